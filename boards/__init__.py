@@ -1,0 +1,1 @@
+"""FPGA boards: tools, clocks, links, and reports of what fits and how fast it runs."""

@@ -1,0 +1,205 @@
+"""DAC, ADC and firing probabilities: twins of `ohmgrid.model.converters` and of
+`ohmgrid.model.pulses.probabilities`.
+
+Both units are pipelines without stalls: one value a cycle, `latency` cycles each. Their registers
+(factor, divisor, scale, ...) are constant while values are in flight.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.hdl.arith import Divider, Product, shift_round, soft_product
+from ohmgrid.registers import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
+
+__all__ = ["Adc", "Scaler"]
+
+DIVISOR_BITS = 24
+"""Largest divisor of a DAC: 2**15 doubled by each of seven repeated passes."""
+TOP_BITS = 17
+"""Width of the largest magnitude: probability 1 is 65536."""
+NOISE_BITS = 21
+"""Width of the ADC's noise register: noise as large as the bound, 2047 codes."""
+SHIFT_BITS = 6
+"""Width of the ADC's shift register."""
+REACH_BITS = 30
+"""Width to which a magnitude before the ADC is clipped: twice the noise, eight times the codes."""
+
+
+def _delay(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """Return a value of some cycles ago; no reset, for data."""
+    for n in range(cycles):
+        register = Signal.like(value, name=f"{name}{n}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+class Scaler(wiring.Component):
+    """A value times a ratio: ``code = sign(value) * min(rint(|value| factor / divisor), top)``.
+
+    A DAC with ``factor = top = half`` and ``divisor = alpha << halvings``; a firing probability with
+    ``top = 65536``. Exact, ties to even; one value a cycle, `latency` cycles each.
+
+    Parameters
+    ----------
+    edge_bits : int
+        Width of a value, 8..16; its magnitude has one bit less (as at the tile's edge).
+    factor_bits, divisor_bits : int
+    dsp_bits : int
+        Width that one DSP block multiplies (`ohmgrid.hdl.arith.Product`).
+
+    Members
+    -------
+    value : ``In(signed(edge_bits))``
+    factor, divisor, top : ``In``
+        Constant while values are in flight; ``divisor > 0``, ``top <= 65536``.
+    code : ``Out(signed(18))``
+
+    Cost: one DSP block; the divider's ``17 * 2 * divisor_bits`` LUT4 are nearly all of it.
+    """
+
+    def __init__(
+        self,
+        edge_bits: int = 16,
+        factor_bits: int = FACTOR_BITS,
+        divisor_bits: int = DIVISOR_BITS,
+        dsp_bits: int = 16,
+    ):
+        self.product = Product(edge_bits - 1, factor_bits, dsp_bits)
+        self.divider = Divider(
+            edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS, rounded=True, held=True
+        )
+        super().__init__(
+            {
+                "value": In(signed(edge_bits)),
+                "factor": In(factor_bits),
+                "divisor": In(divisor_bits),
+                "top": In(TOP_BITS),
+                "code": Out(signed(TOP_BITS + 1)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a value to its code: magnitude, product, quotient, code."""
+        return 1 + self.product.latency + self.divider.latency + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.product = product = self.product
+        m.submodules.divider = divider = self.divider
+        magnitude = Signal(len(product.a), reset_less=True)
+        sign = _delay(m, self.value[-1], self.latency - 1, "sign")
+        clipped = Signal(TOP_BITS)
+        m.d.comb += [
+            product.a.eq(magnitude),
+            product.b.eq(self.factor),
+            divider.numerator.eq(product.o),
+            divider.denominator.eq(self.divisor),
+            clipped.eq(Mux(divider.quotient > self.top, self.top, divider.quotient)),
+        ]
+        code = Signal.like(self.code, reset_less=True)
+        m.d.sync += [
+            magnitude.eq(Mux(self.value[-1], -self.value, self.value)),
+            code.eq(Mux(sign, -clipped, clipped)),
+        ]
+        m.d.comb += self.code.eq(code)
+        return m
+
+
+class Adc(wiring.Component):
+    """From an exact sum to an output code, with noise: one a cycle, `latency` cycles each.
+
+    ``raw = rint((floor(sum * scale / 2**shift) + gauss * noise) / 2**16)``, ties to even;
+    ``clipped = |raw| > half``; ``code`` is raw clipped to ``+-half``.
+
+    Parameters
+    ----------
+    sum_bits : int
+        Width of a sum, 2..40.
+    adc_bits : int
+        Width of the widest code, 2..12.
+    dsp_bits : int
+        Width that one DSP block multiplies (`ohmgrid.hdl.arith.Product`).
+
+    Members
+    -------
+    sum : ``In(signed(sum_bits))``
+    gauss : ``In(signed(9))``
+        Gaussian sample, 64 LSB a standard deviation.
+    scale, shift, noise : ``In(18)``, ``In(6)``, ``In(21)``
+        `ohmgrid.registers.ConverterRegisters`; constant while sums are in flight.
+    half : ``In(adc_bits - 1)``
+        Largest code, constant likewise.
+    code : ``Out(signed(adc_bits))``
+    clipped : ``Out(1)``
+
+    Cost: a DSP block for each ``dsp_bits`` of the sum; the noise is multiplied in LUTs.
+    """
+
+    def __init__(self, sum_bits: int, adc_bits: int = 12, dsp_bits: int = 16):
+        if not 2 <= sum_bits <= 40:
+            raise ValueError(f"sum_bits: expected 2..40, got {sum_bits}")
+        if not 2 <= adc_bits <= 12:
+            raise ValueError(f"adc_bits: expected 2..12, got {adc_bits}")
+        self.product = Product(sum_bits - 1, ADC_MANTISSA, dsp_bits)
+        super().__init__(
+            {
+                "sum": In(signed(sum_bits)),
+                "gauss": In(signed(9)),
+                "scale": In(ADC_MANTISSA),
+                "shift": In(SHIFT_BITS),
+                "noise": In(NOISE_BITS),
+                "half": In(adc_bits - 1),
+                "code": Out(signed(adc_bits)),
+                "clipped": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a sum to its code: magnitude, product, floor, shifts, noise, rounding, clipping."""
+        return 1 + self.product.latency + 1 + SHIFT_BITS // 2 + 3
+
+    def _shifted(self, m: Module, product: Value) -> Value:
+        """Return ``min(product >> shift, 2**REACH_BITS - 1)``, two bits of the shift a cycle."""
+        beyond: Value = Const(0, 1)
+        for bit in range(SHIFT_BITS - 1, 0, -2):
+            for k in (bit, bit - 1):
+                product = Mux(self.shift[k], product >> (1 << k), product)
+                # What the rest of the shift cannot bring back into reach is beyond it for good.
+                reach = REACH_BITS + (1 << k) - 1
+                beyond, product = beyond | (product >> reach).any(), product[:reach]
+            product = _delay(m, product, 1, f"shifted{bit}_")
+            beyond = _delay(m, beyond, 1, f"beyond{bit}_")
+        return product | beyond.replicate(REACH_BITS)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.product = product = self.product
+        early = 1 + product.latency
+        late = self.latency - 3
+        sign = _delay(m, self.sum[-1], early, "sign")
+        magnitude = Signal(len(product.a), reset_less=True)
+        exact = Signal(len(product.o), reset_less=True)
+        # Below zero -1 - sum is multiplied: floor(sum scale / 2**shift) is then the complement of
+        # floor(((-1 - sum) scale + scale - 1) / 2**shift), and nothing has to be negated.
+        m.d.sync += [
+            magnitude.eq(self.sum[:-1] ^ self.sum[-1].replicate(len(magnitude))),
+            exact.eq(product.o + Mux(sign, self.scale - 1, 0)),
+        ]
+        m.d.comb += [product.a.eq(magnitude), product.b.eq(self.scale)]
+        shifted = self._shifted(m, exact)
+        sign = _delay(m, sign, late - early, "late_sign")
+        scaled = Cat(shifted ^ sign.replicate(REACH_BITS), sign).as_signed()
+        gauss = _delay(m, self.gauss, late - 1, "gauss")
+        noise = _delay(m, soft_product(self.noise, gauss), 1, "noise")
+        noisy = _delay(m, scaled + noise, 1, "noisy")
+        raw = _delay(m, shift_round(noisy, ADC_FRAC), 1, "raw")
+        above, below = raw > self.half, raw < -self.half
+        m.d.sync += self.clipped.eq(above | below)
+        code = Signal.like(self.code, reset_less=True)
+        m.d.sync += code.eq(Mux(above, self.half, Mux(below, -self.half, raw)))
+        m.d.comb += self.code.eq(code)
+        return m

@@ -1,0 +1,237 @@
+"""Line values: from activations and errors at the edge to DAC codes, pulse trains and keys.
+
+Each side (columns: activations, rows: errors) has an edge buffer and memories that the sweep
+reads. A *pass* goes through the lines of one side and fills some of those memories.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import SLOTS
+from ohmgrid.hdl.converters import Scaler
+from ohmgrid.hdl.lane import CODE_BITS
+from ohmgrid.hdl.noise import LineKey
+from ohmgrid.hdl.pulses import TrainMaker
+from ohmgrid.streams import Purpose
+
+__all__ = ["Lines"]
+
+FACTOR_BITS = 22
+DIVISOR_BITS = 24
+SIDES = ("column", "row")
+
+
+class Lines(wiring.Component):
+    """Edge buffers and line memories of both sides, and the pass that fills them.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    side : In(1)
+        0: columns, 1: rows.
+    count : In
+        Lines of that side.
+    clear : In(1)
+        Strobe: a new vector of that side follows.
+    take, value : In
+        Takes the next value of it into the edge buffer.
+    taken : Out(1)
+        That value was the last.
+    column_max, row_max : Out
+        Largest magnitudes of both vectors.
+    start : In(1)
+        Strobe: begin a pass with the settings below, which must stay until `busy` falls.
+    codes, trains, static_keys, cycle_keys : In(1)
+        What the pass writes; codes and trains exclude each other.
+    factor, divisor, top : In
+        Scale of a magnitude: DAC code or firing probability.
+    bl, mode : In
+        Slots and pulse type of trains.
+    key, sub : In
+        Operation key, and slot, for keys and trains.
+    pace : In(6)
+        Cycles from one line to the next, >= 1.
+    busy : Out(1)
+    row_address, row_enable : In ; row_code, row_train, row_sign, row_static, row_cycle : Out
+        Read ports of the row memories, one cycle.
+    column_address : In ; column_code, ... : Out
+        The same of the columns, always enabled.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.depths = (config.build.max_cols, config.build.max_rows)
+        longest = max(self.depths)
+        members = {
+            "side": In(1),
+            "count": In(range(longest + 1)),
+            "clear": In(1),
+            "take": In(1),
+            "value": In(signed(config.formats.edge_bits)),
+            "taken": Out(1),
+            "column_max": Out(config.formats.edge_bits),
+            "row_max": Out(config.formats.edge_bits),
+            "start": In(1),
+            "codes": In(1),
+            "trains": In(1),
+            "static_keys": In(1),
+            "cycle_keys": In(1),
+            "factor": In(FACTOR_BITS),
+            "divisor": In(DIVISOR_BITS),
+            "top": In(17),
+            "bl": In(5),
+            "mode": In(2),
+            "key": In(64),
+            "sub": In(8),
+            "pace": In(6),
+            "busy": Out(1),
+            "row_enable": In(1),
+        }
+        for side, depth in zip(SIDES, self.depths, strict=True):
+            members |= {
+                f"{side}_address": In(range(depth)),
+                f"{side}_code": Out(signed(CODE_BITS)),
+                f"{side}_train": Out(SLOTS),
+                f"{side}_sign": Out(1),
+                f"{side}_static": Out(64),
+                f"{side}_cycle": Out(32),
+            }
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        longest = max(self.depths)
+        counter = range(longest + 1)
+
+        m.submodules.scaler = scaler = Scaler(
+            self.config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=DIVISOR_BITS
+        )
+        m.submodules.line_key = line_key = LineKey()
+
+        # A vector comes in: edge buffer and largest magnitude.
+        place = Signal(counter)
+        magnitude = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
+        m.d.comb += self.taken.eq(self.take & (place == self.count - 1))
+        with m.If(self.clear):
+            m.d.sync += place.eq(0)
+        with m.Elif(self.take):
+            m.d.sync += place.eq(place + 1)
+
+        # One line every `pace` cycles: its value comes from the edge buffer in the next cycle.
+        line = Signal(counter)
+        wait = Signal(6)
+        running = Signal()
+        issue = Signal()
+        m.d.comb += issue.eq(running & (wait == 0) & (line != self.count))
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), line.eq(0), wait.eq(0)]
+        with m.Elif(issue):
+            m.d.sync += [line.eq(line + 1), wait.eq(self.pace - 1)]
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        valid = Signal()
+        index = Signal(16)
+        m.d.sync += [valid.eq(issue), index.eq(line)]
+
+        # Results come back in order, so each path counts its own.
+        coded, keyed, trained = Signal(counter), Signal(counter), Signal(counter)
+        code_valid = Signal(scaler.latency)
+        m.d.sync += code_valid.eq(code_valid << 1 | valid)
+        with m.If(self.start):
+            m.d.sync += [coded.eq(0), keyed.eq(0), trained.eq(0)]
+        with m.Else():
+            m.d.sync += [coded.eq(coded + code_valid[-1]), keyed.eq(keyed + line_key.o_valid)]
+
+        value = Signal(signed(self.config.formats.edge_bits))
+        negative = Signal(line_key.latency)
+        m.d.sync += negative.eq(negative << 1 | (value < 0))
+        m.d.comb += [
+            scaler.value.eq(Mux(self.trains & (value < 0), -value, value)),
+            scaler.factor.eq(self.factor),
+            scaler.divisor.eq(self.divisor),
+            scaler.top.eq(self.top),
+            line_key.key.eq(self.key),
+            line_key.index.eq(index),
+            line_key.sub.eq(self.sub),
+            line_key.purpose.eq(Mux(self.side, Purpose.ROW, Purpose.COLUMN)),
+            line_key.i_valid.eq(valid),
+        ]
+
+        values, done = [], []
+        for number, (side, depth) in enumerate(zip(SIDES, self.depths, strict=True)):
+            here = self.side == number
+            maker = TrainMaker(side, self.config.build.train_groups)
+            m.submodules[f"{side}_trains"] = maker
+
+            def memory(name, bits, depth=depth, side=side):
+                store = Memory(shape=unsigned(bits), depth=depth, init=[])
+                m.submodules[f"{side}_{name}"] = store
+                return store.write_port(), store.read_port()
+
+            largest = getattr(self, f"{side}_max")
+            with m.If(here & self.clear):
+                m.d.sync += largest.eq(0)
+            with m.Elif(here & self.take & (magnitude > largest)):
+                m.d.sync += largest.eq(magnitude)
+            write, read = memory("edge", self.config.formats.edge_bits)
+            m.d.comb += [
+                write.en.eq(self.take & here),
+                write.addr.eq(place),
+                write.data.eq(self.value),
+                read.addr.eq(line),
+            ]
+            values.append(read.data.as_signed())
+            m.d.comb += [
+                maker.i.valid.eq(code_valid[-1] & self.trains & here),
+                maker.i.payload.index.eq(coded),
+                maker.i.payload.probability.eq(scaler.code),
+                maker.key.eq(self.key),
+                maker.bl.eq(self.bl),
+                maker.mode.eq(self.mode),
+            ]
+            done.append(maker.o.valid)
+
+            enable = self.row_enable if side == "row" else 1
+            address = getattr(self, f"{side}_address")
+            stores = {
+                "code": (CODE_BITS, here & self.codes & code_valid[-1], coded, scaler.code),
+                "train": (SLOTS, maker.o.valid, maker.o.payload.index, maker.o.payload.word),
+                "static": (64, here & self.static_keys & line_key.o_valid, keyed, line_key.o),
+                "cycle": (
+                    33,
+                    here & self.cycle_keys & line_key.o_valid,
+                    keyed,
+                    Cat(line_key.o[:32], negative[-1]),
+                ),
+            }
+            for name, (bits, condition, place, data) in stores.items():
+                write, read = memory(name, bits)
+                m.d.comb += [
+                    write.en.eq(condition),
+                    write.addr.eq(place),
+                    write.data.eq(data),
+                    read.addr.eq(address),
+                    read.en.eq(enable),
+                    getattr(self, f"{side}_{name}").eq(read.data),
+                ]
+                if name == "cycle":
+                    m.d.comb += getattr(self, f"{side}_sign").eq(read.data[32])
+        m.d.comb += value.eq(Mux(self.side, values[1], values[0]))
+        with m.If(~self.start):
+            m.d.sync += trained.eq(trained + (done[0] | done[1]))
+
+        # All paths see all lines, wanted or not, so that one condition ends every pass.
+        finished = (
+            (coded == self.count)
+            & (keyed == self.count)
+            & (~self.trains | (trained == self.count))
+        )
+        with m.If(running & finished & ~self.start):
+            m.d.sync += running.eq(0)
+        m.d.comb += self.busy.eq(running | self.start)
+        return m

@@ -1,0 +1,186 @@
+"""The sweep: one visit to every word of every lane, block by block, always in the same order.
+
+Column j lies in lane ``j mod lanes`` in block ``j div lanes``; block b, row i is at address
+``b * rows + i`` of every lane. While a block is swept, the next one's column values are loaded.
+"""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Sweep"]
+
+LOAD_OVERHEAD = 4
+"""Cycles of a block beyond the number of lanes, where loading takes longer than sweeping."""
+
+
+class Sweep(wiring.Component):
+    """Addresses and flags of the visits, stages A to D, and the loading of columns.
+
+    Parameters
+    ----------
+    lanes, max_rows, max_cols, depth : int
+
+    Members
+    -------
+    start : In(1)
+        Strobe: sweep ``rows`` x ``cols`` cells.
+    rows, cols : In
+        Shape, >= 1; constant during a sweep.
+    advance : In(1)
+        Stages move (low: a group waits for its device unit).
+    busy : Out(1)
+        High from `start` until the last visit has left stage D.
+    address, row, valid : Out
+        Stage A.
+    take : Out(1)
+        Stage B holds a block's first row.
+    valid_c : Out(1)
+    valid_d, fresh, first_d, last_d, parity_d, start_d, row_d, address_d : Out
+        Stage D: holds a visit; it was loaded in this cycle; it is a block's first / last row; half
+        of the column keys; it is in the first block; its row and address.
+    load_column : Out
+        Column to read in this cycle.
+    load, load_lane, load_parity : Out
+        That column's values are there: write them to this lane.
+    """
+
+    def __init__(self, lanes, max_rows, max_cols, depth):
+        self.lanes, self.max_rows, self.max_cols, self.depth = lanes, max_rows, max_cols, depth
+        super().__init__(
+            {
+                "start": In(1),
+                "rows": In(range(max_rows + 1)),
+                "cols": In(range(max_cols + 1)),
+                "advance": In(1),
+                "busy": Out(1),
+                "address": Out(range(depth)),
+                "row": Out(range(max_rows)),
+                "valid": Out(1),
+                "take": Out(1),
+                "valid_c": Out(1),
+                "valid_d": Out(1),
+                "fresh": Out(1),
+                "first_d": Out(1),
+                "last_d": Out(1),
+                "parity_d": Out(1),
+                "start_d": Out(1),
+                "row_d": Out(range(max_rows)),
+                "address_d": Out(range(depth)),
+                "load_column": Out(range(max_cols)),
+                "load": Out(1),
+                "load_lane": Out(range(max(2, lanes))),
+                "load_parity": Out(1),
+            }
+        )
+
+    def cycles(self, rows, cols):
+        """Return the cycles that `busy` is high in a sweep that is never held.
+
+        A block takes as many cycles as it has rows, or as the next block takes to load (as many as
+        there are lanes, so that a block's backward sums can leave in that time); the first block's
+        loading and the way to stage D come on top. With stalls, `ohmgrid.model.sweep`
+        counts.
+        """
+        blocks = -(-cols // self.lanes)
+        return self.lanes + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD) + rows + 2
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Stage A: counters.
+        issuing = Signal()
+        loaded = Signal()
+        parity, in_first_block = Signal(), Signal()
+        columns_left = Signal(range(self.max_cols + 1))
+        first, last = Signal(), Signal()
+        m.d.comb += [
+            first.eq(self.row == 0),
+            last.eq(self.row == self.rows - 1),
+            self.valid.eq(issuing & (~first | loaded)),
+        ]
+        step = self.valid & self.advance
+        with m.If(step):
+            m.d.sync += [self.address.eq(self.address + 1), self.row.eq(self.row + 1)]
+            with m.If(first):
+                m.d.sync += loaded.eq(0)
+            with m.If(last):
+                m.d.sync += [self.row.eq(0), parity.eq(~parity), in_first_block.eq(0)]
+                with m.If(columns_left <= self.lanes):
+                    m.d.sync += issuing.eq(0)
+                with m.Else():
+                    m.d.sync += columns_left.eq(columns_left - self.lanes)
+
+        # Stages B to D: the flags travel with the words.
+        stages = []
+        before = {
+            "valid": self.valid, "first": first, "last": last, "parity": parity,
+            "start": in_first_block, "row": self.row, "address": self.address,
+        }  # fmt: skip
+        for stage in "bcd":
+            here = {
+                name: Signal.like(value, name=f"{name}_{stage}", reset_less=name != "valid")
+                for name, value in before.items()
+            }
+            with m.If(self.advance):
+                m.d.sync += [here[name].eq(value) for name, value in before.items()]
+            stages.append(here)
+            before = here
+        stage_b, stage_c, stage_d = stages
+        m.d.sync += self.fresh.eq(stage_c["valid"] & self.advance)
+        m.d.comb += [
+            self.take.eq(stage_b["valid"] & stage_b["first"] & self.advance),
+            self.valid_c.eq(stage_c["valid"]),
+            self.valid_d.eq(stage_d["valid"]),
+            self.first_d.eq(stage_d["first"]),
+            self.last_d.eq(stage_d["last"]),
+            self.parity_d.eq(stage_d["parity"]),
+            self.start_d.eq(stage_d["start"]),
+            self.row_d.eq(stage_d["row"]),
+            self.address_d.eq(stage_d["address"]),
+            self.busy.eq(
+                issuing | stage_b["valid"] | stage_c["valid"] | (stage_d["valid"] & ~self.advance)
+            ),
+        ]
+
+        # Column loader: starts when a block's first row is in stage D, because only then are both
+        # the lanes' second registers and the other half of the keys free.
+        loading = Signal()
+        lane = Signal(range(max(2, self.lanes)))
+        to_load = Signal(range(self.max_cols + 1))
+        block_parity = Signal()
+        m.d.sync += [self.load.eq(loading & (to_load != 0)), self.load_lane.eq(lane)]
+        m.d.sync += self.load_parity.eq(block_parity)
+        with m.If(loading):
+            m.d.sync += lane.eq(lane + 1)
+            with m.If(to_load != 0):
+                m.d.sync += [
+                    self.load_column.eq(self.load_column + 1),
+                    to_load.eq(to_load - 1),
+                ]
+            with m.If(lane == self.lanes - 1):
+                m.d.sync += [
+                    loading.eq(0),
+                    loaded.eq(1),
+                    lane.eq(0),
+                    block_parity.eq(~block_parity),
+                ]
+        with m.Elif(self.fresh & stage_d["first"] & (to_load != 0)):
+            m.d.sync += loading.eq(1)
+
+        with m.If(self.start):
+            m.d.sync += [
+                issuing.eq(1),
+                loading.eq(1),
+                loaded.eq(0),
+                lane.eq(0),
+                block_parity.eq(0),
+                to_load.eq(self.cols),
+                columns_left.eq(self.cols),
+                self.load_column.eq(0),
+                self.address.eq(0),
+                self.row.eq(0),
+                parity.eq(0),
+                in_first_block.eq(1),
+            ]
+        return m

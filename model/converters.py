@@ -1,0 +1,69 @@
+"""DAC, ADC and the two managements of a matrix-vector pass (golden model).
+
+Steps 1 to 3 and 8 to 10 of an analog pass in docs/physics.md. Integers only: an activation is
+an edge integer, its scaled voltage a DAC code, an output an ADC code. The DAC is exact (a true
+division by the largest magnitude); the ADC's scale is an 18-bit mantissa, so that a code differs
+from that of the real formula only where the real value is within 2**-16 of a rounding tie,
+relative to the code plus one.
+"""
+
+import numpy as np
+
+from ohmgrid.config import ConverterConfig
+from ohmgrid.model.arith import divide_round, shift_round
+from ohmgrid.registers import ADC_FRAC, ConverterRegisters
+
+__all__ = ["adc", "dac", "input_scale", "out_of_bound"]
+
+
+def input_scale(values: np.ndarray, io: ConverterConfig, frac: int) -> int:
+    """Return alpha, the divisor of noise management, in edge LSB.
+
+    Parameters
+    ----------
+    values : int64, shape (lines,)
+        Activations or errors at the tile's edge.
+    io : ConverterConfig
+    frac : int
+        Fraction bits of the edge format; 1.0 is the scale when nothing is managed.
+    """
+    if io.noise_management == "none":
+        return 1 << frac
+    return int(np.abs(values).max())
+
+
+def dac(values: np.ndarray, alpha: int, halvings: int, half: int) -> np.ndarray:
+    """Return DAC codes ``rint(half * values / (alpha * 2**halvings))``, clipped to ``+-half``.
+
+    Parameters
+    ----------
+    values : int64, shape (lines,)
+    alpha : int
+        Divisor of noise management, > 0.
+    halvings : int
+        How often bound management has halved the input.
+    half : int
+        Largest DAC code.
+    """
+    magnitude = divide_round(np.abs(values) * half, np.int64(alpha << halvings))
+    return np.sign(values) * np.minimum(magnitude, half)
+
+
+def adc(sums: np.ndarray, gauss: np.ndarray, registers: ConverterRegisters) -> np.ndarray:
+    """Return the unclipped ADC codes ``rint(scale * sums + noise * gauss)``, ties to even.
+
+    Parameters
+    ----------
+    sums : int64, shape (lines,)
+        Exact sums of conductance times DAC code.
+    gauss : int64, shape (lines,)
+        Gaussian samples, 64 LSB a standard deviation.
+    registers : ConverterRegisters
+    """
+    scaled = (sums * registers.scale) >> registers.shift
+    return shift_round(scaled + gauss * registers.noise, ADC_FRAC)
+
+
+def out_of_bound(codes: np.ndarray, half: int) -> np.ndarray:
+    """Return which codes the ADC's range clips: ``abs(code) > half``."""
+    return np.abs(codes) > half

@@ -1,0 +1,134 @@
+"""From two vectors and a learning rate to pulse trains (golden model).
+
+Section 3 of docs/physics.md. A train is a word of 31 slots; a cell counts the slots in which the
+trains of its row and of its column both fire. All three pulse types are trains: mean-count and
+deterministic-implicit use a thermometer code on the columns and, on the rows, the increments of
+the rounded product, so that the AND of the two words has exactly the required number of ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import PulseConfig
+from ohmgrid.model.arith import divide_round, shift_round, square_root
+from ohmgrid.model.noise import fields16, line_keys
+from ohmgrid.registers import FACTOR_BITS, PulseRegisters
+from ohmgrid.streams import Purpose
+
+__all__ = ["Plan", "column_trains", "plan_update", "probabilities", "row_trains"]
+
+ONE = 1 << 16
+"""Probability 1: fires in every slot."""
+
+
+class Plan(NamedTuple):
+    """What update and bit-length management decide for one update."""
+
+    bl: int
+    """Slots used, 0..31; 0 means no update."""
+    x_factor: int
+    """Numerator of a column's probability for one LSB of magnitude."""
+    x_divisor: int
+    d_factor: int
+    """Numerator of a row's probability for one LSB of magnitude."""
+    d_divisor: int
+
+
+def plan_update(
+    x_max: int, d_max: int, pulses: PulseConfig, registers: PulseRegisters, fracs: tuple[int, int]
+) -> Plan:
+    """Choose the bit length and both sides' probability scales.
+
+    With management, ``p_x = |x| / xm * q`` and ``p_d = |d| / dm * q`` where ``q = sqrt(k / BL)``
+    and ``k = lr xm dm / dw_min`` is the expected number of pulses of the largest pair; a k above
+    ``desired_bl`` is cut by scaling the errors up to (and clipping them at) probability 1.
+
+    Parameters
+    ----------
+    x_max, d_max : int
+        Largest magnitudes of both vectors, edge LSB.
+    pulses : PulseConfig
+    registers : PulseRegisters
+    fracs : (int, int)
+        Fraction bits of activations and errors.
+    """
+    bl = registers.bl
+    if x_max == 0 or d_max == 0:
+        return Plan(0, 0, 1, 0, 1)
+    if not pulses.managed:
+        x_frac, d_frac = fracs
+        return Plan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
+    k = min((1 << 32) - 1, (x_max * d_max * registers.rate) >> registers.rate_shift)
+    limit = pulses.desired_bl << 16
+    if pulses.update_bl_management:
+        bl = min((k + ONE - 1) >> 16, pulses.desired_bl)
+        if bl == 0:
+            return Plan(0, 0, 1, 0, 1)
+    q = square_root((min(k, limit) << 16) // bl)
+    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
+    return Plan(bl, q, x_max, stretched, d_max)
+
+
+def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
+    """Return firing probabilities ``rint(|values| * factor / divisor)`` of 0..65536."""
+    return np.minimum(divide_round(np.abs(values) * factor, np.int64(divisor)), ONE)
+
+
+def _stochastic(probability: np.ndarray, bl: int, key: int, purpose: Purpose) -> np.ndarray:
+    words = np.zeros(len(probability), np.int64)
+    busy = np.flatnonzero(probability)
+    if bl == 0 or len(busy) == 0:
+        return words
+    groups = np.arange(-(-bl // 4))
+    fields = fields16(line_keys(key, purpose, busy[:, None], groups[None, :]))
+    fires = fields.reshape(len(busy), -1)[:, :bl] < probability[busy, None]
+    words[busy] = fires @ (np.int64(1) << np.arange(bl))
+    return words
+
+
+def column_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
+    """Return the columns' trains: bit s is set where slot s fires.
+
+    Stochastic: slot s of line j fires where a 16-bit uniform number, hashed from (j, s), is below
+    the probability. Deterministic types: the first ``rint(BL p)`` slots (a thermometer).
+
+    Parameters
+    ----------
+    probability : int64, shape (lines,)
+        As from `probabilities`.
+    bl : int
+        Slots used.
+    pulse_type : str
+    key : int
+        The update's operation key.
+
+    Returns
+    -------
+    int64, shape (lines,)
+    """
+    if pulse_type == "stochastic-compressed":
+        return _stochastic(probability, bl, key, Purpose.TRAIN_X)
+    return (np.int64(1) << shift_round(bl * probability, 16)) - 1
+
+
+def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
+    """Return the rows' trains; arguments as for `column_trains`.
+
+    For the deterministic types slot s fires where ``f(s + 1) > f(s)``, with
+    ``f(m) = rint(n m / BL)`` and ``n = rint(BL p)`` (mean-count) or ``f(m) = rint(p m)``
+    (deterministic-implicit): in the first m slots, exactly f(m) fire.
+    """
+    if pulse_type == "stochastic-compressed":
+        return _stochastic(probability, bl, key, Purpose.TRAIN_D)
+    words = np.zeros(len(probability), np.int64)
+    count = shift_round(bl * probability, 16)
+    before = np.zeros(len(probability), np.int64)
+    for slot in range(bl):
+        if pulse_type == "mean-count":
+            after = divide_round(count * (slot + 1), np.int64(bl))
+        else:
+            after = shift_round(probability * (slot + 1), 16)
+        words |= (after - before) << slot
+        before = after
+    return words

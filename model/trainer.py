@@ -1,0 +1,316 @@
+"""The layer arithmetic around the tiles: forward, backward and update of a net (golden model).
+
+Integers only past the configuration; a trainer in gateware must equal it bit for bit. Tile l of a
+net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an always-on input of
+1.0, the bias. For one example::
+
+    x_0     = pixels, 1.0
+    y_l     = tile_l.forward(x_l)
+    pre_l   = sat(rint(y_l * y_scale))                  ohmgrid.tables has formats and tables
+    x_l+1   = f[pre_l], 1.0;     s_l = f'[pre_l]
+    p       = exp[max(pre) - pre] / sum                 softmax cross-entropy:  d = p - onehot
+    a       = f[pre]                                    squared error:          d = (a - onehot) s
+    z_l     = tile_l.backward_update(x_l, d_l, lr)      without the bias line; tile 0 only updates
+    d_l-1   = sat(rint(sat(rint(z_l * z_scale)) s_l-1)) `GUARD` more bits in between
+
+Every division and shift rounds to nearest, ties to even.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.checks import ConfigError, check_choice
+from ohmgrid.config import Config
+from ohmgrid.engines import TileEngine
+from ohmgrid.model.arith import divide_round, saturate, shift_round
+from ohmgrid.model.noise import cell_words, line_keys, op_key, seed_key
+from ohmgrid.model.tile import Tile, TileState
+from ohmgrid.streams import Purpose, Verb
+from ohmgrid.tables import (
+    ACTIVATIONS,
+    INDEX_SHIFT,
+    PRE_BITS,
+    PRE_FRAC,
+    SLOPE_FRAC,
+    TABLE_SIZE,
+    Scale,
+    activation_table,
+    exp_table,
+    scale_registers,
+)
+
+__all__ = [
+    "LOSSES",
+    "Net",
+    "Outcome",
+    "Trainer",
+    "epoch_order",
+    "initial_state",
+    "state_sha256",
+]
+
+LOSSES = ("cross-entropy", "squared")
+"""Softmax with cross-entropy, or half the squared error of the activations."""
+
+GUARD = 4
+"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
+GUARDED_BITS = 22
+"""Width of an error with guard bits."""
+SHUFFLE_TILE = 255
+"""Tile number of the draws that belong to the whole net: the order of the examples."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """Sizes and functions of a net."""
+
+    layers: tuple[int, ...]
+    """Lines of each layer, inputs first, without biases."""
+    activation: str = "sigmoid"
+    """Of hidden layers, and of the output layer with the squared error."""
+    loss: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.layers) <= SHUFFLE_TILE or min(self.layers) < 1:
+            raise ConfigError(
+                "layers: expected sizes such as 64-32-10 (two to 255, each >= 1), "
+                f"got {'-'.join(map(str, self.layers))}"
+            )
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("loss", self.loss, LOSSES)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of each tile."""
+        return [
+            (outputs, inputs + 1)
+            for inputs, outputs in zip(self.layers[:-1], self.layers[1:], strict=True)
+        ]
+
+    @property
+    def cells(self) -> int:
+        """Crosspoints of all tiles."""
+        return sum(rows * cols for rows, cols in self.shapes)
+
+
+class Outcome(NamedTuple):
+    """What a row of examples came to."""
+
+    hits: int
+    """Examples whose largest output was the label's."""
+    loss: float
+    """Sum of the losses: for people only, no bit depends on it."""
+
+
+def initial_state(config: Config, rows: int, cols: int, number: int) -> TileState:
+    """Return the weights a tile starts with: uniform in ``+-1/sqrt(cols)``, hashed from the seed.
+
+    ``w = floor((u - 2**31) bound / 2**31)`` with u the 32-bit cell word of `Verb.INIT`, clipped to
+    the cell's own bounds.
+    """
+    tile = Tile(config, rows, cols, number)
+    # The LSB is a power of two, so the bound is an exact integer square root.
+    bound = isqrt(int(1 / tile.lsb) ** 2 // cols)
+    key = op_key(seed_key(config.seed), Verb.INIT, number, 0)
+    row_keys = line_keys(key, Purpose.ROW, np.arange(rows)).astype(np.uint32)
+    col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
+    uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
+    weights = np.clip((uniform * bound) >> 31, tile.static.b_min, tile.static.b_max)
+    return TileState(weights.astype(np.int32), (0, 0, 0))
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """Return the order of the examples in an epoch (from 0): their hashed keys, sorted.
+
+    Parameters
+    ----------
+    seed : int
+    epoch : int
+    examples : int
+        At most ``2**24``.
+
+    Returns
+    -------
+    int64, shape (examples,)
+    """
+    index = np.arange(examples)
+    key = op_key(seed_key(seed), Verb.INIT, SHUFFLE_TILE, epoch + 1)
+    keys = line_keys(key, Purpose.INPUT, index & 0xFFFF, index >> 16)
+    return np.argsort(keys, kind="stable")
+
+
+def state_sha256(states: Sequence[TileState]) -> str:
+    """Return the SHA-256 of tile states, in the order of the tiles.
+
+    For each tile: rows and columns (4 bytes each), weights row by row (int32), then the forward,
+    backward and update operations so far (8 bytes each); all little endian.
+    """
+    digest = hashlib.sha256()
+    for state in states:
+        digest.update(np.array(state.weights.shape, dtype="<u4").tobytes())
+        digest.update(np.ascontiguousarray(state.weights, dtype="<i4").tobytes())
+        digest.update(np.array(state.steps, dtype="<u8").tobytes())
+    return digest.hexdigest()
+
+
+class _Layer(NamedTuple):
+    tile: TileEngine
+    y_scale: Scale
+    """From a forward result to a pre-activation."""
+    z_scale: Scale
+    """From a backward result to an error with guard bits."""
+
+
+class Trainer:
+    """Batch-1 stochastic gradient descent on one tile a layer.
+
+    Parameters
+    ----------
+    config : Config
+    tiles : sequence of TileEngine
+        One for each layer of the net, of its `Net.shapes`.
+    net : Net
+    """
+
+    def __init__(self, config: Config, tiles: Sequence[TileEngine], net: Net) -> None:
+        shapes = [(tile.rows, tile.cols) for tile in tiles]
+        if shapes != net.shapes:
+            raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")
+        self.config, self.tiles, self.net = config, list(tiles), net
+        formats = config.formats
+        self._top = (1 << (formats.edge_bits - 1)) - 1
+        self._one = min(1 << formats.x_frac, self._top)
+        softmax = net.loss == "cross-entropy"
+        self._layers = []
+        for number, tile in enumerate(tiles):
+            table = net.activation != "relu" or (softmax and number == len(tiles) - 1)
+            frac = PRE_FRAC if table else formats.x_frac
+            self._layers.append(
+                _Layer(
+                    tile,
+                    scale_registers("forward scale", tile.y_lsb * (1 << frac)),
+                    scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
+                )
+            )
+        if net.activation != "relu":
+            table = activation_table(net.activation, formats.x_frac)
+            self._values = np.minimum(np.array(table.value), self._top)
+            self._slopes = np.array(table.slope)
+        self._exp = np.array(exp_table())
+
+    def initialise(self) -> None:
+        """Load the initial weights into every tile."""
+        self.load(
+            [
+                initial_state(self.config, tile.rows, tile.cols, number)
+                for number, tile in enumerate(self.tiles)
+            ]
+        )
+
+    def state(self) -> list[TileState]:
+        """Return a copy of the state of every tile."""
+        return [tile.state() for tile in self.tiles]
+
+    def load(self, states: Sequence[TileState]) -> None:
+        """Take over the states of all tiles."""
+        for tile, state in zip(self.tiles, states, strict=True):
+            tile.load(state)
+
+    def _pre(self, layer: _Layer, x: np.ndarray) -> np.ndarray:
+        """Return the pre-activations of one layer, `PRE_BITS` bits."""
+        mantissa, shift = layer.y_scale
+        return saturate(shift_round(layer.tile.forward(x) * mantissa, shift), PRE_BITS)
+
+    def _activate(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return activation (``x_frac``) and derivative (`SLOPE_FRAC`) of pre-activations."""
+        if self.net.activation == "relu":
+            return np.clip(pre, 0, self._top), (pre > 0).astype(np.int64) << SLOPE_FRAC
+        index = np.clip((pre >> INDEX_SHIFT) + TABLE_SIZE // 2, 0, TABLE_SIZE - 1)
+        return self._values[index], self._slopes[index]
+
+    def _input(self, values: np.ndarray) -> np.ndarray:
+        """Return a tile's input: the values and the always-on bias line."""
+        x = np.empty(len(values) + 1, np.int64)
+        x[:-1] = values
+        x[-1] = self._one
+        return x
+
+    def _softmax(self, pre: np.ndarray, label: int) -> tuple[np.ndarray, float]:
+        """Return the errors ``p - onehot`` (``d_frac``) and the loss ``-ln p[label]``."""
+        frac = self.config.formats.d_frac
+        far = (pre.max() - pre + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT
+        shares = self._exp[np.minimum(far, TABLE_SIZE - 1)]
+        error = divide_round(shares << frac, shares.sum())
+        # A share below the last bit counts as half of it: a loss stays finite.
+        loss = -math.log(max(int(error[label]), 0.5) / (1 << frac))
+        error[label] -= 1 << frac
+        return saturate(error, self.config.formats.edge_bits), loss
+
+    def _squared(self, pre: np.ndarray, label: int) -> tuple[np.ndarray, float]:
+        """Return the errors ``(a - onehot) f'`` (``d_frac``) and half the sum of squares."""
+        formats = self.config.formats
+        value, slope = self._activate(pre)
+        miss = value.copy()
+        miss[label] -= self._one
+        loss = int(miss @ miss) / (2 << 2 * formats.x_frac)
+        shift = formats.x_frac + SLOPE_FRAC - formats.d_frac
+        return saturate(shift_round(miss * slope, shift), formats.edge_bits), loss
+
+    def _error_below(self, layer: _Layer, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the errors at the outputs of the layer below (``d_frac``)."""
+        mantissa, shift = layer.z_scale
+        guarded = saturate(shift_round(z[:-1] * mantissa, shift), GUARDED_BITS)
+        return saturate(
+            shift_round(guarded * slope, SLOPE_FRAC + GUARD), self.config.formats.edge_bits
+        )
+
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
+        """Train on one example.
+
+        Parameters
+        ----------
+        pixels : integers, shape (inputs,)
+            ``x_frac`` fraction bits.
+        label : int
+        lr : float
+            Learning rate.
+        """
+        x = self._input(pixels)
+        inputs, slopes = [x], []
+        for layer in self._layers[:-1]:
+            value, slope = self._activate(self._pre(layer, x))
+            x = self._input(value)
+            inputs.append(x)
+            slopes.append(slope)
+        pre = self._pre(self._layers[-1], x)
+        d, loss = (self._softmax if self.net.loss == "cross-entropy" else self._squared)(pre, label)
+        for number in range(len(self._layers) - 1, 0, -1):
+            layer = self._layers[number]
+            z = layer.tile.backward_update(inputs[number], d, lr)
+            d = self._error_below(layer, z, slopes[number - 1])
+        self._layers[0].tile.update(inputs[0], d, lr)
+        return Outcome(int(pre.argmax() == label), loss)
+
+    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> Outcome:
+        """Train on examples, one after the other; ``pixels`` has shape (examples, inputs)."""
+        outcomes = [
+            self.train_one(one, int(label), lr) for one, label in zip(pixels, labels, strict=True)
+        ]
+        return Outcome(sum(o.hits for o in outcomes), math.fsum(o.loss for o in outcomes))
+
+    def predict(self, pixels: np.ndarray) -> int:
+        """Return the class of one example: the largest pre-activation, the first of equals."""
+        x = self._input(pixels)
+        for layer in self._layers[:-1]:
+            x = self._input(self._activate(self._pre(layer, x))[0])
+        return int(self._pre(self._layers[-1], x).argmax())
+
+    def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
+        """Return how many examples are classified right. The tiles count these passes too."""
+        return sum(self.predict(one) == label for one, label in zip(pixels, labels, strict=True))

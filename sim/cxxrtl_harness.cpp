@@ -1,0 +1,284 @@
+// Around one design in CXXRTL: instances, a clock, and streams served for many cycles a call.
+//
+// Included at compile time: `design.cc` (yosys) and `ports.inc` (OHMGRID_INPUTS and OHMGRID_OUTPUTS,
+// one X(member) for each port, in the order Python numbers them; OHMGRID_CLOCKED, OHMGRID_RESET).
+// OHMGRID_SINGLE_PASS says that `design.cc` settles in one evaluation and takes `clk` as "this
+// evaluation is a clock edge": then a cycle is one evaluation, whose outputs are those before the
+// edge, and one commit. Without it a cycle is CXXRTL's own two half cycles.
+
+// Addresses that nobody uses may point outside a memory; that is no fault of the design.
+#define CXXRTL_NDEBUG
+#include <cxxrtl/cxxrtl.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ohmgrid {
+
+// 64 bits of `v` from bit `At` on, which may be negative; zeros outside.
+template<int At, size_t Bits>
+CXXRTL_ALWAYS_INLINE uint64_t field(const cxxrtl::value<Bits> &v) {
+	uint64_t bits = 0;
+	for (int c = 0; c < int(v.chunks); c++) {
+		const int shift = 32 * c - At;
+		if (shift > -32 && shift < 0)
+			bits |= uint64_t(v.data[c]) >> -shift;
+		else if (shift >= 0 && shift < 64)
+			bits |= uint64_t(v.data[c]) << shift;
+	}
+	return bits;
+}
+
+// A value out of its 64-bit words, the lowest first.
+template<size_t Bits, class... Word>
+CXXRTL_ALWAYS_INLINE cxxrtl::value<Bits> words(Word... word) {
+	const uint64_t all[] = {word...};
+	cxxrtl::value<Bits> v;
+	for (size_t c = 0; c < v.chunks; c++)
+		v.data[c] = uint32_t(all[c / 2] >> (32 * (c % 2)));
+	return v;
+}
+
+// Replace those bits of the 64-bit word `Word` of `v` that `mask` names.
+template<size_t Word, size_t Bits>
+CXXRTL_ALWAYS_INLINE void blend(cxxrtl::value<Bits> &v, uint64_t bits, uint64_t mask) {
+	for (size_t c = 2 * Word; c < 2 * Word + 2 && c < v.chunks; c++) {
+		const uint32_t m = uint32_t(mask >> (32 * (c % 2)));
+		v.data[c] = (v.data[c] & ~m) | (uint32_t(bits >> (32 * (c % 2))) & m);
+	}
+}
+
+// A memory write, unless its mask is empty: CXXRTL would queue that too.
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE void write(cxxrtl::memory<Bits> &memory, size_t index,
+		const cxxrtl::value<Bits> &v, const cxxrtl::value<Bits> &mask, int priority) {
+	if (mask)
+		memory.update(index, v, mask, priority);
+}
+
+} // namespace ohmgrid
+
+#include "design.cc"
+#include "ports.inc"
+
+namespace {
+
+struct Port {
+	uint32_t *data;
+	unsigned chunks;
+
+	void put(const uint64_t *from) const {
+		for (unsigned c = 0; c < chunks; c++)
+			data[c] = uint32_t(from[c / 2] >> (32 * (c % 2)));
+	}
+	void take(uint64_t *to) const {
+		for (unsigned c = 0; c < chunks; c += 2)
+			to[c / 2] = data[c] | (c + 1 < chunks ? uint64_t(data[c + 1]) << 32 : 0);
+	}
+};
+
+template<size_t Bits>
+Port port(cxxrtl::value<Bits> &v) { return {v.data, unsigned(v.chunks)}; }
+template<size_t Bits>
+Port port(cxxrtl::wire<Bits> &w) { return {w.curr.data, unsigned(w.curr.chunks)}; }
+
+// Keeps the first failed Assert instead of ending the process.
+struct Checker : cxxrtl::performer {
+	std::string message;
+	void on_check(cxxrtl::flavor type, bool condition, const cxxrtl::lazy_fmt &formatter,
+			const cxxrtl::metadata_map &) override {
+		const bool required = type == cxxrtl::flavor::ASSERT || type == cxxrtl::flavor::ASSUME;
+		if (required && !condition && message.empty())
+			message = "Assert failed: " + formatter();
+	}
+};
+
+enum Status { DONE = 0, TIMEOUT = 1, FAILED = 2 };
+
+struct Simulation {
+	cxxrtl_design::p_top top;
+	Checker checker;
+	std::vector<Port> ports;
+	uint64_t cycles = 0;
+	bool settled = false;
+
+	Simulation() {
+#define X(member) ports.push_back(port(top.member));
+		OHMGRID_INPUTS
+		OHMGRID_OUTPUTS
+#undef X
+	}
+
+	void clock(uint32_t level) {
+		(void)level;
+#if OHMGRID_CLOCKED
+		top.p_clk.data[0] = level;
+#endif
+	}
+
+	// Outputs as they are before the next edge.
+	void settle() {
+		if (settled)
+			return;
+		clock(0);
+#if OHMGRID_SINGLE_PASS
+		top.eval(&checker);
+#else
+		top.step(&checker);
+#endif
+		settled = true;
+	}
+
+	// First half of a cycle: afterwards the outputs are those that the edge sees.
+	void before_edge() {
+#if OHMGRID_SINGLE_PASS
+		clock(1);
+		top.eval(&checker);
+#else
+		settled = false;
+		settle();
+#endif
+	}
+
+	void edge() {
+#if OHMGRID_SINGLE_PASS
+		top.commit();
+#else
+		clock(1);
+		top.step(&checker);
+#endif
+		settled = false;
+		cycles++;
+	}
+};
+
+// A stream and the words to be moved through it. Ports are numbers, -1 for a constant 1.
+struct Stream {
+	int32_t payload, valid, ready;
+	uint32_t idle;   // of 65536: chance that a free stream waits for a cycle more
+	uint64_t *data;  // words of as many 64-bit columns as the payload needs
+	uint64_t count;
+	uint64_t moved;  // result
+};
+
+struct Random {  // xorshift64*
+	uint64_t state;
+	uint32_t bits16() {
+		state ^= state >> 12;
+		state ^= state << 25;
+		state ^= state >> 27;
+		return uint32_t((state * 0x2545F4914F6CDD1Dull) >> 48);
+	}
+};
+
+} // namespace
+
+#define OHMGRID_API extern "C" __attribute__((visibility("default")))
+
+OHMGRID_API Simulation *ohmgrid_new() { return new Simulation; }
+OHMGRID_API void ohmgrid_free(Simulation *s) { delete s; }
+OHMGRID_API uint64_t ohmgrid_cycles(Simulation *s) { return s->cycles; }
+OHMGRID_API const char *ohmgrid_message(Simulation *s) { return s->checker.message.c_str(); }
+
+OHMGRID_API void ohmgrid_set(Simulation *s, uint32_t port, const uint64_t *words) {
+	s->ports[port].put(words);
+	s->settled = false;
+}
+
+OHMGRID_API int ohmgrid_get(Simulation *s, uint32_t port, uint64_t *words) {
+	s->settle();
+	s->ports[port].take(words);
+	return s->checker.message.empty() ? DONE : FAILED;
+}
+
+OHMGRID_API int ohmgrid_step(Simulation *s, uint64_t cycles) {
+	for (uint64_t c = 0; c < cycles; c++) {
+		s->before_edge();
+		s->edge();
+		if (!s->checker.message.empty())
+			return FAILED;
+	}
+	return DONE;
+}
+
+OHMGRID_API int ohmgrid_reset(Simulation *s, uint64_t cycles) {
+#if OHMGRID_RESET
+	s->top.p_rst.data[0] = 1;
+#endif
+	const int status = ohmgrid_step(s, cycles);
+#if OHMGRID_RESET
+	s->top.p_rst.data[0] = 0;
+#endif
+	return status;
+}
+
+// Push every word of `in` and pop every word of `out`, each stream at its own pace. `seed` is not 0.
+OHMGRID_API int ohmgrid_transact(Simulation *s, Stream *in, uint32_t ins, Stream *out,
+		uint32_t outs, uint64_t max_cycles, uint64_t seed) {
+	const Port *p = s->ports.data();
+	Random random{seed};
+	uint64_t left = 0;
+	std::vector<uint32_t> offered(ins + outs, 0);
+	for (uint32_t k = 0; k < ins; k++)
+		left += in[k].count;
+	for (uint32_t k = 0; k < outs; k++)
+		left += out[k].count;
+	const auto level = [p](int32_t port) { return port < 0 || p[port].data[0]; };
+	const auto drive = [p](int32_t port, uint32_t bit) { if (port >= 0) p[port].data[0] = bit; };
+
+	int status = left ? TIMEOUT : DONE;
+	for (uint64_t c = 0; c < max_cycles && status == TIMEOUT; c++) {
+		for (uint32_t k = 0; k < ins; k++) {
+			Stream &stream = in[k];
+			// Once offered, a word stays until it is taken.
+			if (offered[k] || stream.moved == stream.count)
+				continue;
+			if (stream.idle && random.bits16() < stream.idle)
+				continue;
+			if (stream.payload >= 0) {
+				const Port &payload = p[stream.payload];
+				payload.put(stream.data + stream.moved * ((payload.chunks + 1) / 2));
+			}
+			drive(stream.valid, offered[k] = 1);
+		}
+		for (uint32_t k = 0; k < outs; k++) {
+			const bool waits = out[k].idle && random.bits16() < out[k].idle;
+			drive(out[k].ready, offered[ins + k] = out[k].moved < out[k].count && !waits);
+		}
+		s->before_edge();
+		for (uint32_t k = 0; k < ins; k++) {
+			if (offered[k] && level(in[k].ready)) {
+				in[k].moved++;
+				left--;
+				offered[k] = 0;
+			}
+		}
+		for (uint32_t k = 0; k < outs; k++) {
+			Stream &stream = out[k];
+			if (offered[ins + k] && level(stream.valid)) {
+				if (stream.payload >= 0) {
+					const Port &payload = p[stream.payload];
+					payload.take(stream.data + stream.moved * ((payload.chunks + 1) / 2));
+				}
+				stream.moved++;
+				left--;
+			}
+		}
+		s->edge();
+		for (uint32_t k = 0; k < ins; k++)
+			drive(in[k].valid, offered[k]);
+		if (!s->checker.message.empty())
+			status = FAILED;
+		else if (!left)
+			status = DONE;
+	}
+	for (uint32_t k = 0; k < ins; k++)
+		drive(in[k].valid, 0);
+	for (uint32_t k = 0; k < outs; k++)
+		drive(out[k].ready, 0);
+	s->settled = false;
+	return status;
+}

@@ -1,0 +1,205 @@
+"""Rewriting for speed: RTLIL before CXXRTL sees it, and the C++ that CXXRTL writes.
+
+Amaranth writes one module for each instance, and CXXRTL flattens them all: sixteen equal lanes
+become one function that no compiler takes quickly and no instruction cache holds. `merge_modules`
+makes one module of equal ones, and marks the large ones to stay a class of their own.
+
+CXXRTL makes each part of a concatenation a template of its own and evaluates a design four times a
+cycle. `specialise` turns concatenations into masks and shifts, skips writes with an empty mask, and
+makes a cycle one evaluation where the design settles in one. What a pattern does not match stays
+as it is, and is right as it is.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+__all__ = ["merge_modules", "ports_in", "single_pass", "specialise"]
+
+_MODULE = re.compile(r"(?ms)^((?:attribute [^\n]*\n)*)module (\S+)\n(.*?)^end\n")
+_CELL = re.compile(r"(?m)^  cell (\\\S+) ")
+_PORT = re.compile(r"(?m)^  wire width (\d+) (input|output) \d+ (?:signed )?\\(\S+)$")
+
+
+def ports_in(rtlil: str, top: str = "top") -> dict[str, tuple[str, int]]:
+    """Return the ports of one module of an RTLIL text: name -> (``input`` or ``output``, width)."""
+    for _, name, body in _MODULE.findall(rtlil):
+        if name == rf"\{top}":
+            return {port: (way, int(width)) for width, way, port in _PORT.findall(body)}
+    raise ValueError(f"expected a module {top} in the RTLIL, got none")
+
+
+def merge_modules(rtlil: str, *, top: str = "top", share: int = 30_000) -> str:
+    """Make one module of equal ones; those worth it stay modules when the design is flattened.
+
+    Parameters
+    ----------
+    rtlil : str
+        Amaranth's output.
+    top : str
+        Name of the top module.
+    share : int
+        Size in characters, submodules included, from which a module used more than once gets
+        ``keep_hierarchy``. Below it is cheaper to optimise each copy where it stands.
+
+    Returns
+    -------
+    str
+        The same design, submodules before the modules that use them.
+    """
+    modules = {name: (attributes, body) for attributes, name, body in _MODULE.findall(rtlil)}
+    first_of: dict[tuple[str, str], str] = {}
+    canonical: dict[str, str] = {}
+    uses: dict[str, Counter[str]] = {}
+
+    def visit(name: str) -> str:
+        if name not in modules:
+            return name  # a primitive of the vendor
+        if name not in canonical:
+            attributes, body = modules[name]
+            body = _CELL.sub(lambda cell: f"  cell {visit(cell[1])} ", body)
+            canonical[name] = first_of.setdefault((attributes, body), name)
+            if canonical[name] == name:
+                uses[name] = Counter(cell for cell in _CELL.findall(body) if cell in uses)
+                modules[name] = (attributes, body)
+        return canonical[name]
+
+    visit(rf"\{top}")
+    sizes: dict[str, int] = {}
+    for name, parts in uses.items():  # submodules first
+        sizes[name] = len(modules[name][1]) + sum(sizes[part] * n for part, n in parts.items())
+    copies: Counter[str] = Counter()
+    for parts in uses.values():
+        copies.update(parts)
+    text = []
+    for name in uses:
+        attributes, body = modules[name]
+        if copies[name] > 1 and sizes[name] >= share:
+            attributes += "attribute \\keep_hierarchy 1\n"
+        text.append(f"{attributes}module {name}\n{body}end\n")
+    return "\n".join(text)
+
+
+_EDGE = "return !prev_p_clk.slice<0>().val() && p_clk.slice<0>().val();"
+_OTHER_EDGE = re.compile(r"\bbool (?:negedge_\w+|posedge_(?!p_clk\b)\w+)\(\) const")
+
+
+def single_pass(cpp: str) -> bool:
+    """Tell whether one evaluation settles the design: no feedback, and ``clk`` the only clock."""
+    return (
+        "bool converged = false" not in cpp
+        and not _OTHER_EDGE.search(cpp)
+        and cpp.count("posedge_p_clk() const") == cpp.count(_EDGE)
+    )
+
+
+def specialise(cpp: str) -> str:
+    """Rewrite CXXRTL's C++ for the harness; where `single_pass` holds, for its short cycle too."""
+    if single_pass(cpp):
+        cpp = cpp.replace(_EDGE, "return p_clk.data[0];")
+        # Nobody asks what changed: copying is cheaper than comparing.
+        cpp = re.sub(
+            r"if \(([pi]_\w+)\.commit\(observer\)\) changed = true;", r"\1.curr = \1.next;", cpp
+        )
+    cpp = re.sub(r"\b(memory_\w+)\.update\(", r"ohmgrid::write(\1, ", cpp)
+    # A check that holds costs no call.
+    cpp = re.sub(r"(?m)^(\t+)(performer->on_check\(flavor::ASSERT, condition)", r"\1if (!condition) \2", cpp)
+    return _concatenations(cpp)
+
+
+_NAME = r"[a-zA-Z_]\w*(?:\.curr)?"
+_ATOM = rf"(?:{_NAME}(?:\.slice<\d+(?:,\d+)?>\(\))?|value<\d+>\{{[^}}]*\}})"
+_MORE = rf"(?:\.concat\({_ATOM}\))+"
+_READ = re.compile(rf"(?<![\w.)])({_ATOM}{_MORE})\.val\(\)")
+_ASSIGN = re.compile(rf"(?m)^(\t+)({_ATOM}{_MORE}) = (.*);$")
+_PART = re.compile(rf"({_NAME})(?:\.slice<(\d+)(?:,(\d+))?>\(\))?|value<(\d+)>\{{([^}}]*)\}}")
+_DECLARED = re.compile(r"\b(?:value|wire)<(\d+)> (\w+)")
+_CLASS = re.compile(r"(?ms)^struct (\w+) : public module \{\n(.*?)^\};")
+_EVAL = re.compile(r"(?ms)^bool (\w+)::eval\(.*?^\}\n")
+
+
+def _concatenations(cpp: str) -> str:
+    members = {name: _widths(body) for name, body in _CLASS.findall(cpp)}
+
+    def rewrite(function: re.Match[str]) -> str:
+        widths = members.get(function[1], {}) | _widths(function[0])
+        text = _READ.sub(lambda chain: _gather(chain, widths), function[0])
+        return _ASSIGN.sub(lambda chain: _scatter(chain, widths), text)
+
+    return _EVAL.sub(rewrite, cpp)
+
+
+def _widths(text: str) -> dict[str, int]:
+    return {name: int(width) for width, name in _DECLARED.findall(text)}
+
+
+def _bits(chain: str, widths: dict[str, int]) -> list[tuple[str | None, int]] | None:
+    """Return each bit of a concatenation from the lowest: (name, bit), or (None, its value)."""
+    bits: list[tuple[str | None, int]] = []
+    atoms = re.split(r"\.concat\(", chain)
+    for atom in reversed([atoms[0], *(atom[:-1] for atom in atoms[1:])]):
+        part = _PART.fullmatch(atom)
+        if part is None:
+            return None
+        name, high, low, width, chunks = part.groups()
+        if name is None:
+            number = sum(
+                int(chunk.strip().rstrip("u"), 0) << 32 * k
+                for k, chunk in enumerate(chunks.split(","))
+            )
+            bits += [(None, number >> k & 1) for k in range(int(width))]
+        elif high is not None:
+            bits += [(name, k) for k in range(int(low or high), int(high) + 1)]
+        elif name.removesuffix(".curr") in widths:
+            bits += [(name, k) for k in range(widths[name.removesuffix(".curr")])]
+        else:
+            return None
+    return bits
+
+
+def _masks(entries: Iterable[tuple[str, int, int, int]]) -> dict[tuple[str, int, int], int]:
+    """Group single bits (name, word, shift, bit) by what one mask and one shift move."""
+    masks: dict[tuple[str, int, int], int] = {}
+    for name, word, shift, bit in entries:
+        masks[name, word, shift] = masks.get((name, word, shift), 0) | 1 << bit
+    return masks
+
+
+def _gather(chain: re.Match[str], widths: dict[str, int]) -> str:
+    """``a.slice<..>().concat(b)...val()`` as masks and shifts of 64-bit words."""
+    bits = _bits(chain[1], widths)
+    if bits is None:
+        return chain[0]
+    masks = _masks(
+        (name, at // 64, bit - at % 64, at % 64)
+        for at, (name, bit) in enumerate(bits)
+        if name is not None
+    )
+    words = []
+    for word in range((len(bits) + 63) // 64):
+        own = bits[64 * word : 64 * word + 64]
+        constant = sum(bit << k for k, (name, bit) in enumerate(own) if name is None)
+        terms = [
+            f"(ohmgrid::field<{shift}>({name}) & {mask:#x}ull)"
+            for (name, at, shift), mask in masks.items()
+            if at == word
+        ]
+        words.append(" | ".join([*terms, f"uint64_t({constant:#x}ull)"]))
+    return f"ohmgrid::words<{len(bits)}>({', '.join(words)})"
+
+
+def _scatter(chain: re.Match[str], widths: dict[str, int]) -> str:
+    """``a.slice<..>().concat(b)... = expression;`` as masked updates of 64-bit words."""
+    bits = _bits(chain[2], widths)
+    if bits is None or any(name is None for name, _ in bits):
+        return chain[0]
+    masks = _masks(
+        (name, bit // 64, at - bit % 64, bit % 64)
+        for at, (name, bit) in enumerate(bits)
+        if name is not None
+    )
+    blends = " ".join(
+        f"ohmgrid::blend<{word}>({name}, ohmgrid::field<{shift}>(rhs), {mask:#x}ull);"
+        for (name, word, shift), mask in masks.items()
+    )
+    return f"{chain[1]}{{ const auto rhs = {chain[3]}; {blends} }}"

@@ -1,0 +1,232 @@
+"""The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.device import REGISTERS
+from ohmgrid.hdl.tile import Tile
+from ohmgrid.model.sweep import memory_order
+from ohmgrid.protocol import C2C_ARG, TILE_REGISTERS, Answer, Error, Op, command
+from ohmgrid.registers import converter_registers, device_registers, pulse_registers
+from ohmgrid.sim.cxxrtl import Library, build
+from ohmgrid.tile import TileBase, TileState
+
+__all__ = ["RtlTile", "TileDriver", "build_tile", "register_values"]
+
+TIMEOUT = 50_000_000
+"""Cycles after which a command that has not answered is taken for dead."""
+
+STEP_REGISTERS = ("forward_step", "backward_step", "update_step")
+
+PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
+
+
+def register_values(config: Config, rows: int, cols: int, number: int) -> dict[str, int]:
+    """Return the values of all tile registers that do not change from step to step.
+
+    Keys are those of `ohmgrid.protocol.TILE_REGISTERS`; learning-rate registers are left out.
+    """
+    device = device_registers(config.device, config.formats.weight_bits)
+    values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
+    for name in ("forward", "backward"):
+        io = getattr(config, name)
+        registers = converter_registers(io, device.lsb)
+        values |= {f"{name}_{key}": value for key, value in asdict(registers).items()}
+        values |= {
+            f"{name}_dac_half": io.dac_half,
+            f"{name}_adc_half": io.adc_half,
+            f"{name}_managed": int(io.noise_management == "abs-max"),
+        }
+    passes = config.forward.max_passes if config.forward.bound_management == "iterative" else 1
+    pulses = config.pulses
+    return values | {
+        "forward_passes": passes,
+        "managed": int(pulses.managed),
+        "bl_managed": int(pulses.update_bl_management),
+        "desired_bl": pulses.desired_bl,
+        "pulse_type": PULSE_MODES.index(pulses.pulse_type),
+        "serial": int(device.serial),
+    }
+
+
+def build_tile(config: Config) -> Library:
+    """Compile the gateware of a build and its formats (or take it from the cache)."""
+    return build(Tile(Config(formats=config.formats, build=config.build)), "tile")
+
+
+class TileDriver:
+    """Commands of a tile over anything that moves words through its four streams.
+
+    Parameters
+    ----------
+    link : object
+        Has ``transact(inputs, outputs, max_cycles) -> (words, cycles)``, as an instance of
+        `ohmgrid.sim.cxxrtl`.
+    """
+
+    def __init__(self, link):
+        self.link = link
+        self.cycles = 0
+        """Clock cycles of the last command."""
+
+    def registers(self, values: dict[str, int]) -> list[int]:
+        """Return the commands that write tile registers."""
+        names = list(TILE_REGISTERS)
+        for name, value in values.items():
+            if not 0 <= value < 1 << TILE_REGISTERS[name]:
+                raise ValueError(
+                    f"register {name}: expected {TILE_REGISTERS[name]} bits, got {value}"
+                )
+        return [command(Op.SET, names.index(name), value) for name, value in values.items()]
+
+    def device(self, registers) -> list[int]:
+        """Return the commands that write the device's registers and its noise table."""
+        commands = []
+        for place, (name, field) in enumerate(REGISTERS):
+            value = int(getattr(registers, name)) & ((1 << field.width) - 1)
+            commands.append(command(Op.SET, len(TILE_REGISTERS) + place, value))
+        commands += [
+            command(Op.SET, C2C_ARG, n << 12 | value) for n, value in enumerate(registers.c2c)
+        ]
+        return commands
+
+    def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
+        """Send commands with the words that they take; return results and decoded answers.
+
+        Parameters
+        ----------
+        commands : list of int
+        vector : integers
+            Words for the input stream.
+        results : int
+            Words that the commands send.
+
+        Raises
+        ------
+        RuntimeError
+            If an answer has an error bit.
+        """
+        answers = sum((c & 255) != Op.SET for c in commands)
+        words, self.cycles = self.link.transact(
+            {"cmd": commands, "i": np.asarray(vector, np.int64)},
+            {"o": results, "r": answers},
+            max_cycles=TIMEOUT,
+        )
+        decoded = [Answer.decode(int(word)) for word in words["r"]]
+        for answer in decoded:
+            if answer.error:
+                names = [e.name for e in Error if answer.error & e]
+                raise RuntimeError(f"tile: op {answer.op} reported {', '.join(map(str, names))}")
+        return words["o"].astype(np.int64), decoded
+
+
+class RtlTile(TileBase):
+    """One tile simulated from its gateware; the interface and the bits are those of the model.
+
+    Raises
+    ------
+    ValueError
+        If the shape exceeds ``config.build``.
+    """
+
+    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+        super().__init__(config, rows, cols, number)
+        build = config.build
+        if rows > build.max_rows or cols > build.max_cols:
+            raise ValueError(
+                f"shape: expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
+                f"build.max_cols), got {rows} x {cols}"
+            )
+        self._driver = TileDriver(build_tile(config).instance())
+        self._row, self._col = memory_order(rows, cols, build.lanes)
+        self._lr: float | None = None
+        self._x: np.ndarray | None = None
+        setup = self._driver.registers(register_values(config, rows, cols, number))
+        setup += self._driver.device(self.device)
+        self._driver.run([*setup, command(Op.SETUP)])
+        self._steps = [0, 0, 0]
+        self.load(TileState(np.zeros((rows, cols), np.int32), (0, 0, 0)))
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles of the last operation, its vectors and commands included."""
+        return self._driver.cycles
+
+    def _load_x(self, x: np.ndarray) -> tuple[list[int], list[int]]:
+        """Return command and words that bring ``x`` to the tile, none if it is there already."""
+        values = self._edge("x", x, self.cols)
+        if self._x is not None and np.array_equal(values, self._x):
+            return [], []
+        self._x = values
+        return [command(Op.LOAD_X)], values.tolist()
+
+    def _rate(self, lr: float) -> list[int]:
+        """Return the commands that set the learning rate, none if it is set already."""
+        if lr == self._lr:
+            return []
+        values = asdict(
+            pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
+        )
+        self._lr = lr
+        return self._driver.registers(values)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x`` (int64, shape (rows,))."""
+        commands, words = self._load_x(x)
+        y, answers = self._driver.run([*commands, command(Op.FORWARD)], words, self.rows)
+        self._steps[0] += 1
+        self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
+        return y
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d`` (int64, shape (cols,))."""
+        words = self._edge("d", d, self.rows).tolist()
+        z, answers = self._driver.run(
+            [command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols
+        )
+        self._steps[1] += 1
+        self.saturated = answers[-1].saturated
+        return z
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` by coincident pulses."""
+        self._pulse(Op.UPDATE, x, d, lr)
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of the old weights, then `update`, in one sweep."""
+        z = self._pulse(Op.BACKWARD_UPDATE, x, d, lr)
+        self._steps[1] += 1
+        return z
+
+    def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        errors = self._edge("d", d, self.rows).tolist()
+        rate = self._rate(lr)
+        commands, words = self._load_x(x)
+        z, answers = self._driver.run(
+            [*rate, *commands, command(Op.LOAD_D), command(op)],
+            words + errors,
+            self.cols if op == Op.BACKWARD_UPDATE else 0,
+        )
+        self._steps[2] += 1
+        if op == Op.BACKWARD_UPDATE:
+            self.saturated = answers[-1].saturated
+        return z
+
+    def state(self) -> TileState:
+        """Return a copy of the state."""
+        words, _ = self._driver.run([command(Op.READ_CELLS)], (), self.rows * self.cols)
+        weights = np.zeros((self.rows, self.cols), np.int32)
+        weights[self._row, self._col] = words
+        first, second, third = self._steps
+        return TileState(weights, (first, second, third))
+
+    def load(self, state: TileState) -> None:
+        """Take over a state; raise `ValueError` where it does not fit this tile."""
+        weights, self._steps = self._state(state)
+        steps = dict(zip(STEP_REGISTERS, self._steps, strict=True))
+        self._driver.run(
+            [*self._driver.registers(steps), command(Op.WRITE_CELLS)],
+            weights[self._row, self._col],
+        )

@@ -1,0 +1,40 @@
+"""``ohmgrid devices`` and ``ohmgrid config``: what there is to choose from, and what is chosen."""
+
+import json
+import tomllib
+from typing import Any
+
+import click
+
+from ohmgrid.commands.options import Options, choose_config, json_option, tile_options
+from ohmgrid.config import config_to_toml
+from ohmgrid.devices import PRESETS, device_to_dict
+
+
+@click.command()
+@json_option
+def devices(as_json: bool) -> None:
+    """List the device presets with their parameters."""
+    table = {name: device_to_dict(device) for name, device in PRESETS.items()}
+    if as_json:
+        click.echo(json.dumps({"devices": table}))
+        return
+    width = max(map(len, table))
+    for name, parameters in table.items():
+        kind = parameters.pop("class")
+        words = " ".join(f"{key}={_short(value)}" for key, value in parameters.items())
+        click.echo(f"{name:{width}}  {kind}")
+        click.echo(click.wrap_text(words, 78, " " * (width + 2), " " * (width + 2)))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+@click.command()
+@tile_options
+@json_option
+def config(as_json: bool, **given: Any) -> None:
+    """Print the configuration that the options choose, as a TOML file for --config."""
+    text = config_to_toml(choose_config(Options(**given)))
+    click.echo(json.dumps(tomllib.loads(text)) if as_json else text, nl=as_json)

@@ -1,0 +1,267 @@
+"""One configuration for model, gateware and command line: frozen, checked, to and from TOML.
+
+Standard library only. Every class checks itself at construction and raises
+`ohmgrid.checks.ConfigError` with one line that says what was expected and what came.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ohmgrid.checks import ConfigError, check_choice, check_flag, check_float, check_int
+from ohmgrid.devices import StepDevice, device_from_dict, device_to_dict, preset
+
+__all__ = [
+    "BuildConfig",
+    "Config",
+    "ConverterConfig",
+    "FormatConfig",
+    "PulseConfig",
+    "config_from_toml",
+    "config_to_toml",
+    "load_config",
+]
+
+SLOTS = 31
+"""Slots of the longest pulse train (the word that a lane ANDs)."""
+
+
+@dataclass(frozen=True)
+class FormatConfig:
+    """Number formats at the tile's edge and of the conductance register."""
+
+    weight_bits: int = 18
+    """Width of a conductance register: 18 fits an ECP5 block RAM word, 16 an iCE40 one."""
+    edge_bits: int = 16
+    """Width of an activation or error at the tile's edge (signed)."""
+    x_frac: int = 12
+    """Fraction bits of an activation: 4096 means 1.0."""
+    d_frac: int = 14
+    """Fraction bits of an error: 16384 means 1.0."""
+
+    def __post_init__(self) -> None:
+        check_int("weight_bits", self.weight_bits, 12, 18)
+        check_int("edge_bits", self.edge_bits, 8, 16)
+        check_int("x_frac", self.x_frac, 4, self.edge_bits - 1)
+        check_int("d_frac", self.d_frac, 4, self.edge_bits - 1)
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What is fixed when the gateware is built: parallelism and memory."""
+
+    lanes: int = 16
+    """Cells read in each cycle."""
+    share: int = 4
+    """Lanes that share one device unit; 1 never stalls, more costs fewer LUTs a lane."""
+    max_rows: int = 256
+    """Most outputs of an array."""
+    max_cols: int = 576
+    """Most inputs of an array, the always-on bias input included."""
+    train_groups: int = 2
+    """Groups of four pulse slots that each train generator makes in a cycle."""
+
+    def __post_init__(self) -> None:
+        check_int("lanes", self.lanes, 1, 1024)
+        check_int("share", self.share, 1, 64)
+        check_int("max_rows", self.max_rows, 1, 65536)
+        check_int("max_cols", self.max_cols, 1, 65536)
+        check_int("train_groups", self.train_groups, 1, 8)
+
+    @property
+    def max_blocks(self) -> int:
+        """Blocks of ``lanes`` columns in the widest array."""
+        return -(-self.max_cols // self.lanes)
+
+    @property
+    def units(self) -> int:
+        """Device units: one for each group of ``share`` lanes."""
+        return -(-self.lanes // self.share)
+
+
+@dataclass(frozen=True)
+class ConverterConfig:
+    """DAC, ADC and the two managements of one direction (forward or backward)."""
+
+    dac_bits: int = 7
+    """Bits of the DAC, sign included: 7 gives 127 levels."""
+    adc_bits: int = 9
+    """Bits of the ADC, sign included: 9 gives 511 levels."""
+    out_bound: float = 12.0
+    """Output at which the ADC clips, in weight times scaled-input units."""
+    out_noise: float = 0.06
+    """Standard deviation of the noise added before the ADC, in the same units."""
+    noise_management: str = "abs-max"
+    """``abs-max`` divides the input by its largest magnitude, ``none`` by 1.0."""
+    bound_management: str = "none"
+    """``iterative`` repeats a clipped pass with the input halved."""
+    max_passes: int = 5
+    """Most passes of bound management; 5 reaches a sixteenth of the input."""
+
+    def __post_init__(self) -> None:
+        check_int("dac_bits", self.dac_bits, 2, 8)
+        check_int("adc_bits", self.adc_bits, 2, 12)
+        check_float("out_bound", self.out_bound, 0.01, 1000.0)
+        check_float("out_noise", self.out_noise, 0.0, self.out_bound)
+        check_choice("noise_management", self.noise_management, ("abs-max", "none"))
+        check_choice("bound_management", self.bound_management, ("iterative", "none"))
+        check_int("max_passes", self.max_passes, 1, 8)
+
+    @property
+    def dac_half(self) -> int:
+        """Largest DAC code."""
+        return (1 << (self.dac_bits - 1)) - 1
+
+    @property
+    def adc_half(self) -> int:
+        """Largest ADC code."""
+        return (1 << (self.adc_bits - 1)) - 1
+
+
+PULSE_TYPES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
+
+
+@dataclass(frozen=True)
+class PulseConfig:
+    """How an outer product becomes pulse trains."""
+
+    pulse_type: str = "stochastic-compressed"
+    """``stochastic-compressed``, ``mean-count`` or ``deterministic-implicit``."""
+    desired_bl: int = SLOTS
+    """Most slots of a train (bit length)."""
+    fixed_bl: bool = True
+    """Without bit-length management: always ``desired_bl`` slots (true) or fewer/more by lr."""
+    update_management: bool = True
+    """Balance the probabilities of both sides by their largest magnitudes."""
+    update_bl_management: bool = True
+    """Use only as many slots as the largest pair needs (turns update management on)."""
+
+    def __post_init__(self) -> None:
+        check_choice("pulse_type", self.pulse_type, PULSE_TYPES)
+        check_int("desired_bl", self.desired_bl, 1, SLOTS)
+        for name in ("fixed_bl", "update_management", "update_bl_management"):
+            check_flag(name, getattr(self, name))
+
+    @property
+    def managed(self) -> bool:
+        """Whether update management is in force (bit-length management forces it on)."""
+        return self.update_management or self.update_bl_management
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides the bits of a tile."""
+
+    seed: int = 1
+    """64-bit seed of all noise, static and dynamic."""
+    formats: FormatConfig = field(default_factory=FormatConfig)
+    build: BuildConfig = field(default_factory=BuildConfig)
+    forward: ConverterConfig = field(
+        default_factory=lambda: ConverterConfig(bound_management="iterative")
+    )
+    backward: ConverterConfig = field(default_factory=ConverterConfig)
+    pulses: PulseConfig = field(default_factory=PulseConfig)
+    device: StepDevice = field(default_factory=lambda: preset("gokmen-vlasov"))
+
+    def __post_init__(self) -> None:
+        check_int("seed", self.seed, 0, (1 << 64) - 1)
+        for f in fields(self):
+            want = {"seed": int, **_SECTIONS, "device": StepDevice}[f.name]
+            if not isinstance(getattr(self, f.name), want):
+                raise ConfigError(
+                    f"{f.name}: expected {want.__name__}, got {getattr(self, f.name)!r}"
+                )
+        if self.backward.bound_management != "none":
+            raise ConfigError(
+                "backward.bound_management: expected none (errors are never repeated), "
+                f"got {self.backward.bound_management!r}"
+            )
+
+    def replace(self, **changes: Any) -> "Config":
+        """Return a copy with fields replaced; a mapping replaces fields of a section."""
+        done = {}
+        for name, value in changes.items():
+            if isinstance(value, Mapping) and name in _SECTIONS:
+                done[name] = replace(getattr(self, name), **value)
+            else:
+                done[name] = value
+        return replace(self, **done)
+
+
+_SECTIONS: dict[str, type] = {
+    "formats": FormatConfig,
+    "build": BuildConfig,
+    "forward": ConverterConfig,
+    "backward": ConverterConfig,
+    "pulses": PulseConfig,
+}
+
+
+def _section(name: str, data: Any, default: Any) -> Any:
+    if not isinstance(data, dict):
+        raise ConfigError(f"[{name}]: expected a table, got {data!r}")
+    known = [f.name for f in fields(default)]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"[{name}]: unknown key {key!r}; expected {', '.join(known)}")
+    try:
+        return replace(default, **data)
+    except ConfigError as error:
+        raise ConfigError(f"[{name}] {error}") from None
+
+
+def config_from_toml(text: str) -> Config:
+    """Build a `Config` from TOML text; keys left out keep their defaults."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"configuration: not valid TOML: {error}") from None
+    known = ["seed", "device", *_SECTIONS]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"configuration: unknown key {key!r}; expected {', '.join(known)}")
+    base = Config()
+    values: dict[str, Any] = {
+        name: _section(name, data[name], getattr(base, name)) for name in _SECTIONS if name in data
+    }
+    if "seed" in data:
+        values["seed"] = data["seed"]
+    if "device" in data:
+        if not isinstance(data["device"], dict):
+            raise ConfigError(f"[device]: expected a table, got {data['device']!r}")
+        values["device"] = device_from_dict(data["device"])
+    return Config(**values)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a TOML file; raise `ConfigError` with the path if that fails."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    try:
+        return config_from_toml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
+
+
+def config_to_toml(config: Config) -> str:
+    """Return TOML text from which `config_from_toml` builds an equal `Config`."""
+    lines = [f"seed = {config.seed}"]
+    tables = {name: asdict(getattr(config, name)) for name in _SECTIONS}
+    tables["device"] = device_to_dict(config.device)
+    for name, values in tables.items():
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,90 @@
+"""Pictures of a training run, drawn without a display."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from ohmgrid.files import write_whole
+
+__all__ = ["plot_accuracy", "plot_conductances"]
+
+INK = "#1b4b8f"
+SECOND_INK = "#c8553d"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # Without the version in it, the same run gives the same file.
+    write_whole(
+        path,
+        lambda file: figure.savefig(file, format="png", dpi=120, metadata={"Software": "ohmgrid"}),
+    )
+
+
+def plot_accuracy(path: Path, history: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Draw test accuracy and training loss over the epochs.
+
+    Parameters
+    ----------
+    path : Path
+    history : sequence of mappings
+        Rows with ``epoch``, ``test_accuracy`` and ``train_loss`` (None before the first epoch).
+    title : str
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    left = figure.subplots()
+    right = left.twinx()
+    epochs = [row["epoch"] for row in history]
+    left.plot(epochs, [100 * row["test_accuracy"] for row in history], "o-", color=INK)
+    trained = [row for row in history if row["train_loss"] is not None]
+    right.plot(
+        [row["epoch"] for row in trained],
+        [row["train_loss"] for row in trained],
+        "s--",
+        color=SECOND_INK,
+        markersize=4,
+    )
+    left.set(xlabel="epoch", ylim=(0, 100), title=title)
+    left.set_ylabel("test accuracy, %", color=INK)
+    right.set_ylabel("training loss", color=SECOND_INK)
+    right.set_ylim(bottom=0)
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def plot_conductances(
+    path: Path, before: Sequence[np.ndarray], after: Sequence[np.ndarray], lsb: float, title: str
+) -> None:
+    """Draw the conductance map of every tile before and after training, and their difference.
+
+    Parameters
+    ----------
+    path : Path
+    before, after : sequences of int arrays, shape (rows, columns)
+        Weight LSB; one array for each tile.
+    lsb : float
+        One weight LSB in weight units.
+    title : str
+    """
+    heights = [0.6 + 3.2 * min(1.0, w.shape[0] / w.shape[1]) for w in before]
+    figure = Figure(figsize=(12.0, 0.6 + sum(heights)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(before), 3, squeeze=False, height_ratios=heights)
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        maps = (("before", old), ("after", new), ("change", new.astype(np.int64) - old))
+        reach = max(float(np.abs(values).max()) for _, values in maps) * lsb or 1.0
+        norm = TwoSlopeNorm(0.0, -reach, reach)
+        for ax, (what, values) in zip(axes[number], maps, strict=True):
+            image = ax.imshow(
+                values * lsb, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest"
+            )
+            ax.set_title(f"tile {number}, {what}", fontsize=10)
+            ax.set_xlabel("input line (last: bias)", fontsize=8)
+            ax.tick_params(labelsize=8)
+        axes[number][0].set_ylabel("output line", fontsize=8)
+        figure.colorbar(image, ax=list(axes[number]), label="weight", shrink=0.9)
+    _save(figure, path)

@@ -1,0 +1,116 @@
+"""Commands, registers and answers of a tile: what a host and the gateware agree on.
+
+A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word. Standard library only.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+__all__ = ["C2C_ARG", "COMMAND_BITS", "TILE_REGISTERS", "Answer", "Error", "Op", "command"]
+
+
+class Op(IntEnum):
+    """What a command does; all but `SET` answer with one word when they are done."""
+
+    SET = 1
+    """Write register ``arg`` with ``data``."""
+    SETUP = 2
+    """Derive the static noise keys from seed, tile number and shape."""
+    LOAD_X = 3
+    """Take ``cols`` activations from the input stream."""
+    LOAD_D = 4
+    """Take ``rows`` errors from the input stream."""
+    FORWARD = 5
+    """Send ``rows`` outputs."""
+    BACKWARD = 6
+    """Send ``cols`` outputs."""
+    UPDATE = 7
+    """Apply pulses for the loaded activations and errors."""
+    BACKWARD_UPDATE = 8
+    """Both in one sweep: backward on the old conductances; send ``cols`` outputs."""
+    READ_CELLS = 9
+    """Send all conductances in memory order."""
+    WRITE_CELLS = 10
+    """Take all conductances from the input stream, in memory order."""
+
+
+class Error(IntEnum):
+    """Bits of an answer's error field."""
+
+    ILLEGAL = 1
+    """Unknown op or register: nothing was done."""
+    SHAPE = 2
+    """Rows or columns are 0 or more than the build holds: nothing was done."""
+    COLLISION = 4
+    """A cell was written while it was read (a fault of the gateware; sticky)."""
+
+
+COMMAND_BITS = 80
+"""Width of a command: op in bits 0..7, arg in 8..15, data in 16..79."""
+
+TILE_REGISTERS: dict[str, int] = {
+    "seed": 64,
+    "number": 8,
+    "rows": 17,
+    "cols": 17,
+    "forward_step": 48,
+    "backward_step": 48,
+    "update_step": 48,
+    "forward_scale": 18,
+    "forward_shift": 6,
+    "forward_noise": 24,
+    "forward_dac_half": 8,
+    "forward_adc_half": 12,
+    "forward_managed": 1,
+    "forward_passes": 4,
+    "backward_scale": 18,
+    "backward_shift": 6,
+    "backward_noise": 24,
+    "backward_dac_half": 8,
+    "backward_adc_half": 12,
+    "backward_managed": 1,
+    "rate": 18,
+    "rate_shift": 6,
+    "bl": 5,
+    "factor": 22,
+    "managed": 1,
+    "bl_managed": 1,
+    "desired_bl": 5,
+    "pulse_type": 2,
+    "serial": 1,
+}
+"""Registers of a tile and their widths; a register's number is its place here, the device's
+registers (`ohmgrid.registers.DEVICE_BITS`) follow."""
+
+C2C_ARG = 255
+"""Register number of the cycle-to-cycle table: data is ``address << 12 | value``."""
+
+
+def command(op: Op, arg: int = 0, data: int = 0) -> int:
+    """Return a command as one integer of `COMMAND_BITS` bits."""
+    return int(op) | arg << 8 | data << 16
+
+
+class Answer(NamedTuple):
+    """One word of the answer stream, decoded."""
+
+    op: int
+    error: int
+    """Bits of `Error`."""
+    passes: int
+    """Passes of bound management."""
+    bl: int
+    """Slots of the update."""
+    saturated: int
+    """Outputs that the ADC clipped."""
+
+    @classmethod
+    def decode(cls, word: int) -> "Answer":
+        """Split a 64-bit answer: op 8, error 8, passes 8, bl 8, saturated 32 bits."""
+        return cls(
+            word & 255,
+            word >> 8 & 255,
+            word >> 16 & 255,
+            word >> 24 & 255,
+            word >> 32 & (2**32 - 1),
+        )

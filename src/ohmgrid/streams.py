@@ -1,0 +1,113 @@
+"""Constants of the noise streams, shared by the golden model and the gateware.
+
+A random number is a function of its address, ``hash(seed, verb, tile, step, purpose, index)``,
+never the next value of a generator.  This file holds what defines that function bit for bit: S-box,
+rotations, round constants, numbers of rounds, the two tables of the Gaussian, and the numbers that
+keep streams apart.  The equations are in `ohmgrid.model.noise`, the evidence in ``docs/noise.md``.
+"""
+
+from enum import IntEnum
+from math import isqrt
+
+__all__ = [
+    "CELL_BITS",
+    "CELL_ROTATIONS",
+    "CELL_ROUNDS",
+    "GAUSS_BITS",
+    "GAUSS_COARSE",
+    "GAUSS_FINE",
+    "GAUSS_SIGMA",
+    "KEY_BITS",
+    "LINE_ROTATIONS",
+    "LINE_ROUNDS",
+    "RC32",
+    "RC64",
+    "SBOX",
+    "SEED_ROUNDS",
+    "SEED_TWEAK",
+    "Purpose",
+    "Verb",
+]
+
+
+class Verb(IntEnum):
+    """What an operation does; part of its key, so that two verbs of one step share no noise."""
+
+    STATIC = 0
+    """Device-to-device spread: always step 0, so that a cell meets the same draws at each visit."""
+    FORWARD = 1
+    BACKWARD = 2
+    UPDATE = 3
+    INIT = 4
+    TIME = 5
+    """Drift, diffusion, retention: what happens to the cells between operations."""
+
+
+class Purpose(IntEnum):
+    """What the key of one line of an operation is used for."""
+
+    ROW = 1
+    """Row half of the cell noise (one row of the tile is one output line)."""
+    COLUMN = 2
+    """Column half of the cell noise (one input line)."""
+    TRAIN_X = 3
+    """Pulse trains of the input lines."""
+    TRAIN_D = 4
+    """Pulse trains of the output lines."""
+    OUTPUT = 5
+    """Noise and stochastic rounding of the ADC."""
+    INPUT = 6
+    """Noise and stochastic rounding of the DAC."""
+
+
+KEY_BITS = 64
+"""Width of seed keys, operation keys and line keys: four planes of 16 bits."""
+CELL_BITS = 32
+"""Width of one cell word: four planes of 8 bits."""
+
+SBOX = (6, 5, 12, 10, 1, 14, 7, 9, 11, 0, 3, 13, 8, 15, 4, 2)
+"""S-box of RECTANGLE (Zhang et al. 2015): 12 boolean operations bit-sliced, one LUT4 a bit.
+
+Bit k of its index and of its value belongs to plane k.
+"""
+
+LINE_ROTATIONS = (0, 1, 12, 13)
+"""Left rotation of each 16-bit plane after the S-box of a round (those of RECTANGLE)."""
+CELL_ROTATIONS = (0, 7, 2, 4)
+"""Left rotation of each 8-bit plane after the S-box of a round."""
+
+SEED_ROUNDS = 12
+"""Rounds from seed to base key, and from base key to operation key."""
+LINE_ROUNDS = 8
+"""Rounds from operation key to line key."""
+CELL_ROUNDS = 3
+"""Rounds from the sum of two line keys to the cell word."""
+
+# One prime a round.  Round r adds the first fractional bits of sqrt(prime r), as SHA-2 does.
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+
+RC64 = tuple(isqrt(p << 128) & (2**64 - 1) for p in _PRIMES)
+"""Round constants of the 64-bit permutation: floor(2^64 sqrt(p)) mod 2^64."""
+RC32 = tuple(isqrt(p << 64) & (2**32 - 1) for p in _PRIMES[:CELL_ROUNDS])
+"""Round constants of the 32-bit cell permutation: floor(2^32 sqrt(p)) mod 2^32."""
+SEED_TWEAK = (isqrt(5 << 128) - 2**64) >> 1
+"""XORed to the seed so that seed 0 is a seed like any other: floor(2^64 (sqrt(5) - 1) / 2)."""
+
+GAUSS_BITS = 10
+"""Random bits of one Gaussian draw: 6 of them index GAUSS_COARSE, the upper 4 GAUSS_FINE."""
+GAUSS_SIGMA = 64
+"""Standard deviation of a Gaussian draw in its LSB."""
+# Positive halves of the tables, found by annealing; docs/noise.md says for what.
+# fmt: off
+_COARSE = (
+    0, 2, 5, 6, 8, 10, 12, 13, 15, 17, 20, 24, 25, 27, 28, 30,
+    30, 33, 35, 37, 39, 40, 44, 46, 48, 51, 55, 57, 64, 66, 85, 128,
+)
+_FINE = (
+    7, 12, 18, 26, 42, 50, 59, 94,
+)
+# fmt: on
+GAUSS_COARSE = (*_COARSE, *(~z for z in _COARSE))
+"""Coarse part, 64 entries; index bit 5 complements, so the table is symmetric about -1/2."""
+GAUSS_FINE = (*_FINE, *(1 - z for z in _FINE))
+"""Fine part, 16 entries; symmetric about +1/2, so that the sum is symmetric about 0."""

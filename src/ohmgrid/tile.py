@@ -1,0 +1,103 @@
+"""What every engine's tile has in common: shape, units, checks of arguments and of states."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.registers import device_registers
+
+__all__ = ["TileBase", "TileState"]
+
+
+class TileState(NamedTuple):
+    """All that a tile remembers; noise is a function of it and of the seed."""
+
+    weights: np.ndarray
+    """Conductances, int32, shape (rows, columns), weight LSB."""
+    steps: tuple[int, int, int]
+    """Forward, backward and update operations so far."""
+
+
+class TileBase:
+    """Shape, units and checks of one array of crosspoints.
+
+    Parameters
+    ----------
+    config : Config
+    rows, cols : int
+        Output lines and input lines (the always-on bias input included).
+    number : int
+        Number of the tile, 0..255; different numbers have different noise.
+
+    Attributes
+    ----------
+    device : DeviceRegisters
+    lsb : float
+        One conductance LSB in weight units.
+    passes : int
+        Passes that bound management took in the last forward operation.
+    saturated : int
+        Outputs that the ADC clipped in the last pass of the last forward or backward operation.
+    """
+
+    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+        for name, value, top in (("rows", rows, 65536), ("cols", cols, 65536)):
+            if not 1 <= value <= top:
+                raise ValueError(f"{name}: expected 1..{top}, got {value}")
+        if not 0 <= number <= 255:
+            raise ValueError(f"number: expected 0..255, got {number}")
+        self.config, self.rows, self.cols, self.number = config, rows, cols, number
+        self.device = device_registers(config.device, config.formats.weight_bits)
+        self.lsb = self.device.lsb
+        self.passes, self.saturated = 1, 0
+
+    @property
+    def y_lsb(self) -> float:
+        """One LSB of a forward result in real units."""
+        io = self.config.forward
+        return io.out_bound / io.adc_half / (1 << self.config.formats.x_frac)
+
+    @property
+    def z_lsb(self) -> float:
+        """One LSB of a backward result in real units."""
+        io = self.config.backward
+        return io.out_bound / io.adc_half / (1 << self.config.formats.d_frac)
+
+    def close(self) -> None:
+        """Release what the engine holds; the tile is not used afterwards."""
+
+    def _edge(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
+        """Return a vector as int64; raise `ValueError` unless it fits the tile's edge."""
+        array = np.asarray(values)
+        top = (1 << (self.config.formats.edge_bits - 1)) - 1
+        if array.shape != (lines,) or not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(
+                f"{name}: expected {lines} integers, got {array.dtype} of shape {array.shape}"
+            )
+        if array.max() > top or array.min() < -top:
+            raise ValueError(f"{name}: expected values in +-{top}, got {array.min()}..{array.max()}")
+        return array.astype(np.int64)
+
+    def _learning_rate(self, lr: float) -> float:
+        """Return the learning rate; raise `ValueError` unless it is finite and > 0."""
+        if not 0 < lr < np.inf:
+            raise ValueError(f"lr: expected a finite number > 0, got {lr}")
+        return float(lr)
+
+    def _state(self, state: TileState) -> tuple[np.ndarray, list[int]]:
+        """Return weights (int32) and steps of a state; raise `ValueError` where it does not fit."""
+        weights = np.asarray(state.weights)
+        top = (1 << (self.config.formats.weight_bits - 1)) - 1
+        if weights.shape != (self.rows, self.cols):
+            raise ValueError(
+                f"weights: expected shape {(self.rows, self.cols)}, got {weights.shape}"
+            )
+        if not np.issubdtype(weights.dtype, np.integer):
+            raise ValueError(f"weights: expected integers (weight LSB), got {weights.dtype}")
+        if np.abs(weights.astype(np.int64)).max() > top:
+            raise ValueError(f"weights: expected values in +-{top}")
+        steps = [int(step) for step in state.steps]
+        if len(steps) != 3 or not all(0 <= step < 1 << 48 for step in steps):
+            raise ValueError(f"steps: expected three counts below 2**48, got {state.steps}")
+        return weights.astype(np.int32), steps

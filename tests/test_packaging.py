@@ -1,0 +1,171 @@
+"""The package: what is installed, who imports whom, and a golden twin for each gateware file."""
+
+import ast
+import importlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import ohmgrid
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "ohmgrid": ROOT / "src" / "ohmgrid",
+    **{f"ohmgrid.{folder}": ROOT / folder for folder in ("hdl", "model", "sim", "boards")},
+}
+
+# Gateware that carries bits and computes none, so that there is nothing a model could decide.
+NO_TWIN = {
+    "link": "moves bytes between the host and the trainer",
+    "uart": "moves bytes over two wires",
+    "pll": "makes a clock",
+    "top": "joins the parts on a board",
+}
+
+
+def imported(file: Path, package: str) -> set[str]:
+    """Return the full names of the modules a file imports, in functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package.split(".")[: 1 - node.level or None]] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            names.add(origin)
+            names.update(f"{origin}.{alias.name}" for alias in node.names)
+    return names
+
+
+def offenders(files: list[Path], package: str, banned: set[str]) -> dict[str, set[str]]:
+    """Return the files that import something banned, and what."""
+    found = {}
+    for file in files:
+        names = {
+            name
+            for name in imported(file, package)
+            if any(name == top or name.startswith(f"{top}.") for top in banned)
+        }
+        if names:
+            found[file.name] = names
+    return found
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_packages_import(name):
+    assert importlib.import_module(name).__doc__
+
+
+def test_the_versions_agree():
+    assert version("ohmgrid") == ohmgrid.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{ohmgrid.__version__}]" in changes or "## [Unreleased]" in changes
+
+
+def test_the_links_show_checkers_the_real_folders():
+    for folder in ("hdl", "model", "sim", "boards"):
+        link = PACKAGES["ohmgrid"] / folder
+        assert str(link.readlink()) == f"../../{folder}"
+        assert link.resolve() == ROOT / folder
+
+
+def test_gateware_imports_neither_numpy_nor_cocotb_nor_boards():
+    files = sorted((ROOT / "hdl").rglob("*.py"))
+    assert not offenders(
+        files,
+        "ohmgrid.hdl",
+        {"numpy", "scipy", "numba", "cocotb", "cocotb_tools", "ohmgrid.boards", "ohmgrid.model"},
+    )
+
+
+def test_the_model_imports_neither_amaranth_nor_cocotb():
+    files = sorted((ROOT / "model").rglob("*.py"))
+    assert not offenders(
+        files,
+        "ohmgrid.model",
+        {"amaranth", "amaranth_boards", "cocotb", "cocotb_tools", "ohmgrid.hdl", "ohmgrid.boards"},
+    )
+
+
+@pytest.mark.parametrize("name", ["config", "streams"])
+def test_what_both_sides_share_needs_the_standard_library_only(name):
+    names = {name.split(".")[0] for name in imported(ROOT / f"src/ohmgrid/{name}.py", "ohmgrid")}
+    assert names <= {*sys.stdlib_module_names, "ohmgrid"}
+
+
+def test_the_scan_sees_every_form_of_import(tmp_path):
+    file = tmp_path / "sample.py"
+    file.write_text(
+        "import numpy.linalg as la\nfrom ..boards import pll\nfrom . import noise\n"
+        "def f():\n    from cocotb.triggers import Timer\n"
+    )
+    assert imported(file, "ohmgrid.hdl") >= {
+        *("numpy.linalg", "ohmgrid.boards", "ohmgrid.boards.pll", "ohmgrid.hdl.noise"),
+        "cocotb.triggers",
+    }
+    assert offenders([file], "ohmgrid.hdl", {"numpy", "cocotb", "ohmgrid.boards"}) == {
+        "sample.py": {
+            *("numpy.linalg", "cocotb.triggers", "cocotb.triggers.Timer"),
+            *("ohmgrid.boards", "ohmgrid.boards.pll"),
+        }
+    }
+
+
+def test_every_gateware_file_has_a_golden_twin_and_a_test():
+    missing = []
+    for file in sorted((ROOT / "hdl").glob("*.py")):
+        if file.stem == "__init__" or file.stem.startswith("vendor"):
+            continue
+        wanted = [ROOT / "tests" / f"test_{file.name}"]
+        if file.stem not in NO_TWIN:
+            wanted.append(ROOT / "model" / file.name)
+        missing += [
+            f"{file.name}: {path.parent.name}/{path.name}" for path in wanted if not path.is_file()
+        ]
+    assert not missing
+
+
+def test_no_file_is_too_long():
+    long = [
+        f"{file.relative_to(ROOT)}: {lines} lines"
+        for folder in (*PACKAGES.values(), ROOT / "tests", ROOT / "bench", ROOT / "examples")
+        for file in folder.glob("*.py")
+        if (lines := len(file.read_text().splitlines())) > 400
+    ]
+    assert not long
+
+
+def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
+    tree = tmp_path / "tree"
+    skip = shutil.ignore_patterns("__pycache__")
+    for name in ("src", "hdl", "model", "sim", "boards"):
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, tree)
+    script = "import setuptools.build_meta as b; b.build_wheel('..'); b.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", script], cwd=tree, check=True, capture_output=True)
+
+    modules = {
+        f"{package.replace('.', '/')}/{file.name}"
+        for package, folder in PACKAGES.items()
+        for file in folder.iterdir()
+        if file.suffix in {".py", ".cpp", ".h", ".typed"}
+    }
+    stem = f"ohmgrid-{ohmgrid.__version__}"
+    with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:
+        names = set(wheel.namelist())
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert "ohmgrid = ohmgrid.cli:main" in wheel.read(entry_points).decode()
+    assert {name for name in names if not name.startswith(f"{stem}.dist-info/")} == modules
+    assert f"{stem}.dist-info/licenses/LICENSE" in names
+
+    with tarfile.open(tmp_path / f"{stem}.tar.gz") as sdist:
+        sources = {name.removeprefix(f"{stem}/") for name in sdist.getnames()}
+    homes = {f"{folder.relative_to(ROOT)}/__init__.py" for folder in PACKAGES.values()}
+    assert sources >= {"pyproject.toml", "LICENSE", "README.md", *homes}

@@ -18,6 +18,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from ohmgrid.checks import OhmgridError
+
 __all__ = ["Tool", "ToolFailed", "ToolMissing", "find", "last_lines", "run", "yosys_data"]
 
 # Package on PyPI that holds a tool.
@@ -37,11 +39,11 @@ _OLDEST_YOSYS = (0, 40)
 _LAST_LINES = 15
 
 
-class ToolMissing(RuntimeError):
+class ToolMissing(OhmgridError, RuntimeError):
     """A tool is not installed; the message is one line with the command that installs it."""
 
 
-class ToolFailed(RuntimeError):
+class ToolFailed(OhmgridError, RuntimeError):
     """A tool ended with an error; the message holds its last lines and where the log is."""
 
 
@@ -101,9 +103,7 @@ def find(name: str, *, native: bool = True) -> Tool:
     path = shutil.which(f"yowasp-{name}", path=os.pathsep.join([scripts, os.defpath]))
     path = path or shutil.which(f"yowasp-{name}")
     if path is None:
-        wanted = (
-            "ohmgrid" if package in _CORE else "ohmgrid[fpga]" if package in _FPGA else package
-        )
+        wanted = "ohmgrid" if package in _CORE else "ohmgrid[fpga]" if package in _FPGA else package
         raise ToolMissing(f'{name} is missing: pip install "{wanted}" (it is in {package})')
     try:
         version = metadata.version(package)
@@ -124,9 +124,7 @@ def _version(path: str) -> str:
 def _too_old(name: str, version: str) -> bool:
     number = re.search(r"(\d+)\.(\d+)", version)
     return (
-        name == "yosys"
-        and number is not None
-        and (int(number[1]), int(number[2])) < _OLDEST_YOSYS
+        name == "yosys" and number is not None and (int(number[1]), int(number[2])) < _OLDEST_YOSYS
     )
 
 

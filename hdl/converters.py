@@ -5,11 +5,14 @@ Both units are pipelines without stalls: one value a cycle, `latency` cycles eac
 (factor, divisor, scale, ...) are constant while values are in flight.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.hdl.arith import Divider, Product, shift_round, soft_product
+from ohmgrid.checks import check_int
+from ohmgrid.hdl.arith import Divider, shift_round
+from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.products import Product, SoftProduct
 from ohmgrid.registers import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
 
 __all__ = ["Adc", "Scaler"]
@@ -26,28 +29,19 @@ REACH_BITS = 30
 """Width to which a magnitude before the ADC is clipped: twice the noise, eight times the codes."""
 
 
-def _delay(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """Return a value of some cycles ago; no reset, for data."""
-    for n in range(cycles):
-        register = Signal.like(value, name=f"{name}{n}", reset_less=True)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
-
-
 class Scaler(wiring.Component):
     """A value times a ratio: ``code = sign(value) * min(rint(|value| factor / divisor), top)``.
 
-    A DAC with ``factor = top = half`` and ``divisor = alpha << halvings``; a firing probability with
+    A DAC has ``factor = top = half`` and ``divisor = alpha << halvings``, a firing probability
     ``top = 65536``. Exact, ties to even; one value a cycle, `latency` cycles each.
 
     Parameters
     ----------
     edge_bits : int
-        Width of a value, 8..16; its magnitude has one bit less (as at the tile's edge).
+        Width of a value; its magnitude has one bit less (as at the tile's edge).
     factor_bits, divisor_bits : int
     dsp_bits : int
-        Width that one DSP block multiplies (`ohmgrid.hdl.arith.Product`).
+        Width that one DSP block multiplies (`ohmgrid.hdl.products.Product`).
 
     Members
     -------
@@ -66,6 +60,7 @@ class Scaler(wiring.Component):
         divisor_bits: int = DIVISOR_BITS,
         dsp_bits: int = 16,
     ):
+        check_int("edge_bits", edge_bits, 2, 32)
         self.product = Product(edge_bits - 1, factor_bits, dsp_bits)
         self.divider = Divider(
             edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS, rounded=True, held=True
@@ -82,29 +77,23 @@ class Scaler(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a value to its code: magnitude, product, quotient, code."""
-        return 1 + self.product.latency + self.divider.latency + 1
+        """Cycles from a value to its code: product, quotient, clipping, sign."""
+        return self.product.latency + self.divider.latency + 2
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = self.product
         m.submodules.divider = divider = self.divider
-        magnitude = Signal(len(product.a), reset_less=True)
-        sign = _delay(m, self.value[-1], self.latency - 1, "sign")
-        clipped = Signal(TOP_BITS)
+        sign = delayed(m, self.value[-1], "sign", self.latency - 1)
+        quotient = divider.quotient
+        clipped = delayed(m, Mux(quotient > self.top, self.top, quotient), "clipped")
         m.d.comb += [
-            product.a.eq(magnitude),
+            product.a.eq(Mux(self.value[-1], -self.value, self.value)),
             product.b.eq(self.factor),
             divider.numerator.eq(product.o),
             divider.denominator.eq(self.divisor),
-            clipped.eq(Mux(divider.quotient > self.top, self.top, divider.quotient)),
         ]
-        code = Signal.like(self.code, reset_less=True)
-        m.d.sync += [
-            magnitude.eq(Mux(self.value[-1], -self.value, self.value)),
-            code.eq(Mux(sign, -clipped, clipped)),
-        ]
-        m.d.comb += self.code.eq(code)
+        m.d.comb += self.code.eq(delayed(m, Mux(sign, -clipped, clipped), "signed"))
         return m
 
 
@@ -121,7 +110,7 @@ class Adc(wiring.Component):
     adc_bits : int
         Width of the widest code, 2..12.
     dsp_bits : int
-        Width that one DSP block multiplies (`ohmgrid.hdl.arith.Product`).
+        Width that one DSP block multiplies (`ohmgrid.hdl.products.Product`).
 
     Members
     -------
@@ -139,10 +128,8 @@ class Adc(wiring.Component):
     """
 
     def __init__(self, sum_bits: int, adc_bits: int = 12, dsp_bits: int = 16):
-        if not 2 <= sum_bits <= 40:
-            raise ValueError(f"sum_bits: expected 2..40, got {sum_bits}")
-        if not 2 <= adc_bits <= 12:
-            raise ValueError(f"adc_bits: expected 2..12, got {adc_bits}")
+        check_int("sum_bits", sum_bits, 2, 40)
+        check_int("adc_bits", adc_bits, 2, 12)
         self.product = Product(sum_bits - 1, ADC_MANTISSA, dsp_bits)
         super().__init__(
             {
@@ -159,8 +146,8 @@ class Adc(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a sum to its code: magnitude, product, floor, shifts, noise, rounding, clipping."""
-        return 1 + self.product.latency + 1 + SHIFT_BITS // 2 + 3
+        """Cycles from a sum to its code: product, floor, shifts, noise, rounding, clipping."""
+        return self.product.latency + 1 + SHIFT_BITS // 2 + 3
 
     def _shifted(self, m: Module, product: Value) -> Value:
         """Return ``min(product >> shift, 2**REACH_BITS - 1)``, two bits of the shift a cycle."""
@@ -171,35 +158,34 @@ class Adc(wiring.Component):
                 # What the rest of the shift cannot bring back into reach is beyond it for good.
                 reach = REACH_BITS + (1 << k) - 1
                 beyond, product = beyond | (product >> reach).any(), product[:reach]
-            product = _delay(m, product, 1, f"shifted{bit}_")
-            beyond = _delay(m, beyond, 1, f"beyond{bit}_")
+            product = delayed(m, product, f"shifted{bit}")
+            beyond = delayed(m, beyond, f"beyond{bit}")
         return product | beyond.replicate(REACH_BITS)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = self.product
-        early = 1 + product.latency
-        late = self.latency - 3
-        sign = _delay(m, self.sum[-1], early, "sign")
-        magnitude = Signal(len(product.a), reset_less=True)
-        exact = Signal(len(product.o), reset_less=True)
+        m.submodules.noise = noise = SoftProduct(NOISE_BITS, signed(9))
+        early, late = product.latency, self.latency - 3
+        sign = delayed(m, self.sum[-1], "sign", early)
         # Below zero -1 - sum is multiplied: floor(sum scale / 2**shift) is then the complement of
         # floor(((-1 - sum) scale + scale - 1) / 2**shift), and nothing has to be negated.
-        m.d.sync += [
-            magnitude.eq(self.sum[:-1] ^ self.sum[-1].replicate(len(magnitude))),
-            exact.eq(product.o + Mux(sign, self.scale - 1, 0)),
+        m.d.comb += [
+            product.a.eq(self.sum[:-1] ^ self.sum[-1].replicate(len(product.a))),
+            product.b.eq(self.scale),
+            noise.a.eq(self.noise),
+            noise.b.eq(delayed(m, self.gauss, "gauss", late - noise.latency)),
         ]
-        m.d.comb += [product.a.eq(magnitude), product.b.eq(self.scale)]
+        exact = delayed(m, (product.o + Mux(sign, self.scale - 1, 0))[: len(product.o)], "exact")
         shifted = self._shifted(m, exact)
-        sign = _delay(m, sign, late - early, "late_sign")
+        sign = delayed(m, sign, "late_sign", late - early)
         scaled = Cat(shifted ^ sign.replicate(REACH_BITS), sign).as_signed()
-        gauss = _delay(m, self.gauss, late - 1, "gauss")
-        noise = _delay(m, soft_product(self.noise, gauss), 1, "noise")
-        noisy = _delay(m, scaled + noise, 1, "noisy")
-        raw = _delay(m, shift_round(noisy, ADC_FRAC), 1, "raw")
+        noisy = delayed(m, scaled + noise.o, "noisy")
+        raw = delayed(m, shift_round(noisy, ADC_FRAC), "raw")
         above, below = raw > self.half, raw < -self.half
-        m.d.sync += self.clipped.eq(above | below)
-        code = Signal.like(self.code, reset_less=True)
-        m.d.sync += code.eq(Mux(above, self.half, Mux(below, -self.half, raw)))
-        m.d.comb += self.code.eq(code)
+        code = Mux(above, self.half, Mux(below, -self.half, raw))
+        m.d.comb += [
+            self.code.eq(delayed(m, code[: len(self.code)], "held_code")),
+            self.clipped.eq(delayed(m, above | below, "held_clipped")),
+        ]
         return m

@@ -209,11 +209,11 @@ class Lines(wiring.Component):
                     Cat(line_key.o[:32], negative[-1]),
                 ),
             }
-            for name, (bits, condition, place, data) in stores.items():
+            for name, (bits, condition, where, data) in stores.items():
                 write, read = memory(name, bits)
                 m.d.comb += [
                     write.en.eq(condition),
-                    write.addr.eq(place),
+                    write.addr.eq(where),
                     write.data.eq(data),
                     read.addr.eq(address),
                     read.en.eq(enable),

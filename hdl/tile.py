@@ -4,14 +4,16 @@ A command stream starts everything (`ohmgrid.protocol`), vectors come in on `i`,
 `o`, and each command but a register write is answered on `r`.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.array import LaneArray
+from ohmgrid.hdl.device import REGISTERS
 from ohmgrid.hdl.lines import Lines
 from ohmgrid.hdl.noise import KeySchedule
+from ohmgrid.hdl.operations import COLUMN, ROW, Operations, goes
 from ohmgrid.hdl.outputs import OUT_BITS, Outputs
 from ohmgrid.hdl.pulses import Planner
 from ohmgrid.protocol import C2C_ARG, COMMAND_BITS, TILE_REGISTERS, Op
@@ -19,10 +21,7 @@ from ohmgrid.streams import Verb
 
 __all__ = ["Tile"]
 
-ROW, COLUMN = 1, 0
-
-
-class Tile(wiring.Component):
+class Tile(Operations, wiring.Component):
     """One tile of ``lanes`` lanes for arrays of any shape up to its memory.
 
     Parameters
@@ -76,6 +75,7 @@ class Tile(wiring.Component):
         }
         self.halvings, self.slot = Signal(3), Signal(5)
         self.mvm_key = Signal(64)
+        self.device = Signal(REGISTERS)
         self.pulsing = Signal()
         self.illegal = Signal()
         self.backward = (self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)
@@ -91,6 +91,7 @@ class Tile(wiring.Component):
 
         self._connect(m)
         self._answer(m)
+        self._sums(m)
         with m.FSM():
             self._commands(m)
             self._setup(m)
@@ -113,9 +114,10 @@ class Tile(wiring.Component):
         m.d.comb += [
             lines.row_enable.eq(array.row_enable),
             lines.mode.eq(regs["pulse_type"]),
-            lines.bl.eq(self.planner.o_bl),
+            lines.bl.eq(self.planner.bl),
             lines.sub.eq(self.slot),
             lines.key.eq(self.schedule.key),
+            array.registers.eq(self.device),
             array.rows.eq(regs["rows"]),
             array.cols.eq(regs["cols"]),
             array.forward.eq(self.op == Op.FORWARD),
@@ -131,12 +133,18 @@ class Tile(wiring.Component):
             outputs.shift.eq(self._of_direction("shift")),
             outputs.noise.eq(self._of_direction("noise")),
             outputs.half.eq(self._of_direction("adc_half")),
+            lines.value.eq(self.i.payload),
+            array.cells_i.payload.eq(self.i.payload),
+            self.o.valid.eq(outputs.o.valid),
+            self.o.payload.eq(outputs.o.payload),
+            outputs.o.ready.eq(self.o.ready),
             self.planner.x_max.eq(self.lines.column_max),
             self.planner.d_max.eq(self.lines.row_max),
             self.schedule.seed.eq(regs["seed"]),
             self.schedule.tile.eq(regs["number"]),
         ]
-        for name in ("rate", "rate_shift", "bl", "factor", "managed", "bl_managed", "desired_bl"):
+        m.d.comb += self.planner.fixed_bl.eq(regs["bl"])
+        for name in ("rate", "rate_shift", "factor", "managed", "bl_managed", "desired_bl"):
             m.d.comb += getattr(self.planner, name).eq(regs[name])
 
     def _answer(self, m):
@@ -153,7 +161,7 @@ class Tile(wiring.Component):
         m.d.comb += [
             self.errors.eq(Cat(self.illegal, self.shape_wrong & self.busy, collided)),
             passes.eq(Mux(self.op == Op.FORWARD, self.halvings + 1, 1)),
-            bl.eq(Mux(self.updates, self.planner.o_bl, 0)),
+            bl.eq(Mux(self.updates, self.planner.bl, 0)),
             saturated.eq(
                 Mux(self.backward | (self.op == Op.FORWARD), self.outputs.saturated, 0)
             ),
@@ -199,9 +207,7 @@ class Tile(wiring.Component):
 
     def _set_register(self, m):
         """Write register ``arg``; the device's registers follow the tile's."""
-        device = Signal.like(self.array.registers)
-        m.d.comb += self.array.registers.eq(device)
-        targets = [*self.regs.values(), *(getattr(device, name) for name, _ in device.shape())]
+        targets = [*self.regs.values(), *(self.device[name] for name in REGISTERS.members)]
         with m.Switch(self.arg):
             for number, target in enumerate(targets):
                 with m.Case(number):
@@ -216,54 +222,8 @@ class Tile(wiring.Component):
             with m.Default():
                 m.d.sync += self.illegal.eq(1)
 
-    def _pass(self, m, name, following, side, **settings):
-        """Add the states of one pass over the lines of a side."""
-        lines = self.lines
-
-        def settle():
-            m.d.comb += [
-                self.busy.eq(1),
-                lines.side.eq(side),
-                lines.count.eq(self.regs["rows" if side == ROW else "cols"]),
-                lines.pace.eq(settings.get("pace", 1)),
-            ]
-            m.d.comb += [
-                getattr(lines, key).eq(value) for key, value in settings.items() if key != "pace"
-            ]
-
-        with m.State(name):
-            settle()
-            m.d.comb += lines.start.eq(1)
-            m.next = f"{name}_WAIT"
-        with m.State(f"{name}_WAIT"):
-            settle()
-            with m.If(~lines.busy):
-                following()
-
-    def _key(self, m, name, following, verb, step):
-        """Add the states that derive an operation key."""
-        with m.State(name):
-            m.d.comb += [
-                self.busy.eq(1),
-                self.schedule.start.eq(1),
-                self.schedule.verb.eq(verb),
-                self.schedule.step.eq(step),
-            ]
-            m.next = f"{name}_WAIT"
-        with m.State(f"{name}_WAIT"):
-            m.d.comb += self.busy.eq(1)
-            with m.If(self.schedule.done):
-                following()
-
     def _setup(self, m):
         """Seed, static operation key, static line keys of both sides."""
-
-        def go(state):
-            def following():
-                m.next = state
-
-            return following
-
         with m.State("SEED"):
             m.d.comb += [self.busy.eq(1), self.schedule.load.eq(1)]
             m.next = "SEED_WAIT"
@@ -271,13 +231,12 @@ class Tile(wiring.Component):
             m.d.comb += self.busy.eq(1)
             with m.If(self.schedule.done):
                 m.next = "STATIC"
-        self._key(m, "STATIC", go("STATIC_ROWS"), Verb.STATIC, 0)
-        self._pass(m, "STATIC_ROWS", go("STATIC_COLS"), ROW, static_keys=1)
-        self._pass(m, "STATIC_COLS", go("ANSWER"), COLUMN, static_keys=1)
+        self._key(m, "STATIC", goes(m, "STATIC_ROWS"), Verb.STATIC, 0)
+        self._pass(m, "STATIC_ROWS", goes(m, "STATIC_COLS"), ROW, static_keys=1)
+        self._pass(m, "STATIC_COLS", goes(m, "ANSWER"), COLUMN, static_keys=1)
 
     def _vectors(self, m):
         """Take activations or errors into their edge buffer."""
-        m.d.comb += self.lines.value.eq(self.i.payload)
         for name, side in (("LOAD_X", COLUMN), ("LOAD_D", ROW)):
             settings = [
                 self.busy.eq(1),
@@ -295,10 +254,6 @@ class Tile(wiring.Component):
     def _cells(self, m):
         """Read or write all conductances."""
         array = self.array
-        m.d.comb += array.cells_i.payload.eq(self.i.payload)
-        for name in ("valid", "payload"):
-            m.d.comb += getattr(self.o, name).eq(getattr(self.outputs.o, name))
-        m.d.comb += self.outputs.o.ready.eq(self.o.ready)
         with m.State("CELLS"):
             m.d.comb += [
                 self.busy.eq(1),
@@ -317,156 +272,3 @@ class Tile(wiring.Component):
             ]
             with m.If(~array.cells_busy):
                 m.next = "ANSWER"
-
-    def _multiply(self, m):
-        """Forward and backward: codes, sweep, conversion, another pass if an output clipped."""
-        regs, array, outputs = self.regs, self.array, self.outputs
-
-        def keyed():
-            m.d.sync += self.mvm_key.eq(self.schedule.key)
-            m.d.comb += outputs.clear.eq(1)
-            with m.If(self.alpha == 0):
-                m.next = "MULTIPLIED"
-            with m.Elif(self.backward):
-                m.next = "ROW_CODES"
-            with m.Else():
-                m.next = "COL_CODES"
-
-        def coded():
-            with m.If(self.updates):
-                m.next = "UPDATE"
-            with m.Else():
-                m.next = "SWEEP"
-
-        step = Mux(self.backward, regs["backward_step"], regs["forward_step"])
-        verb = Mux(self.backward, Verb.BACKWARD, Verb.FORWARD)
-        self._key(m, "MULTIPLY", keyed, verb, step)
-        half = self._of_direction("dac_half")
-        codes = {
-            "codes": 1,
-            "factor": half,
-            "top": half,
-            "divisor": (self.alpha << self.halvings)[: len(self.lines.divisor)],
-        }
-        self._pass(m, "ROW_CODES", coded, ROW, **codes)
-        self._pass(m, "COL_CODES", coded, COLUMN, **codes)
-
-        with m.State("SWEEP"):
-            m.d.comb += [self.busy.eq(1), array.start.eq(1)]
-            m.next = "SWEEP_WAIT"
-        m.d.comb += [outputs.valid.eq(array.column_valid), outputs.sum.eq(array.column_sum)]
-        with m.State("SWEEP_WAIT"):
-            m.d.comb += self.busy.eq(1)
-            with m.If(~array.busy):
-                with m.If(self.op == Op.FORWARD):
-                    m.next = "CONVERT"
-                with m.Elif(self.pulsing & regs["serial"] & (self.slot + 1 != self.planner.o_bl)):
-                    m.d.sync += self.slot.eq(self.slot + 1)
-                    m.next = "ROW_KEYS"
-                with m.Elif(self.backward):
-                    m.next = "CONVERT_WAIT"
-                with m.Else():
-                    m.next = "FINISH"
-
-        row = Signal(range(self.config.build.max_rows + 1))
-        reading = Signal(2)
-        m.d.sync += [row.eq(0), reading.eq(reading << 1)]
-        m.d.comb += array.sum_address.eq(row)
-        with m.State("CONVERT"):
-            m.d.comb += self.busy.eq(1)
-            m.d.sync += [row.eq(row + 1), reading.eq(reading << 1 | 1)]
-            with m.If(row == regs["rows"] - 1):
-                m.next = "CONVERT_WAIT"
-        with m.If(self.op == Op.FORWARD):
-            m.d.comb += [outputs.valid.eq(reading[1]), outputs.sum.eq(array.row_sum)]
-        with m.State("CONVERT_WAIT"):
-            m.d.comb += self.busy.eq(1)
-            with m.If(outputs.count == outputs.lines):
-                m.next = "MULTIPLIED"
-                with m.If(
-                    ~self.backward
-                    & (outputs.saturated != 0)
-                    & (self.halvings + 1 < regs["forward_passes"])
-                ):
-                    m.d.comb += outputs.clear.eq(1)
-                    m.d.sync += self.halvings.eq(self.halvings + 1)
-                    m.next = "COL_CODES"
-        with m.State("MULTIPLIED"):
-            m.d.comb += [self.busy.eq(1), outputs.send.eq(1)]
-            m.next = "SEND"
-        with m.State("SEND"):
-            m.d.comb += self.busy.eq(1)
-            with m.If(~outputs.busy):
-                m.next = "FINISH"
-        with m.State("FINISH"):
-            m.d.comb += self.busy.eq(1)
-            for name, ops in (
-                ("forward_step", self.op == Op.FORWARD),
-                ("backward_step", self.backward),
-                ("update_step", self.updates),
-            ):
-                with m.If(ops):
-                    m.d.sync += regs[name].eq(regs[name] + 1)
-            m.next = "ANSWER"
-
-    def _update(self, m):
-        """Plan the pulses, make trains and cycle keys of both sides, sweep; slot by slot if told."""
-        planned, keyed = Signal(), Signal()
-
-        def go(state):
-            def following():
-                m.next = state
-
-            return following
-
-        with m.State("UPDATE"):
-            m.d.comb += [
-                self.busy.eq(1),
-                self.planner.start.eq(1),
-                self.schedule.start.eq(1),
-                self.schedule.verb.eq(Verb.UPDATE),
-                self.schedule.step.eq(self.regs["update_step"]),
-            ]
-            m.d.sync += [planned.eq(0), keyed.eq(0)]
-            m.next = "UPDATE_WAIT"
-        with m.State("UPDATE_WAIT"):
-            m.d.comb += self.busy.eq(1)
-            m.d.sync += [
-                planned.eq(planned | self.planner.done),
-                keyed.eq(keyed | self.schedule.done),
-            ]
-            with m.If(planned & keyed):
-                m.d.sync += self.pulsing.eq(self.planner.o_bl != 0)
-                with m.If(self.planner.o_bl != 0):
-                    m.next = "ROW_TRAINS"
-                with m.Elif(self.backward):
-                    m.next = "SWEEP"
-                with m.Else():
-                    m.next = "FINISH"
-
-        planner, lines = self.planner, self.lines
-        slots = 4 * self.config.build.train_groups
-        pace = Array(max(1, -(-bl // slots)) for bl in range(SLOTS + 1))[planner.o_bl]
-        common = {"trains": 1, "cycle_keys": 1, "top": 1 << 16}
-        self._pass(
-            m,
-            "ROW_TRAINS",
-            go("COL_TRAINS"),
-            ROW,
-            factor=planner.d_factor,
-            divisor=planner.d_divisor,
-            pace=Mux(lines.mode == 0, pace, planner.o_bl),
-            **common,
-        )
-        self._pass(
-            m,
-            "COL_TRAINS",
-            go("SWEEP"),
-            COLUMN,
-            factor=planner.x_factor,
-            divisor=planner.x_divisor,
-            pace=Mux(lines.mode == 0, pace, 1),
-            **common,
-        )
-        self._pass(m, "ROW_KEYS", go("COL_KEYS"), ROW, cycle_keys=1)
-        self._pass(m, "COL_KEYS", go("SWEEP"), COLUMN, cycle_keys=1)

@@ -34,7 +34,7 @@ def shift_half_up(value: np.ndarray, shift: int) -> np.ndarray:
     return (value + (1 << (shift - 1))) >> shift
 
 
-def divide_round(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def divide_round(numerator: np.ndarray, denominator: np.ndarray | np.integer) -> np.ndarray:
     """Return ``numerator / denominator`` rounded to nearest, ties to even (both >= 0).
 
     The denominator must be > 0.
@@ -44,7 +44,9 @@ def divide_round(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return floor + ((twice > denominator) | ((twice == denominator) & ((floor & 1) == 1)))
 
 
-def divide_saturate(numerator: np.ndarray, denominator: np.ndarray, bits: int) -> np.ndarray:
+def divide_saturate(
+    numerator: np.ndarray, denominator: np.ndarray | np.integer, bits: int
+) -> np.ndarray:
     """Return ``floor(numerator / denominator)``, at most ``2**bits - 1`` (both >= 0).
 
     Dividing by zero gives the largest value, as a restoring divider does.

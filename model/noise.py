@@ -81,12 +81,12 @@ def _permute(words: NDArray, constants: NDArray, shifts: NDArray) -> NDArray:
     The four planes are the rows of one array, so a round is 16 NumPy calls whatever the size.
     NumPy defines a shift by the whole width as 0: a rotation by 0 needs no special case.
     """
-    planes = np.ascontiguousarray(words.reshape(-1, 1).view(shifts.dtype).T)
+    planes: NDArray = np.ascontiguousarray(words.reshape(-1, 1).view(shifts.dtype).T)
     back = shifts.dtype.itemsize * 8 - shifts
     for constant in constants:
         planes = np.array(_sbox_layer(*(planes ^ constant)))
         planes = (planes << shifts) | (planes >> back)
-    return np.stack(planes, axis=-1).view(words.dtype).reshape(words.shape)
+    return np.stack(list(planes), axis=-1).view(words.dtype).reshape(words.shape)
 
 
 def permute64(state: ArrayLike, rounds: int) -> NDArray[np.uint64]:
@@ -98,7 +98,7 @@ def permute64(state: ArrayLike, rounds: int) -> NDArray[np.uint64]:
     rounds : 1 to 12
     """
     check_int("rounds", rounds, 1, len(RC64))
-    words = np.ascontiguousarray(state, dtype="<u8")
+    words = np.asarray(state, dtype="<u8", order="C")
     return _permute(words, _RC64_PLANES[:rounds], _LINE_SHIFTS)
 
 
@@ -109,7 +109,7 @@ def mix32(state: ArrayLike) -> NDArray[np.uint32]:
     ----------
     state : uint32, any shape
     """
-    words = np.ascontiguousarray(state, dtype="<u4")
+    words = np.asarray(state, dtype="<u4", order="C")
     return _permute(words, _RC32_PLANES, _CELL_SHIFTS)
 
 
@@ -210,7 +210,7 @@ def fields16(keys: ArrayLike) -> NDArray[np.uint32]:
     -------
     uint32, shape (..., 4)
     """
-    words = np.ascontiguousarray(keys, dtype="<u8")
+    words = np.asarray(keys, dtype="<u8", order="C")
     return words[..., None].view("<u2").astype(np.uint32)
 
 

@@ -8,14 +8,12 @@ input's scale, to be multiplied by `Tile.y_lsb` or `Tile.z_lsb`.
 
 import numpy as np
 
-from ohmgrid.config import Config, ConverterConfig
-from ohmgrid.model.array import apply_pulses, array_sums
-from ohmgrid.model.converters import dac, input_scale
+from ohmgrid.config import Config
+from ohmgrid.model.array import apply_pulses
 from ohmgrid.model.device import Static, static_properties
-from ohmgrid.model.lines import key_halves, side_trains
+from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import cell_words, op_key, seed_key
-from ohmgrid.model.outputs import convert, results
-from ohmgrid.model.pulses import plan_update
+from ohmgrid.model.operations import multiply, pulse_slots
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tile import TileBase, TileState
@@ -62,23 +60,22 @@ class Tile(TileBase):
         """Fixed properties of all cells, each of shape (rows, cols)."""
         return self._static
 
-    def _multiply(
-        self, matrix: np.ndarray, values: np.ndarray, io: ConverterConfig, frac: int, key: int
-    ) -> np.ndarray:
-        """Run one operation: passes with the input halved until no output clips."""
-        alpha = input_scale(values, io, frac)
-        self.passes, self.saturated = 1, 0
-        if alpha == 0:
-            return np.zeros(len(matrix), np.int64)
+    def _multiply(self, verb: Verb, matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+        forward = verb == Verb.FORWARD
+        formats = self.config.formats
+        io, frac = (
+            (self.config.forward, formats.x_frac)
+            if forward
+            else (self.config.backward, formats.d_frac)
+        )
+        step = 0 if forward else 1
+        key = self._key(verb, self._steps[step])
+        self._steps[step] += 1
         registers = converter_registers(io, self.lsb)
-        passes = io.max_passes if io.bound_management == "iterative" else 1
-        for halvings in range(passes):
-            sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
-            codes, self.saturated = convert(sums, key, halvings, registers, io.adc_half)
-            self.passes = halvings + 1
-            if self.saturated == 0:
-                break
-        return results(codes, alpha, self.passes - 1)
+        y, passes, self.saturated = multiply(matrix, values, io, frac, registers, key)
+        if forward:
+            self.passes = passes
+        return y
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` as converted by the tile.
@@ -93,12 +90,7 @@ class Tile(TileBase):
         int64, shape (rows,)
             Multiply by `y_lsb` for real units.
         """
-        values = self._edge("x", x, self.cols)
-        key = self._key(Verb.FORWARD, self._steps[0])
-        self._steps[0] += 1
-        return self._multiply(
-            self.weights, values, self.config.forward, self.config.formats.x_frac, key
-        )
+        return self._multiply(Verb.FORWARD, self.weights, self._edge("x", x, self.cols))
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` as converted by the tile.
@@ -113,12 +105,7 @@ class Tile(TileBase):
         int64, shape (cols,)
             Multiply by `z_lsb` for real units.
         """
-        values = self._edge("d", d, self.rows)
-        key = self._key(Verb.BACKWARD, self._steps[1])
-        self._steps[1] += 1
-        return self._multiply(
-            self.weights.T, values, self.config.backward, self.config.formats.d_frac, key
-        )
+        return self._multiply(Verb.BACKWARD, self.weights.T, self._edge("d", d, self.rows))
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses.
@@ -131,22 +118,16 @@ class Tile(TileBase):
             Learning rate, > 0.
         """
         x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
-        config, pulses = self.config, self.config.pulses
-        registers = pulse_registers(config, self.device.granularity, self._learning_rate(lr))
-        fracs = (config.formats.x_frac, config.formats.d_frac)
-        plan = plan_update(int(np.abs(x).max()), int(np.abs(d).max()), pulses, registers, fracs)
+        registers = pulse_registers(
+            self.config, self.device.granularity, self._learning_rate(lr)
+        )
         key = self._key(Verb.UPDATE, self._steps[2])
         self._steps[2] += 1
-        if plan.bl == 0:
-            return
-        columns = side_trains(x, Purpose.COLUMN, plan, pulses.pulse_type, key)
-        rows = side_trains(d, Purpose.ROW, plan, pulses.pulse_type, key)
         down = (x < 0)[None, :] == (d < 0)[:, None]
-        if self.device.serial:
-            for slot in range(plan.bl):
-                self._sweep(rows & (1 << slot), columns, down, key, slot)
-        else:
-            self._sweep(rows, columns, down, key, 0)
+        for slot, rows, columns in pulse_slots(
+            x, d, self.config, registers, self.device.serial, key
+        ):
+            self._sweep(rows, columns, down, key, slot)
 
     def _sweep(
         self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, slot: int

@@ -30,7 +30,7 @@ from ohmgrid.config import Config
 from ohmgrid.engines import TileEngine
 from ohmgrid.model.arith import divide_round, saturate, shift_round
 from ohmgrid.model.noise import cell_words, line_keys, op_key, seed_key
-from ohmgrid.model.tile import Tile, TileState
+from ohmgrid.model.tile import Tile
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tables import (
     ACTIVATIONS,
@@ -44,6 +44,7 @@ from ohmgrid.tables import (
     exp_table,
     scale_registers,
 )
+from ohmgrid.tile import TileState
 
 __all__ = [
     "LOSSES",
@@ -62,6 +63,8 @@ GUARD = 4
 """Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
 GUARDED_BITS = 22
 """Width of an error with guard bits."""
+MOST_CELLS = 1 << 24
+"""Crosspoints of the largest net: far beyond any array, far below any memory."""
 SHUFFLE_TILE = 255
 """Tile number of the draws that belong to the whole net: the order of the examples."""
 
@@ -73,7 +76,7 @@ class Net:
     layers: tuple[int, ...]
     """Lines of each layer, inputs first, without biases."""
     activation: str = "sigmoid"
-    """Of hidden layers, and of the output layer with the squared error."""
+    """Of hidden layers; with the squared error of the output layer too, but for ReLU (linear)."""
     loss: str = "cross-entropy"
 
     def __post_init__(self) -> None:
@@ -82,6 +85,8 @@ class Net:
                 "layers: expected sizes such as 64-32-10 (two to 255, each >= 1), "
                 f"got {'-'.join(map(str, self.layers))}"
             )
+        if self.cells > MOST_CELLS:
+            raise ConfigError(f"layers: expected at most {MOST_CELLS} cells, got {self.cells}")
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
 
@@ -255,7 +260,11 @@ class Trainer:
     def _squared(self, pre: np.ndarray, label: int) -> tuple[np.ndarray, float]:
         """Return the errors ``(a - onehot) f'`` (``d_frac``) and half the sum of squares."""
         formats = self.config.formats
-        value, slope = self._activate(pre)
+        if self.net.activation == "relu":
+            # A ReLU at the output would never learn where it is off: the output stays linear.
+            value, slope = saturate(pre, formats.edge_bits), np.int64(1 << SLOPE_FRAC)
+        else:
+            value, slope = self._activate(pre)
         miss = value.copy()
         miss[label] -= self._one
         loss = int(miss @ miss) / (2 << 2 * formats.x_frac)
@@ -313,4 +322,6 @@ class Trainer:
 
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""
-        return sum(self.predict(one) == label for one, label in zip(pixels, labels, strict=True))
+        return sum(
+            self.predict(one) == int(label) for one, label in zip(pixels, labels, strict=True)
+        )

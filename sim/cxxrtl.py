@@ -22,15 +22,16 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
-import amaranth
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 
 import ohmgrid.hdl
 import ohmgrid.sim
 from ohmgrid.boards import toolchain
+from ohmgrid.checks import OhmgridError
 
 from .cxxrtl_instance import AssertFailed, Instance, Ports, load
 from .cxxrtl_text import merge_modules, ports_in, single_pass, specialise
@@ -45,7 +46,7 @@ _CELLS = "hierarchy -top top; proc; flatten; opt_clean"
 _LIBRARY = "library.so"
 
 
-class CompilerMissing(RuntimeError):
+class CompilerMissing(OhmgridError, RuntimeError):
     """There is no C++ compiler; the message is one line with the command that installs one."""
 
 
@@ -132,9 +133,7 @@ class Recipe:
     @cached_property
     def _rtlil(self) -> str:
         component = (
-            self._component
-            if isinstance(self._component, wiring.Component)
-            else self._component()
+            self._component if isinstance(self._component, wiring.Component) else self._component()
         )
         # Without positions in the source: they differ between copies and between checkouts.
         return rtlil.convert(component, "top", ports=ports(component), emit_src=False)
@@ -221,7 +220,7 @@ def build(
 
 def _sources() -> str:
     """Return the hash of every source that a component of this package can depend on."""
-    digest = hashlib.sha256(amaranth.__version__.encode())
+    digest = hashlib.sha256(version("amaranth").encode())
     for package in (ohmgrid, ohmgrid.hdl, ohmgrid.sim):
         for source in sorted(Path(package.__path__[0]).glob("*.py")):
             digest.update(source.read_bytes())
@@ -230,9 +229,7 @@ def _sources() -> str:
 
 def _mangled(name: str) -> str:
     """Return the C++ member of a port, by CXXRTL's rule."""
-    return "p_" + "".join(
-        c if c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in name
-    )
+    return "p_" + "".join(c if c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in name)
 
 
 def _cxxrtl(design: str, work: Path) -> str:

@@ -51,6 +51,80 @@ CXXRTL_ALWAYS_INLINE void blend(cxxrtl::value<Bits> &v, uint64_t bits, uint64_t 
 	}
 }
 
+// All bits of a 64-bit word equal to bit `Bit` of `v`.
+template<size_t Bit, size_t Bits>
+CXXRTL_ALWAYS_INLINE uint64_t spread(const cxxrtl::value<Bits> &v) {
+	return 0 - uint64_t(v.data[Bit / 32] >> (Bit % 32) & 1);
+}
+
+// Cells up to 64 bits as one machine operation, without CXXRTL's loops and branches.
+template<size_t... Bits>
+constexpr bool narrow = ((Bits <= 64) && ...);
+
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE uint64_t zero_extended(const cxxrtl::value<Bits> &v) {
+	uint64_t bits = v.data[0];
+	if constexpr (Bits > 32)
+		bits |= uint64_t(v.data[1]) << 32;
+	return bits;
+}
+
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE int64_t sign_extended(const cxxrtl::value<Bits> &v) {
+	return int64_t(zero_extended(v) << (64 - Bits)) >> (64 - Bits);
+}
+
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE cxxrtl::value<Bits> truncated(uint64_t bits) {
+	return words<Bits>(Bits < 64 ? bits & (~0ull >> (64 - Bits) % 64) : bits);
+}
+
+#define OHMGRID_BINARY(name, extended, operation) \
+	template<size_t Y, size_t A, size_t B> \
+	CXXRTL_ALWAYS_INLINE cxxrtl::value<Y> name(const cxxrtl::value<A> &a, const cxxrtl::value<B> &b) { \
+		if constexpr (narrow<Y, A, B>) { \
+			const auto x = extended(a), y = extended(b); \
+			return truncated<Y>(operation); \
+		} else { \
+			return cxxrtl_yosys::name<Y>(a, b); \
+		} \
+	}
+#define OHMGRID_UNARY(name, extended, operation) \
+	template<size_t Y, size_t A> \
+	CXXRTL_ALWAYS_INLINE cxxrtl::value<Y> name(const cxxrtl::value<A> &a) { \
+		if constexpr (narrow<Y, A>) { \
+			const auto x = extended(a); \
+			return truncated<Y>(operation); \
+		} else { \
+			return cxxrtl_yosys::name<Y>(a); \
+		} \
+	}
+// Products wrap around as unsigned ones, which have the same low bits.
+#define OHMGRID_BOTH(binary_uu, binary_ss, operation) \
+	OHMGRID_BINARY(binary_uu, zero_extended, operation) \
+	OHMGRID_BINARY(binary_ss, sign_extended, operation)
+OHMGRID_BOTH(add_uu, add_ss, uint64_t(x) + uint64_t(y))
+OHMGRID_BOTH(sub_uu, sub_ss, uint64_t(x) - uint64_t(y))
+OHMGRID_BOTH(mul_uu, mul_ss, uint64_t(x) * uint64_t(y))
+OHMGRID_BOTH(and_uu, and_ss, x & y)
+OHMGRID_BOTH(or_uu, or_ss, x | y)
+OHMGRID_BOTH(xor_uu, xor_ss, x ^ y)
+OHMGRID_BOTH(eq_uu, eq_ss, x == y)
+OHMGRID_BOTH(ne_uu, ne_ss, x != y)
+OHMGRID_BOTH(lt_uu, lt_ss, x < y)
+OHMGRID_BOTH(le_uu, le_ss, x <= y)
+OHMGRID_BOTH(gt_uu, gt_ss, x > y)
+OHMGRID_BOTH(ge_uu, ge_ss, x >= y)
+OHMGRID_UNARY(not_u, zero_extended, ~x)
+OHMGRID_UNARY(not_s, sign_extended, ~x)
+OHMGRID_UNARY(neg_u, zero_extended, 0 - uint64_t(x))
+OHMGRID_UNARY(neg_s, sign_extended, 0 - uint64_t(x))
+OHMGRID_UNARY(reduce_or, zero_extended, x != 0)
+OHMGRID_UNARY(reduce_bool, zero_extended, x != 0)
+OHMGRID_UNARY(reduce_and, zero_extended, x == (A < 64 ? ~0ull >> (64 - A) % 64 : ~0ull))
+OHMGRID_UNARY(reduce_xor, zero_extended, __builtin_parityll(x))
+OHMGRID_UNARY(logic_not, zero_extended, x == 0)
+
 // A memory write, unless its mask is empty: CXXRTL would queue that too.
 template<size_t Bits>
 CXXRTL_ALWAYS_INLINE void write(cxxrtl::memory<Bits> &memory, size_t index,

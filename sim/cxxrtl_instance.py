@@ -62,7 +62,7 @@ class Ports:
     """
 
     def __init__(self, table: Mapping[str, tuple[int, str, int]]):
-        self._table = {name: tuple(row) for name, row in table.items()}
+        self._table = dict(table)
         self.inputs: dict[str, int] = {}  # stream that the component reads -> payload's width
         self.outputs: dict[str, int] = {}  # stream that it writes
         for name, (_, way, width) in self._table.items():
@@ -268,7 +268,7 @@ def _packed(name: str, words: ArrayLike, width: int) -> np.ndarray:
     bits = width - 64 * (columns - 1)
     if bits < 64 and top.size:
         low, high = int(top.min()), int(top.max())
-        if high >> bits or low < -(1 << (bits - 1)):
+        if high >= 1 << bits or low < -(1 << (bits - 1)):
             raise ValueError(f"expected {name} to fit {width} bits, got {low} to {high}")
     data = data.astype(np.uint64, order="C")  # a copy: the caller's words stay as they are
     top = data if columns == 1 else data[:, -1]

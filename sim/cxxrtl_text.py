@@ -18,7 +18,12 @@ __all__ = ["merge_modules", "ports_in", "single_pass", "specialise"]
 
 _MODULE = re.compile(r"(?ms)^((?:attribute [^\n]*\n)*)module (\S+)\n(.*?)^end\n")
 _CELL = re.compile(r"(?m)^  cell (\\\S+) ")
-_PORT = re.compile(r"(?m)^  wire width (\d+) (input|output) \d+ (?:signed )?\\(\S+)$")
+_INSTANCE = re.compile(r"(?ms)^  cell (\\\S+) (.*?)^  end$")
+_CONNECT = re.compile(r"(?m)^(    connect )(\S+)")
+# A port without a name of its own is called after its net's number in the whole design.
+_PRIORITY = re.compile(r"(?m)^(    parameter signed \\PRIORITY )32'[01]+$")
+_NUMBERED = re.compile(r"\\port\$[0-9$]+")
+_PORT = re.compile(r"(?m)^  wire width (\d+) (input|output) \d+ +(?:signed +)?\\(\S+)$")
 
 
 def ports_in(rtlil: str, top: str = "top") -> dict[str, tuple[str, int]]:
@@ -50,19 +55,34 @@ def merge_modules(rtlil: str, *, top: str = "top", share: int = 30_000) -> str:
     modules = {name: (attributes, body) for attributes, name, body in _MODULE.findall(rtlil)}
     first_of: dict[tuple[str, str], str] = {}
     canonical: dict[str, str] = {}
+    renamed: dict[str, dict[str, str]] = {}
     uses: dict[str, Counter[str]] = {}
 
-    def visit(name: str) -> str:
-        if name not in modules:
-            return name  # a primitive of the vendor
-        if name not in canonical:
-            attributes, body = modules[name]
-            body = _CELL.sub(lambda cell: f"  cell {visit(cell[1])} ", body)
-            canonical[name] = first_of.setdefault((attributes, body), name)
-            if canonical[name] == name:
-                uses[name] = Counter(cell for cell in _CELL.findall(body) if cell in uses)
-                modules[name] = (attributes, body)
-        return canonical[name]
+    def instance(cell: re.Match[str]) -> str:
+        if cell[1] not in modules:
+            return cell[0]  # a primitive of the vendor
+        visit(cell[1])
+        names = renamed[cell[1]]
+        text = _CONNECT.sub(lambda port: port[1] + names.get(port[2], port[2]), cell[2])
+        return f"  cell {canonical[cell[1]]} {text}  end"
+
+    def visit(name: str) -> None:
+        if name in canonical:
+            return
+        attributes, body = modules[name]
+        # The order of messages of several checks in one cycle, numbered through the whole design.
+        body = _PRIORITY.sub(r"\g<1>0", body)
+        # The submodules' ports first: their new names do not look like numbered ones.
+        body = _INSTANCE.sub(instance, body)
+        names = {
+            port: rf"\port.{k}" for k, port in enumerate(dict.fromkeys(_NUMBERED.findall(body)))
+        }
+        body = _NUMBERED.sub(lambda port: names[port[0]], body)
+        renamed[name] = names
+        canonical[name] = first_of.setdefault((attributes, body), name)
+        if canonical[name] == name:
+            uses[name] = Counter(cell for cell in _CELL.findall(body) if cell in uses)
+            modules[name] = (attributes, body)
 
     visit(rf"\{top}")
     sizes: dict[str, int] = {}
@@ -102,17 +122,31 @@ def specialise(cpp: str) -> str:
             r"if \(([pi]_\w+)\.commit\(observer\)\) changed = true;", r"\1.curr = \1.next;", cpp
         )
     cpp = re.sub(r"\b(memory_\w+)\.update\(", r"ohmgrid::write(\1, ", cpp)
+    cpp = _CELLS.sub(r"ohmgrid::\g<0>", cpp)
     # A check that holds costs no call.
-    cpp = re.sub(r"(?m)^(\t+)(performer->on_check\(flavor::ASSERT, condition)", r"\1if (!condition) \2", cpp)
+    cpp = re.sub(
+        r"(?m)^(\t+)(performer->on_check\(flavor::ASSERT, condition)", r"\1if (!condition) \2", cpp
+    )
     return _concatenations(cpp)
 
 
+# What the harness has a faster version of.
+_CELLS = re.compile(
+    r"\b(?:(?:add|sub|mul|and|or|xor|eq|ne|lt|le|gt|ge)_(?:uu|ss)"
+    r"|(?:not|neg)_[us]|reduce_(?:or|and|xor|bool)|logic_not)<\d+>\("
+)
+
 _NAME = r"[a-zA-Z_]\w*(?:\.curr)?"
-_ATOM = rf"(?:{_NAME}(?:\.slice<\d+(?:,\d+)?>\(\))?|value<\d+>\{{[^}}]*\}})"
+_REPEAT = r"(?:(?:\.val\(\))?\.repeat<\d+>\(\))?"
+_ATOM = rf"(?:{_NAME}(?:\.slice<\d+(?:,\d+)?>\(\))?{_REPEAT}|value<\d+>\{{[^}}]*\}})"
 _MORE = rf"(?:\.concat\({_ATOM}\))+"
-_READ = re.compile(rf"(?<![\w.)])({_ATOM}{_MORE})\.val\(\)")
+_SLICE = rf"{_NAME}(?:\.slice<\d+(?:,\d+)?>\(\){_REPEAT}|{_REPEAT[:-1]})"
+_READ = re.compile(rf"(?<![\w.)])({_ATOM}{_MORE}|{_SLICE})\.val\(\)")
 _ASSIGN = re.compile(rf"(?m)^(\t+)({_ATOM}{_MORE}) = (.*);$")
-_PART = re.compile(rf"({_NAME})(?:\.slice<(\d+)(?:,(\d+))?>\(\))?|value<(\d+)>\{{([^}}]*)\}}")
+_PART = re.compile(
+    rf"({_NAME})(?:\.slice<(\d+)(?:,(\d+))?>\(\))?(?:(?:\.val\(\))?\.repeat<(\d+)>\(\))?"
+    r"|value<(\d+)>\{([^}]*)\}"
+)
 _DECLARED = re.compile(r"\b(?:value|wire)<(\d+)> (\w+)")
 _CLASS = re.compile(r"(?ms)^struct (\w+) : public module \{\n(.*?)^\};")
 _EVAL = re.compile(r"(?ms)^bool (\w+)::eval\(.*?^\}\n")
@@ -141,7 +175,7 @@ def _bits(chain: str, widths: dict[str, int]) -> list[tuple[str | None, int]] | 
         part = _PART.fullmatch(atom)
         if part is None:
             return None
-        name, high, low, width, chunks = part.groups()
+        name, high, low, times, width, chunks = part.groups()
         if name is None:
             number = sum(
                 int(chunk.strip().rstrip("u"), 0) << 32 * k
@@ -149,9 +183,10 @@ def _bits(chain: str, widths: dict[str, int]) -> list[tuple[str | None, int]] | 
             )
             bits += [(None, number >> k & 1) for k in range(int(width))]
         elif high is not None:
-            bits += [(name, k) for k in range(int(low or high), int(high) + 1)]
+            bits += [(name, k) for k in range(int(low or high), int(high) + 1)] * int(times or 1)
         elif name.removesuffix(".curr") in widths:
-            bits += [(name, k) for k in range(widths[name.removesuffix(".curr")])]
+            width = widths[name.removesuffix(".curr")]
+            bits += [(name, k) for k in range(width)] * int(times or 1)
         else:
             return None
     return bits
@@ -170,10 +205,17 @@ def _gather(chain: re.Match[str], widths: dict[str, int]) -> str:
     bits = _bits(chain[1], widths)
     if bits is None:
         return chain[0]
+    copies = Counter(bits)
     masks = _masks(
         (name, at // 64, bit - at % 64, at % 64)
         for at, (name, bit) in enumerate(bits)
-        if name is not None
+        if name is not None and copies[name, bit] <= 2
+    )
+    # One bit in many places, as in a sign extension.
+    spread = _masks(
+        (name, at // 64, bit, at % 64)
+        for at, (name, bit) in enumerate(bits)
+        if name is not None and copies[name, bit] > 2
     )
     words = []
     for word in range((len(bits) + 63) // 64):
@@ -184,7 +226,14 @@ def _gather(chain: re.Match[str], widths: dict[str, int]) -> str:
             for (name, at, shift), mask in masks.items()
             if at == word
         ]
-        words.append(" | ".join([*terms, f"uint64_t({constant:#x}ull)"]))
+        terms += [
+            f"(ohmgrid::spread<{bit}>({name}) & {mask:#x}ull)"
+            for (name, at, bit), mask in spread.items()
+            if at == word
+        ]
+        if constant or not terms:
+            terms.append(f"uint64_t({constant:#x}ull)")
+        words.append(" | ".join(terms))
     return f"ohmgrid::words<{len(bits)}>({', '.join(words)})"
 
 

@@ -5,7 +5,8 @@ from dataclasses import asdict
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.hdl.device import REGISTERS
+from ohmgrid.hdl.device import pack_registers
+from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.sweep import memory_order
 from ohmgrid.protocol import C2C_ARG, TILE_REGISTERS, Answer, Error, Op, command
@@ -83,10 +84,10 @@ class TileDriver:
 
     def device(self, registers) -> list[int]:
         """Return the commands that write the device's registers and its noise table."""
-        commands = []
-        for place, (name, field) in enumerate(REGISTERS):
-            value = int(getattr(registers, name)) & ((1 << field.width) - 1)
-            commands.append(command(Op.SET, len(TILE_REGISTERS) + place, value))
+        commands = [
+            command(Op.SET, len(TILE_REGISTERS) + place, value & 0xFFFFFFFF)
+            for place, value in enumerate(pack_registers(registers).values())
+        ]
         commands += [
             command(Op.SET, C2C_ARG, n << 12 | value) for n, value in enumerate(registers.c2c)
         ]
@@ -109,8 +110,12 @@ class TileDriver:
             If an answer has an error bit.
         """
         answers = sum((c & 255) != Op.SET for c in commands)
+        columns = [(c & (2**64 - 1), c >> 64) for c in commands]
         words, self.cycles = self.link.transact(
-            {"cmd": commands, "i": np.asarray(vector, np.int64)},
+            {
+                "cmd": np.array(columns, np.uint64).reshape(-1, 2),
+                "i": np.asarray(vector, np.int64),
+            },
             {"o": results, "r": answers},
             max_cycles=TIMEOUT,
         )
@@ -119,7 +124,8 @@ class TileDriver:
             if answer.error:
                 names = [e.name for e in Error if answer.error & e]
                 raise RuntimeError(f"tile: op {answer.op} reported {', '.join(map(str, names))}")
-        return words["o"].astype(np.int64), decoded
+        spare = 64 - OUT_BITS
+        return (words["o"].view(np.int64) << spare) >> spare, decoded
 
 
 class RtlTile(TileBase):

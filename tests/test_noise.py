@@ -4,11 +4,11 @@ from math import erf, sqrt
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmgrid import streams
@@ -110,8 +110,8 @@ def test_bits_of_one_address():
     rows = model.line_keys(key, Purpose.ROW, np.arange(2))
     cols = model.line_keys(key, Purpose.COLUMN, np.arange(2))
     words = model.cell_words(rows.astype(np.uint32)[:, None], cols.astype(np.uint32)[None, :])
-    assert hex(key) == "FROZEN_KEY"
-    assert [hex(word) for word in words.ravel().tolist()] == ["FROZEN_WORDS"]
+    assert key == 0x8EF38AB6017D7E2A
+    assert words.ravel().tolist() == [0x22D6FC18, 0x0860093E, 0x744188E1, 0xCA5700C0]
 
 
 def test_shapes_order_and_emptiness(rng):
@@ -205,9 +205,12 @@ def test_gateware_cell_mix(keys, register_sum, data):
     assert seen[dut.latency - 1 : -1] == model.cell_words(rows, cols).tolist()
 
 
-ADDRESSES = st.tuples(st.booleans(), st.integers(0, 65535), st.integers(0, 255), st.integers(0, 255))
+ADDRESSES = st.tuples(
+    st.booleans(), st.integers(0, 65535), st.integers(0, 255), st.integers(0, 255)
+)
 
 
+@settings(max_examples=10)  # Amaranth takes a second to compile eight rounds.
 @given(KEYS, st.lists(ADDRESSES, min_size=1, max_size=20), st.integers(1, streams.LINE_ROUNDS))
 def test_gateware_line_key(key, addresses, rounds_per_stage):
     dut = hdl.LineKey(rounds_per_stage)
@@ -279,10 +282,3 @@ def test_gateware_key_schedule(seeds):
                 assert ctx.get(dut.key) == model.op_key(base, verb, tile, step)
 
     simulate(dut, process)
-
-
-def test_rounds_refuse_other_widths():
-    with pytest.raises(ValueError, match="state: expected 64 bits, got 32"):
-        hdl.round64(Signal(32), Const(0, 64))
-    with pytest.raises(ValueError, match="state: expected 32 bits, got 64"):
-        hdl.mix_round32(Signal(64), Const(0, 32))

@@ -15,10 +15,23 @@ import pytest
 import ohmgrid
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {
-    "ohmgrid": ROOT / "src" / "ohmgrid",
-    **{f"ohmgrid.{folder}": ROOT / folder for folder in ("hdl", "model", "sim", "boards")},
-}
+FOLDERS = ("hdl", "model", "sim", "boards")
+LINKS = {ROOT / "src" / "ohmgrid" / folder for folder in FOLDERS}
+
+
+def modules(folder: Path) -> list[Path]:
+    """Return the Python files below a folder, each once: by its real folder, not by a link."""
+    return sorted(file for file in folder.rglob("*.py") if not LINKS & set(file.parents))
+
+
+def installed(file: Path) -> str:
+    """Return the place of a file of the repository inside the installed package."""
+    place = file.relative_to(ROOT)
+    return "/".join(place.parts[1:] if place.parts[0] == "src" else ("ohmgrid", *place.parts))
+
+
+PACKAGE_FILES = [file for folder in ("src", *FOLDERS) for file in modules(ROOT / folder)]
+PACKAGES = [file.parent for file in PACKAGE_FILES if file.name == "__init__.py"]
 
 # Gateware that carries bits and computes none, so that there is nothing a model could decide.
 NO_TWIN = {
@@ -57,9 +70,9 @@ def offenders(files: list[Path], package: str, banned: set[str]) -> dict[str, se
     return found
 
 
-@pytest.mark.parametrize("name", PACKAGES)
-def test_the_packages_import(name):
-    assert importlib.import_module(name).__doc__
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_the_packages_import(folder):
+    assert importlib.import_module(installed(folder).replace("/", ".")).__doc__
 
 
 def test_the_versions_agree():
@@ -69,25 +82,22 @@ def test_the_versions_agree():
 
 
 def test_the_links_show_checkers_the_real_folders():
-    for folder in ("hdl", "model", "sim", "boards"):
-        link = PACKAGES["ohmgrid"] / folder
-        assert str(link.readlink()) == f"../../{folder}"
-        assert link.resolve() == ROOT / folder
+    for link in LINKS:
+        assert str(link.readlink()) == f"../../{link.name}"
+        assert link.resolve() == ROOT / link.name
 
 
 def test_gateware_imports_neither_numpy_nor_cocotb_nor_boards():
-    files = sorted((ROOT / "hdl").rglob("*.py"))
     assert not offenders(
-        files,
+        modules(ROOT / "hdl"),
         "ohmgrid.hdl",
         {"numpy", "scipy", "numba", "cocotb", "cocotb_tools", "ohmgrid.boards", "ohmgrid.model"},
     )
 
 
 def test_the_model_imports_neither_amaranth_nor_cocotb():
-    files = sorted((ROOT / "model").rglob("*.py"))
     assert not offenders(
-        files,
+        modules(ROOT / "model"),
         "ohmgrid.model",
         {"amaranth", "amaranth_boards", "cocotb", "cocotb_tools", "ohmgrid.hdl", "ohmgrid.boards"},
     )
@@ -134,8 +144,8 @@ def test_every_gateware_file_has_a_golden_twin_and_a_test():
 def test_no_file_is_too_long():
     long = [
         f"{file.relative_to(ROOT)}: {lines} lines"
-        for folder in (*PACKAGES.values(), ROOT / "tests", ROOT / "bench", ROOT / "examples")
-        for file in folder.glob("*.py")
+        for file in PACKAGE_FILES
+        + [file for folder in ("tests", "bench", "examples") for file in modules(ROOT / folder)]
         if (lines := len(file.read_text().splitlines())) > 400
     ]
     assert not long
@@ -144,28 +154,24 @@ def test_no_file_is_too_long():
 def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
     tree = tmp_path / "tree"
     skip = shutil.ignore_patterns("__pycache__")
-    for name in ("src", "hdl", "model", "sim", "boards"):
+    for name in ("src", *FOLDERS):
         shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=skip)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, tree)
     script = "import setuptools.build_meta as b; b.build_wheel('..'); b.build_sdist('..')"
     subprocess.run([sys.executable, "-c", script], cwd=tree, check=True, capture_output=True)
 
-    modules = {
-        f"{package.replace('.', '/')}/{file.name}"
-        for package, folder in PACKAGES.items()
-        for file in folder.iterdir()
-        if file.suffix in {".py", ".cpp", ".h", ".typed"}
-    }
+    harness = [file for suffix in ("cpp", "h") for file in (ROOT / "sim").glob(f"*.{suffix}")]
+    wanted = {installed(file) for file in PACKAGE_FILES + harness} | {"ohmgrid/py.typed"}
     stem = f"ohmgrid-{ohmgrid.__version__}"
     with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "ohmgrid = ohmgrid.cli:main" in wheel.read(entry_points).decode()
-    assert {name for name in names if not name.startswith(f"{stem}.dist-info/")} == modules
+    assert {name for name in names if not name.startswith(f"{stem}.dist-info/")} == wanted
     assert f"{stem}.dist-info/licenses/LICENSE" in names
 
     with tarfile.open(tmp_path / f"{stem}.tar.gz") as sdist:
         sources = {name.removeprefix(f"{stem}/") for name in sdist.getnames()}
-    homes = {f"{folder.relative_to(ROOT)}/__init__.py" for folder in PACKAGES.values()}
+    homes = {str(file.relative_to(ROOT)) for file in PACKAGE_FILES}
     assert sources >= {"pyproject.toml", "LICENSE", "README.md", *homes}

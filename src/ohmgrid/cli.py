@@ -8,6 +8,7 @@ shows the traceback as well.
 import os
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -26,6 +27,9 @@ VERBS = {
     "synth": "ohmgrid.boards.synth:synth_command",
 }
 """Verb -> ``module:command``; imported when the verb is used, so that each starts fast."""
+
+ERRORS = (click.ClickException, OhmgridError, ValueError, OSError, RuntimeError, MemoryError)
+"""What a user can put right: wrong input, missing tools (RuntimeError), folders, memory."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -66,7 +70,7 @@ class Verbs(click.Group):
         except (click.exceptions.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
-        except (click.ClickException, OhmgridError, ValueError, OSError, MemoryError) as error:
+        except ERRORS as error:
             if os.environ.get("OHMGRID_DEBUG"):
                 traceback.print_exc()
             click.echo(f"error: {_one_line(error)}", err=True)
@@ -83,4 +87,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line (the entry point of the ``ohmgrid`` command)."""
+    if not os.environ.get("OHMGRID_DEBUG"):
+        # A library's warning is for developers; it must not stand beside the line for the user.
+        warnings.simplefilter("ignore")
     cli()

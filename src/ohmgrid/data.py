@@ -155,10 +155,13 @@ def _dataset(
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # An open file of our own: np.load leaves one behind where the content is broken.
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise ConfigError(f"{path}: expected an .npz file, got a single array")
-            return {key: file[key] for key in file.files}
+            with file:
+                return {key: file[key] for key in file.files}
     except OSError as error:
         reason = error.strerror or "not an .npz file"
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
@@ -174,8 +177,8 @@ def _digits() -> dict[str, np.ndarray]:
     """Return scikit-learn's digits; every fifth image (index mod 5 = 4) is for the test."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    images, labels = bunch.images / 16, bunch.target
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels).reshape(-1, 8, 8) / 16
     test = np.arange(len(labels)) % 5 == 4
     return {
         "train_images": images[~test],
@@ -190,15 +193,17 @@ def _fetch_mnist() -> dict[str, np.ndarray]:
     from sklearn.datasets import fetch_openml
 
     try:
-        bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
+        pixels, digits = fetch_openml(
+            "mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff"
+        )
     except Exception as error:
         # Whatever the network or the server's answer raised: the user's way out is the same.
         raise ConfigError(
             f"mnist: expected mnist.npz in the folder that {DATA_FOLDER} names, or a network to "
             f"fetch it from OpenML, got: {' '.join(str(error).split())}"
         ) from None
-    images = bunch.data.astype(np.uint8).reshape(-1, 28, 28)
-    labels = bunch.target.astype(np.int64)
+    images = np.asarray(pixels).astype(np.uint8).reshape(-1, 28, 28)
+    labels = np.asarray(digits).astype(np.int64)
     return {
         "train_images": images[:60000],
         "train_labels": labels[:60000],

@@ -10,12 +10,13 @@ An engine is imported when it is asked for, so that the golden model runs withou
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ohmgrid.checks import check_choice
 from ohmgrid.config import Config
+from ohmgrid.tile import TileState
 
 __all__ = ["ENGINES", "TileEngine", "check_engine", "close_tiles", "make_tiles"]
 
@@ -61,11 +62,11 @@ class TileEngine(Protocol):
         """Return `backward` of the old weights, then `update`: one sweep where it matters."""
         ...
 
-    def state(self) -> Any:
-        """Return a copy of the state: ``weights`` (int32, shape (rows, cols)) and ``steps``."""
+    def state(self) -> TileState:
+        """Return a copy of the state."""
         ...
 
-    def load(self, state: Any) -> None:
+    def load(self, state: TileState) -> None:
         """Take over a state of any engine; raise `ValueError` where it does not fit."""
         ...
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ohmgrid.files import write_whole
 
@@ -51,7 +53,7 @@ def plot_accuracy(path: Path, history: Sequence[Mapping[str, Any]], title: str) 
     left.set_ylabel("test accuracy, %", color=INK)
     right.set_ylabel("training loss", color=SECOND_INK)
     right.set_ylim(bottom=0)
-    left.xaxis.get_major_locator().set_params(integer=True)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.grid(alpha=0.3)
     _save(figure, path)
 
@@ -78,13 +80,14 @@ def plot_conductances(
         maps = (("before", old), ("after", new), ("change", new.astype(np.int64) - old))
         reach = max(float(np.abs(values).max()) for _, values in maps) * lsb or 1.0
         norm = TwoSlopeNorm(0.0, -reach, reach)
+        colours = ScalarMappable(norm, "RdBu_r")
         for ax, (what, values) in zip(axes[number], maps, strict=True):
-            image = ax.imshow(
-                values * lsb, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest"
+            ax.imshow(
+                values * lsb, cmap=colours.cmap, norm=norm, aspect="auto", interpolation="nearest"
             )
             ax.set_title(f"tile {number}, {what}", fontsize=10)
             ax.set_xlabel("input line (last: bias)", fontsize=8)
             ax.tick_params(labelsize=8)
         axes[number][0].set_ylabel("output line", fontsize=8)
-        figure.colorbar(image, ax=list(axes[number]), label="weight", shrink=0.9)
+        figure.colorbar(colours, ax=list(axes[number]), label="weight", shrink=0.9)
     _save(figure, path)

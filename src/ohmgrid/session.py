@@ -19,8 +19,8 @@ from ohmgrid.config import Config, config_from_toml, config_to_toml
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine
 from ohmgrid.files import write_whole
-from ohmgrid.model.tile import TileState
 from ohmgrid.model.trainer import Net, Trainer, epoch_order, initial_state, state_sha256
+from ohmgrid.tile import TileState
 
 __all__ = [
     "CHECKPOINT",
@@ -124,7 +124,8 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; raise `ConfigError` where there is none or it is not one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # An open file of our own: np.load leaves one behind where the content is broken.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             plan = Plan(**meta["plan"])
             states = []

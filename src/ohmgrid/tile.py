@@ -76,7 +76,9 @@ class TileBase:
                 f"{name}: expected {lines} integers, got {array.dtype} of shape {array.shape}"
             )
         if array.max() > top or array.min() < -top:
-            raise ValueError(f"{name}: expected values in +-{top}, got {array.min()}..{array.max()}")
+            raise ValueError(
+                f"{name}: expected values in +-{top}, got {array.min()}..{array.max()}"
+            )
         return array.astype(np.int64)
 
     def _learning_rate(self, lr: float) -> float:

@@ -49,7 +49,10 @@ def _describe(difference: dict[str, Any]) -> str:
 @tile_options
 @json_option
 def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
-    """Train the same examples on several engines and compare every output and every cell."""
+    """Train on several engines and compare every cell.
+
+    All engines see the same examples; every output is compared too.
+    """
     names = _parse_engines(engines)
     check_int("steps", steps, 1, 10**9)
     options = Options(**given)

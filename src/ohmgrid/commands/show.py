@@ -35,6 +35,9 @@ def _short(value: Any) -> str:
 @tile_options
 @json_option
 def config(as_json: bool, **given: Any) -> None:
-    """Print the configuration that the options choose, as a TOML file for --config."""
+    """Print the chosen configuration as TOML.
+
+    The text is a file for --config.
+    """
     text = config_to_toml(choose_config(Options(**given)))
     click.echo(json.dumps(tomllib.loads(text)) if as_json else text, nl=as_json)

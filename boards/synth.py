@@ -1,0 +1,281 @@
+"""Synthesis of any component alone: what it costs by part, and how fast it runs.
+
+No board is needed: yosys counts cells, and on request nextpnr places and routes the component with
+every port in a register at the edge of a large package (`ohmgrid.boards.pins`).
+
+Two syntheses are made. One keeps the submodules apart and gives a row for each; equal ones are
+synthesised once. The other flattens the design as a bitstream does, lets yosys optimise across
+the borders, and gives the total; so the rows do not add up to it.
+
+Memories: yosys builds logic around a block RAM for the case that a word is read while it is
+written. The lanes never do that, so by default that case is "don't care" here as in the boards'
+builds (``collisions=True`` pays for it).
+"""
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
+from amaranth.lib import wiring
+from rich.console import Console
+
+from ohmgrid.commands.options import Options, choose_config, json_option
+from ohmgrid.sim.cxxrtl_text import merge_modules
+from ohmgrid.sim.export import ports
+
+from . import toolchain
+from .pins import Pins
+from .synth_report import SynthReport, count, parts, placed
+from .units import REGISTRY, unit
+
+__all__ = ["DEVICES", "FAMILIES", "dont_care_collisions", "synth", "synth_command"]
+
+# iCE40 makes no multiplier block unasked.
+FAMILIES = {"ecp5": "synth_ecp5", "ice40": "synth_ice40 -dsp"}
+"""family -> yosys command."""
+
+# device -> (family, arguments of nextpnr, pins left beside clock and reset)
+DEVICES = {
+    "25k": ("ecp5", ["--25k", "--package", "CABGA381", "--speed", "6"], 195),
+    "45k": ("ecp5", ["--45k", "--package", "CABGA554", "--speed", "6"], 243),
+    "85k": ("ecp5", ["--85k", "--package", "CABGA756", "--speed", "6"], 363),
+    "up5k": ("ice40", ["--up5k", "--package", "sg48"], 35),
+    "hx8k": ("ice40", ["--hx8k", "--package", "ct256"], 204),
+}
+"""Devices that `synth` places and routes for, each in its largest usual package."""
+
+_READ_PORT = re.compile(r"(?ms)^  cell \$memrd_v2 .*?^  end$")
+
+
+def dont_care_collisions(design: str) -> str:
+    """Return the RTLIL with "don't care" for words read while they are written.
+
+    Only clocked read ports that show the old word have anything to give up.
+    """
+
+    def give_up(port: re.Match[str]) -> str:
+        text = port[0]
+        clocked = re.search(r"\\CLK_ENABLE (1'1|1)$", text, re.MULTILINE)
+        if not clocked or not re.search(r"\\TRANSPARENCY_MASK \d+'0+$", text, re.MULTILINE):
+            return text
+        return re.sub(
+            r"(\\COLLISION_X_MASK )(\d+)'0+$",
+            lambda mask: f"{mask[1]}{mask[2]}'{'1' * int(mask[2])}",
+            text,
+            flags=re.MULTILINE,
+        )
+
+    return _READ_PORT.sub(give_up, design)
+
+
+def synth(
+    component: wiring.Component | Callable[[], wiring.Component],
+    family: str = "ecp5",
+    *,
+    name: str = "top",
+    by_part: bool = True,
+    collisions: bool = False,
+    pnr: bool = False,
+    device: str | None = None,
+    freq_mhz: float = 100.0,
+    seed: int = 1,
+    router: str = "router2",
+    out: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> SynthReport:
+    """Synthesise a component alone.
+
+    Parameters
+    ----------
+    component : wiring.Component or callable
+        The component, or what returns a new one each time; `pnr` needs the latter, because a
+        component is elaborated once.
+    family : str
+        ``ecp5`` or ``ice40``.
+    name : str
+        For the report.
+    by_part : bool
+        Count the submodules too.
+    collisions : bool
+        Keep the logic for words read while they are written.
+    pnr : bool
+        Place and route too; minutes for a large component.
+    device : str, optional
+        Of `DEVICES`; ``25k`` or ``up5k`` if not given.
+    freq_mhz : float
+        What the placer aims at; missing it is no error.
+    seed : int
+        Of the placer.
+    router : str
+        Of nextpnr: ``router1`` or ``router2``, which ends on large designs too.
+    out : Path, optional
+        Folder that keeps netlists, reports and logs.
+    on_line : callable, optional
+        Called with each line of the tools.
+
+    Raises
+    ------
+    ToolMissing, ToolFailed
+        See `ohmgrid.boards.toolchain`.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"expected a family of {', '.join(FAMILIES)}, got {family!r}")
+    device = device or {"ecp5": "25k", "ice40": "up5k"}[family]
+    fitting = [known for known, (of, _, _) in DEVICES.items() if of == family]
+    if device not in fitting:
+        raise ValueError(f"expected a device of {', '.join(fitting)} for {family}, got {device!r}")
+    if pnr and isinstance(component, wiring.Component):
+        raise TypeError("expected a callable that makes the component for place and route, got one")
+    if not 0 < freq_mhz <= 1000:
+        raise ValueError(f"expected freq_mhz from 0 to 1000, got {freq_mhz}")
+    make = (lambda: component) if isinstance(component, wiring.Component) else component
+    start = time.monotonic()
+    with _folder(out) as work:
+        yosys = toolchain.find("yosys")
+        tools = [str(yosys)]
+        design = _rtlil(make(), collisions)
+        run = _Yosys(yosys, FAMILIES[family], work, on_line)
+        total = count(run("flat", design)["top"], family)
+        rows = []
+        if by_part:
+            rows = parts(run("parts", merge_modules(design, share=0), "-noflatten"), family)
+        timing = {}
+        if pnr:
+            nextpnr = toolchain.find(f"nextpnr-{family}")
+            tools.append(str(nextpnr))
+            _, arguments, pins = DEVICES[device]
+            wrapped = Pins(make(), pins)
+            run("pnr", _rtlil(wrapped, collisions), "-json pnr.json")
+            allow = "--lpf-allow-unconstrained" if family == "ecp5" else "--pcf-allow-unconstrained"
+            toolchain.run(
+                nextpnr,
+                [
+                    *(*arguments, "--json", "pnr.json", "--report", "report.json", allow),
+                    *("--freq", str(freq_mhz), "--seed", str(seed), "--router", router),
+                    "--timing-allow-fail",
+                ],
+                cwd=work,
+                log=work / "nextpnr.log",
+                on_line=on_line,
+            )
+            report = json.loads((work / "report.json").read_text(encoding="utf-8"))
+            timing = {"device": device, "folded": wrapped.folded, **placed(report)}
+        done = SynthReport(
+            name=name,
+            family=family,
+            tools=tools,
+            total=total,
+            parts=rows,
+            seconds=round(time.monotonic() - start, 1),
+            **timing,
+        )
+        if out:
+            (work / "synth.json").write_text(done.to_json() + "\n", encoding="utf-8")
+    return done
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        yield out.absolute()
+    else:
+        with tempfile.TemporaryDirectory(prefix="ohmgrid-synth-") as folder:
+            yield Path(folder)
+
+
+def _rtlil(component: wiring.Component, collisions: bool) -> str:
+    text = rtlil.convert(component, "top", ports=ports(component), emit_src=False)
+    return text if collisions else dont_care_collisions(text)
+
+
+@dataclass(frozen=True)
+class _Yosys:
+    """Synthesises RTLIL texts in a folder; returns module -> cell type -> number."""
+
+    tool: toolchain.Tool
+    command: str
+    work: Path
+    on_line: Callable[[str], None] | None
+
+    def __call__(self, name: str, design: str, options: str = "") -> dict[str, dict[str, int]]:
+        (self.work / f"{name}.il").write_text(design, encoding="utf-8")
+        synthesise = f"{self.command} -top top {options}"
+        toolchain.run(
+            self.tool,
+            ["-p", f"read_rtlil {name}.il; {synthesise}; tee -q -o {name}-stat.json stat -json"],
+            cwd=self.work,
+            log=self.work / f"yosys-{name}.log",
+            on_line=self.on_line,
+        )
+        stat = json.loads((self.work / f"{name}-stat.json").read_text(encoding="utf-8"))
+        return {
+            module.removeprefix("\\"): numbers.get("num_cells_by_type", {})
+            for module, numbers in stat["modules"].items()
+        }
+
+
+@click.command(name="synth")
+@click.argument("component", type=click.Choice(list(REGISTRY)), metavar="COMPONENT")
+@click.option("--family", type=click.Choice(list(FAMILIES)), default="ecp5", help="FPGA [ecp5].")
+@click.option("--config", metavar="FILE.toml", help="Sizes of the component; see `config`.")
+@click.option("--lanes", type=int, help="Lanes of an array [16].")
+@click.option("--share", type=int, help="Lanes that share a device unit [4].")
+@click.option("--parts/--no-parts", default=True, help="Count the submodules too [yes].")
+@click.option("--collisions", is_flag=True, help="Keep logic for reading a word being written.")
+@click.option("--pnr", is_flag=True, help="Place and route: clock and critical path (minutes).")
+@click.option("--device", type=click.Choice(list(DEVICES)), help="For --pnr [25k or up5k].")
+@click.option("--freq", type=float, default=100.0, help="Clock that --pnr aims at, in MHz [100].")
+@click.option("--pnr-seed", type=int, default=1, help="Seed of the placer [1].")
+@click.option(
+    "--router", type=click.Choice(["router1", "router2"]), default="router2", help="[router2]"
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep all files.")
+@json_option
+def synth_command(
+    component: str,
+    family: str,
+    config: str | None,
+    lanes: int | None,
+    share: int | None,
+    parts: bool,
+    collisions: bool,
+    pnr: bool,
+    device: str | None,
+    freq: float,
+    pnr_seed: int,
+    router: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Synthesise one component of the gateware alone, and count what it costs by part.
+
+    COMPONENT is one of: {components}.
+    """
+    chosen = choose_config(Options(config=config, lanes=lanes, share=share))
+    with Console(stderr=True).status(f"{component}: elaborating") as status:
+        report = synth(
+            lambda: unit(component, chosen),
+            family,
+            name=component,
+            by_part=parts,
+            collisions=collisions,
+            pnr=pnr,
+            device=device,
+            freq_mhz=freq,
+            seed=pnr_seed,
+            router=router,
+            out=out,
+            on_line=lambda line: status.update(f"{component}: {line.strip()[:60]}"),
+        )
+    click.echo(report.to_json() if as_json else report.to_text())
+
+
+synth_command.help = (synth_command.help or "").format(components=", ".join(REGISTRY))

@@ -1,0 +1,41 @@
+"""The parts of the gateware that ``ohmgrid synth`` knows by name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+
+from amaranth.lib import wiring
+
+from ohmgrid.config import Config
+
+__all__ = ["REGISTRY", "unit"]
+
+# Given the module that its name begins with and a configuration, each makes a component. The
+# module comes as an argument so that it is imported when it is wanted.
+REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
+    "noise.KeySchedule": lambda hdl, config: hdl.KeySchedule(),
+    "noise.LineKey": lambda hdl, config: hdl.LineKey(),
+    "noise.CellMix": lambda hdl, config: hdl.CellMix(),
+    "arith.Divider": lambda hdl, config: hdl.Divider(32, 16, 16),
+    "arith.SquareRoot": lambda hdl, config: hdl.SquareRoot(32),
+    "converters.Scaler": lambda hdl, config: hdl.Scaler(config.formats.edge_bits),
+    "device.Popcount": lambda hdl, config: hdl.Popcount(),
+    "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(
+        config.formats.weight_bits, max(1, (config.build.share - 1).bit_length()), 14
+    ),
+    "lane.Lane": lambda hdl, config: hdl.Lane(
+        config.build.max_blocks * config.build.max_rows, config.formats.weight_bits, 40
+    ),
+    "lane.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
+    "array.LaneArray": lambda hdl, config: hdl.LaneArray(config),
+    "lines.Lines": lambda hdl, config: hdl.Lines(config),
+    "tile.Tile": lambda hdl, config: hdl.Tile(config),
+}
+"""Name, module first -> what makes the component for a configuration."""
+
+
+def unit(name: str, config: Config) -> wiring.Component:
+    """Return a new component by its name in `REGISTRY`."""
+    if name not in REGISTRY:
+        raise ValueError(f"component: expected one of {', '.join(REGISTRY)}, got {name!r}")
+    return REGISTRY[name](import_module(f"ohmgrid.hdl.{name.partition('.')[0]}"), config)

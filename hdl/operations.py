@@ -1,0 +1,221 @@
+"""The order of work of forward, backward and update: states of the tile's sequencer."""
+
+from amaranth.hdl import Array, Mux, Signal
+
+from ohmgrid.config import SLOTS
+from ohmgrid.protocol import Op
+from ohmgrid.streams import Verb
+
+__all__ = ["COLUMN", "ROW", "Operations", "goes"]
+
+COLUMN, ROW = 0, 1
+"""The two sides of an array, as `ohmgrid.hdl.lines.Lines` numbers them."""
+
+
+def goes(m, state):
+    """Return a function that moves the sequencer to ``state``."""
+
+    def following():
+        m.next = state
+
+    return following
+
+
+class Operations:
+    """States of the three verbs, mixed into `ohmgrid.hdl.tile.Tile`.
+
+    They use the tile's parts (``schedule``, ``planner``, ``lines``, ``array``, ``outputs``), its
+    registers ``regs`` and the signals that it makes for one command (``op``, ``halvings``,
+    ``slot``, ``pulsing``, ``mvm_key``, ``alpha``).
+    """
+
+    def _pass(self, m, name, following, side, **settings):
+        """Add the states of one pass over the lines of a side."""
+        lines = self.lines
+
+        def settle():
+            m.d.comb += [
+                self.busy.eq(1),
+                lines.side.eq(side),
+                lines.count.eq(self.regs["rows" if side == ROW else "cols"]),
+                lines.pace.eq(settings.get("pace", 1)),
+            ]
+            m.d.comb += [
+                getattr(lines, key).eq(value) for key, value in settings.items() if key != "pace"
+            ]
+
+        with m.State(name):
+            settle()
+            m.d.comb += lines.start.eq(1)
+            m.next = f"{name}_WAIT"
+        with m.State(f"{name}_WAIT"):
+            settle()
+            with m.If(~lines.busy):
+                following()
+
+    def _key(self, m, name, following, verb, step):
+        """Add the states that derive an operation key."""
+        with m.State(name):
+            m.d.comb += [
+                self.busy.eq(1),
+                self.schedule.start.eq(1),
+                self.schedule.verb.eq(verb),
+                self.schedule.step.eq(step),
+            ]
+            m.next = f"{name}_WAIT"
+        with m.State(f"{name}_WAIT"):
+            m.d.comb += self.busy.eq(1)
+            with m.If(self.schedule.done):
+                following()
+
+    def _sums(self, m):
+        """Feed the converter: forward from the memory of sums, backward as columns come out."""
+        array, outputs = self.array, self.outputs
+        forward = self.op == Op.FORWARD
+        self.row = Signal(range(self.config.build.max_rows + 1))
+        self.reading = Signal(2)
+        m.d.sync += [self.row.eq(0), self.reading.eq(self.reading << 1)]
+        m.d.comb += [
+            array.sum_address.eq(self.row),
+            outputs.valid.eq(Mux(forward, self.reading[1], array.column_valid)),
+            outputs.sum.eq(Mux(forward, array.row_sum, array.column_sum)),
+        ]
+
+    def _multiply(self, m):
+        """Forward and backward: codes, sweep, conversion, another pass if an output clipped."""
+        regs, array, outputs = self.regs, self.array, self.outputs
+
+        def keyed():
+            m.d.sync += self.mvm_key.eq(self.schedule.key)
+            m.d.comb += outputs.clear.eq(1)
+            with m.If(self.alpha == 0):
+                m.next = "MULTIPLIED"
+            with m.Elif(self.backward):
+                m.next = "ROW_CODES"
+            with m.Else():
+                m.next = "COL_CODES"
+
+        def coded():
+            with m.If(self.updates):
+                m.next = "UPDATE"
+            with m.Else():
+                m.next = "SWEEP"
+
+        step = Mux(self.backward, regs["backward_step"], regs["forward_step"])
+        verb = Mux(self.backward, Verb.BACKWARD, Verb.FORWARD)
+        self._key(m, "MULTIPLY", keyed, verb, step)
+        half = self._of_direction("dac_half")
+        codes = {
+            "codes": 1,
+            "factor": half,
+            "top": half,
+            "divisor": (self.alpha << self.halvings)[: len(self.lines.divisor)],
+        }
+        self._pass(m, "ROW_CODES", coded, ROW, **codes)
+        self._pass(m, "COL_CODES", coded, COLUMN, **codes)
+
+        with m.State("SWEEP"):
+            m.d.comb += [self.busy.eq(1), array.start.eq(1)]
+            m.next = "SWEEP_WAIT"
+        with m.State("SWEEP_WAIT"):
+            m.d.comb += self.busy.eq(1)
+            with m.If(~array.busy):
+                with m.If(self.op == Op.FORWARD):
+                    m.next = "CONVERT"
+                with m.Elif(self.pulsing & regs["serial"] & (self.slot + 1 != self.planner.bl)):
+                    m.d.sync += self.slot.eq(self.slot + 1)
+                    m.next = "ROW_KEYS"
+                with m.Elif(self.backward):
+                    m.next = "CONVERT_WAIT"
+                with m.Else():
+                    m.next = "FINISH"
+
+        with m.State("CONVERT"):
+            m.d.comb += self.busy.eq(1)
+            m.d.sync += [self.row.eq(self.row + 1), self.reading.eq(self.reading << 1 | 1)]
+            with m.If(self.row == regs["rows"] - 1):
+                m.next = "CONVERT_WAIT"
+        with m.State("CONVERT_WAIT"):
+            m.d.comb += self.busy.eq(1)
+            with m.If(outputs.count == outputs.lines):
+                m.next = "MULTIPLIED"
+                with m.If(
+                    ~self.backward
+                    & (outputs.saturated != 0)
+                    & (self.halvings + 1 < regs["forward_passes"])
+                ):
+                    m.d.comb += outputs.clear.eq(1)
+                    m.d.sync += self.halvings.eq(self.halvings + 1)
+                    m.next = "COL_CODES"
+        with m.State("MULTIPLIED"):
+            m.d.comb += [self.busy.eq(1), outputs.send.eq(1)]
+            m.next = "SEND"
+        with m.State("SEND"):
+            m.d.comb += self.busy.eq(1)
+            with m.If(~outputs.busy):
+                m.next = "FINISH"
+        with m.State("FINISH"):
+            m.d.comb += self.busy.eq(1)
+            for name, ops in (
+                ("forward_step", self.op == Op.FORWARD),
+                ("backward_step", self.backward),
+                ("update_step", self.updates),
+            ):
+                with m.If(ops):
+                    m.d.sync += regs[name].eq(regs[name] + 1)
+            m.next = "ANSWER"
+
+    def _update(self, m):
+        """Plan the pulses, make trains and cycle keys of both sides, sweep; slot by slot if told."""
+        planned, keyed = Signal(), Signal()
+        with m.State("UPDATE"):
+            m.d.comb += [
+                self.busy.eq(1),
+                self.planner.start.eq(1),
+                self.schedule.start.eq(1),
+                self.schedule.verb.eq(Verb.UPDATE),
+                self.schedule.step.eq(self.regs["update_step"]),
+            ]
+            m.d.sync += [planned.eq(0), keyed.eq(0)]
+            m.next = "UPDATE_WAIT"
+        with m.State("UPDATE_WAIT"):
+            m.d.comb += self.busy.eq(1)
+            m.d.sync += [
+                planned.eq(planned | self.planner.done),
+                keyed.eq(keyed | self.schedule.done),
+            ]
+            with m.If(planned & keyed):
+                m.d.sync += self.pulsing.eq(self.planner.bl != 0)
+                with m.If(self.planner.bl != 0):
+                    m.next = "ROW_TRAINS"
+                with m.Elif(self.backward):
+                    m.next = "SWEEP"
+                with m.Else():
+                    m.next = "FINISH"
+
+        planner, lines = self.planner, self.lines
+        slots = 4 * self.config.build.train_groups
+        pace = Array(max(1, -(-bl // slots)) for bl in range(SLOTS + 1))[planner.bl]
+        common = {"trains": 1, "cycle_keys": 1, "top": 1 << 16}
+        self._pass(
+            m,
+            "ROW_TRAINS",
+            goes(m, "COL_TRAINS"),
+            ROW,
+            factor=planner.d_factor,
+            divisor=planner.d_divisor,
+            pace=Mux(lines.mode == 0, pace, planner.bl),
+            **common,
+        )
+        self._pass(
+            m,
+            "COL_TRAINS",
+            goes(m, "SWEEP"),
+            COLUMN,
+            factor=planner.x_factor,
+            divisor=planner.x_divisor,
+            pace=Mux(lines.mode == 0, pace, 1),
+            **common,
+        )
+        self._pass(m, "ROW_KEYS", goes(m, "COL_KEYS"), ROW, cycle_keys=1)
+        self._pass(m, "COL_KEYS", goes(m, "SWEEP"), COLUMN, cycle_keys=1)

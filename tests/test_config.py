@@ -1,0 +1,182 @@
+"""Configuration: there and back through TOML, and the line each wrong setting gets."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ohmgrid.checks import ConfigError
+from ohmgrid.config import (
+    PULSE_TYPES,
+    BuildConfig,
+    Config,
+    ConverterConfig,
+    FormatConfig,
+    PulseConfig,
+    config_from_toml,
+    config_to_toml,
+    load_config,
+)
+from ohmgrid.devices import (
+    DEVICE_CLASSES,
+    PRESETS,
+    ConstantStep,
+    LinearStep,
+    device_from_dict,
+    device_to_dict,
+    preset,
+)
+
+fractions = st.floats(0, 0.9)
+
+
+@st.composite
+def configs(draw) -> Config:
+    """Any valid configuration."""
+
+    def converter(bound_management):
+        bound = draw(st.floats(0.01, 1000))
+        return ConverterConfig(
+            dac_bits=draw(st.integers(2, 8)),
+            adc_bits=draw(st.integers(2, 12)),
+            out_bound=bound,
+            out_noise=draw(st.floats(0, bound)),
+            noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            bound_management=bound_management,
+            max_passes=draw(st.integers(1, 8)),
+        )
+
+    edge = draw(st.integers(8, 16))
+    kind = draw(st.sampled_from(list(DEVICE_CLASSES.values())))
+    return Config(
+        seed=draw(st.integers(0, 2**64 - 1)),
+        formats=FormatConfig(
+            draw(st.integers(12, 18)),
+            edge,
+            draw(st.integers(4, edge - 1)),
+            draw(st.integers(4, edge - 1)),
+        ),
+        build=BuildConfig(*(draw(st.integers(1, top)) for top in (1024, 64, 65536, 65536, 8))),
+        forward=converter(draw(st.sampled_from(["iterative", "none"]))),
+        backward=converter("none"),
+        pulses=PulseConfig(
+            draw(st.sampled_from(PULSE_TYPES)),
+            draw(st.integers(1, 31)),
+            *(draw(st.booleans()) for _ in range(3)),
+        ),
+        device=kind(
+            dw_min=draw(st.floats(1e-6, 1)),
+            dw_min_dtod=draw(fractions),
+            dw_min_std=draw(st.floats(0, 7.9)),
+            up_down=draw(st.floats(-0.9, 0.9)),
+            w_max=draw(st.floats(0, 8)),
+            w_min=-draw(st.floats(0.1, 8)),
+        ),
+    )
+
+
+@given(configs())
+def test_toml_there_and_back_changes_nothing(config):
+    assert config_from_toml(config_to_toml(config)) == config
+
+
+def test_keys_left_out_keep_their_defaults():
+    config = config_from_toml('seed = 7\n[build]\nlanes = 3\n[device]\npreset = "ecram"\n')
+    assert config == Config(seed=7, build=BuildConfig(lanes=3), device=preset("ecram"))
+    assert config_from_toml("") == Config()
+
+
+def test_a_preset_with_one_parameter_replaced():
+    device = device_from_dict({"preset": "gokmen-vlasov", "dw_min": 0.002})
+    assert device == ConstantStep(dw_min=0.002, w_max=1.0, w_min=-1.0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_survives_its_dictionary(name):
+    assert device_from_dict(device_to_dict(preset(name))) == preset(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed = ", "configuration: not valid TOML"),
+        ("sed = 1", "configuration: unknown key 'sed'; expected seed, device, formats"),
+        ("seed = -1", "seed: expected 0..18446744073709551615, got -1"),
+        ("seed = 1.5", "seed: expected an integer .*got 1.5"),
+        ("seed = true", "seed: expected an integer .*got True"),
+        ("build = 3", r"\[build\]: expected a table, got 3"),
+        ("device = 3", r"\[device\]: expected a table, got 3"),
+        ("[build]\nlane = 4", r"\[build\]: unknown key 'lane'; expected lanes, share"),
+        ("[build]\nlanes = 0", r"\[build\] lanes: expected 1..1024, got 0"),
+        ("[build]\nlanes = '4'", r"\[build\] lanes: expected an integer in 1..1024, got '4'"),
+        ("[build]\nshare = 65", r"\[build\] share: expected 1..64, got 65"),
+        ("[build]\nmax_rows = 0", r"\[build\] max_rows: expected 1..65536"),
+        ("[build]\nmax_cols = 70000", r"\[build\] max_cols: expected 1..65536"),
+        ("[build]\ntrain_groups = 9", r"\[build\] train_groups: expected 1..8, got 9"),
+        ("[formats]\nweight_bits = 19", "weight_bits: expected 12..18, got 19"),
+        ("[formats]\nedge_bits = 17", "edge_bits: expected 8..16, got 17"),
+        ("[formats]\nx_frac = 16", "x_frac: expected 4..15, got 16"),
+        ("[formats]\nd_frac = 3", "d_frac: expected 4..15, got 3"),
+        ("[forward]\ndac_bits = 9", "dac_bits: expected 2..8, got 9"),
+        ("[forward]\nadc_bits = 13", "adc_bits: expected 2..12, got 13"),
+        ("[forward]\nout_bound = nan", "out_bound: expected a finite number .*got nan"),
+        ("[forward]\nout_bound = inf", "out_bound: expected a finite number .*got inf"),
+        ("[forward]\nout_bound = 0", "out_bound: expected 0.01..1000, got 0"),
+        ("[forward]\nout_noise = -1", "out_noise: expected 0..12, got -1"),
+        ("[forward]\nnoise_management = 'max'", "expected one of abs-max, none, got 'max'"),
+        ("[forward]\nbound_management = 1", "expected one of iterative, none, got 1"),
+        ("[forward]\nmax_passes = 0", "max_passes: expected 1..8, got 0"),
+        ("[backward]\nbound_management = 'iterative'", "backward.bound_management: expected none"),
+        ("[pulses]\npulse_type = 'x'", "pulse_type: expected one of stochastic-compressed"),
+        ("[pulses]\ndesired_bl = 32", "desired_bl: expected 1..31, got 32"),
+        ("[pulses]\nfixed_bl = 1", "fixed_bl: expected true or false, got 1"),
+        ("[pulses]\nupdate_management = 'no'", "update_management: expected true or false"),
+        ("[device]\npreset = 'pcm2'", "device: expected one of idealized, .*got 'pcm2'"),
+        ("[device]\nclass = 'Foo'", "device class: expected one of ConstantStep, .*got 'Foo'"),
+        ("[device]\ndw_min = 0.1", "device class: expected one of .*got None"),
+        ("[device]\nclass = 'ConstantStep'\ngamma_up = 1", "device: unknown parameter 'gamma_up'"),
+        ("[device]\nclass = 'ConstantStep'\ndw_min = 0", "dw_min: expected 1e-06..1, got 0"),
+        ("[device]\nclass = 'ConstantStep'\ndw_min = 'a'", "dw_min: expected a finite number"),
+        ("[device]\nclass = 'ConstantStep'\ndw_min_dtod = 2", "dw_min_dtod: expected 0..1, got 2"),
+        ("[device]\nclass = 'ConstantStep'\ndw_min_std = 9", "dw_min_std: expected 0..7.9, got 9"),
+        ("[device]\nclass = 'ConstantStep'\nup_down = 1", "up_down: expected -0.99..0.99, got 1"),
+        ("[device]\nclass = 'ConstantStep'\nw_max = -1", "w_max: expected 0..8, got -1"),
+        ("[device]\nclass = 'ConstantStep'\nw_min = 1", "w_min: expected -8..0, got 1"),
+        ("[device]\nclass = 'ConstantStep'\nw_min = 0\nw_max = 0", "w_max - w_min: expected > 0"),
+        ("[device]\nclass = 'LinearStep'\ngamma_up = 2", "gamma_up: expected 0..1.9, got 2"),
+        ("[device]\nclass = 'LinearStep'\ngamma_up_dtod = 1", "gamma_up_dtod: expected 0..0.5"),
+        ("[device]\nclass = 'LinearStep'\nmult_noise = 1", "mult_noise: expected true or false"),
+        ("[device]\nclass = 'SoftBounds'\nmult_noise = 0", "mult_noise: expected true or false"),
+    ],
+)
+def test_a_wrong_setting_gets_one_line(text, line):
+    with pytest.raises(ConfigError, match=line) as caught:
+        config_from_toml(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_file_gets_a_line_with_its_name(tmp_path):
+    path = tmp_path / "c.toml"
+    with pytest.raises(ConfigError, match=f"{path}: cannot be read: No such file"):
+        load_config(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=f"{path}: cannot be read: not UTF-8 text"):
+        load_config(path)
+    path.write_text("seed = -1")
+    with pytest.raises(ConfigError, match=f"{path}: seed: expected"):
+        load_config(path)
+    path.write_text("seed = 3")
+    assert load_config(path) == Config(seed=3)
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Config)])
+def test_a_section_of_another_type_gets_one_line(field):
+    with pytest.raises(ConfigError, match=f"{field}: expected .*got None"):
+        Config().replace(**{field: None})
+
+
+def test_replace_reaches_into_sections():
+    config = Config().replace(build={"lanes": 5}, seed=2, device=LinearStep(gamma_up=0.5))
+    assert (config.build.lanes, config.build.share, config.seed) == (5, 4, 2)
+    assert config.device == LinearStep(gamma_up=0.5)

@@ -1,0 +1,94 @@
+"""One lane and its adder tree: products, coincidences and sums equal the model."""
+
+import numpy as np
+from amaranth.sim import Simulator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ohmgrid.hdl.lane import AdderTree, Lane
+from ohmgrid.model.lane import coincidences, products
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def simulate(dut, bench):
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@given(SEEDS, st.integers(1, 9))
+def test_adder_tree_sums_after_its_latency(seed, count):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-(2**24), 2**24, (10, count))
+    dut = AdderTree(count, 25, 34)
+    seen = []
+
+    async def bench(ctx):
+        for k in range(len(values) + dut.latency):
+            for lane in range(count):
+                ctx.set(getattr(dut, f"i{lane}"), int(values[min(k, 9), lane]))
+            if k >= dut.latency:
+                seen.append(ctx.get(dut.o))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    np.testing.assert_array_equal(seen, values.sum(axis=1))
+
+
+@given(SEEDS, st.booleans(), st.sampled_from([12, 16, 18]))
+def test_lane_multiplies_accumulates_and_counts(seed, backward, bits):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    rows = 6
+    words = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), rows)
+    codes, trains = rng.integers(-127, 128, rows + 1), rng.integers(0, 2**31, rows + 1)
+    trains[: rows // 2] &= 0xF0
+    trains[-1] &= 0xF
+    signs = rng.integers(0, 2, rows + 1)
+    dut = Lane(rows, bits, 34)
+    seen = []
+
+    async def bench(ctx):
+        ctx.set(dut.write, 1)
+        for row in range(rows):
+            ctx.set(dut.write_address, row)
+            ctx.set(dut.write_data, int(words[row]))
+            await ctx.tick()
+        ctx.set(dut.write, 0)
+        for name, value in (("code", codes), ("train", trains), ("sign", signs)):
+            ctx.set(getattr(dut, f"load_{name}"), int(value[-1]))
+        ctx.set(dut.load, 1)
+        await ctx.tick()
+        ctx.set(dut.load, 0)
+        ctx.set(dut.backward, backward)
+        ctx.set(dut.advance, 1)
+        ctx.set(dut.hit_valid, 1)
+        for cycle in range(rows + 5):
+            # Stage A holds row `cycle`, C row `cycle - 2`, D row `cycle - 3`.
+            ctx.set(dut.read, cycle < rows)
+            ctx.set(dut.address, min(cycle, rows - 1))
+            ctx.set(dut.take, cycle == 1)
+            row = min(max(cycle - 2, 0), rows - 1)
+            ctx.set(dut.row_code, int(codes[row]))
+            ctx.set(dut.row_train, int(trains[row]))
+            ctx.set(dut.row_sign, int(signs[row]))
+            ctx.set(dut.fresh, 3 <= cycle < rows + 3)
+            ctx.set(dut.first, cycle == 3)
+            ctx.set(dut.capture, cycle == rows + 3)
+            if 3 <= cycle < rows + 3:
+                fields = (dut.product, dut.weight, dut.mask, dut.down, dut.hit)
+                seen.append([ctx.get(field) for field in fields])
+            await ctx.tick()
+        seen.append(ctx.get(dut.chain_o))
+
+    simulate(dut, bench)
+    operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
+    expected = products(words, operand)
+    for row, (product, weight, mask, down, hit) in enumerate(seen[:-1]):
+        assert (product, weight) == (expected[row], words[row])
+        assert mask.bit_count() == coincidences(trains[row], trains[-1])
+        assert (down, hit) == (signs[row] == signs[-1], mask != 0)
+    assert seen[-1] == expected.sum()

@@ -98,10 +98,10 @@ def parity_scores(histogram: NDArray) -> NDArray[np.float64]:
     return spectrum[1:] / sqrt(histogram.sum())
 
 
-def histograms(words: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Count the values of the low and of the high half, shape (2, 65536)."""
-    halves = np.ascontiguousarray(words).view(np.uint16).reshape(-1, 2)
-    return np.array([np.bincount(half, minlength=2**16) for half in halves.T])
+def histograms(words: NDArray) -> NDArray[np.int64]:
+    """Count the values of each 16 bits of 32-bit or 64-bit words, shape (2 or 4, 65536)."""
+    fields = np.ascontiguousarray(words).view(np.uint16).reshape(-1, words.itemsize // 2)
+    return np.array([np.bincount(field, minlength=2**16) for field in fields.T])
 
 
 # ---- parts
@@ -121,6 +121,23 @@ def gaussian_part(args: argparse.Namespace) -> Iterator[Row]:
     yield bound_row("gaussian: 6th moment / 15 - 1", 1024, np.mean(x**6) / 15 - 1, 1e-3)
     yield bound_row("gaussian: CDF error", 1024, np.abs(cdf - normal).max(), 2e-3)
     yield bound_row("gaussian: largest |z| in LSB", 1024, z[-1], 256)
+
+
+def line_part(args: argparse.Namespace) -> Iterator[Row]:
+    """Judge the keys of lines whose index or sub number differs in one bit, in all parities."""
+    totals = np.zeros((19, 4, 2**16))
+    index, sub = np.arange(2**16)[:, None], np.arange(8)[None, :]
+    for step in track(range(args.steps), "line keys", console=args.console, transient=True):
+        key = op_key(seed_key(args.seed), Verb.UPDATE, 0, step)
+        keys = line_keys(key, Purpose.TRAIN_X, index, sub).ravel()
+        for bit in range(19):
+            one, other = np.moveaxis(keys.reshape(-1, 2, 1 << bit), 1, 0)
+            totals[bit] += histograms(one ^ other)
+    count = args.steps * 2**18
+    for bit, planes in enumerate(totals):
+        name = f"sub bit {bit}" if bit < 3 else f"index bit {bit - 3}"
+        scores = np.array([parity_scores(plane) for plane in planes])
+        yield normal_row(f"line keys: {name} differs, parities", count, scores)
 
 
 def rectangle_part(args: argparse.Namespace) -> Iterator[Row]:
@@ -286,6 +303,7 @@ def dieharder_part(args: argparse.Namespace) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "gaussian": gaussian_part,
+    "line-keys": line_part,
     "rectangle": rectangle_part,
     "near-keys": near_keys_part,
     "correlation": correlation_part,

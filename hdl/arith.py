@@ -22,6 +22,9 @@ __all__ = [
     "soft_product",
 ]
 
+HELD_STAGES = 5
+"""Stages of a divider that share one register of a held denominator."""
+
 
 def saturate(value: Value, bits: int) -> Value:
     """Clip to a signed ``bits``-wide range, symmetric: ``+-(2**(bits-1) - 1)``.
@@ -87,8 +90,8 @@ class Divider(wiring.Component):
     numerator_bits, denominator_bits, quotient_bits : int
     rounded : bool
     held : bool
-        The denominator is constant while its quotients are in flight: it is not registered along
-        the pipeline, which saves ``denominator_bits`` flip-flops a stage.
+        The denominator is constant while its quotients are in flight: it is not registered at
+        each stage, which saves ``denominator_bits`` flip-flops in most.
 
     Members
     -------
@@ -137,9 +140,9 @@ class Divider(wiring.Component):
         over = delayed(m, upper >= self.denominator, "over0")
         rest = delayed(m, upper[:width], "rest0")
         bits = delayed(m, self.numerator[:stages], "bits0")
-        denominator = self.denominator
-        if not self._held:
-            denominator = delayed(m, denominator, "denominator0")
+        # One register far from some of 20 stages would be slow: a held denominator has a few.
+        renewal = HELD_STAGES if self._held else 1
+        denominator = delayed(m, self.denominator, "denominator0")
         for n in range(1, stages + 1):
             longer = Cat(bits[-1], rest)
             difference = Signal(signed(max(width, len(longer)) + 1), name=f"difference{n}")
@@ -155,7 +158,7 @@ class Divider(wiring.Component):
             rest = delayed(m, Mux(fits, difference, longer)[:width], f"rest{n}")
             if n < stages:
                 over = delayed(m, over, f"over{n}")
-            if not self._held and (n < stages or self._rounded):
+            if n % renewal == 0 and (n < stages or self._rounded):
                 denominator = delayed(m, denominator, f"denominator{n}")
         if self._rounded:
             # An odd floor goes up at a tie too: 2 rest + 1 > denominator.

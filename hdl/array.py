@@ -179,6 +179,7 @@ class LaneArray(wiring.Component):
                 f"{side}_cycle": In(32),
             }
         super().__init__(members)
+        self._sweep = Sweep(build.lanes, build.max_rows, build.max_cols, self.depth)
         self._group_latency = LaneGroup(config, 1).latency
         self._tree_latency = (build.lanes - 1).bit_length()
 
@@ -187,10 +188,14 @@ class LaneArray(wiring.Component):
         """Cycles from the last visit in stage D until everything it started has ended."""
         return max(self._group_latency, self._tree_latency + 3, self.config.build.lanes + 3) + 1
 
+    def sweep_cycles(self, rows, cols):
+        """Return the cycles of a sweep without stalls; `busy` is high for `drain` + 1 more."""
+        return self._sweep.cycles(rows, cols)
+
     def elaborate(self, platform):
         m = Module()
         build = self.config.build
-        m.submodules.sweep = sweep = Sweep(build.lanes, build.max_rows, build.max_cols, self.depth)
+        m.submodules.sweep = sweep = self._sweep
         m.submodules.tree = tree = AdderTree(
             build.lanes, self.config.formats.weight_bits + CODE_BITS - 1, self.sum_bits
         )
@@ -211,6 +216,7 @@ class LaneArray(wiring.Component):
             sweep.rows.eq(self.rows),
             sweep.cols.eq(self.cols),
             sweep.advance.eq(advance),
+            sweep.spaced.eq(self.backward),
             self.row_enable.eq(advance),
             self.row_address.eq(sweep.row),
             self.column_address.eq(sweep.load_column),

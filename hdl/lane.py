@@ -10,7 +10,7 @@ Column values (DAC code, pulse train) stay in the lane for a whole block of rows
 one lane a cycle, into a second set of registers while the block before is swept.
 """
 
-from amaranth.hdl import Array, Assert, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -304,6 +304,7 @@ class LaneGroup(wiring.Component):
             weight_bits=self.config.formats.weight_bits,
             lane_bits=self.lane_bits,
             address_bits=len(self.address),
+            multipliers=self.config.build.multipliers,
         )
 
     @property
@@ -344,7 +345,6 @@ class LaneGroup(wiring.Component):
                 lane.write_data.eq(Mux(self.host_write, self.host_data, result.weight)),
                 getattr(self, f"product{k}").eq(lane.product),
             ]
-            m.d.sync += Assert(~(lane.collision & from_unit))
         m.d.comb += [
             self.chain_o.eq(lanes[0].chain_o),
             self.collision.eq(result.valid & Cat(lane.collision for lane in lanes).any()),

@@ -102,16 +102,36 @@ class Lines(wiring.Component):
                 f"{side}_cycle": Out(32),
             }
         super().__init__(members)
+        self._scaler = Scaler(
+            config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=DIVISOR_BITS
+        )
+        self._line_key = LineKey()
+        self._makers = [TrainMaker(side, config.build.train_groups) for side in SIDES]
+
+    def cycles(self, count, pace=1, steps=0):
+        """Return the cycles that `busy` is high in a pass over ``count`` lines.
+
+        Parameters
+        ----------
+        count : int
+        pace : int
+        steps : int
+            Cycles that the last line's train takes (`TrainMaker.steps`); 0 for a pass without
+            trains.
+        """
+        last = max(self._scaler.latency, self._line_key.latency)
+        if steps:
+            last = self._scaler.latency + steps - 1 + self._makers[0].latency
+        # Start, edge buffer and issue, the last line's way, and the two that notice its end.
+        return 4 + (count - 1) * pace + last
 
     def elaborate(self, platform):
         m = Module()
         longest = max(self.depths)
         counter = range(longest + 1)
 
-        m.submodules.scaler = scaler = Scaler(
-            self.config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=DIVISOR_BITS
-        )
-        m.submodules.line_key = line_key = LineKey()
+        m.submodules.scaler = scaler = self._scaler
+        m.submodules.line_key = line_key = self._line_key
 
         # A vector comes in: edge buffer and largest magnitude.
         place = Signal(counter)
@@ -165,7 +185,7 @@ class Lines(wiring.Component):
         values, done = [], []
         for number, (side, depth) in enumerate(zip(SIDES, self.depths, strict=True)):
             here = self.side == number
-            maker = TrainMaker(side, self.config.build.train_groups)
+            maker = self._makers[number]
             m.submodules[f"{side}_trains"] = maker
 
             def memory(name, bits, depth=depth, side=side):

@@ -1,12 +1,19 @@
 """The order of work of forward, backward and update: states of the tile's sequencer."""
 
+from typing import NamedTuple
+
 from amaranth.hdl import Array, Mux, Signal
 
-from ohmgrid.config import SLOTS
+from ohmgrid.config import SLOTS, Config
+from ohmgrid.hdl.array import LaneArray
+from ohmgrid.hdl.lines import Lines
+from ohmgrid.hdl.noise import KeySchedule
+from ohmgrid.hdl.outputs import Outputs
+from ohmgrid.hdl.pulses import Planner, TrainMaker
 from ohmgrid.protocol import Op
 from ohmgrid.streams import Verb
 
-__all__ = ["COLUMN", "ROW", "Operations", "goes"]
+__all__ = ["COLUMN", "ROW", "OperationCycles", "Operations", "PulseWork", "goes"]
 
 COLUMN, ROW = 0, 1
 """The two sides of an array, as `ohmgrid.hdl.lines.Lines` numbers them."""
@@ -219,3 +226,124 @@ class Operations:
         )
         self._pass(m, "ROW_KEYS", goes(m, "COL_KEYS"), ROW, cycle_keys=1)
         self._pass(m, "COL_KEYS", goes(m, "SWEEP"), COLUMN, cycle_keys=1)
+
+
+class PulseWork(NamedTuple):
+    """What decides how long an update takes."""
+
+    rate_shift: int
+    """`ohmgrid.registers.PulseRegisters.rate_shift`."""
+    trivial: bool
+    """Nothing to plan: no update management, or a vector of zeros."""
+    bl: int
+    """Slots of the trains; 0 means that there are none."""
+    mode: int
+    """Index of the pulse type in `ohmgrid.config.PULSE_TYPES`."""
+    last: tuple[int, int]
+    """Firing probabilities of the last row and of the last column."""
+    sweeps: tuple[int, ...]
+    """Cycles of each sweep, stalls included (`ohmgrid.model.sweep.sweep_cycles`): one, or one for
+    each slot."""
+    last_stall: int
+    """Cycles for which the first sweep's last visit is held."""
+
+
+class OperationCycles:
+    """Exact cycles of the verbs of a tile, if nobody makes its streams wait.
+
+    Counted from the cycle that takes the command to the one that gives the answer, both included.
+
+    Parameters
+    ----------
+    config : Config
+        Formats and build.
+    """
+
+    def __init__(self, config: Config):
+        build, formats = config.build, config.formats
+        self._array = LaneArray(config)
+        self._lanes = build.lanes
+        self._lines = Lines(config)
+        self._outputs = Outputs(self._array.sum_bits, max(build.max_rows, build.max_cols))
+        self._planner = Planner(formats.edge_bits, formats.x_frac, formats.d_frac)
+        self._makers = [TrainMaker(side, build.train_groups) for side in ("row", "column")]
+        self._slots = 4 * build.train_groups
+        # The state that sends the strobe, and those that wait for `done`.
+        self._key = KeySchedule().cycles + 1
+
+    def _pass(self, count: int, pace: int = 1, steps: int = 0) -> int:
+        return self._lines.cycles(count, pace, steps) + 1
+
+    def _sweep(self, cycles: int) -> int:
+        return 1 + cycles + self._array.drain + 1
+
+    def _send(self, count: int) -> int:
+        return 1 + self._outputs.send_cycles(count) + 1
+
+    def _framed(self, *parts: int) -> int:
+        """Return the sum with command, dispatch, the end of the verb and the answer."""
+        return 2 + sum(parts) + 2
+
+    def forward(self, rows: int, cols: int, passes: int) -> int:
+        """Return the cycles of a forward operation; ``passes`` is 0 for a vector of zeros."""
+        sweep = self._sweep(self._array.sweep_cycles(rows, cols))
+        # Two cycles from the address of a sum to the sum, one to see that all are converted.
+        convert = rows - 1 + 2 + self._outputs.latency + 1
+        one = self._pass(cols) + sweep + convert
+        return self._framed(self._key, passes * one, self._send(rows))
+
+    def backward(self, rows: int, cols: int, zero: bool = False) -> int:
+        """Return the cycles of a backward operation; ``zero`` for a vector of zeros."""
+        parts = [self._key, self._send(cols)]
+        if not zero:
+            sweep = self._array.sweep_cycles(rows, cols)
+            parts += [self._pass(rows), self._converted(cols, sweep, 0, self._sweep(sweep))]
+        return self._framed(*parts)
+
+    def _converted(self, cols: int, sweep: int, last_stall: int, swept: int) -> int:
+        """Return the cycles until all is swept (after ``swept`` cycles) and converted.
+
+        The sums of a sweep's last block come out, one a cycle, from two cycles after its last
+        visit came to stage D.
+        """
+        in_block = (cols - 1) % self._lanes + 1
+        last_sum = sweep - last_stall + 2 + in_block
+        return max(swept, last_sum + self._outputs.latency) + 1
+
+    def update(self, rows: int, cols: int, work: PulseWork) -> int:
+        """Return the cycles of an update."""
+        swept = self._pulsed(rows, cols, work) if work.bl else 0
+        return self._framed(self._planned(rows, cols, work), swept)
+
+    def backward_update(self, rows: int, cols: int, work: PulseWork, zero: bool = False) -> int:
+        """Return the cycles of both; ``zero`` for errors that are all zero."""
+        if zero:
+            return self.backward(rows, cols, zero)
+        sweep = work.sweeps[0]
+        swept = self._pulsed(rows, cols, work) if work.bl else self._sweep(sweep)
+        return self._framed(
+            self._key,
+            self._pass(rows),
+            self._planned(rows, cols, work),
+            self._converted(cols, sweep, work.last_stall, swept),
+            self._send(cols),
+        )
+
+    def _planned(self, rows: int, cols: int, work: PulseWork) -> int:
+        """Return the cycles of plan, operation key and trains."""
+        planner = self._planner.cycles(work.rate_shift, work.trivial)
+        cycles = max(planner, self._key - 1) + 2
+        if work.bl:
+            stochastic = work.mode == 0
+            pace = -(-work.bl // self._slots)
+            paces = (pace, pace) if stochastic else (work.bl, 1)
+            for lines, pace, maker, p in zip(
+                (rows, cols), paces, self._makers, work.last, strict=True
+            ):
+                cycles += self._pass(lines, pace, maker.steps(p, work.bl, work.mode))
+        return cycles
+
+    def _pulsed(self, rows: int, cols: int, work: PulseWork) -> int:
+        """Return the cycles of all sweeps; new cycle keys come before each but the first."""
+        keys = self._pass(rows) + self._pass(cols)
+        return sum(map(self._sweep, work.sweeps)) + (len(work.sweeps) - 1) * keys

@@ -82,11 +82,21 @@ class Outputs(wiring.Component):
                 "o": Out(stream.Signature(signed(OUT_BITS))),
             }
         )
+        self._line_key, self._adc = LineKey(), Adc(sum_bits)
+
+    @property
+    def latency(self):
+        """Cycles from a sum until `count` holds its code."""
+        return self._line_key.latency + 1 + self._adc.latency + 1
+
+    def send_cycles(self, lines):
+        """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
+        return lines + 3
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.line_key = line_key = LineKey()
-        m.submodules.adc = adc = Adc(self.sum_bits)
+        m.submodules.line_key = line_key = self._line_key
+        m.submodules.adc = adc = self._adc
 
         line = Signal(range(self.max_lines + 1))
         m.d.comb += [
@@ -106,7 +116,7 @@ class Outputs(wiring.Component):
             adc.noise.eq(self.noise),
             adc.half.eq(self.half),
         ]
-        done = Signal(line_key.latency + 1 + adc.latency)
+        done = Signal(self.latency - 1)
         m.d.sync += done.eq(done << 1 | self.valid)
 
         m.submodules.buffer = buffer = Memory(

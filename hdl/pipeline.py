@@ -1,12 +1,26 @@
 """What every pipeline needs: a value of some cycles ago."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, Value
 
 __all__ = ["delayed"]
 
 
-def delayed(m: Module, value: Value, name: str, cycles: int = 1) -> Value:
-    """Return a value of some cycles ago, from registers without reset: for data."""
+def delayed(m: Module, value: Value, name: str, cycles: int = 1) -> Any:
+    """Return a value of some cycles ago, from registers without reset: for data.
+
+    Parameters
+    ----------
+    name : str
+        Name of the register, numbered if there are several.
+    cycles : int
+        0 gives the value itself.
+
+    Returns
+    -------
+    Signal, or ``value`` itself after 0 cycles
+    """
     for n in range(cycles):
         register = Signal.like(value, name=f"{name}_{n}" if cycles > 1 else name, reset_less=True)
         m.d.sync += register.eq(value)

@@ -218,10 +218,10 @@ class Product(wiring.Component):
                 piece = sliver.o
             else:
                 piece = delayed(m, held_left * held_right, f"piece{n}")
+                # Where bits pass by the additions, two registers follow the block, and yosys makes
+                # a constant 0 of a block with registers on both inputs too (iCE40), unless it has
+                # to keep the first.
+                piece.attrs["keep"] = 1
             total = Cat(total[:offset], (total >> offset) + piece) if n else piece
-        total = delayed(m, total[: len(self.o)], "total")
-        # Bits that pass by the additions would be a block's second register, and yosys makes a
-        # constant of a block with registers on both inputs and two behind it (iCE40): keep them out.
-        total.attrs["keep"] = 1
-        m.d.comb += self.o.eq(total)
+        m.d.comb += self.o.eq(delayed(m, total[: len(self.o)], "total"))
         return m

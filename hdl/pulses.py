@@ -298,10 +298,12 @@ class TrainMaker(wiring.Component):
         line, busy = Signal(LINE, reset_less=True), Signal()
         step, last_step = Signal(BL_BITS, reset_less=True), Signal(BL_BITS)
         last = busy & (step == last_step)
-        stochastic = self.mode == STOCHASTIC
+        # Settings are constant: what follows from them comes from registers, in time for a line.
+        stochastic = delayed(m, self.mode == STOCHASTIC, "stochastic")
         groups = sum((self.bl > n for n in range(self._slots, SLOTS, self._slots)), Const(0))
-        with m.If((line.probability != 0) & (self.bl != 0)):
-            m.d.comb += last_step.eq(Mux(stochastic, groups, self.bl - 1 if self._row else 0))
+        slots = self.bl - self.bl.any() if self._row else 0
+        longest = delayed(m, Mux(self.mode == STOCHASTIC, groups, slots)[:BL_BITS], "longest")
+        m.d.comb += last_step.eq(Mux(line.probability != 0, longest, 0))
         m.d.comb += self.i.ready.eq(~busy | last)
         m.d.sync += step.eq(step + 1)
         with m.If(self.i.ready):

@@ -27,6 +27,9 @@ class Sweep(wiring.Component):
         Strobe: sweep ``rows`` x ``cols`` cells.
     rows, cols : In
         Shape, >= 1; constant during a sweep.
+    spaced : In(1)
+        Last rows of two blocks stay ``lanes`` cycles apart in stage D, so that a block's backward
+        sums have left when the next ones come. Only stalls can bring them closer.
     advance : In(1)
         Stages move (low: a group waits for its device unit).
     busy : Out(1)
@@ -52,6 +55,7 @@ class Sweep(wiring.Component):
                 "start": In(1),
                 "rows": In(range(max_rows + 1)),
                 "cols": In(range(max_cols + 1)),
+                "spaced": In(1),
                 "advance": In(1),
                 "busy": Out(1),
                 "address": Out(range(depth)),
@@ -93,11 +97,11 @@ class Sweep(wiring.Component):
         loaded = Signal()
         parity, in_first_block = Signal(), Signal()
         columns_left = Signal(range(self.max_cols + 1))
-        first, last = Signal(), Signal()
+        first, last, too_close = Signal(), Signal(), Signal()
         m.d.comb += [
             first.eq(self.row == 0),
             last.eq(self.row == self.rows - 1),
-            self.valid.eq(issuing & (~first | loaded)),
+            self.valid.eq(issuing & (~first | loaded) & ~(self.spaced & last & too_close)),
         ]
         step = self.valid & self.advance
         with m.If(step):
@@ -143,6 +147,17 @@ class Sweep(wiring.Component):
             ),
         ]
 
+        # A last row in flight, and the time since one was in stage D.
+        in_flight = Signal()
+        apart = Signal(range(max(2, self.lanes)))
+        m.d.comb += too_close.eq(in_flight | (apart != 0))
+        with m.If(apart != 0):
+            m.d.sync += apart.eq(apart - 1)
+        with m.If(step & last):
+            m.d.sync += in_flight.eq(1)
+        with m.If(self.fresh & stage_d["last"]):
+            m.d.sync += [in_flight.eq(0), apart.eq(max(0, self.lanes - 4))]
+
         # Column loader: starts when a block's first row is in stage D, because only then are both
         # the lanes' second registers and the other half of the keys free.
         loading = Signal()
@@ -182,5 +197,7 @@ class Sweep(wiring.Component):
                 self.row.eq(0),
                 parity.eq(0),
                 in_first_block.eq(1),
+                in_flight.eq(0),
+                apart.eq(0),
             ]
         return m

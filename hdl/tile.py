@@ -4,7 +4,7 @@ A command stream starts everything (`ohmgrid.protocol`), vectors come in on `i`,
 `o`, and each command but a register write is answered on `r`.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Assert, Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -152,14 +152,15 @@ class Tile(Operations, wiring.Component):
         build = self.config.build
         rows, cols = self.regs["rows"], self.regs["cols"]
         self.shape_wrong = Signal()
-        collided = Signal()
-        m.d.sync += collided.eq(collided | self.array.collision)
+        # A register by itself: a simulator that meets logic in a check takes it for feedback.
+        sound = Signal(init=1)
+        m.d.sync += [sound.eq(sound & ~self.array.collision), Assert(sound)]
         m.d.comb += self.shape_wrong.eq(
             (rows == 0) | (rows > build.max_rows) | (cols == 0) | (cols > build.max_cols)
         )
         passes, bl, saturated = Signal(8), Signal(8), Signal(32)
         m.d.comb += [
-            self.errors.eq(Cat(self.illegal, self.shape_wrong & self.busy, collided)),
+            self.errors.eq(Cat(self.illegal, self.shape_wrong & self.busy, ~sound)),
             passes.eq(Mux(self.op == Op.FORWARD, self.halvings + 1, 1)),
             bl.eq(Mux(self.updates, self.planner.bl, 0)),
             saturated.eq(

@@ -11,8 +11,10 @@ Keys and words::
 
     base     = P64(seed ^ SEED_TWEAK)                                     SEED_ROUNDS
     key      = P64(base ^ (verb | tile << 8 | step << 16))                SEED_ROUNDS
-    line key = P64(key ^ (index | sub << 16 | purpose << 56))             LINE_ROUNDS
+    line key = P64(key ^ spread(index, sub) ^ purpose << 56)              LINE_ROUNDS
     word     = P32((row key + column key) mod 2^32)                       CELL_ROUNDS
+
+    spread   = xor of rotl64(index, t), t in LINE_INDEX_TURNS, and rotl64(sub, t), LINE_SUB_TURNS
 
 The low half of two line keys gives word 0 of a cell, the high half word 1.  The gateware twin is
 `ohmgrid.hdl.noise`; both must be equal bit for bit.
@@ -27,8 +29,10 @@ from ohmgrid.streams import (
     GAUSS_BITS,
     GAUSS_COARSE,
     GAUSS_FINE,
+    LINE_INDEX_TURNS,
     LINE_ROTATIONS,
     LINE_ROUNDS,
+    LINE_SUB_TURNS,
     RC32,
     RC64,
     SEED_ROUNDS,
@@ -154,6 +158,16 @@ def op_key(base: int, verb: Verb | int, tile: int, step: int) -> int:
     return _permute_int(base ^ (verb | tile << 8 | step << 16), SEED_ROUNDS)
 
 
+def _spread(values: NDArray, turns: tuple[int, ...]) -> NDArray[np.uint64]:
+    """XOR copies of each value, rotated left by `turns` within 64 bits."""
+    words = values.astype(np.uint64)
+    total = np.zeros_like(words)
+    for turn in turns:
+        # NumPy defines a shift by the whole width as 0.
+        total ^= (words << turn) | (words >> (64 - turn))
+    return total
+
+
 def line_keys(
     key: int, purpose: Purpose | int, index: ArrayLike, sub: ArrayLike = 0
 ) -> NDArray[np.uint64]:
@@ -170,7 +184,7 @@ def line_keys(
     lines, groups = np.asarray(index), np.asarray(sub)
     _check_fields("index", lines, 16)
     _check_fields("sub", groups, 8)
-    address = lines.astype(np.uint64) | groups.astype(np.uint64) << 16
+    address = _spread(lines, LINE_INDEX_TURNS) ^ _spread(groups, LINE_SUB_TURNS)
     return permute64(address ^ (key ^ purpose << 56), LINE_ROUNDS)
 
 

@@ -1,5 +1,6 @@
 """Where a cell lies, in which order cells are visited, and how long that takes (golden model)."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,7 +43,9 @@ def visit_stalls(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
     return np.maximum(per_group.max(axis=1) - 1, 0)
 
 
-def sweep_cycles(rows: int, cols: int, lanes: int, stalls: Sequence[int] = ()) -> int:
+def sweep_cycles(
+    rows: int, cols: int, lanes: int, stalls: Sequence[int] = (), spaced: bool = False
+) -> int:
     """Return the cycles of a sweep, clock by clock.
 
     A visit passes stages A (address), B, C and D and holds all of them for its stalls when it is
@@ -62,6 +65,7 @@ def sweep_cycles(rows: int, cols: int, lanes: int, stalls: Sequence[int] = ()) -
     pipeline: list[int | None] = [None, None, None]
     issued, clock, hold = 0, 0, 0
     load_done = {0: lanes}
+    free = 0.0
     while issued < total or any(visit is not None for visit in pipeline[:2]) or hold:
         clock += 1
         if hold:
@@ -69,12 +73,17 @@ def sweep_cycles(rows: int, cols: int, lanes: int, stalls: Sequence[int] = ()) -
             continue
         block, row = divmod(issued, rows)
         ready = issued < total and (row or load_done.get(block, clock) < clock)
+        if spaced and row == rows - 1:
+            ready = ready and clock >= free
+            free = math.inf if ready else free
         pipeline = [issued if ready else None, *pipeline[:2]]
         issued += bool(ready)
         visit = pipeline[2]
         if visit is not None:
             hold = waits[visit]
             block, row = divmod(visit, rows)
+            if row == rows - 1:
+                free = clock + 2 + max(0, lanes - 4)
             if row == 0 and block + 1 < blocks:
                 load_done[block + 1] = clock + 1 + lanes
     return clock

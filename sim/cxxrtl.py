@@ -15,6 +15,7 @@ OHMGRID_CACHE
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -34,7 +35,15 @@ from ohmgrid.boards import toolchain
 from ohmgrid.checks import OhmgridError
 
 from .cxxrtl_instance import AssertFailed, Instance, Ports, load
-from .cxxrtl_text import merge_modules, ports_in, single_pass, specialise
+from .cxxrtl_text import (
+    mangled,
+    merge_modules,
+    ports_in,
+    settle_outputs,
+    single_pass,
+    specialise,
+    unsettled,
+)
 from .export import cache_dir, ports
 
 __all__ = ["AssertFailed", "CompilerMissing", "Instance", "Library", "Recipe", "build", "recipe"]
@@ -42,7 +51,14 @@ __all__ = ["AssertFailed", "CompilerMissing", "Instance", "Library", "Recipe", "
 _HARNESS = Path(__file__).with_name("cxxrtl_harness.cpp")
 # -O3 compiles twice as long and runs no faster; -march=native slows CXXRTL's 32-bit chunks down.
 _FLAGS = ("-std=c++17", "-O2", "-w", "-fPIC", "-shared", "-fvisibility=hidden")
-_CELLS = "hierarchy -top top; proc; flatten; opt_clean"
+_PLAIN = "hierarchy -top top; proc; flatten; opt_clean; write_cxxrtl"
+# Net by net: CXXRTL repeats an expression wherever it inlines it, the compiler does not. It inlines
+# nothing with a public name (`rename`) below -O6. Nets that are driven piece by piece look like
+# loops to it (`splitnets`).
+_OPTIMISED = (
+    "hierarchy -top top; proc; flatten; opt_expr; opt_merge; opt_clean; splitnets -driver;"
+    " opt_clean; rename -enumerate -pattern n%; write_cxxrtl -noflatten -O5"
+)
 _LIBRARY = "library.so"
 
 
@@ -124,6 +140,7 @@ class Recipe:
             Path(__file__).with_name("cxxrtl_text.py").read_text(encoding="utf-8"),
             yosys.version,
             *_compiler(),
+            *_FLAGS,
             str(self._merge),
         ):
             digest.update(text.encode())
@@ -167,14 +184,11 @@ class Recipe:
         design = self._rtlil
         found = ports_in(design)
         if self._merge:
-            cpp = _cxxrtl(merge_modules(design), work)
-            if not single_pass(cpp):
-                # A path through the same module twice; flattened, it may be no loop at all.
-                cpp = _cxxrtl(design, work)
+            cpp = _settled(design, work)
             single = single_pass(cpp)
             cpp = specialise(cpp)
         else:
-            cpp, single = _cxxrtl(design, work), False
+            cpp, single = _cxxrtl(design, _PLAIN, work), False
         (work / "design.cc").write_text(cpp, encoding="utf-8")
         named = {name: port for name, port in found.items() if name not in ("clk", "rst")}
         text = [
@@ -188,7 +202,7 @@ class Recipe:
             for name, (way, width) in named.items():
                 if way == direction:
                     table[name] = (len(table), way, width)
-                    members.append(f"X({_mangled(name)})")
+                    members.append(f"X({mangled(name)})")
             text.append(f"#define OHMGRID_{direction.upper()}S {' '.join(members)}")
         (work / "ports.inc").write_text("\n".join(text) + "\n", encoding="utf-8")
         (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")
@@ -227,16 +241,24 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _mangled(name: str) -> str:
-    """Return the C++ member of a port, by CXXRTL's rule."""
-    return "p_" + "".join(c if c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in name)
+def _settled(design: str, work: Path) -> str:
+    """Return the design in C++, equal parts shared as far as one evaluation settles it."""
+    flat: set[str] = set()
+    while True:
+        cpp = settle_outputs(_cxxrtl(merge_modules(design, flat=flat), _OPTIMISED, work))
+        loose = set(unsettled(cpp))
+        kept = set(re.findall(r"(?m)^bool (\w+)::eval\(", cpp)) - {"p_top"}
+        if not loose or not kept:
+            return cpp
+        # Flattened, a path through the same part twice may be no loop at all.
+        flat |= loose - {"p_top"} or kept
 
 
-def _cxxrtl(design: str, work: Path) -> str:
+def _cxxrtl(design: str, script: str, work: Path) -> str:
     (work / "design.il").write_text(design, encoding="utf-8")
     toolchain.run(
         toolchain.find("yosys", native=False),
-        ["-q", "-p", f"read_rtlil design.il; {_CELLS}; write_cxxrtl -noflatten -g0 design.cc"],
+        ["-q", "-p", f"read_rtlil design.il; {script} -g0 design.cc"],
         cwd=work,
         log=work / "yosys.log",
     )

@@ -18,18 +18,24 @@
 
 namespace ohmgrid {
 
-// 64 bits of `v` from bit `At` on, which may be negative; zeros outside.
+// Chunk `C` of `v`, shifted up by `Shift` of a 64-bit word; nothing outside of either.
+template<int C, int Shift, size_t Bits>
+CXXRTL_ALWAYS_INLINE uint64_t chunk(const cxxrtl::value<Bits> &v) {
+	if constexpr (C < 0 || C >= int(cxxrtl::value<Bits>::chunks) || Shift >= 64)
+		return 0;
+	else if constexpr (Shift < 0)
+		return uint64_t(v.data[C]) >> -Shift;
+	else
+		return uint64_t(v.data[C]) << Shift;
+}
+
+// 64 bits of `v` from bit `At` on, which may be negative; zeros outside. No loop over the chunks:
+// compilers do not unroll it for long values.
 template<int At, size_t Bits>
 CXXRTL_ALWAYS_INLINE uint64_t field(const cxxrtl::value<Bits> &v) {
-	uint64_t bits = 0;
-	for (int c = 0; c < int(v.chunks); c++) {
-		const int shift = 32 * c - At;
-		if (shift > -32 && shift < 0)
-			bits |= uint64_t(v.data[c]) >> -shift;
-		else if (shift >= 0 && shift < 64)
-			bits |= uint64_t(v.data[c]) << shift;
-	}
-	return bits;
+	constexpr int first = At >= 0 ? At / 32 : -((31 - At) / 32);
+	constexpr int shift = 32 * first - At;
+	return chunk<first, shift>(v) | chunk<first + 1, shift + 32>(v) | chunk<first + 2, shift + 64>(v);
 }
 
 // A value out of its 64-bit words, the lowest first.
@@ -45,9 +51,10 @@ CXXRTL_ALWAYS_INLINE cxxrtl::value<Bits> words(Word... word) {
 // Replace those bits of the 64-bit word `Word` of `v` that `mask` names.
 template<size_t Word, size_t Bits>
 CXXRTL_ALWAYS_INLINE void blend(cxxrtl::value<Bits> &v, uint64_t bits, uint64_t mask) {
-	for (size_t c = 2 * Word; c < 2 * Word + 2 && c < v.chunks; c++) {
-		const uint32_t m = uint32_t(mask >> (32 * (c % 2)));
-		v.data[c] = (v.data[c] & ~m) | (uint32_t(bits >> (32 * (c % 2))) & m);
+	v.data[2 * Word] = (v.data[2 * Word] & ~uint32_t(mask)) | uint32_t(bits & mask);
+	if constexpr (2 * Word + 1 < cxxrtl::value<Bits>::chunks) {
+		uint32_t &high = v.data[2 * Word + 1];
+		high = (high & ~uint32_t(mask >> 32)) | uint32_t((bits & mask) >> 32);
 	}
 }
 
@@ -125,6 +132,17 @@ OHMGRID_UNARY(reduce_and, zero_extended, x == (A < 64 ? ~0ull >> (64 - A) % 64 :
 OHMGRID_UNARY(reduce_xor, zero_extended, __builtin_parityll(x))
 OHMGRID_UNARY(logic_not, zero_extended, x == 0)
 
+// `condition ? yes : no` without a branch: noise makes it unpredictable.
+template<size_t C, size_t Bits>
+CXXRTL_ALWAYS_INLINE cxxrtl::value<Bits> pick(const cxxrtl::value<C> &condition,
+		const cxxrtl::value<Bits> &yes, const cxxrtl::value<Bits> &no) {
+	const uint32_t mask = 0 - uint32_t(bool(condition));
+	cxxrtl::value<Bits> v;
+	for (size_t c = 0; c < v.chunks; c++)
+		v.data[c] = (yes.data[c] & mask) | (no.data[c] & ~mask);
+	return v;
+}
+
 // A memory write, unless its mask is empty: CXXRTL would queue that too.
 template<size_t Bits>
 CXXRTL_ALWAYS_INLINE void write(cxxrtl::memory<Bits> &memory, size_t index,
@@ -184,6 +202,7 @@ struct Simulation {
 		OHMGRID_INPUTS
 		OHMGRID_OUTPUTS
 #undef X
+		top.commit();  // submodules' outputs follow their registers from here on
 	}
 
 	void clock(uint32_t level) {

@@ -12,9 +12,17 @@ as it is, and is right as it is.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-__all__ = ["merge_modules", "ports_in", "single_pass", "specialise"]
+__all__ = [
+    "mangled",
+    "merge_modules",
+    "ports_in",
+    "settle_outputs",
+    "single_pass",
+    "specialise",
+    "unsettled",
+]
 
 _MODULE = re.compile(r"(?ms)^((?:attribute [^\n]*\n)*)module (\S+)\n(.*?)^end\n")
 _CELL = re.compile(r"(?m)^  cell (\\\S+) ")
@@ -34,7 +42,9 @@ def ports_in(rtlil: str, top: str = "top") -> dict[str, tuple[str, int]]:
     raise ValueError(f"expected a module {top} in the RTLIL, got none")
 
 
-def merge_modules(rtlil: str, *, top: str = "top", share: int = 30_000) -> str:
+def merge_modules(
+    rtlil: str, *, top: str = "top", share: int = 30_000, flat: Collection[str] = ()
+) -> str:
     """Make one module of equal ones; those worth it stay modules when the design is flattened.
 
     Parameters
@@ -46,6 +56,8 @@ def merge_modules(rtlil: str, *, top: str = "top", share: int = 30_000) -> str:
     share : int
         Size in characters, submodules included, from which a module used more than once gets
         ``keep_hierarchy``. Below it is cheaper to optimise each copy where it stands.
+    flat : collection of str
+        Modules that are never to stay, by their C++ names.
 
     Returns
     -------
@@ -94,23 +106,78 @@ def merge_modules(rtlil: str, *, top: str = "top", share: int = 30_000) -> str:
     text = []
     for name in uses:
         attributes, body = modules[name]
-        if copies[name] > 1 and sizes[name] >= share:
+        if copies[name] > 1 and sizes[name] >= share and mangled(name[1:]) not in flat:
             attributes += "attribute \\keep_hierarchy 1\n"
         text.append(f"{attributes}module {name}\n{body}end\n")
     return "\n".join(text)
 
 
+def mangled(name: str) -> str:
+    """Return what CXXRTL calls a public name: a module's class, a port's member."""
+    return "p_" + "".join(c if c.isalnum() else "__" if c == "_" else f"_{ord(c):x}_" for c in name)
+
+
 _EDGE = "return !prev_p_clk.slice<0>().val() && p_clk.slice<0>().val();"
+_EVALS = re.compile(r"(?ms)^bool (\w+)::eval\((.*?)^}\n")
+_CLOCKED = re.compile(r"(?ms)^\tif \(posedge_p_clk\) \{\n.*?^\t\}\n")
+_OUTPUT = re.compile(r"(?m)^\tp_\w+\.next = .*;\n")
 _OTHER_EDGE = re.compile(r"\bbool (?:negedge_\w+|posedge_(?!p_clk\b)\w+)\(\) const")
 
 
+def unsettled(cpp: str) -> list[str]:
+    """Return the classes that one evaluation does not settle: with feedback, or with outputs that
+    only the next evaluation sees.
+    """
+    return [name for name, body in _EVALS.findall(cpp) if "bool converged = false" in body]
+
+
 def single_pass(cpp: str) -> bool:
-    """Tell whether one evaluation settles the design: no feedback, and ``clk`` the only clock."""
+    """Tell whether one evaluation settles the design, and ``clk`` is its only clock."""
     return (
-        "bool converged = false" not in cpp
+        not unsettled(cpp)
         and not _OTHER_EDGE.search(cpp)
         and cpp.count("posedge_p_clk() const") == cpp.count(_EDGE)
     )
+
+
+def settle_outputs(cpp: str) -> str:
+    """Compute a submodule's outputs that are made of registers when the registers change.
+
+    CXXRTL computes such an output with the other logic, so that whoever uses it sees it one
+    evaluation later. As part of the commit it is always up to date. Classes with any other logic
+    behind their outputs are left as they are.
+    """
+    for name in unsettled(cpp):
+        found = re.search(rf"(?ms)^bool {name}::eval\(.*?^}}\n", cpp)
+        assert found
+        body = found[0]
+        between_edges = _CLOCKED.sub("", body)
+        moved = [line for line in _OUTPUT.findall(between_edges) if _registers_only(line)]
+        if len(moved) != len(re.findall(r"\.next\b", between_edges)) or "eval(performer)" in body:
+            continue
+        outputs = {line.partition(".")[0].strip() for line in moved}
+        if any(re.search(rf"\b{output}\.curr\b", body) for output in outputs):
+            continue
+        settled = body.replace("bool converged = false", "bool converged = true")
+        commit = []
+        for line in moved:
+            settled = settled.replace(line, "")
+            commit.append("\t" + line.replace(".next = ", ".curr = ", 1))
+        cpp = cpp.replace(body, settled)
+        start = cpp.index(f"struct {name} : public module {{")
+        end = cpp.index("\t\treturn changed;\n", start)
+        cpp = cpp[:end] + "".join(commit) + cpp[end:]
+        # The outputs' own registers hold nothing any more.
+        for output in outputs:
+            at = cpp.index(f"\t\tif ({output}.commit(observer)) changed = true;\n", start)
+            cpp = cpp[:at] + cpp[cpp.index("\n", at) + 1 :]
+    return cpp
+
+
+def _registers_only(line: str) -> bool:
+    """Tell whether an assignment reads nothing but registers."""
+    names = re.findall(r"\b[pi]_\w+(?:\.\w+)?", line.partition(" = ")[2])
+    return all(name.endswith(".curr") for name in names)
 
 
 def specialise(cpp: str) -> str:
@@ -127,7 +194,8 @@ def specialise(cpp: str) -> str:
     cpp = re.sub(
         r"(?m)^(\t+)(performer->on_check\(flavor::ASSERT, condition)", r"\1if (!condition) \2", cpp
     )
-    return _concatenations(cpp)
+    cpp = _concatenations(cpp)
+    return _MUX.sub(lambda line: f"{line[1]}{_picked(line[2])};", cpp)
 
 
 # What the harness has a faster version of.
@@ -135,6 +203,29 @@ _CELLS = re.compile(
     r"\b(?:(?:add|sub|mul|and|or|xor|eq|ne|lt|le|gt|ge)_(?:uu|ss)"
     r"|(?:not|neg)_[us]|reduce_(?:or|and|xor|bool)|logic_not)<\d+>\("
 )
+
+_MUX = re.compile(r"(?m)^(\t+\S+ = )(\(.* \? .* : .*\));$")
+
+
+def _picked(expression: str) -> str:
+    """``(a ? b : c)``, nested or not, as calls of ``pick``; anything else as it is."""
+    depth, cuts = 0, []
+    for at, c in enumerate(expression):
+        depth += (c == "(") - (c == ")")
+        if depth == 0 and at < len(expression) - 1:
+            return expression  # not one pair of parentheses around all of it
+        # The colons of a ternary stand between blanks, those of a name do not.
+        if depth == 1 and expression[at - 1 : at + 2] in (" ? ", " : "):
+            cuts.append(at)
+    if len(cuts) != 2:
+        return expression
+    condition, yes, no = (
+        expression[1 : cuts[0] - 1],
+        expression[cuts[0] + 2 : cuts[1] - 1],
+        expression[cuts[1] + 2 : -1],
+    )
+    return f"ohmgrid::pick({condition}, {_picked(yes)}, {_picked(no)})"
+
 
 _NAME = r"[a-zA-Z_]\w*(?:\.curr)?"
 _REPEAT = r"(?:(?:\.val\(\))?\.repeat<\d+>\(\))?"

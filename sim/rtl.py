@@ -1,10 +1,11 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.hdl.device import pack_registers
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
@@ -52,9 +53,17 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
     }
 
 
+@cache
+def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
+    return build(Tile(Config(formats=formats, build=parts)), "tile")
+
+
 def build_tile(config: Config) -> Library:
-    """Compile the gateware of a build and its formats (or take it from the cache)."""
-    return build(Tile(Config(formats=config.formats, build=config.build)), "tile")
+    """Compile the gateware of a build and its formats (or take it from the cache).
+
+    Within a process it is elaborated once, however many tiles a network has.
+    """
+    return _library(config.formats, config.build)
 
 
 class TileDriver:

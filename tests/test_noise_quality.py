@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from ohmgrid.model import noise
-from ohmgrid.streams import CELL_ROUNDS
+from ohmgrid.streams import CELL_ROUNDS, LINE_INDEX_TURNS
 
 BENCH = Path(__file__).parents[1] / "bench" / "noise_quality.py"
 
@@ -43,7 +43,10 @@ def failures(rows) -> list[str]:
     return [f"{row.test}: {row.value:.4g} against {row.limit:.4g}" for row in rows if not row.ok]
 
 
-@pytest.mark.parametrize("part", ["gaussian", "rectangle", "near-keys", "correlation", "spectrum"])
+PARTS = ["gaussian", "line-keys", "rectangle", "near-keys", "correlation", "spectrum"]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_part_of_the_evidence(bench, part):
     rows = list(bench.PARTS[part](options()))
     assert rows
@@ -56,6 +59,17 @@ def test_one_round_less_is_seen(bench, monkeypatch):
     monkeypatch.setattr(noise, "_RC32_PLANES", fewer)
     rows = list(bench.PARTS["near-keys"](options()))
     assert failures(rows)
+
+
+def test_a_plain_line_address_is_seen(bench, monkeypatch):
+    """Without copies of the sub number, two lines that differ in one of its bits are related."""
+
+    def plain(values, turns):
+        return values.astype(np.uint64) << (0 if turns is LINE_INDEX_TURNS else 16)
+
+    monkeypatch.setattr(noise, "_spread", plain)
+    rows = list(bench.PARTS["line-keys"](options()))
+    assert any("sub bit" in failure for failure in failures(rows))
 
 
 def test_a_sum_without_a_mix_is_seen(bench, monkeypatch):

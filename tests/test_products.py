@@ -3,10 +3,14 @@
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ohmgrid.boards.synth import synth
 from ohmgrid.checks import ConfigError
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.products import Product, SoftProduct, soft_product
 from ohmgrid.sim.units import run_function, run_pipeline
 
@@ -59,6 +63,31 @@ def test_blocks_of_a_product():
 
     assert blocks(15, 22, 16) == blocks(15, 22, 18) == 1
     assert blocks(36, 18, 18) == blocks(35, 18, 16) == 2
+
+
+class TwoRegistersBehind(wiring.Component):
+    """A product with registers on both inputs and two behind it, as nobody should write it."""
+
+    a: In(16)
+    b: In(16)
+    o: Out(32)
+
+    def elaborate(self, platform):
+        m = Module()
+        a, b = delayed(m, self.a, "held_a"), delayed(m, self.b, "held_b")
+        m.d.comb += self.o.eq(delayed(m, a * b, "product", 2))
+        return m
+
+
+def test_yosys_still_loses_such_a_product():
+    # When this fails, yosys is cured, and `Product` need not keep its first register any more.
+    assert synth(TwoRegistersBehind(), "ice40", by_part=False).total.dsp == 0
+
+
+@pytest.mark.parametrize(("a_bits", "b_bits", "blocks"), [(16, 16, 1), (32, 16, 2)])
+def test_yosys_keeps_the_blocks(a_bits, b_bits, blocks):
+    report = synth(Product(a_bits, b_bits, 16), "ice40", by_part=False)
+    assert report.total.dsp == blocks
 
 
 def test_bad_parameters_say_what_was_expected():

@@ -1,5 +1,7 @@
 """The sweep: every word once, in memory order, in exactly the predicted number of cycles."""
 
+from itertools import pairwise
+
 import numpy as np
 from amaranth.sim import Simulator
 from hypothesis import given
@@ -11,15 +13,16 @@ from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 20))
 
 
-def run_sweep(lanes, rows, cols, stalls):
+def run_sweep(lanes, rows, cols, stalls, spaced):
     """Return the visits seen in stage D, the columns loaded, and the busy cycles."""
     dut = Sweep(lanes, rows, cols, rows * -(-cols // lanes))
-    visits, loads, busy = [], [], 0
+    visits, loads, lasts, busy = [], [], [], 0
 
     async def bench(ctx):
         nonlocal busy
         ctx.set(dut.rows, rows)
         ctx.set(dut.cols, cols)
+        ctx.set(dut.spaced, spaced)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
@@ -32,6 +35,8 @@ def run_sweep(lanes, rows, cols, stalls):
                     + tuple(ctx.get(getattr(dut, f"{flag}_d")) for flag in ("first", "last"))
                     + (ctx.get(dut.start_d),)
                 )
+                if ctx.get(dut.last_d):
+                    lasts.append(busy)
             if ctx.get(dut.load):
                 loads.append((column, ctx.get(dut.load_lane), ctx.get(dut.load_parity)))
             column = ctx.get(dut.load_column)
@@ -46,22 +51,24 @@ def run_sweep(lanes, rows, cols, stalls):
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    return visits, loads, busy, dut.cycles(rows, cols)
+    return visits, loads, lasts, busy, dut.cycles(rows, cols)
 
 
-@given(SHAPES, st.randoms(use_true_random=False), st.booleans())
-def test_sweep_visits_and_cycles(shape, random, stalled):
+@given(SHAPES, st.randoms(use_true_random=False), st.booleans(), st.booleans())
+def test_sweep_visits_and_cycles(shape, random, stalled, spaced):
     lanes, rows, cols = shape
     blocks = -(-cols // lanes)
-    stalls = [random.choice([0, 0, 1, 2]) if stalled else 0 for _ in range(rows * blocks)]
-    visits, loads, busy, predicted = run_sweep(lanes, rows, cols, stalls)
+    stalls = [random.choice([0, 0, 1, 9]) if stalled else 0 for _ in range(rows * blocks)]
+    visits, loads, lasts, busy, predicted = run_sweep(lanes, rows, cols, stalls, spaced)
     assert visits == [
         (row, block * rows + row, block % 2, row == 0, row == rows - 1, block == 0)
         for block in range(blocks)
         for row in range(rows)
     ]
     assert loads == [(col, col % lanes, col // lanes % 2) for col in range(cols)]
-    assert busy == sweep_cycles(rows, cols, lanes, stalls)
+    assert busy == sweep_cycles(rows, cols, lanes, stalls, spaced)
+    if spaced:
+        assert all(later - last >= lanes for last, later in pairwise(lasts))
     if not any(stalls):
         assert busy == predicted
 

@@ -7,6 +7,7 @@ Standard library only.
 import math
 from dataclasses import dataclass
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import SLOTS, Config, ConverterConfig
 from ohmgrid.devices import StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
@@ -125,6 +126,11 @@ def device_registers(device: StepDevice, weight_bits: int) -> DeviceRegisters:
     def bound_spread(value: float) -> int:
         return round(abs(value) / lsb * (1 << BOUND_SHIFT) / GAUSS_SIGMA)
 
+    if device.dw_min * 4 >= (1 << DW_BITS) * lsb:
+        raise ConfigError(
+            f"dw_min: expected less than {(1 << DW_BITS) / 4 * lsb:g} for bounds of "
+            f"{device.w_min:g}..{device.w_max:g}, got {device.dw_min:g}"
+        )
     dw_shift = 12
     while round(device.dw_min / lsb * (1 << (2 + dw_shift))) >= 1 << DW_BITS:
         dw_shift -= 4

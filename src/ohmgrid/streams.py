@@ -18,8 +18,10 @@ __all__ = [
     "GAUSS_FINE",
     "GAUSS_SIGMA",
     "KEY_BITS",
+    "LINE_INDEX_TURNS",
     "LINE_ROTATIONS",
     "LINE_ROUNDS",
+    "LINE_SUB_TURNS",
     "RC32",
     "RC64",
     "SBOX",
@@ -73,6 +75,14 @@ Bit k of its index and of its value belongs to plane k.
 
 LINE_ROTATIONS = (0, 1, 12, 13)
 """Left rotation of each 16-bit plane after the S-box of a round (those of RECTANGLE)."""
+LINE_INDEX_TURNS = (0, 19, 38, 57)
+"""Left rotations of the copies of a line's index that are added to the operation key."""
+LINE_SUB_TURNS = (12, 25, 35, 49)
+"""Left rotations of the copies of a line's sub number.
+
+Neighbouring lines differ in one bit or two.  Four copies in different columns make that four bits
+or more: as good as three more rounds of the permutation, for a third of their LUTs.
+"""
 CELL_ROTATIONS = (0, 7, 2, 4)
 """Left rotation of each 8-bit plane after the S-box of a round."""
 

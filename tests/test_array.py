@@ -1,0 +1,221 @@
+"""The array: sums and pulses of whole sweeps equal the model, in the predicted cycles."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import BuildConfig, Config
+from ohmgrid.devices import PRESETS, SoftBounds
+from ohmgrid.hdl.array import LaneArray
+from ohmgrid.hdl.device import pack_registers
+from ohmgrid.model.array import apply_pulses, array_sums
+from ohmgrid.model.device import static_properties
+from ohmgrid.model.lane import coincidences
+from ohmgrid.model.noise import cell_words
+from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
+from ohmgrid.registers import device_registers
+
+MAX_ROWS, MAX_COLS = 6, 11
+LIMIT = 5000
+SIDES = ("row", "column")
+DEVICES = [*PRESETS.values(), SoftBounds(dw_min=0.02)]
+
+
+class Bench:
+    """An array with the line memories around it; each job runs in the same simulation."""
+
+    def __init__(self, lanes: int, share: int):
+        self.config = Config(
+            build=BuildConfig(lanes=lanes, share=share, max_rows=MAX_ROWS, max_cols=MAX_COLS)
+        )
+        self.dut = LaneArray(self.config)
+        self.values: dict[str, dict[str, np.ndarray]] = {}
+        self.job = None
+        self.simulator = Simulator(self.dut)
+        self.simulator.add_clock(1e-6)
+        self.simulator.add_testbench(self._jobs)
+
+    async def _jobs(self, ctx):
+        while True:
+            if self.job is not None:
+                await self.job(ctx)
+                self.job = None
+            await ctx.tick()
+
+    def run(self, job) -> None:
+        self.job = job
+        while self.job is not None:
+            self.simulator.advance()
+
+    async def tick(self, ctx) -> None:
+        """One clock cycle; the line memories answer to the addresses before it."""
+        dut = self.dut
+        places = {side: ctx.get(getattr(dut, f"{side}_address")) for side in SIDES}
+        enabled = {"row": ctx.get(dut.row_enable), "column": 1}
+        await ctx.tick()
+        for side, values in self.values.items():
+            for name, column in values.items():
+                if enabled[side] and places[side] < len(column):
+                    ctx.set(getattr(dut, f"{side}_{name}"), int(column[places[side]]))
+
+    async def setup(self, ctx, device, rows: int, cols: int) -> None:
+        ctx.set(self.dut.rows, rows)
+        ctx.set(self.dut.cols, cols)
+        ctx.set(self.dut.registers, pack_registers(device))
+        for n, value in enumerate(device.c2c):
+            ctx.set(self.dut.c2c_write, {"en": 1, "address": n, "data": value})
+            await ctx.tick()
+        ctx.set(self.dut.c2c_write.en, 0)
+
+    async def write(self, ctx, words, waits) -> None:
+        """Write cells in memory order."""
+        dut = self.dut
+        ctx.set(dut.cells_write, 1)
+        await ctx.tick()
+        ctx.set(dut.cells_write, 0)
+        for word in words:
+            for _ in range(next(waits)):
+                await ctx.tick()
+            ctx.set(dut.cells_i.payload, int(word))
+            ctx.set(dut.cells_i.valid, 1)
+            assert ctx.get(dut.cells_i.ready)
+            await ctx.tick()
+            ctx.set(dut.cells_i.valid, 0)
+        assert not ctx.get(dut.cells_busy)
+
+    async def read(self, ctx, waits) -> list[int]:
+        """Read all cells in memory order."""
+        dut, words = self.dut, []
+        ctx.set(dut.cells_read, 1)
+        for _ in range(LIMIT):
+            if not ctx.get(dut.cells_busy):
+                break
+            ready = next(waits) == 0
+            ctx.set(dut.cells_o.ready, ready)
+            if ready and ctx.get(dut.cells_o.valid):
+                words.append(ctx.get(dut.cells_o.payload))
+            await ctx.tick()
+            ctx.set(dut.cells_read, 0)
+        ctx.set(dut.cells_o.ready, 0)
+        return words
+
+    async def sweep(self, ctx, **verbs) -> tuple[int, list[int]]:
+        """Sweep; return the cycles and the column sums that came."""
+        dut, sums = self.dut, []
+        settings = {"slots": (1 << 31) - 1, **verbs}
+        for name, value in settings.items():
+            ctx.set(getattr(dut, name), value)
+        ctx.set(dut.start, 1)
+        for cycle in range(LIMIT):
+            if not ctx.get(dut.busy):
+                for name in verbs:
+                    ctx.set(getattr(dut, name), 0)
+                return cycle, sums
+            if ctx.get(dut.column_valid):
+                sums.append(ctx.get(dut.column_sum))
+            assert not ctx.get(dut.collision)
+            await self.tick(ctx)
+            ctx.set(dut.start, 0)
+        raise AssertionError(f"a sweep does not end in {LIMIT} cycles")
+
+    async def row_sums(self, ctx, rows: int) -> list[int]:
+        sums = []
+        for row in range(rows):
+            ctx.set(self.dut.sum_address, row)
+            await ctx.tick().repeat(2)
+            sums.append(ctx.get(self.dut.row_sum))
+        return sums
+
+
+BENCHES: dict[tuple[int, int], Bench] = {}
+
+
+def lines(rng: np.random.Generator, count: int, density: float) -> dict[str, np.ndarray]:
+    trains = rng.integers(0, 1 << 31, count) & rng.integers(0, 1 << 31, count)
+    return {
+        "code": rng.integers(-127, 128, count),
+        "train": np.where(rng.random(count) < density, trains, 0),
+        "sign": rng.integers(0, 2, count),
+        "static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
+        "cycle": rng.integers(0, 1 << 32, count, dtype=np.uint32),
+    }
+
+
+def halves(side: dict[str, np.ndarray], shift: int) -> np.ndarray:
+    return (side["static"] >> np.uint64(shift)).astype(np.uint32)
+
+
+@pytest.mark.parametrize(("lanes", "share"), [(1, 1), (3, 2), (4, 4)])
+@settings(max_examples=4)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, MAX_ROWS),
+    st.integers(1, MAX_COLS),
+    st.sampled_from(DEVICES),
+    st.sampled_from([0.0, 0.4, 1.0]),
+    st.integers(0, 30),
+)
+def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density, slot):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    if (lanes, share) not in BENCHES:
+        BENCHES[lanes, share] = Bench(lanes, share)
+    bench = BENCHES[lanes, share]
+    weight_bits = bench.config.formats.weight_bits
+    registers = device_registers(device, weight_bits)
+    top = (1 << (weight_bits - 1)) - 1
+    weights = rng.integers(-top, top + 1, (rows, cols), dtype=np.int32)
+    row, column = lines(rng, rows, density), lines(rng, cols, density)
+    bench.values = {"row": row, "column": column}
+
+    order = memory_order(rows, cols, lanes)
+    static = static_properties(
+        *(cell_words(halves(row, shift)[:, None], halves(column, shift)) for shift in (0, 32)),
+        registers,
+        weight_bits,
+    )
+    down = row["sign"][:, None] == column["sign"]
+
+    def noise(i, j):
+        return cell_words(row["cycle"][i], column["cycle"][j])
+
+    def updated(before, slots):
+        after, trains = before.copy(), row["train"] & slots
+        apply_pulses(after, trains, column["train"], down, static, noise, registers)
+        hits = coincidences(trains[:, None], column["train"]) != 0
+        stalls = visit_stalls(hits, lanes, share).tolist()
+        return after, sweep_cycles(rows, cols, lanes, stalls)
+
+    fused, fused_cycles = updated(weights, (1 << 31) - 1)
+    one_slot, one_slot_cycles = updated(fused, 1 << slot)
+    plain = sweep_cycles(rows, cols, lanes)
+    waits = (int(wait) for wait in iter(lambda: rng.integers(0, 2), None))
+    seen: dict[str, object] = {}
+
+    async def job(ctx):
+        await bench.setup(ctx, registers, rows, cols)
+        await bench.write(ctx, weights[order], waits)
+        seen["written"] = await bench.read(ctx, waits)
+        seen["forward"] = await bench.sweep(ctx, forward=1)
+        seen["row_sums"] = await bench.row_sums(ctx, rows)
+        seen["backward"] = await bench.sweep(ctx, backward=1)
+        seen["fused"] = await bench.sweep(ctx, backward=1, update=1)
+        seen["fused_cells"] = await bench.read(ctx, waits)
+        seen["one_slot"] = await bench.sweep(ctx, update=1, slots=1 << slot)
+        seen["one_slot_cells"] = await bench.read(ctx, waits)
+
+    bench.run(job)
+    around = 1 + bench.dut.drain
+    column_sums = array_sums(weights.T, row["code"]).tolist()
+    assert bench.dut.sweep_cycles(rows, cols) == plain
+    assert_array_equal(seen["written"], weights[order])
+    assert seen["forward"] == (plain + around, [])
+    assert_array_equal(seen["row_sums"], array_sums(weights, column["code"]))
+    assert seen["backward"] == (plain + around, column_sums)
+    assert seen["fused"] == (fused_cycles + around, column_sums)
+    assert_array_equal(seen["fused_cells"], fused[order])
+    assert seen["one_slot"] == (one_slot_cycles + around, [])
+    assert_array_equal(seen["one_slot_cells"], one_slot[order])

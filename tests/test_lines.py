@@ -1,0 +1,199 @@
+"""Line values: codes, trains and keys of both sides equal the model, in the predicted cycles."""
+
+import numpy as np
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import PULSE_TYPES, BuildConfig, Config, PulseConfig
+from ohmgrid.hdl.lines import Lines
+from ohmgrid.hdl.pulses import TrainMaker
+from ohmgrid.model.converters import dac
+from ohmgrid.model.lines import key_halves, side_trains
+from ohmgrid.model.pulses import plan_update, probabilities
+from ohmgrid.registers import pulse_registers
+from ohmgrid.streams import Purpose
+
+MAX_ROWS, MAX_COLS = 6, 9
+CONFIG = Config(build=BuildConfig(lanes=2, max_rows=MAX_ROWS, max_cols=MAX_COLS, train_groups=2))
+SIDES = {"column": (0, Purpose.COLUMN), "row": (1, Purpose.ROW)}
+GRANULARITY = 0.001
+
+
+class Bench:
+    """Both sides' lines in one simulation that runs job after job."""
+
+    def __init__(self):
+        self.dut = Lines(CONFIG)
+        self.job = None
+        self.simulator = Simulator(self.dut)
+        self.simulator.add_clock(1e-6)
+        self.simulator.add_testbench(self._jobs)
+
+    async def _jobs(self, ctx):
+        ctx.set(self.dut.row_enable, 1)
+        while True:
+            if self.job is not None:
+                await self.job(ctx)
+                self.job = None
+            await ctx.tick()
+
+    def run(self, job) -> None:
+        self.job = job
+        while self.job is not None:
+            self.simulator.advance()
+
+    async def load(self, ctx, side: str, values, waits) -> None:
+        """Bring a vector into a side's edge buffer."""
+        dut = self.dut
+        ctx.set(dut.side, SIDES[side][0])
+        ctx.set(dut.count, len(values))
+        ctx.set(dut.clear, 1)
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
+        for n, value in enumerate(values):
+            for _ in range(waits[n % len(waits)]):
+                await ctx.tick()
+            ctx.set(dut.value, int(value))
+            ctx.set(dut.take, 1)
+            assert ctx.get(dut.taken) == (n == len(values) - 1)
+            await ctx.tick()
+            ctx.set(dut.take, 0)
+
+    async def fill(self, ctx, side: str, count: int, **settings) -> int:
+        """Run a pass; return its cycles."""
+        dut = self.dut
+        names = ("codes", "trains", "static_keys", "cycle_keys")
+        values = {name: 0 for name in names} | {"pace": 1} | settings
+        for name, value in {**values, "side": SIDES[side][0], "count": count}.items():
+            ctx.set(getattr(dut, name), int(value))
+        ctx.set(dut.start, 1)
+        for cycle in range(2000):
+            if not ctx.get(dut.busy):
+                return cycle
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+        raise AssertionError("a pass does not end")
+
+    async def read(self, ctx, side: str, name: str, count: int) -> list[int]:
+        """Return what the sweep would read."""
+        found = []
+        for line in range(count):
+            ctx.set(getattr(self.dut, f"{side}_address"), line)
+            await ctx.tick()
+            found.append(ctx.get(getattr(self.dut, f"{side}_{name}")))
+        return found
+
+
+BENCH = Bench()
+
+
+def vector(rng: np.random.Generator, count: int, zeros: float) -> np.ndarray:
+    values = rng.integers(-(1 << 15) + 1, 1 << 15, count) >> rng.integers(0, 15, count)
+    return np.where(rng.random(count) < zeros, 0, values)
+
+
+def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
+    low, high = key_halves(key, purpose, count, sub)
+    return low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
+
+
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, MAX_ROWS),
+    cols=st.integers(1, MAX_COLS),
+    pulses=st.builds(
+        PulseConfig,
+        pulse_type=st.sampled_from(PULSE_TYPES),
+        desired_bl=st.integers(1, 31),
+        update_management=st.booleans(),
+        update_bl_management=st.booleans(),
+    ),
+    lr=st.sampled_from([1e-5, 1e-3, 0.02, 1.0]),
+    halvings=st.integers(0, 7),
+    slot=st.integers(0, 30),
+    zeros=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zeros):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    values = {"column": vector(rng, cols, zeros), "row": vector(rng, rows, zeros)}
+    largest = {side: int(np.abs(v).max()) for side, v in values.items()}
+    static_key, cycle_key = (int(key) for key in rng.integers(0, 2**63, 2))
+    half = int(rng.choice([1, 63, 127]))
+    formats = CONFIG.formats
+    plan = plan_update(
+        largest["column"],
+        largest["row"],
+        pulses,
+        pulse_registers(CONFIG.replace(pulses=pulses), GRANULARITY, lr),
+        (formats.x_frac, formats.d_frac),
+    )
+    mode = PULSE_TYPES.index(pulses.pulse_type)
+    waits = rng.integers(0, 3, 5).tolist()
+    seen = {}
+
+    async def job(ctx):
+        for side in ("column", "row"):
+            await BENCH.load(ctx, side, values[side], waits)
+        for side in ("row", "column"):
+            count, alpha = len(values[side]), max(1, largest[side])
+            scale = {"factor": half, "top": half, "divisor": alpha << halvings}
+            trains = {
+                "factor": plan.x_factor if side == "column" else plan.d_factor,
+                "divisor": plan.x_divisor if side == "column" else plan.d_divisor,
+                "top": 1 << 16,
+                "bl": plan.bl,
+                "mode": mode,
+                "key": cycle_key,
+            }
+            pace = max(1, -(-plan.bl // 8)) if mode == 0 else plan.bl if side == "row" else 1
+            seen[side] = {
+                "static pass": await BENCH.fill(
+                    ctx, side, count, static_keys=1, key=static_key, sub=0, **scale
+                ),
+                "static": await BENCH.read(ctx, side, "static", count),
+                "code pass": await BENCH.fill(ctx, side, count, codes=1, **scale),
+                "code": await BENCH.read(ctx, side, "code", count),
+                "key pass": await BENCH.fill(
+                    ctx, side, count, cycle_keys=1, key=cycle_key, sub=slot, **scale
+                ),
+                "cycle of slot": await BENCH.read(ctx, side, "cycle", count),
+            }
+            if plan.bl:
+                seen[side] |= {
+                    "train pass": await BENCH.fill(
+                        ctx, side, count, trains=1, cycle_keys=1, pace=pace, sub=0, **trains
+                    ),
+                    "train": await BENCH.read(ctx, side, "train", count),
+                    "cycle": await BENCH.read(ctx, side, "cycle", count),
+                    "sign": await BENCH.read(ctx, side, "sign", count),
+                }
+                p = probabilities(values[side], trains["factor"], trains["divisor"])
+                steps = TrainMaker(side, 2).steps(int(p[-1]), plan.bl, mode)
+                predicted = BENCH.dut.cycles(count, pace, steps)
+                assert seen[side]["train pass"] == predicted
+            # What other passes wrote is still there.
+            assert await BENCH.read(ctx, side, "static", count) == seen[side]["static"]
+            assert await BENCH.read(ctx, side, "code", count) == seen[side]["code"]
+            assert ctx.get(getattr(BENCH.dut, f"{side}_max")) == largest[side]
+
+    BENCH.run(job)
+    for side, found in seen.items():
+        _, purpose = SIDES[side]
+        count = len(values[side])
+        for name in ("static pass", "code pass", "key pass"):
+            assert found[name] == BENCH.dut.cycles(count)
+        assert_array_equal(found["static"], joined(static_key, purpose, count))
+        alpha = max(1, largest[side])
+        assert_array_equal(found["code"], dac(values[side], alpha, halvings, half))
+        low, _ = key_halves(cycle_key, purpose, count, slot)
+        assert_array_equal(found["cycle of slot"], low)
+        if plan.bl:
+            low, _ = key_halves(cycle_key, purpose, count)
+            trains = side_trains(values[side], purpose, plan, pulses.pulse_type, cycle_key)
+            assert_array_equal(found["train"], trains)
+            assert_array_equal(found["cycle"], low)
+            assert_array_equal(found["sign"], values[side] < 0)

@@ -1,0 +1,150 @@
+"""The order of work: passes of bound management, scaling of inputs, slots of an update."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
+from ohmgrid.model.converters import dac
+from ohmgrid.model.lines import side_trains
+from ohmgrid.model.noise import op_key, seed_key
+from ohmgrid.model.operations import multiply, pulse_slots
+from ohmgrid.model.outputs import convert
+from ohmgrid.model.pulses import plan_update
+from ohmgrid.registers import converter_registers, pulse_registers
+from ohmgrid.streams import Purpose, Verb
+
+LSB = 2.0**-17
+FRAC = 12
+TOP = (1 << 15) - 1
+SEEDS = st.integers(0, 2**32 - 1)
+KEYS = st.integers(0, 2**64 - 1)
+
+
+def problem(seed: int, rows: int = 4, cols: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-(1 << 17) + 1, 1 << 17, (rows, cols), dtype=np.int32)
+    return matrix, rng.integers(-TOP, TOP + 1, cols)
+
+
+def run(matrix, values, io, key=1):
+    return multiply(matrix, values, io, FRAC, converter_registers(io, LSB), key)
+
+
+@given(SEEDS, KEYS, st.integers(1, 8), st.floats(0.05, 8.0))
+def test_bound_management_stops_at_the_first_pass_that_fits(seed, key, max_passes, bound):
+    matrix, values = problem(seed)
+    io = ConverterConfig(
+        out_bound=bound,
+        out_noise=0.01,
+        bound_management="iterative",
+        max_passes=max_passes,
+    )
+    registers = converter_registers(io, LSB)
+    alpha = int(np.abs(values).max())
+    assume(alpha)
+    tried = []
+    for halvings in range(max_passes):
+        sums = matrix.astype(np.int64) @ dac(values, alpha, halvings, io.dac_half)
+        tried.append(convert(sums, key, halvings, registers, io.adc_half))
+        if tried[-1][1] == 0:
+            break
+    result, passes, saturated = run(matrix, values, io, key)
+    codes, clipped = tried[-1]
+    assert (passes, saturated) == (len(tried), clipped)
+    assert all(clipped for _, clipped in tried[:-1])
+    # A pass at half the input counts double.
+    assert_array_equal(result, codes * alpha << (passes - 1))
+
+
+@given(SEEDS)
+def test_without_bound_management_there_is_one_pass(seed):
+    matrix, values = problem(seed)
+    assume(values.any())
+    io = ConverterConfig(out_bound=0.01, out_noise=0.0)
+    result, passes, saturated = run(matrix, values, io)
+    assert passes == 1
+    alpha = np.abs(values).max()
+    assert saturated == np.count_nonzero(np.abs(result) == io.adc_half * alpha)
+
+
+@given(SEEDS, st.integers(0, 7))
+def test_noise_management_does_not_see_the_size_of_the_input(seed, shift):
+    matrix, values = problem(seed)
+    values >>= 8
+    io = ConverterConfig(noise_management="abs-max")
+    small, _, _ = run(matrix, values, io)
+    large, _, _ = run(matrix, values << shift, io)
+    assert_array_equal(large, small << shift)
+
+
+@given(SEEDS)
+def test_without_noise_management_one_is_full_scale(seed):
+    matrix, values = problem(seed)
+    io = ConverterConfig(noise_management="none", out_noise=0.0)
+    inside, _, _ = run(matrix, np.clip(values, -(1 << FRAC), 1 << FRAC), io)
+    beyond, _, _ = run(matrix, values, io)
+    # The DAC clips at 1.0, and a result is codes times 1.0.
+    assert_array_equal(beyond, inside)
+    assert not (beyond % (1 << FRAC)).any()
+
+
+@pytest.mark.parametrize("noise_management", ["abs-max", "none"])
+@pytest.mark.parametrize("out_noise", [0.0, 2.0])
+def test_zeros_in_zeros_out(noise_management, out_noise, rng):
+    matrix, values = problem(int(rng.integers(2**32)), rows=64)
+    io = ConverterConfig(
+        noise_management=noise_management, out_noise=out_noise, bound_management="iterative"
+    )
+    result, passes, saturated = run(matrix, np.zeros_like(values), io)
+    assert (passes, saturated) == (1, 0)
+    # There is nothing to scale with the largest magnitude 0, so not even noise comes out.
+    assert result.any() == (out_noise > 0 and noise_management == "none")
+
+
+@given(SEEDS, st.sampled_from(PULSE_TYPES), st.booleans(), st.sampled_from([1e-6, 1e-3, 0.03, 1.0]))
+def test_slots_of_a_serial_device_add_up_to_the_whole_trains(seed, pulse_type, managed, lr):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    x, d = rng.integers(-TOP, TOP + 1, 7), rng.integers(-TOP, TOP + 1, 3) >> 4
+    assume(x.any() and d.any())
+    config = Config(
+        pulses=PulseConfig(
+            pulse_type=pulse_type,
+            desired_bl=int(rng.integers(1, 32)),
+            update_management=managed,
+            update_bl_management=managed,
+        )
+    )
+    formats = config.formats
+    registers = pulse_registers(config, 0.001, lr)
+    key = op_key(seed_key(seed), Verb.UPDATE, 0, 5)
+    plan = plan_update(
+        int(np.abs(x).max()),
+        int(np.abs(d).max()),
+        config.pulses,
+        registers,
+        (formats.x_frac, formats.d_frac),
+    )
+    whole = list(pulse_slots(x, d, config, registers, False, key))
+    slots = list(pulse_slots(x, d, config, registers, True, key))
+    assert [slot for slot, _, _ in whole] == ([0] if plan.bl else [])
+    assert [slot for slot, _, _ in slots] == list(range(plan.bl))
+    for _, rows, columns in whole:
+        assert_array_equal(rows, side_trains(d, Purpose.ROW, plan, pulse_type, key))
+        assert_array_equal(columns, side_trains(x, Purpose.COLUMN, plan, pulse_type, key))
+        hits = rows[:, None] & columns
+        assert_array_equal(sum(r[:, None] & c for _, r, c in slots), hits)
+        assert all(np.bitwise_count(r).max() <= 1 for _, r, _ in slots)
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_zeros_make_no_slots(serial):
+    config = Config()
+    registers = pulse_registers(config, 0.001, 0.01)
+    zeros, ones = np.zeros(3, np.int64), np.ones(3, np.int64)
+    for x, d in ((zeros, ones), (ones, zeros), (zeros, zeros)):
+        assert list(pulse_slots(x, d, config, registers, serial, 1)) == []

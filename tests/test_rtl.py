@@ -1,0 +1,140 @@
+"""The rtl engine: errors said in one line, states in and out, a run that is taken up again."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import BuildConfig, Config
+from ohmgrid.model.tile import Tile
+from ohmgrid.protocol import Op, command
+from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
+from ohmgrid.tile import TileState
+
+# The build of test_tile.py: compiled once.
+CONFIG = Config(build=BuildConfig(lanes=4, share=2, max_rows=8, max_cols=12))
+ROWS, COLS = 5, 7
+
+
+@pytest.fixture(scope="module")
+def tile() -> RtlTile:
+    return RtlTile(CONFIG, ROWS, COLS)
+
+
+def same(state: TileState, other: TileState) -> bool:
+    return state.steps == other.steps and np.array_equal(state.weights, other.weights)
+
+
+def random_state(rng: np.random.Generator, rows: int = ROWS, cols: int = COLS) -> TileState:
+    weights = rng.integers(-(1 << 16), 1 << 16, (rows, cols), dtype=np.int32)
+    return TileState(weights, (3, 1, (1 << 48) - 2))
+
+
+@pytest.mark.parametrize("shape", [(9, 1), (1, 13), (100, 100)])
+def test_a_shape_beyond_the_build_is_refused(shape):
+    rows, cols = shape
+    with pytest.raises(ValueError, match=rf"shape: expected at most 8 x 12 .*got {rows} x {cols}"):
+        RtlTile(CONFIG, rows, cols)
+    with pytest.raises(ValueError, match=r"rows: expected 1\.\.65536, got 0"):
+        RtlTile(CONFIG, 0, 1)
+    with pytest.raises(ValueError, match=r"number: expected 0\.\.255, got 256"):
+        RtlTile(CONFIG, 1, 1, 256)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(COLS - 1, int), r"x: expected 7 integers, got int64 of shape \(6,\)"),
+        (np.zeros((1, COLS), int), r"x: expected 7 integers, got int64 of shape \(1, 7\)"),
+        (np.zeros(COLS), r"x: expected 7 integers, got float64 of shape \(7,\)"),
+        (np.full(COLS, 1 << 15), r"x: expected values in \+-32767, got 32768\.\.32768"),
+    ],
+)
+def test_wrong_vectors_change_nothing(tile, x, message):
+    before = tile.state()
+    d = np.ones(ROWS, int)
+    for call in (
+        lambda: tile.forward(x),
+        lambda: tile.update(x, d, 0.1),
+        lambda: tile.backward_update(x, d, 0.1),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ValueError, match="d: expected 5 integers"):
+        tile.backward(np.ones(ROWS + 1, int))
+    assert same(tile.state(), before)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, np.nan, np.inf, 1e9])
+def test_wrong_learning_rates_change_nothing(tile, lr):
+    before = tile.state()
+    with pytest.raises(ValueError, match="lr: expected"):
+        tile.update(np.ones(COLS, int), np.ones(ROWS, int), lr)
+    assert same(tile.state(), before)
+
+
+def test_wrong_states_change_nothing(tile):
+    before = tile.state()
+    good = np.zeros((ROWS, COLS), np.int32)
+    for state, message in (
+        (TileState(good.T, (0, 0, 0)), r"weights: expected shape \(5, 7\), got \(7, 5\)"),
+        (TileState(good + 0.5, (0, 0, 0)), "weights: expected integers"),
+        (TileState(good + (1 << 17), (0, 0, 0)), r"weights: expected values in \+-131071"),
+        (TileState(good, (0, -1, 0)), r"steps: expected three counts below 2\*\*48"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tile.load(state)
+    assert same(tile.state(), before)
+
+
+def test_states_come_back_as_they_went_in(tile, rng):
+    state = random_state(rng)
+    tile.load(state)
+    assert same(tile.state(), state)
+    other = RtlTile(CONFIG, 8, 12, 3)
+    assert same(other.state(), TileState(np.zeros((8, 12), np.int32), (0, 0, 0)))
+    full = random_state(rng, 8, 12)
+    other.load(full)
+    assert same(other.state(), full)
+    assert same(tile.state(), state)
+
+
+def test_a_run_taken_up_again_equals_one_that_was_not_stopped(rng):
+    inputs = [(rng.integers(-4096, 4096, COLS), rng.integers(-9000, 9000, ROWS)) for _ in range(20)]
+
+    def steps(tile, pairs):
+        results = []
+        for x, d in pairs:
+            results += [*tile.forward(x), *tile.backward_update(x, d, 0.05)]
+        return results
+
+    whole = RtlTile(CONFIG, ROWS, COLS, 9)
+    whole.load(random_state(rng))
+    start = whole.state()
+    results = steps(whole, inputs)
+
+    first = RtlTile(CONFIG, ROWS, COLS, 9)
+    first.load(start)
+    seen = steps(first, inputs[:8])
+    # The other half in a new instance, and once more on the model.
+    for engine in (RtlTile, Tile):
+        second = engine(CONFIG, ROWS, COLS, 9)
+        second.load(first.state())
+        assert_array_equal(seen + steps(second, inputs[8:]), results)
+        assert same(second.state(), whole.state())
+
+
+def test_the_driver_refuses_what_a_register_cannot_hold():
+    driver = TileDriver(None)
+    with pytest.raises(ValueError, match="register bl: expected 5 bits, got 32"):
+        driver.registers({"bl": 32})
+    with pytest.raises(ValueError, match="register rows: expected 17 bits, got -1"):
+        driver.registers({"rows": -1})
+
+
+def test_the_driver_raises_what_the_tile_reports():
+    driver = TileDriver(build_tile(CONFIG).instance())
+    with pytest.raises(RuntimeError, match="tile: op 77 reported ILLEGAL"):
+        driver.run([77])
+    driver.run(driver.registers(register_values(CONFIG, 9, 1, 0)))
+    with pytest.raises(RuntimeError, match="tile: op 5 reported SHAPE"):
+        driver.run([command(Op.FORWARD)])

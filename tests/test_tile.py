@@ -1,0 +1,298 @@
+"""The tile equals the golden model: any configuration, any pace, any number of lanes, each cycle."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import (
+    PULSE_TYPES,
+    BuildConfig,
+    Config,
+    ConverterConfig,
+    FormatConfig,
+    PulseConfig,
+    config_to_toml,
+)
+from ohmgrid.devices import PRESETS, ConstantStep, LinearStep, SoftBounds, StepDevice
+from ohmgrid.hdl.device import REGISTERS
+from ohmgrid.hdl.operations import OperationCycles, PulseWork
+from ohmgrid.hdl.tile import Tile as TileGateware
+from ohmgrid.model.lane import coincidences
+from ohmgrid.model.noise import op_key, seed_key
+from ohmgrid.model.operations import pulse_slots
+from ohmgrid.model.pulses import plan_update, probabilities
+from ohmgrid.model.sweep import sweep_cycles, visit_stalls
+from ohmgrid.model.tile import Tile
+from ohmgrid.protocol import TILE_REGISTERS, Op, command
+from ohmgrid.registers import pulse_registers
+from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
+from ohmgrid.sim.runner import run_cocotb
+from ohmgrid.streams import Verb
+from ohmgrid.tile import TileState
+
+MAX_ROWS, MAX_COLS = 8, 12
+BUILDS = {
+    lanes: BuildConfig(lanes=lanes, share=share, max_rows=MAX_ROWS, max_cols=MAX_COLS)
+    for lanes, share in ((1, 1), (3, 2), (4, 2), (16, 4))
+}
+SEEDS = st.integers(0, 2**32 - 1)
+ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)
+
+
+@st.composite
+def devices(draw: st.DrawFn) -> StepDevice:
+    """Draw a preset or a device of any class."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from(list(PRESETS.values())))
+    spread = st.floats(0, 0.6)
+    common = {
+        "dw_min": draw(st.sampled_from([1e-4, 0.001, 0.02, 0.1])),
+        "dw_min_std": draw(st.sampled_from([0.0, 0.3, 0.5, 3.0])),
+        "up_down": draw(st.floats(-0.9, 0.9)),
+        "w_max": draw(st.floats(0.5, 4.0)),
+        "w_min": draw(st.floats(-4.0, 0.0)),
+    }
+    for name in ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod"):
+        common[name] = draw(spread)
+    kind = draw(st.sampled_from([ConstantStep, LinearStep, SoftBounds]))
+    if kind is LinearStep:
+        common |= {"gamma_up": draw(st.floats(0, 1.9)), "gamma_down": draw(st.floats(0, 1.9))}
+        common |= {"mean_bound_reference": draw(st.booleans())}
+    if kind is not ConstantStep:
+        common["mult_noise"] = draw(st.booleans())
+    return kind(**common)
+
+
+@st.composite
+def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
+    """Draw all that can be loaded into a build at run time."""
+
+    def converters(**more) -> ConverterConfig:
+        bound = draw(st.sampled_from([0.2, 2.0, 12.0]))
+        return ConverterConfig(
+            dac_bits=draw(st.integers(2, 8)),
+            adc_bits=draw(st.integers(2, 12)),
+            out_bound=bound,
+            out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
+            noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            **more,
+        )
+
+    pulses = PulseConfig(
+        pulse_type=draw(st.sampled_from(PULSE_TYPES)),
+        desired_bl=draw(st.integers(1, 31)),
+        fixed_bl=draw(st.booleans()),
+        update_management=draw(st.booleans()),
+        update_bl_management=draw(st.booleans()),
+    )
+    return Config(
+        seed=draw(st.integers(0, 2**64 - 1)),
+        build=build,
+        forward=converters(
+            bound_management=draw(st.sampled_from(["none", "iterative"])),
+            max_passes=draw(st.integers(1, 8)),
+        ),
+        backward=converters(),
+        pulses=pulses,
+        device=draw(devices()),
+    )
+
+
+def vectors(rng: np.random.Generator, cols: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return activations and errors: any size, some zeros, sometimes nothing else."""
+    found = []
+    for count in (cols, rows):
+        values = rng.integers(-(1 << 15) + 1, 1 << 15, count) >> int(rng.integers(0, 14))
+        found.append(np.where(rng.random(count) < rng.choice([0.0, 0.3, 1.0], p=[0.5, 0.4, 0.1]), 0, values))
+    return found[0], found[1]
+
+
+def random_weights(rng: np.random.Generator, tile) -> np.ndarray:
+    top = min(1 << 17, int(1.2 * tile.config.device.w_max / tile.lsb)) - 1
+    return rng.integers(-top, top + 1, (tile.rows, tile.cols), dtype=np.int32)
+
+
+def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[int]:
+    """Run an operation; return its results and what it reports."""
+    if verb == "forward":
+        return [*tile.forward(x), tile.passes, tile.saturated]
+    if verb == "backward":
+        return [*tile.backward(d), tile.saturated]
+    if verb == "update":
+        tile.update(x, d, lr)
+        return []
+    return [*tile.backward_update(x, d, lr), tile.saturated]
+
+
+VERBS = ("forward", "backward", "update", "backward_update")
+
+
+@given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS, number=st.integers(0, 255))
+def test_any_configuration_equals_the_model(data, seed, rows, cols, number):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    config = data.draw(configs(BUILDS[4]))
+    tiles = [engine(config, rows, cols, number) for engine in (Tile, RtlTile)]
+    steps = tuple(int(step) for step in rng.integers(0, 1 << 47, 3))
+    start = TileState(random_weights(rng, tiles[0]), (steps[0], steps[1], steps[2]))
+    for tile in tiles:
+        tile.load(start)
+    rates = tiles[0].device.granularity * 10.0 ** rng.uniform(-3, 2.5, 3)
+    x, d = vectors(rng, cols, rows)
+    for _ in range(10):
+        verb, lr = str(rng.choice(VERBS)), float(rng.choice(rates))
+        if rng.random() < 0.7:
+            x, d = vectors(rng, cols, rows)
+        golden, found = (operate(tile, verb, x, d, lr) for tile in tiles)
+        assert_array_equal(found, golden, err_msg=verb)
+    golden, found = (tile.state() for tile in tiles)
+    assert_array_equal(found.weights, golden.weights)
+    assert found.steps == golden.steps
+
+
+@pytest.mark.parametrize("name", ["gokmen-vlasov", "ecram", "serial"])
+def test_a_long_run_equals_the_model(name, rng):
+    device = SoftBounds(dw_min=0.01, dw_min_std=2.0) if name == "serial" else PRESETS[name]
+    config = Config(seed=int(rng.integers(2**63)), build=BUILDS[4], device=device)
+    rows, cols = 7, 10
+    tiles = [engine(config, rows, cols) for engine in (Tile, RtlTile)]
+    for step in range(300):
+        x, d = vectors(rng, cols, rows)
+        golden, found = (
+            [*tile.forward(x), *tile.backward_update(x, d, 0.02)] for tile in tiles
+        )
+        assert_array_equal(found, golden, err_msg=f"step {step}")
+        if step % 100 == 99:
+            assert_array_equal(tiles[1].state().weights, tiles[0].weights)
+
+
+@pytest.mark.parametrize("lanes", BUILDS)
+@settings(max_examples=8)
+@given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS)
+def test_lanes_do_not_matter(lanes, data, seed, rows, cols):
+    """The same bits as the model, which knows no lanes, and so as any other number of lanes."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    config = data.draw(configs(BUILDS[lanes]))
+    tiles = [engine(config, rows, cols) for engine in (Tile, RtlTile)]
+    lr = 5 * tiles[0].device.granularity
+    for _ in range(6):
+        x, d = vectors(rng, cols, rows)
+        for verb in ("forward", "backward_update"):
+            golden, found = (operate(tile, verb, x, d, lr) for tile in tiles)
+            assert_array_equal(found, golden)
+    assert_array_equal(tiles[1].state().weights, tiles[0].weights)
+
+
+# ---- cycles
+
+
+def pulse_work(
+    config: Config, device, x: np.ndarray, d: np.ndarray, lr: float, step: int
+) -> PulseWork:
+    """Return, from the model alone, what the length of an update depends on."""
+    formats, pulses, build = config.formats, config.pulses, config.build
+    registers = pulse_registers(config, device.granularity, lr)
+    largest = int(np.abs(x).max()), int(np.abs(d).max())
+    plan = plan_update(*largest, pulses, registers, (formats.x_frac, formats.d_frac))
+    key = op_key(seed_key(config.seed), Verb.UPDATE, 0, step)
+    sweeps, last_stalls = [], []
+    for _, rows, columns in pulse_slots(x, d, config, registers, device.serial, key):
+        hits = coincidences(rows[:, None], columns) != 0
+        stalls = visit_stalls(hits, build.lanes, build.share).tolist()
+        sweeps.append(sweep_cycles(len(d), len(x), build.lanes, stalls))
+        last_stalls.append(stalls[-1])
+    last = (
+        int(probabilities(d, plan.d_factor, plan.d_divisor)[-1]),
+        int(probabilities(x, plan.x_factor, plan.x_divisor)[-1]),
+    )
+    return PulseWork(
+        rate_shift=registers.rate_shift,
+        trivial=not pulses.managed or 0 in largest,
+        bl=plan.bl,
+        mode=PULSE_TYPES.index(pulses.pulse_type),
+        last=last,
+        sweeps=tuple(sweeps) or (sweep_cycles(len(d), len(x), build.lanes),),
+        last_stall=last_stalls[0] if last_stalls else 0,
+    )
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@settings(max_examples=12)
+@given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS)
+def test_cycles_are_those_predicted(lanes, data, seed, rows, cols):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    config = data.draw(configs(BUILDS[lanes]))
+    predicted = OperationCycles(config)
+    model = Tile(config, rows, cols)
+    model.load(TileState(random_weights(rng, model), (0, 0, 0)))
+    tile = RtlTile(config, rows, cols)
+    tile.load(model.state())
+    driver = TileDriver(build_tile(config).instance())
+    driver.run(
+        [
+            *driver.registers(register_values(config, rows, cols, 0)),
+            *driver.device(model.device),
+            command(Op.SETUP),
+        ]
+    )
+    x, d = vectors(rng, cols, rows)
+    lr = float(model.device.granularity * 10.0 ** rng.uniform(-2, 2))
+    driver.run(driver.registers(asdict(pulse_registers(config, model.device.granularity, lr))))
+    driver.run([command(Op.LOAD_X), command(Op.LOAD_D)], [*x, *d])
+    x_zero = not x.any() and config.forward.noise_management == "abs-max"
+    d_zero = not d.any() and config.backward.noise_management == "abs-max"
+
+    _, answers = driver.run([command(Op.FORWARD)], (), rows)
+    passes = 0 if x_zero else answers[0].passes
+    assert driver.cycles == predicted.forward(rows, cols, passes)
+    driver.run([command(Op.BACKWARD)], (), cols)
+    assert driver.cycles == predicted.backward(rows, cols, d_zero)
+    for step in range(3):
+        work = pulse_work(config, model.device, x, d, lr, step)
+        fused = bool(rng.integers(2))
+        verb = Op.BACKWARD_UPDATE if fused else Op.UPDATE
+        _, answers = driver.run([command(verb)], (), cols if fused else 0)
+        if fused:
+            assert driver.cycles == predicted.backward_update(rows, cols, work, d_zero)
+        else:
+            assert driver.cycles == predicted.update(rows, cols, work)
+        assert answers[0].bl == (0 if fused and d_zero else work.bl)
+
+
+# ---- streams, resets and nonsense, on exported Verilog
+
+
+@pytest.mark.parametrize(
+    ("build", "formats", "pulse_type"),
+    [
+        (BuildConfig(lanes=1, share=1), FormatConfig(), "mean-count"),
+        (
+            BuildConfig(lanes=3, share=2, train_groups=1),
+            FormatConfig(weight_bits=16, edge_bits=12, x_frac=8, d_frac=10),
+            "deterministic-implicit",
+        ),
+        (BuildConfig(lanes=4, share=2), FormatConfig(), "stochastic-compressed"),
+    ],
+    ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",
+)
+def test_streams_resets_and_nonsense(build, formats, pulse_type):
+    config = Config(formats=formats, pulses=PulseConfig(pulse_type=pulse_type)).replace(
+        build={**asdict(build), "max_rows": 6, "max_cols": 9}
+    )
+    passed = run_cocotb(
+        TileGateware(config),
+        Path(__file__).with_name("cocotb_tile.py"),
+        name="tile",
+        parameters={
+            "config": config_to_toml(config),
+            "registers": len(TILE_REGISTERS) + len(REGISTERS.members),
+        },
+    )
+    assert passed == 3

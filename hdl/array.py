@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.device import C2C_WRITE, REGISTERS
 from ohmgrid.hdl.lane import CODE_BITS, AdderTree, LaneGroup, sum_bits
-from ohmgrid.hdl.outputs import delay
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.sweep import Sweep
 
 __all__ = ["LaneArray"]
@@ -321,19 +321,19 @@ class LaneArray(wiring.Component):
             shape=unsigned(self.sum_bits), depth=build.max_rows, init=[]
         )
         read, write = sums.read_port(), sums.write_port()
-        tree_valid = delay(m, sweep.fresh & self.forward, tree.latency, "tree_valid")
-        tree_row = delay(m, sweep.row_d, tree.latency, "tree_row")
-        tree_start = delay(m, sweep.start_d, tree.latency, "tree_start")
+        tree_valid = delayed(m, sweep.fresh & self.forward, "tree_valid", tree.latency)
+        tree_row = delayed(m, sweep.row_d, "tree_row", tree.latency)
+        tree_start = delayed(m, sweep.start_d, "tree_start", tree.latency)
         before = Signal(signed(self.sum_bits), reset_less=True)
         m.d.sync += before.eq(read.data.as_signed())
         m.d.comb += [
             read.addr.eq(Mux(tree_valid, tree_row, self.sum_address)),
             self.row_sum.eq(before),
-            write.en.eq(delay(m, tree_valid, 2, "sum_valid")),
-            write.addr.eq(delay(m, tree_row, 2, "sum_row")),
+            write.en.eq(delayed(m, tree_valid, "sum_valid", 2)),
+            write.addr.eq(delayed(m, tree_row, "sum_row", 2)),
             write.data.eq(
-                Mux(delay(m, tree_start, 2, "sum_start"), 0, before)
-                + delay(m, tree.o, 2, "sum_value")
+                Mux(delayed(m, tree_start, "sum_start", 2), 0, before)
+                + delayed(m, tree.o, "sum_value", 2)
             ),
         ]
 

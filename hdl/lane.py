@@ -321,15 +321,13 @@ class LaneGroup(wiring.Component):
             m.submodules[f"lane{k}"] = lane
             lanes.append(lane)
         m.submodules.unit = unit = self._unit()
-        m.submodules.keys = keys = Memory(
-            shape=unsigned(96), depth=2 << self.lane_bits, init=[]
-        )
+        m.submodules.keys = keys = Memory(shape=unsigned(96), depth=2 << self.lane_bits, init=[])
         key_write, key_read = keys.write_port(), keys.read_port(domain="comb")
 
         shared = [
-            "advance", "address", "read", "take", "load_code", "load_train", "load_sign", "backward",
-            "row_code", "row_train", "row_sign", "hit_valid", "fresh", "first", "capture",
-            "shift",
+            "advance", "address", "read", "take", "load_code", "load_train", "load_sign",
+            "backward", "row_code", "row_train", "row_sign", "hit_valid", "fresh", "first",
+            "capture", "shift",
         ]  # fmt: skip
         result = unit.result
         for k, lane in enumerate(lanes):

@@ -247,9 +247,7 @@ class Lines(wiring.Component):
 
         # All paths see all lines, wanted or not, so that one condition ends every pass.
         finished = (
-            (coded == self.count)
-            & (keyed == self.count)
-            & (~self.trains | (trained == self.count))
+            (coded == self.count) & (keyed == self.count) & (~self.trains | (trained == self.count))
         )
         with m.If(running & finished & ~self.start):
             m.d.sync += running.eq(0)

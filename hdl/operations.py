@@ -173,7 +173,7 @@ class Operations:
             m.next = "ANSWER"
 
     def _update(self, m):
-        """Plan the pulses, make trains and cycle keys of both sides, sweep; slot by slot if told."""
+        """Plan the pulses, make trains and cycle keys, sweep; slot by slot if told."""
         planned, keyed = Signal(), Signal()
         with m.State("UPDATE"):
             m.d.comb += [
@@ -242,8 +242,8 @@ class PulseWork(NamedTuple):
     last: tuple[int, int]
     """Firing probabilities of the last row and of the last column."""
     sweeps: tuple[int, ...]
-    """Cycles of each sweep, stalls included (`ohmgrid.model.sweep.sweep_cycles`): one, or one for
-    each slot."""
+    """Cycles of each sweep, stalls included (`ohmgrid.model.sweep.sweep_cycles`; the first one of
+    a fused operation is ``spaced``): one, or one for each slot."""
     last_stall: int
     """Cycles for which the first sweep's last visit is held."""
 

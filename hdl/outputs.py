@@ -7,24 +7,16 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.converters import Adc
 from ohmgrid.hdl.noise import LineKey, gaussian
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.streams import GAUSS_BITS, Purpose
 
-__all__ = ["OUT_BITS", "Outputs", "delay"]
+__all__ = ["OUT_BITS", "Outputs"]
 
 ADC_BITS = 12
 ALPHA_BITS = 17
 HALVING_BITS = 3
 OUT_BITS = ADC_BITS + ALPHA_BITS + (1 << HALVING_BITS) - 1
 """Width of a result: an ADC code times the input's scale, doubled for each halving."""
-
-
-def delay(m, value, cycles, name):
-    """Return ``value`` delayed by ``cycles`` register stages without reset."""
-    for k in range(cycles):
-        later = Signal.like(value, name=f"{name}_{k}", reset_less=True)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
 
 
 class Outputs(wiring.Component):
@@ -109,7 +101,7 @@ class Outputs(wiring.Component):
         gauss = Signal(signed(9), reset_less=True)
         m.d.sync += gauss.eq(gaussian(line_key.o[:GAUSS_BITS]))
         m.d.comb += [
-            adc.sum.eq(delay(m, self.sum, line_key.latency + 1, "sum")),
+            adc.sum.eq(delayed(m, self.sum, "sum", line_key.latency + 1)),
             adc.gauss.eq(gauss),
             adc.scale.eq(self.scale),
             adc.shift.eq(self.shift),

@@ -21,6 +21,7 @@ from ohmgrid.streams import Verb
 
 __all__ = ["Tile"]
 
+
 class Tile(Operations, wiring.Component):
     """One tile of ``lanes`` lanes for arrays of any shape up to its memory.
 
@@ -70,9 +71,7 @@ class Tile(Operations, wiring.Component):
 
         # The command at work.
         self.op, self.arg, self.argument = Signal(8), Signal(8), Signal(64)
-        self.regs = regs = {
-            name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()
-        }
+        self.regs = regs = {name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()}
         self.halvings, self.slot = Signal(3), Signal(5)
         self.mvm_key = Signal(64)
         self.device = Signal(REGISTERS)
@@ -154,7 +153,7 @@ class Tile(Operations, wiring.Component):
         self.shape_wrong = Signal()
         # A register by itself: a simulator that meets logic in a check takes it for feedback.
         sound = Signal(init=1)
-        m.d.sync += [sound.eq(sound & ~self.array.collision), Assert(sound)]
+        m.d.sync += [sound.eq(sound & ~self.array.collision), Assert(sound, "a cell was written while it was read")]
         m.d.comb += self.shape_wrong.eq(
             (rows == 0) | (rows > build.max_rows) | (cols == 0) | (cols > build.max_cols)
         )
@@ -163,9 +162,7 @@ class Tile(Operations, wiring.Component):
             self.errors.eq(Cat(self.illegal, self.shape_wrong & self.busy, ~sound)),
             passes.eq(Mux(self.op == Op.FORWARD, self.halvings + 1, 1)),
             bl.eq(Mux(self.updates, self.planner.bl, 0)),
-            saturated.eq(
-                Mux(self.backward | (self.op == Op.FORWARD), self.outputs.saturated, 0)
-            ),
+            saturated.eq(Mux(self.backward | (self.op == Op.FORWARD), self.outputs.saturated, 0)),
             self.r.payload.eq(Cat(self.op, self.errors, passes, bl, saturated)),
         ]
 

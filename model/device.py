@@ -55,7 +55,7 @@ class Cells(NamedTuple):
 
     weight: np.ndarray
     """Conductance, weight LSB."""
-    count: np.ndarray
+    pulses: np.ndarray
     """Coincident pulses, 1..31."""
     down: np.ndarray
     """True where the pulses lower the conductance (bool)."""
@@ -100,10 +100,8 @@ def static_properties(
     )
 
 
-def visit(
-    cells: Cells, static: Static, noise: np.ndarray, regs: DeviceRegisters
-) -> np.ndarray:
-    """Return the conductances after ``cells.count`` pulses each.
+def visit(cells: Cells, static: Static, noise: np.ndarray, regs: DeviceRegisters) -> np.ndarray:
+    """Return the conductances after ``cells.pulses`` pulses each.
 
     Parameters
     ----------
@@ -114,7 +112,7 @@ def visit(
         Dynamic cell words: field 0 is cycle-to-cycle noise, bits 10..21 the rounding.
     regs : DeviceRegisters
     """
-    weight, count, down = cells
+    weight, pulses, down = cells
     rel = np.where(down, static.rel_down, static.rel_up)
     gamma = np.where(down, static.gamma_down, static.gamma_up)
     if regs.own_bounds:
@@ -126,10 +124,10 @@ def visit(
     curve = saturate(ONE - shift_half_up(gamma * position, REL_FRAC), 13)
     local = shift_half_up(rel * curve, REL_FRAC)
     relative_noise = shift_half_up(
-        _field(noise, 0) * np.asarray(regs.c2c)[count], Z_FRAC + C2C_FRAC - REL_FRAC
+        _field(noise, 0) * np.asarray(regs.c2c)[pulses], Z_FRAC + C2C_FRAC - REL_FRAC
     )
     amplitude = local if regs.multiplicative else rel
-    total = saturate(count * local + shift_half_up(amplitude * relative_noise, REL_FRAC), 18)
+    total = saturate(pulses * local + shift_half_up(amplitude * relative_noise, REL_FRAC), 18)
     step = (total * regs.dw) >> regs.dw_shift
     rounding = ((noise >> np.uint32(10)) & np.uint32(0xFFF)).astype(np.int64)
     moved = ((weight << STEP_FRAC) + np.where(down, -step, step) + rounding) >> STEP_FRAC

@@ -48,12 +48,14 @@ def multiply(
     alpha = input_scale(values, io, frac)
     if alpha == 0:
         return np.zeros(len(matrix), np.int64), 1, 0
-    for halvings in range(io.max_passes if io.bound_management == "iterative" else 1):
+    most = io.max_passes if io.bound_management == "iterative" else 1
+    halvings = 0
+    while True:
         sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
         codes, saturated = convert(sums, key, halvings, registers, io.adc_half)
-        if saturated == 0:
-            break
-    return results(codes, alpha, halvings), halvings + 1, saturated
+        if saturated == 0 or halvings + 1 == most:
+            return results(codes, alpha, halvings), halvings + 1, saturated
+        halvings += 1
 
 
 def pulse_slots(

@@ -52,7 +52,9 @@ class Tile(TileBase):
         key = self._key(Verb.STATIC, 0)
         rows = key_halves(key, Purpose.ROW, self.rows)
         cols = key_halves(key, Purpose.COLUMN, self.cols)
-        words = [cell_words(row[:, None], col[None, :]) for row, col in zip(rows, cols, strict=True)]
+        words = [
+            cell_words(row[:, None], col[None, :]) for row, col in zip(rows, cols, strict=True)
+        ]
         return static_properties(*words, self.device, self.config.formats.weight_bits)
 
     @property
@@ -118,9 +120,7 @@ class Tile(TileBase):
             Learning rate, > 0.
         """
         x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
-        registers = pulse_registers(
-            self.config, self.device.granularity, self._learning_rate(lr)
-        )
+        registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
         key = self._key(Verb.UPDATE, self._steps[2])
         self._steps[2] += 1
         down = (x < 0)[None, :] == (d < 0)[:, None]

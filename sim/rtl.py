@@ -1,5 +1,6 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 
@@ -81,7 +82,7 @@ class TileDriver:
         self.cycles = 0
         """Clock cycles of the last command."""
 
-    def registers(self, values: dict[str, int]) -> list[int]:
+    def registers(self, values: Mapping[str, int]) -> list[int]:
         """Return the commands that write tile registers."""
         names = list(TILE_REGISTERS)
         for name, value in values.items():
@@ -198,9 +199,7 @@ class RtlTile(TileBase):
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` (int64, shape (cols,))."""
         words = self._edge("d", d, self.rows).tolist()
-        z, answers = self._driver.run(
-            [command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols
-        )
+        z, answers = self._driver.run([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z

@@ -57,7 +57,7 @@ def configs(draw) -> Config:
             draw(st.integers(4, edge - 1)),
             draw(st.integers(4, edge - 1)),
         ),
-        build=BuildConfig(*(draw(st.integers(1, top)) for top in (1024, 64, 65536, 65536, 8))),
+        build=BuildConfig(*(draw(st.integers(1, top)) for top in (1024, 64, 11, 65536, 65536, 8))),
         forward=converter(draw(st.sampled_from(["iterative", "none"]))),
         backward=converter("none"),
         pulses=PulseConfig(
@@ -178,5 +178,5 @@ def test_a_section_of_another_type_gets_one_line(field):
 
 def test_replace_reaches_into_sections():
     config = Config().replace(build={"lanes": 5}, seed=2, device=LinearStep(gamma_up=0.5))
-    assert (config.build.lanes, config.build.share, config.seed) == (5, 4, 2)
+    assert (config.build.lanes, config.build.share, config.seed) == (5, 16, 2)
     assert config.device == LinearStep(gamma_up=0.5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -65,7 +65,7 @@ class Bench:
         """Run a pass; return its cycles."""
         dut = self.dut
         names = ("codes", "trains", "static_keys", "cycle_keys")
-        values = {name: 0 for name in names} | {"pace": 1} | settings
+        values = dict.fromkeys(names, 0) | {"pace": 1} | settings
         for name, value in {**values, "side": SIDES[side][0], "count": count}.items():
             ctx.set(getattr(dut, name), int(value))
         ctx.set(dut.start, 1)
@@ -99,7 +99,6 @@ def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     return low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
 
 
-@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, MAX_ROWS),

@@ -39,6 +39,10 @@ NO_TWIN = {
     "uart": "moves bytes over two wires",
     "pll": "makes a clock",
     "top": "joins the parts on a board",
+    "pipeline": "delays a value",
+    "timed": "delays the operands of a computation to the cycle that needs them",
+    "products": "multiplies, in LUTs or in blocks: the model writes *",
+    "device_ports": "describes the ports of the device unit",
 }
 
 

@@ -30,11 +30,8 @@ def run_sweep(lanes, rows, cols, stalls, spaced):
         while True:
             if ctx.get(dut.fresh):
                 held = stalls[len(visits)]
-                visits.append(
-                    (ctx.get(dut.row_d), ctx.get(dut.address_d), ctx.get(dut.parity_d))
-                    + tuple(ctx.get(getattr(dut, f"{flag}_d")) for flag in ("first", "last"))
-                    + (ctx.get(dut.start_d),)
-                )
+                flags = ("row_d", "address_d", "parity_d", "first_d", "last_d", "start_d")
+                visits.append(tuple(ctx.get(getattr(dut, flag)) for flag in flags))
                 if ctx.get(dut.last_d):
                     lasts.append(busy)
             if ctx.get(dut.load):
@@ -82,7 +79,9 @@ def test_memory_order_is_that_of_the_visits(shape):
         for row in range(rows)
         for col in range(start, min(start + lanes, cols))
     ]
-    assert list(zip(*map(np.ndarray.tolist, memory_order(rows, cols, lanes)), strict=True)) == expected
+    assert (
+        list(zip(*map(np.ndarray.tolist, memory_order(rows, cols, lanes)), strict=True)) == expected
+    )
 
 
 @given(SHAPES, st.integers(1, 4), st.randoms(use_true_random=False))

@@ -181,6 +181,12 @@ def converter_registers(io: ConverterConfig, lsb: float) -> ConverterRegisters:
     scale = round(codes * 2.0**exponent)
     if scale == 1 << ADC_MANTISSA:
         scale, exponent = scale >> 1, exponent - 1
+    if not 0 <= exponent - ADC_FRAC <= 63:
+        raise ConfigError(
+            f"out_bound: expected an ADC step of 2**-{63 + ADC_FRAC - ADC_MANTISSA} to "
+            f"2**{ADC_MANTISSA - ADC_FRAC} accumulator steps, got {io.out_bound:g} "
+            f"({io.adc_bits} bits)"
+        )
     noise = round(io.out_noise / io.out_bound * io.adc_half / GAUSS_SIGMA * (1 << ADC_FRAC))
     return ConverterRegisters(scale=scale, shift=exponent - ADC_FRAC, noise=noise)
 

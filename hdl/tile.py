@@ -153,7 +153,10 @@ class Tile(Operations, wiring.Component):
         self.shape_wrong = Signal()
         # A register by itself: a simulator that meets logic in a check takes it for feedback.
         sound = Signal(init=1)
-        m.d.sync += [sound.eq(sound & ~self.array.collision), Assert(sound, "a cell was written while it was read")]
+        m.d.sync += [
+            sound.eq(sound & ~self.array.collision),
+            Assert(sound, "a cell was written while it was read"),
+        ]
         m.d.comb += self.shape_wrong.eq(
             (rows == 0) | (rows > build.max_rows) | (cols == 0) | (cols > build.max_cols)
         )

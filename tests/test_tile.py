@@ -189,6 +189,21 @@ def test_lanes_do_not_matter(lanes, data, seed, rows, cols):
     assert_array_equal(tiles[1].state().weights, tiles[0].weights)
 
 
+def test_the_same_run_with_1_3_4_and_16_lanes(rng):
+    """100 steps of training: the same results and the same cells, whatever the build."""
+    seed, rows, cols = int(rng.integers(2**63)), 7, 11
+    inputs = [vectors(rng, cols, rows) for _ in range(100)]
+    tiles = [RtlTile(Config(seed=seed, build=build), rows, cols) for build in BUILDS.values()]
+    for x, d in inputs:
+        first, *others = ([*t.forward(x), *t.backward_update(x, d, 0.05)] for t in tiles)
+        for other in others:
+            assert_array_equal(other, first)
+    first, *others = (tile.state().weights for tile in tiles)
+    assert first.any()
+    for other in others:
+        assert_array_equal(other, first)
+
+
 # ---- cycles
 
 

@@ -58,6 +58,9 @@ def sweep_cycles(
     rows, cols, lanes : int
     stalls : sequence of int
         As from `visit_stalls`; missing ones are 0.
+    spaced : bool
+        Backward: last rows of two blocks stay ``lanes`` cycles apart in stage D, for a block's
+        sums leave one a cycle.
     """
     blocks = -(-cols // lanes)
     total = rows * blocks

@@ -2,12 +2,14 @@
 
 Amaranth writes one module for each instance, and CXXRTL flattens them all: sixteen equal lanes
 become one function that no compiler takes quickly and no instruction cache holds. `merge_modules`
-makes one module of equal ones, and marks the large ones to stay a class of their own.
+makes one module of equal ones, and marks the large ones to stay a class of their own;
+`settle_outputs` keeps that from costing a second evaluation.
 
 CXXRTL makes each part of a concatenation a template of its own and evaluates a design four times a
-cycle. `specialise` turns concatenations into masks and shifts, skips writes with an empty mask, and
-makes a cycle one evaluation where the design settles in one. What a pattern does not match stays
-as it is, and is right as it is.
+cycle. `specialise` turns concatenations into masks and shifts, cells and multiplexers of up to 64
+bits into machine operations without branches (noise makes branches unpredictable), skips writes
+with an empty mask, and makes a cycle one evaluation where the design settles in one. What a pattern
+does not match stays as it is, and is right as it is.
 """
 
 import re

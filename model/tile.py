@@ -52,10 +52,10 @@ class Tile(TileBase):
         key = self._key(Verb.STATIC, 0)
         rows = key_halves(key, Purpose.ROW, self.rows)
         cols = key_halves(key, Purpose.COLUMN, self.cols)
-        words = [
+        word0, word1 = (
             cell_words(row[:, None], col[None, :]) for row, col in zip(rows, cols, strict=True)
-        ]
-        return static_properties(*words, self.device, self.config.formats.weight_bits)
+        )
+        return static_properties(word0, word1, self.device, self.config.formats.weight_bits)
 
     @property
     def static(self) -> Static:

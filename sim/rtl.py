@@ -21,7 +21,7 @@ __all__ = ["RtlTile", "TileDriver", "build_tile", "register_values"]
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
 
-STEP_REGISTERS = ("forward_step", "backward_step", "update_step")
+STEP_REGISTERS: tuple[str, ...] = ("forward_step", "backward_step", "update_step")
 
 PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
 

@@ -33,6 +33,7 @@ import ohmgrid.hdl
 import ohmgrid.sim
 from ohmgrid.boards import toolchain
 from ohmgrid.checks import OhmgridError
+from ohmgrid.files import cache_dir
 
 from .cxxrtl_instance import AssertFailed, Instance, Ports, load
 from .cxxrtl_text import (
@@ -44,7 +45,7 @@ from .cxxrtl_text import (
     specialise,
     unsettled,
 )
-from .export import cache_dir, ports
+from .export import ports
 
 __all__ = ["AssertFailed", "CompilerMissing", "Instance", "Library", "Recipe", "build", "recipe"]
 

@@ -13,18 +13,11 @@ from amaranth.back import verilog
 from amaranth.hdl import Signal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection  # not public, but `ports=` takes nothing else
 from amaranth.lib import wiring
-from platformdirs import user_cache_path
 
-__all__ = ["cache_dir", "export_verilog", "ports", "write_atomic"]
+__all__ = ["export_verilog", "ports", "write_atomic"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMBINATIONAL = re.compile(r"^(\s*)always @\*", re.MULTILINE)
-
-
-def cache_dir() -> Path:
-    """Return the folder of what can be built again: ``OHMGRID_CACHE``, or the system's own."""
-    given = os.environ.get("OHMGRID_CACHE")
-    return Path(given).expanduser().absolute() if given else user_cache_path("ohmgrid")
 
 
 def write_atomic(path: Path, text: str) -> None:

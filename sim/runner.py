@@ -29,7 +29,9 @@ import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import get_runner
 
-from .export import cache_dir, export_verilog, write_atomic
+from ohmgrid.files import cache_dir
+
+from .export import export_verilog, write_atomic
 from .simulators import Simulator, simulator
 
 __all__ = ["parameters", "run_cocotb"]

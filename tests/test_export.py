@@ -11,7 +11,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.sim.export import cache_dir, export_verilog, ports, write_atomic
+from ohmgrid.files import cache_dir
+from ohmgrid.sim.export import export_verilog, ports, write_atomic
 
 
 class Sums(wiring.Component):

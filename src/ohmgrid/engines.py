@@ -1,9 +1,10 @@
 """One interface, several engines: what a tile offers, and where each implementation is found.
 
-=========  ======================================================================================
-`model`    the golden model: integers in NumPy; it decides every bit
-`rtl`      the gateware itself, simulated as a compiled library
-=========  ======================================================================================
+==========  =====================================================================================
+`model`     the golden model: integers in NumPy; it decides every bit
+`compiled`  the same loops compiled (numba), and the whole training loop: the fastest
+`rtl`       the gateware itself, simulated as a compiled library
+==========  =====================================================================================
 
 An engine is imported when it is asked for, so that the golden model runs without a compiler.
 """
@@ -77,6 +78,7 @@ class TileEngine(Protocol):
 
 ENGINES: dict[str, str] = {
     "model": "ohmgrid.model.tile:Tile",
+    "compiled": "ohmgrid.model.compiled.tile:CompiledTile",
     "rtl": "ohmgrid.sim.rtl:RtlTile",
 }
 """Engine name -> ``module:class``, called as ``class(config, rows, cols, number)``."""

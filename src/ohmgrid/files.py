@@ -1,11 +1,19 @@
-"""Files that are whole or absent: written beside their name, then renamed."""
+"""Files that are whole or absent, and the folder of what can be built again."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["make_folder", "write_whole"]
+from platformdirs import user_cache_path
+
+__all__ = ["cache_dir", "make_folder", "write_whole"]
+
+
+def cache_dir() -> Path:
+    """Return the folder of what can be built again: ``OHMGRID_CACHE``, or the system's own."""
+    given = os.environ.get("OHMGRID_CACHE")
+    return Path(given).expanduser().absolute() if given else user_cache_path("ohmgrid")
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

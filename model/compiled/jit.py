@@ -1,0 +1,65 @@
+"""How a kernel is compiled: kept on disk, without the interpreter lock, with exact integers.
+
+numba keeps a compiled function until *its own* file changes, and would go on using what it had
+inlined from another file. So the cache is a folder named after the content of all kernels.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from unittest import mock
+
+from llvmlite import ir
+from numba import config, njit
+from numba.extending import intrinsic
+
+import ohmgrid
+from ohmgrid.files import cache_dir
+
+__all__ = ["count_ones", "first_one", "kernel"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _fingerprint() -> str:
+    """Return a hash of the sources that kernels are compiled from, constants included."""
+    shared = Path(ohmgrid.__file__).parent
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    files += [shared / f"{name}.py" for name in ("config", "registers", "streams", "tables")]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+_FINGERPRINT = _fingerprint()
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function when it is first called, or take it from the cache."""
+    with mock.patch.object(config, "CACHE_DIR", str(cache_dir() / "compiled" / _FINGERPRINT)):
+        return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _count_ones(typingctx, word):
+    """Return how many bits of an integer are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return word(word), codegen
+
+
+def _first_one(typingctx, word):
+    """Return the place of the lowest bit that is set (the word is not 0)."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return word(word), codegen
+
+
+# As kernels call them: the typing context is numba's business.
+count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
+first_one = cast(Callable[[Any], Any], intrinsic(_first_one))

@@ -1,0 +1,192 @@
+"""What the kernels share: registers as integers, and one thread's scratch memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig
+from ohmgrid.model.compiled.noise import LINES_OF_WORD, spread_lines
+from ohmgrid.registers import PulseRegisters, converter_registers
+
+__all__ = [
+    "VISITS",
+    "WHOLE",
+    "Converter",
+    "Part",
+    "Pulses",
+    "Scratch",
+    "Side",
+    "make_scratch",
+    "make_side",
+]
+
+VISITS = 1024
+"""Most cells that are visited together: their data stay in the first-level cache."""
+
+
+class Converter(NamedTuple):
+    """Converters of one direction, all integers."""
+
+    scale: int
+    shift: int
+    noise: int
+    dac_half: int
+    adc_half: int
+    one: int
+    """Input scale without noise management: 1.0 at the edge."""
+    managed: int
+    passes: int
+    """Most passes."""
+    frac: int
+
+    @classmethod
+    def of(cls, io: ConverterConfig, lsb: float, frac: int) -> "Converter":
+        """Return the registers of one direction."""
+        registers = converter_registers(io, lsb)
+        return cls(
+            registers.scale,
+            registers.shift,
+            registers.noise,
+            io.dac_half,
+            io.adc_half,
+            1 << frac,
+            int(io.noise_management != "none"),
+            io.max_passes if io.bound_management == "iterative" else 1,
+            frac,
+        )
+
+
+class Pulses(NamedTuple):
+    """An update's registers for one learning rate, all integers."""
+
+    rate: int
+    rate_shift: int
+    bl: int
+    factor: int
+    managed: int
+    bl_managed: int
+    desired_bl: int
+    kind: int
+    """Place in `ohmgrid.config.PULSE_TYPES`."""
+    x_one: int
+    d_one: int
+
+    @classmethod
+    def of(cls, config: Config, registers: PulseRegisters) -> "Pulses":
+        """Return the registers of one learning rate."""
+        pulses, formats = config.pulses, config.formats
+        return cls(
+            registers.rate,
+            registers.rate_shift,
+            registers.bl,
+            registers.factor,
+            int(pulses.managed),
+            int(pulses.update_bl_management),
+            pulses.desired_bl,
+            PULSE_TYPES.index(pulses.pulse_type),
+            1 << formats.x_frac,
+            1 << formats.d_frac,
+        )
+
+
+class Side(NamedTuple):
+    """The lines of one side that fire in an update, packed to the front."""
+
+    line: np.ndarray
+    """uint32, shape (lines,): number of the line."""
+    train: np.ndarray
+    """uint32: slots in which it fires; bit 31 is set where its value is negative."""
+
+
+class Part(NamedTuple):
+    """The share of one thread."""
+
+    number: int
+    threads: int
+
+
+WHOLE = Part(0, 1)
+
+
+class Scratch(NamedTuple):
+    """What one thread needs beside the arrays; contents do not outlive an operation."""
+
+    spread: np.ndarray
+    """uint64, shape (4, lines / 4): spread numbers of all lines (never changes)."""
+    spread16: np.ndarray
+    """The same memory, uint16, shape (4, lines)."""
+    chosen: np.ndarray
+    """uint64, shape (4, lines / 4): spread numbers of some lines."""
+    chosen16: np.ndarray
+    planes: np.ndarray
+    """uint64, shape (4, lines / 4): hashed keys."""
+    planes16: np.ndarray
+    busy: np.ndarray
+    """uint32, shape (lines,): lines whose DAC code is not 0."""
+    codes: np.ndarray
+    """int32, shape (lines,): DAC codes."""
+    part: np.ndarray
+    """int32, shape (lines,): sums over some columns."""
+    sums: np.ndarray
+    """int64, shape (lines,)"""
+    chance: np.ndarray
+    """int32, shape (lines,): firing probabilities."""
+    row_key: np.ndarray
+    """uint32, shape (lines,): a firing row's half of the noise of its cells."""
+    col_key: np.ndarray
+    fires: np.ndarray
+    """uint64, shape (31, lines / 64): for each slot the firing rows, one bit each."""
+    cell: np.ndarray
+    """uint32, shape (VISITS,): number of a hit cell in its array."""
+    both: np.ndarray
+    """uint32, shape (VISITS,): slots in which both its lines fire; bit 31: downwards."""
+    total: np.ndarray
+    """uint32, shape (VISITS,): sum of its lines' keys."""
+    bytes64: np.ndarray
+    """uint64, shape (4, VISITS / 8): noise words of cells, byte by byte."""
+    bytes8: np.ndarray
+    """The same memory, uint8, shape (4, VISITS)."""
+    device: np.ndarray
+    """int32, shape (8, VISITS): what the device reads of the cells."""
+
+
+def _two_views(lines: int, small: type, count: int) -> tuple[np.ndarray, np.ndarray]:
+    words = np.zeros((4, lines // count), np.uint64)
+    return words, words.view(small)
+
+
+def make_side(lines: int) -> Side:
+    """Return room for the firing lines of one side."""
+    return Side(np.zeros(lines, np.uint32), np.zeros(lines, np.uint32))
+
+
+def make_scratch(lines: int) -> Scratch:
+    """Return scratch memory for arrays of up to ``lines`` rows or columns."""
+    lines = -(-lines // 64) * 64
+    spread, spread16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    spread_lines(spread16)
+    chosen, chosen16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    planes, planes16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    bytes64, bytes8 = _two_views(VISITS, np.uint8, 8)
+    return Scratch(
+        spread,
+        spread16,
+        chosen,
+        chosen16,
+        planes,
+        planes16,
+        busy=np.zeros(lines, np.uint32),
+        codes=np.zeros(lines, np.int32),
+        part=np.zeros(lines, np.int32),
+        sums=np.zeros(lines, np.int64),
+        chance=np.zeros(lines, np.int32),
+        row_key=np.zeros(lines, np.uint32),
+        col_key=np.zeros(lines, np.uint32),
+        fires=np.zeros((31, lines // 64), np.uint64),
+        cell=np.zeros(VISITS, np.uint32),
+        both=np.zeros(VISITS, np.uint32),
+        total=np.zeros(VISITS, np.uint32),
+        bytes64=bytes64,
+        bytes8=bytes8,
+        device=np.zeros((8, VISITS), np.int32),
+    )

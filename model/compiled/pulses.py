@@ -1,0 +1,153 @@
+"""From two vectors to packed pulse trains: `ohmgrid.model.pulses` and `lines` as loops."""
+
+import numpy as np
+
+from ohmgrid.config import PULSE_TYPES
+from ohmgrid.model.compiled.arith import divide_round, shift_round, square_root
+from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.compiled.noise import hash_lines, line_key
+from ohmgrid.registers import FACTOR_BITS
+from ohmgrid.streams import Purpose
+
+__all__ = ["NEGATIVE", "SLOT_MASK", "line_halves", "make_trains"]
+
+ONE = 1 << 16
+STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
+MEAN_COUNT = PULSE_TYPES.index("mean-count")
+TRAIN_X, TRAIN_D = int(Purpose.TRAIN_X), int(Purpose.TRAIN_D)
+NEGATIVE = np.uint32(1 << 31)
+"""Bit of a train that holds the sign of its line's value; the slots are below."""
+SLOT_MASK = np.uint32((1 << 31) - 1)
+
+
+@kernel
+def _plan(x_max, d_max, p):
+    """Return bit length and both probability factors and divisors, as `plan_update`."""
+    if x_max == 0 or d_max == 0:
+        return 0, 0, 1, 0, 1
+    if not p.managed:
+        return p.bl, p.factor, p.x_one, p.factor, p.d_one
+    bl = p.bl
+    k = min((1 << 32) - 1, (x_max * d_max * p.rate) >> p.rate_shift)
+    limit = p.desired_bl << 16
+    if p.bl_managed:
+        bl = min((k + ONE - 1) >> 16, p.desired_bl)
+        if bl == 0:
+            return 0, 0, 1, 0, 1
+    q = square_root((min(k, limit) << 16) // bl)
+    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
+    return bl, q, x_max, stretched, d_max
+
+
+@kernel
+def _choose(line, count, work):
+    """Copy the spread numbers of some lines to the front of ``work.chosen``."""
+    for plane in range(4):
+        for k in range(count):
+            work.chosen16[plane, k] = work.spread16[plane, line[k]]
+
+
+@kernel
+def _draw(train, count, bl, key, purpose, work):
+    """Fill stochastic trains of the chosen lines from their chances."""
+    for group in range((bl + 3) >> 2):
+        hash_lines(line_key(key, purpose, group), work.chosen, (count + 3) >> 2, work.planes)
+        for slot in range(4 * group, min(4 * group + 4, bl)):
+            fields, bit = work.planes16[slot & 3], np.uint32(1 << slot)
+            for k in range(count):
+                train[k] |= bit if fields[k] < work.chance[k] else np.uint32(0)
+
+
+@kernel
+def _count(train, count, bl, kind, rows, work):
+    """Fill the trains of the deterministic types from the chances."""
+    for k in range(count):
+        chance = np.int64(work.chance[k])
+        total = shift_round(bl * chance, 16)
+        if not rows:
+            train[k] |= np.uint32((1 << total) - 1)
+            continue
+        before = 0
+        for slot in range(bl):
+            if kind == MEAN_COUNT:
+                after = divide_round(total * (slot + 1), bl)
+            else:
+                after = shift_round(chance * (slot + 1), 16)
+            train[k] |= np.uint32((after - before) << slot)
+            before = after
+
+
+@kernel
+def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
+    """Fill one side with its firing lines; return how many they are."""
+    count = 0
+    for i in range(lines):
+        value = np.int64(values[i])
+        chance = min(divide_round(abs(value) * factor, divisor), ONE)
+        side.line[count] = i
+        side.train[count] = NEGATIVE if value < 0 else np.uint32(0)
+        work.chance[count] = chance
+        count += chance != 0
+    if kind == STOCHASTIC:
+        _choose(side.line, count, work)
+        _draw(side.train, count, bl, key, TRAIN_D if rows else TRAIN_X, work)
+    else:
+        _count(side.train, count, bl, kind, rows, work)
+    firing = 0
+    for k in range(count):
+        train = side.train[k]
+        side.line[firing] = side.line[k]
+        side.train[firing] = train
+        firing += (train & SLOT_MASK) != 0
+    return firing
+
+
+@kernel
+def _largest(values, lines):
+    top = 0
+    for i in range(lines):
+        top = max(top, abs(np.int64(values[i])))
+    return top
+
+
+@kernel
+def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
+    """Plan an update and make its trains, as `plan_update` and `side_trains`.
+
+    Parameters
+    ----------
+    x, d : integers, shapes (cols,), (rows,)
+        Activations and errors at the edge.
+    rows, cols : int
+    p : Pulses
+    key : uint64
+        Operation key.
+    row_side, col_side : Side
+        Filled with the lines that fire.
+    work : Scratch
+
+    Returns
+    -------
+    bl, firing_rows, firing_cols : int
+    """
+    bl, x_factor, x_divisor, d_factor, d_divisor = _plan(_largest(x, cols), _largest(d, rows), p)
+    if bl == 0:
+        return 0, 0, 0
+    firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, True, row_side, work)
+    if firing_rows == 0:
+        return bl, 0, 0
+    return (
+        bl,
+        firing_rows,
+        _side(x, cols, x_factor, x_divisor, bl, p.kind, key, False, col_side, work),
+    )
+
+
+@kernel
+def line_halves(line, count, key, purpose, sub, work, out):
+    """Write the low halves of the keys of some lines to ``out`` (uint32)."""
+    _choose(line, count, work)
+    hash_lines(line_key(key, purpose, sub), work.chosen, (count + 3) >> 2, work.planes)
+    for k in range(count):
+        high = np.uint32(work.planes16[1, k]) << np.uint32(16)
+        out[k] = np.uint32(work.planes16[0, k]) | high

@@ -11,11 +11,21 @@ from ohmgrid.registers import DeviceRegisters
 __all__ = ["apply_pulses", "array_sums"]
 
 
-def array_sums(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -> np.ndarray:
     """Return ``matrix @ codes``, exact (int64): forward with the weights, backward transposed.
 
     Computed in float64, in which every partial sum is an integer below 2**53.
+
+    Parameters
+    ----------
+    matrix : int32, shape (outputs, inputs)
+    codes : int64, shape (inputs,)
+        DAC codes or `ohmgrid.model.voltages.operands`.
+    magnitude : bool
+        Of the weights only: those below zero are complemented, so one LSB less than negated.
     """
+    if magnitude:
+        matrix = matrix ^ (matrix >> 31)
     return (matrix.astype(np.float64) @ codes.astype(np.float64)).astype(np.int64)
 
 

@@ -19,7 +19,7 @@ from ohmgrid.config import ConverterConfig
 from ohmgrid.model.arith import divide_round, shift_round
 from ohmgrid.registers import ADC_FRAC, ConverterRegisters
 
-__all__ = ["adc", "dac", "input_scale", "out_of_bound"]
+__all__ = ["adc", "dac", "input_scale", "noisy_adc", "out_of_bound"]
 
 
 def input_scale(values: np.ndarray, io: ConverterConfig, frac: int) -> int:
@@ -68,6 +68,26 @@ def adc(sums: np.ndarray, gauss: np.ndarray, registers: ConverterRegisters) -> n
     """
     scaled = (sums * registers.scale) >> registers.shift
     return shift_round(scaled + gauss * registers.noise, ADC_FRAC)
+
+
+def noisy_adc(
+    values: np.ndarray, gauss: np.ndarray, noise: np.ndarray, dither: np.ndarray | None
+) -> np.ndarray:
+    """Return the unclipped ADC codes of scaled values, each line with a noise of its own.
+
+    Parameters
+    ----------
+    values : int64, shape (lines,)
+        In ADC codes, `ADC_FRAC` fraction bits.
+    gauss : int64, shape (lines,)
+        Gaussian samples, 64 LSB a standard deviation.
+    noise : int64, shape (lines,)
+        Noise for one Gaussian LSB.
+    dither : int64, shape (lines,), or None
+        Uniform numbers of `ADC_FRAC` bits for rounding at random; None rounds to nearest.
+    """
+    noisy = values + gauss * noise
+    return shift_round(noisy, ADC_FRAC) if dither is None else (noisy + dither) >> ADC_FRAC
 
 
 def out_of_bound(codes: np.ndarray, half: int) -> np.ndarray:

@@ -8,12 +8,15 @@ from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.model.array import array_sums
 from ohmgrid.model.converters import dac, input_scale
 from ohmgrid.model.lines import side_trains
-from ohmgrid.model.outputs import convert, results
+from ohmgrid.model.outputs import convert, convert_parts, results
 from ohmgrid.model.pulses import plan_update
+from ohmgrid.model.readout import Readout
+from ohmgrid.model.voltages import operands, voltages
+from ohmgrid.read_registers import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts
 from ohmgrid.registers import ConverterRegisters, PulseRegisters
 from ohmgrid.streams import Purpose
 
-__all__ = ["multiply", "pulse_slots"]
+__all__ = ["multiply", "part_sums", "pulse_slots"]
 
 
 def multiply(
@@ -23,6 +26,7 @@ def multiply(
     frac: int,
     registers: ConverterRegisters,
     key: int,
+    readout: Readout | None = None,
 ) -> tuple[np.ndarray, int, int]:
     """Run one forward or backward operation: passes, the input halved, until no output clips.
 
@@ -37,6 +41,8 @@ def multiply(
     registers : ConverterRegisters
     key : int
         Operation key.
+    readout : Readout or None
+        None: ideal converters but for output noise, one sweep.
 
     Returns
     -------
@@ -46,16 +52,46 @@ def multiply(
         Outputs clipped in the last pass.
     """
     alpha = input_scale(values, io, frac)
+    if alpha == 0 and readout is not None and readout.awake:
+        alpha = 1 << frac
     if alpha == 0:
         return np.zeros(len(matrix), np.int64), 1, 0
     most = io.max_passes if io.bound_management == "iterative" else 1
     halvings = 0
     while True:
-        sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
-        codes, saturated = convert(sums, key, halvings, registers, io.adc_half)
+        if readout is None:
+            sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
+            codes, saturated = convert(sums, key, halvings, registers, io.adc_half)
+        else:
+            read = readout.registers
+            half = io.dac_half << DITHER_BITS if read.inp_dither else io.dac_half
+            drive = voltages(dac(values, alpha, halvings, half), key, halvings, read)
+            found = part_sums(matrix, drive, read)
+            codes, saturated = convert_parts(found, key, halvings, registers, io.adc_half, readout)
         if saturated == 0 or halvings + 1 == most:
             return results(codes, alpha, halvings), halvings + 1, saturated
         halvings += 1
+
+
+def part_sums(
+    matrix: np.ndarray, voltage: np.ndarray, registers: ReadRegisters
+) -> dict[Part, np.ndarray]:
+    """Return the sums of all sweeps of a pass (int64, shape (outputs,)).
+
+    Parameters
+    ----------
+    matrix : int32, shape (outputs, inputs)
+    voltage : int64, shape (inputs,)
+    registers : ReadRegisters
+    """
+    sums = {}
+    for part in parts(registers):
+        magnitude = part in (Part.LOAD, Part.POWER)
+        exact = array_sums(matrix, operands(voltage, part, registers), magnitude)
+        sums[part] = exact >> VOLTAGE_FRAC
+    if registers.w_kind and Part.POWER not in sums:
+        sums[Part.POWER] = operands(voltage, Part.POWER, registers).sum(keepdims=True)
+    return sums
 
 
 def pulse_slots(

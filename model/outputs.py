@@ -1,13 +1,17 @@
 """From sums to results: output noise, ADC, and the input's scale put back (golden model)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from ohmgrid.model.converters import adc, out_of_bound
-from ohmgrid.model.noise import gaussian, line_keys
-from ohmgrid.registers import ConverterRegisters
-from ohmgrid.streams import GAUSS_BITS, Purpose
+from ohmgrid.model.converters import adc, noisy_adc, out_of_bound
+from ohmgrid.model.noise import line_keys
+from ohmgrid.model.readout import Readout, gauss_field, values
+from ohmgrid.read_registers import Part
+from ohmgrid.registers import ADC_FRAC, ConverterRegisters
+from ohmgrid.streams import Purpose
 
-__all__ = ["convert", "results"]
+__all__ = ["convert", "convert_parts", "results"]
 
 
 def convert(
@@ -27,8 +31,34 @@ def convert(
         Largest code.
     """
     keys = line_keys(key, Purpose.OUTPUT, np.arange(len(sums)), halvings)
-    bits = keys & np.uint64((1 << GAUSS_BITS) - 1)
-    raw = adc(sums, gaussian(bits.astype(np.int64)).astype(np.int64), registers)
+    return _clipped(adc(sums, gauss_field(keys, 0), registers), half)
+
+
+def convert_parts(
+    sums: Mapping[Part, np.ndarray],
+    key: int,
+    halvings: int,
+    registers: ConverterRegisters,
+    half: int,
+    readout: Readout,
+) -> tuple[np.ndarray, int]:
+    """Return what `convert` does, from the sums of all sweeps and with read-side non-idealities.
+
+    Of a line key, bits 0..9 are the output noise, 16..25 the read noise, 32..47 the dither.
+    """
+    keys = line_keys(key, Purpose.OUTPUT, np.arange(len(readout.noise)), halvings)
+    value = values(sums, keys, registers, readout.registers)
+    dither = (keys >> np.uint64(32) & np.uint64((1 << ADC_FRAC) - 1)).astype(np.int64)
+    raw = noisy_adc(
+        value,
+        gauss_field(keys, 0),
+        readout.noise,
+        dither if readout.registers.out_dither else None,
+    )
+    return _clipped(raw, half)
+
+
+def _clipped(raw: np.ndarray, half: int) -> tuple[np.ndarray, int]:
     return np.clip(raw, -half, half), int(np.count_nonzero(out_of_bound(raw, half)))
 
 

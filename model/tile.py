@@ -14,6 +14,8 @@ from ohmgrid.model.device import Static, static_properties
 from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import cell_words, op_key, seed_key
 from ohmgrid.model.operations import multiply, pulse_slots
+from ohmgrid.model.readout import Readout, amplitudes
+from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tile import TileBase, TileState
@@ -43,6 +45,7 @@ class Tile(TileBase):
         self._base = seed_key(config.seed)
         self._steps = [0, 0, 0]
         self._static = self._static_properties()
+        self._readouts = (self._readout(Verb.FORWARD), self._readout(Verb.BACKWARD))
         self.weights = np.zeros((rows, cols), np.int32)
 
     def _key(self, verb: Verb, step: int) -> int:
@@ -56,6 +59,19 @@ class Tile(TileBase):
             cell_words(row[:, None], col[None, :]) for row, col in zip(rows, cols, strict=True)
         )
         return static_properties(word0, word1, self.device, self.config.formats.weight_bits)
+
+    def _readout(self, verb: Verb) -> Readout | None:
+        """Return what the read side of a direction does beyond ideal converters, if anything."""
+        forward = verb == Verb.FORWARD
+        io = self.config.forward if forward else self.config.backward
+        if not io.physics:
+            return None
+        inputs, outputs = (self.cols, self.rows) if forward else (self.rows, self.cols)
+        registers = read_registers(io, self.lsb, inputs)
+        noise = converter_registers(io, self.lsb).noise
+        key = self._key(Verb.STATIC, 0)
+        spread = amplitudes(key, int(not forward), outputs, noise, registers)
+        return Readout(registers, spread, forward and registers.inp_noise > 0)
 
     @property
     def static(self) -> Static:
@@ -74,7 +90,9 @@ class Tile(TileBase):
         key = self._key(verb, self._steps[step])
         self._steps[step] += 1
         registers = converter_registers(io, self.lsb)
-        y, passes, self.saturated = multiply(matrix, values, io, frac, registers, key)
+        y, passes, self.saturated = multiply(
+            matrix, values, io, frac, registers, key, self._readouts[step]
+        )
         if forward:
             self.passes = passes
         return y

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
+    W_NOISE_TYPES,
     BuildConfig,
     Config,
     ConverterConfig,
@@ -45,6 +46,16 @@ def configs(draw) -> Config:
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
             bound_management=bound_management,
             max_passes=draw(st.integers(1, 8)),
+            inp_noise=draw(fractions),
+            inp_asymmetry=draw(st.floats(-1, 1)),
+            inp_sto_round=draw(st.booleans()),
+            ir_drop=draw(st.floats(0, 10)),
+            ir_drop_g_ratio=draw(st.floats(1, 1e12)),
+            w_noise=draw(fractions),
+            w_noise_type=draw(st.sampled_from(W_NOISE_TYPES)),
+            out_asymmetry=draw(st.floats(-1, 1)),
+            out_noise_std=draw(fractions),
+            out_sto_round=draw(st.booleans()),
         )
 
     edge = draw(st.integers(8, 16))

@@ -13,13 +13,16 @@ from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import multiply, pulse_slots
 from ohmgrid.model.outputs import convert
 from ohmgrid.model.pulses import plan_update
+from ohmgrid.model.tile import Tile
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
+from ohmgrid.tile import TileState
 
 LSB = 2.0**-17
 FRAC = 12
 TOP = (1 << 15) - 1
 SEEDS = st.integers(0, 2**32 - 1)
+NOISY = ConverterConfig(inp_noise=0.1, out_noise=0.0)
 KEYS = st.integers(0, 2**64 - 1)
 
 
@@ -103,6 +106,29 @@ def test_zeros_in_zeros_out(noise_management, out_noise, rng):
     assert (passes, saturated) == (1, 0)
     # There is nothing to scale with the largest magnitude 0, so not even noise comes out.
     assert result.any() == (out_noise > 0 and noise_management == "none")
+
+
+def test_zeros_are_not_skipped_where_the_input_is_noisy():
+    """Forward; backward, a vector of zeros gives zeros (physics.md, section 2, step 1)."""
+    tile = Tile(Config(backward=NOISY, forward=NOISY), 8, 5)
+    tile.load(TileState(np.full((8, 5), 1 << 15, np.int32), (0, 0, 0)))
+    assert tile.forward(np.zeros(5, np.int64)).any()
+    assert not tile.backward(np.zeros(8, np.int64)).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ()),
+        ({"w_noise": 0.1}, ()),
+        ({"w_noise_type": "pcm-read"}, ()),
+        ({"out_noise_std": 0.1, "out_noise": 0.0}, ()),
+        ({"w_noise": 0.1, "w_noise_type": "pcm-read", "ir_drop": 1.0}, ("ir_drop", "w_noise")),
+        ({"out_noise_std": 0.1, "inp_sto_round": True}, ("inp_sto_round", "out_noise_std")),
+    ],
+)
+def test_physics_names_what_is_on(changes, names):
+    assert ConverterConfig(**changes).physics == names
 
 
 @given(SEEDS, st.sampled_from(PULSE_TYPES), st.booleans(), st.sampled_from([1e-6, 1e-3, 0.03, 1.0]))

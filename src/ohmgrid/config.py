@@ -14,6 +14,8 @@ from ohmgrid.checks import ConfigError, check_choice, check_flag, check_float, c
 from ohmgrid.devices import StepDevice, device_from_dict, device_to_dict, preset
 
 __all__ = [
+    "READ_PHYSICS",
+    "W_NOISE_TYPES",
     "BuildConfig",
     "Config",
     "ConverterConfig",
@@ -64,6 +66,8 @@ class BuildConfig:
     """Most inputs of an array, the always-on bias input included."""
     train_groups: int = 2
     """Groups of four pulse slots that each train generator makes in a cycle."""
+    read_physics: bool = True
+    """The gateware holds what the read-side non-idealities need (docs/readout.md)."""
 
     def __post_init__(self) -> None:
         check_int("lanes", self.lanes, 1, 1024)
@@ -72,6 +76,7 @@ class BuildConfig:
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
+        check_flag("read_physics", self.read_physics)
 
     @property
     def max_blocks(self) -> int:
@@ -84,9 +89,23 @@ class BuildConfig:
         return -(-self.lanes // self.share)
 
 
+W_NOISE_TYPES = ("none", "additive-constant", "pcm-read")
+READ_PHYSICS = (
+    "inp_noise",
+    "inp_asymmetry",
+    "inp_sto_round",
+    "ir_drop",
+    "w_noise",
+    "out_asymmetry",
+    "out_noise_std",
+    "out_sto_round",
+)
+"""Fields of `ConverterConfig` that are beyond ideal converters with output noise."""
+
+
 @dataclass(frozen=True)
 class ConverterConfig:
-    """DAC, ADC and the two managements of one direction (forward or backward)."""
+    """Converters, managements and read-side non-idealities of one direction."""
 
     dac_bits: int = 7
     """Bits of the DAC, sign included: 7 gives 127 levels."""
@@ -102,6 +121,26 @@ class ConverterConfig:
     """``iterative`` repeats a clipped pass with the input halved."""
     max_passes: int = 5
     """Most passes of bound management; 5 reaches a sixteenth of the input."""
+    inp_noise: float = 0.0
+    """Standard deviation of the noise behind the DAC, as a fraction of its full scale."""
+    inp_asymmetry: float = 0.0
+    """Negative voltages are too small by this fraction."""
+    inp_sto_round: bool = False
+    """The DAC rounds at random, unbiased, instead of to nearest."""
+    ir_drop: float = 0.0
+    """Strength of the voltage drop along the wires; 1 is what the formula gives, 0 none."""
+    ir_drop_g_ratio: float = 1 / 0.35 / 5e-6
+    """Conductance of a wire segment divided by that of a cell with weight 1."""
+    w_noise: float = 0.0
+    """Read noise of the weights, referred to the output, in weight units."""
+    w_noise_type: str = "none"
+    """``none``, ``additive-constant`` (all weights alike) or ``pcm-read`` (grows with a weight)."""
+    out_asymmetry: float = 0.0
+    """Negative outputs are too small by this fraction."""
+    out_noise_std: float = 0.0
+    """Spread of ``out_noise`` from line to line, fixed for a tile, relative."""
+    out_sto_round: bool = False
+    """The ADC rounds at random, unbiased, instead of to nearest."""
 
     def __post_init__(self) -> None:
         check_int("dac_bits", self.dac_bits, 2, 8)
@@ -111,6 +150,27 @@ class ConverterConfig:
         check_choice("noise_management", self.noise_management, ("abs-max", "none"))
         check_choice("bound_management", self.bound_management, ("iterative", "none"))
         check_int("max_passes", self.max_passes, 1, 8)
+        check_float("inp_noise", self.inp_noise, 0.0, 1.0)
+        check_float("inp_asymmetry", self.inp_asymmetry, -1.0, 1.0)
+        check_flag("inp_sto_round", self.inp_sto_round)
+        check_float("ir_drop", self.ir_drop, 0.0, 10.0)
+        check_float("ir_drop_g_ratio", self.ir_drop_g_ratio, 1.0, 1e12)
+        check_float("w_noise", self.w_noise, 0.0, 10.0)
+        check_choice("w_noise_type", self.w_noise_type, W_NOISE_TYPES)
+        check_float("out_asymmetry", self.out_asymmetry, -1.0, 1.0)
+        check_float("out_noise_std", self.out_noise_std, 0.0, 10.0)
+        check_flag("out_sto_round", self.out_sto_round)
+
+    @property
+    def physics(self) -> tuple[str, ...]:
+        """Names of the read-side non-idealities that are on (docs/readout.md)."""
+        w_noise = self.w_noise_type != "none" and self.w_noise > 0
+        return tuple(
+            name
+            for name in READ_PHYSICS
+            if (w_noise if name == "w_noise" else getattr(self, name))
+            and not (name == "out_noise_std" and self.out_noise == 0)
+        )
 
     @property
     def dac_half(self) -> int:

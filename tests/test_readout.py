@@ -1,0 +1,156 @@
+"""The read side behind the sums: the formulas of docs/readout.md within derived bounds."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from ohmgrid.config import ConverterConfig
+from ohmgrid.model.array import array_sums
+from ohmgrid.model.noise import gaussian, line_keys
+from ohmgrid.model.operations import multiply, part_sums
+from ohmgrid.model.outputs import convert, convert_parts
+from ohmgrid.model.readout import Readout, amplitudes, values
+from ohmgrid.read_registers import VOLTAGE_FRAC, Part, read_registers
+from ohmgrid.registers import converter_registers
+from ohmgrid.streams import GAUSS_SIGMA, Purpose
+
+LSB = 2.0**-16
+FRAC = 12
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def problem(seed: int, io: ConverterConfig, rows: int, cols: int):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-(1 << 17) + 1, 1 << 17, (rows, cols), dtype=np.int32)
+    matrix[rng.random((rows, cols)) < 0.2] >>= 9
+    return matrix, rng.integers(-io.dac_half, io.dac_half + 1, cols) << VOLTAGE_FRAC
+
+
+def loads(io: ConverterConfig, matrix: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return a of physics.md, section 2, step 5."""
+    volts = np.abs(v) / (io.dac_half << VOLTAGE_FRAC)
+    return len(v) / io.ir_drop_g_ratio * (np.abs(matrix) * LSB @ volts)
+
+
+def formula(io: ConverterConfig, matrix: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return steps 4, 5 and the asymmetry of 8 in floats, in ADC codes."""
+    n = len(v)
+    volts = v / (io.dac_half << VOLTAGE_FRAC)
+    weights = matrix * LSB
+    y = weights @ volts
+    a = loads(io, matrix, v)
+    c = a * (a * (0.05 * a - 0.2) + 0.5)
+    y = y - io.ir_drop * c * (weights @ (volts * (1 - (1 - np.arange(n) / n) ** 2)))
+    y = np.where(y < 0, y * (1 - io.out_asymmetry), y)
+    return y / io.out_bound * io.adc_half
+
+
+@given(
+    SEEDS,
+    st.integers(1, 6),
+    st.sampled_from([1, 2, 5, 40, 300]),
+    st.integers(2, 8),
+    st.integers(2, 12),
+    st.floats(0.0, 2.0),
+    st.floats(0.0, 3.9),
+    st.floats(-1.0, 1.0),
+)
+def test_values_are_those_of_the_formula(
+    seed, rows, cols, dac_bits, adc_bits, ir_drop, largest, asymmetry
+):
+    io = ConverterConfig(
+        dac_bits=dac_bits, adc_bits=adc_bits, out_bound=4.0 * cols**0.5, ir_drop=ir_drop
+    )
+    matrix, v = problem(seed, io, rows, cols)
+    # A ratio that makes the largest load what was drawn: up to 4 the hardware follows.
+    load = loads(io, matrix, v)
+    ratio = io.ir_drop_g_ratio * max(load.max(), 1e-9) / max(largest, 1e-3)
+    io = replace(io, ir_drop_g_ratio=max(1.0, ratio), out_asymmetry=asymmetry)
+    converter, registers = converter_registers(io, LSB), read_registers(io, LSB, cols)
+    keys = line_keys(seed, Purpose.OUTPUT, np.arange(rows), 0)
+    found = values(part_sums(matrix, v, registers), keys, converter, registers) / 65536
+
+    one = converter.scale / 2.0**converter.shift / 65536  # codes for a sum's LSB
+    cut = one + 2.0**-16  # bits dropped from a sum, and below 2**-16 codes
+    size = np.abs(matrix) @ np.abs(v) / (1 << VOLTAGE_FRAC) * one
+    a = loads(io, matrix, v)
+    a_lsb = len(v) / io.ir_drop_g_ratio * LSB / io.dac_half
+    # A voltage times its position weight is rounded, after that was cut to 16 bits.
+    placed = (np.abs(matrix) @ (0.5 + np.abs(v) * 2.0**-15)) / (1 << VOLTAGE_FRAC) * one
+    e_position = placed + size * 2.0**-17 + cut
+    # Complemented weights lack one LSB; slope of c is below 1.3, its value below 2.
+    e_load = a_lsb * (1 + np.abs(v).sum() / (1 << VOLTAGE_FRAC)) + a * 2.0**-17 + 2.0**-16
+    e_c = io.ir_drop * (1.3 * e_load + 2.0**-16) + 40 * 2.0**-19 + 2.0**-16
+    bound = size * 2.0**-17 + cut + e_c * size + 2 * io.ir_drop * e_position + 2.0**-16
+    # Asymmetry: a factor of up to 2, rounded to 2**-15, and the floor.
+    bound = 2 * bound + size * (1 + 2 * io.ir_drop) * 2.0**-16 + 2.0**-16
+    assert (np.abs(found - formula(io, matrix, v)) <= bound).all()
+
+
+@given(SEEDS, st.integers(1, 5), st.integers(1, 30), st.integers(2, 8), st.integers(0, 7))
+def test_with_everything_off_nothing_changes(seed, rows, cols, dac_bits, halvings):
+    """Voltages and dropped bits give what codes give: one hardware does both."""
+    io = ConverterConfig(dac_bits=dac_bits)
+    matrix, v = problem(seed, io, rows, cols)
+    converter, registers = converter_registers(io, LSB), read_registers(io, LSB, cols)
+    noise = amplitudes(seed, 0, rows, converter.noise, registers)
+    assert_array_equal(noise, converter.noise)
+    plain = convert(array_sums(matrix, v >> VOLTAGE_FRAC), seed, halvings, converter, io.adc_half)
+    sums = part_sums(matrix, v, registers)
+    readout = Readout(registers, noise, False)
+    codes, saturated = convert_parts(sums, seed, halvings, converter, io.adc_half, readout)
+    assert_array_equal(codes, plain[0])
+    assert saturated == plain[1]
+    x = np.random.default_rng(seed).integers(-5000, 5000, cols)
+    ideal, *_ = multiply(matrix, x, io, FRAC, converter, seed)
+    read, *_ = multiply(matrix, x, io, FRAC, converter, seed, readout)
+    assert_array_equal(read, ideal)
+
+
+@given(SEEDS, st.floats(0.0, 2.0))
+def test_amplitudes_are_those_of_the_formula(seed, std):
+    io = ConverterConfig(out_noise=0.06, out_noise_std=std)
+    registers = read_registers(io, LSB, 10)
+    base = converter_registers(io, LSB).noise
+    lines = 4000
+    found = amplitudes(seed, 0, lines, base, registers)
+    assert_array_equal(found, amplitudes(seed, 0, lines, base, registers))
+    assert std < 0.01 or not np.array_equal(found, amplitudes(seed, 1, lines, base, registers))
+    # |N(1, std)|: second moment 1 + std**2, whatever was folded over.
+    second = (found / base) ** 2
+    assert abs(second.mean() - 1 - std**2) <= 4.5 * second.std() / lines**0.5 + 2 / base
+
+
+@given(SEEDS, st.sampled_from(["additive-constant", "pcm-read"]), st.integers(2, 8))
+def test_read_noise_is_that_of_the_formula(seed, kind, dac_bits):
+    """The standard deviation of each line, from its own Gaussian draw."""
+    rows, cols = 5, 60
+    io = ConverterConfig(dac_bits=dac_bits, w_noise=0.05, w_noise_type=kind)
+    matrix, v = problem(seed, io, rows, cols)
+    v[: cols // 2] = 0
+    converter, registers = converter_registers(io, LSB), read_registers(io, LSB, cols)
+    sums = part_sums(matrix, v, registers)
+    keys = line_keys(seed, Purpose.OUTPUT, np.arange(rows), 0)
+    off = replace(registers, w_kind=0)
+    noise = values(sums, keys, converter, registers) - values(sums, keys, converter, off)
+    volts = v / (io.dac_half << VOLTAGE_FRAC)
+    weights = np.abs(matrix) * LSB if kind == "pcm-read" else np.ones((rows, cols))
+    sigma = io.w_noise * np.sqrt(weights @ volts**2) / io.out_bound * io.adc_half * 65536
+    gauss = gaussian((keys >> np.uint64(16) & np.uint64(1023)).astype(np.int64)) / GAUSS_SIGMA
+    assert_allclose(noise, gauss * sigma, rtol=1e-3, atol=np.abs(gauss).max() * 2)
+
+
+def test_a_load_beyond_four_saturates():
+    io = ConverterConfig(ir_drop=1.0, ir_drop_g_ratio=1.0)
+    converter, registers = converter_registers(io, LSB), read_registers(io, LSB, 8)
+    sums = {
+        Part.LOAD: np.array([1 << 26, 1 << 32]),
+        Part.POSITION: np.array([1 << 20, 1 << 20]),
+        Part.VALUE: np.array([1 << 22, 1 << 22]),
+    }
+    first, second = values(sums, np.zeros(2, np.uint64), converter, registers)
+    assert first == second

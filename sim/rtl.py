@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.hdl.device import pack_registers
 from ohmgrid.hdl.outputs import OUT_BITS
@@ -150,11 +149,7 @@ class RtlTile(TileBase):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
-        for name in ("forward", "backward"):
-            for option in getattr(config, name).physics:
-                raise ConfigError(
-                    f"{name}.{option}: expected to be off, the rtl engine does not have it yet"
-                )
+        self._refuse_read_physics("engine rtl")
         build = config.build
         if rows > build.max_rows or cols > build.max_cols:
             raise ValueError(

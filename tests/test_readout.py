@@ -3,18 +3,22 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from ohmgrid.config import ConverterConfig
+from ohmgrid.checks import ConfigError
+from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.model.array import array_sums
+from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.noise import gaussian, line_keys
 from ohmgrid.model.operations import multiply, part_sums
 from ohmgrid.model.outputs import convert, convert_parts
 from ohmgrid.model.readout import Readout, amplitudes, values
 from ohmgrid.read_registers import VOLTAGE_FRAC, Part, read_registers
 from ohmgrid.registers import converter_registers
+from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.streams import GAUSS_SIGMA, Purpose
 
 LSB = 2.0**-16
@@ -154,3 +158,10 @@ def test_a_load_beyond_four_saturates():
     }
     first, second = values(sums, np.zeros(2, np.uint64), converter, registers)
     assert first == second
+
+
+@pytest.mark.parametrize(("tile", "name"), [(RtlTile, "rtl"), (CompiledTile, "compiled")])
+def test_engines_without_it_say_so(tile, name):
+    config = Config().replace(backward={"ir_drop": 1.0})
+    with pytest.raises(ConfigError, match=rf"^backward\.ir_drop: .* off with engine {name}"):
+        tile(config, 3, 2)

@@ -76,6 +76,7 @@ class CompiledTile(TileBase):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
+        self._refuse_read_physics("engine compiled")
         formats = config.formats
         self.base = np.uint64(seed_key(config.seed))
         self.forward_io = Converter.of(config.forward, self.lsb, formats.x_frac)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
 from ohmgrid.registers import device_registers
 
@@ -66,6 +67,14 @@ class TileBase:
 
     def close(self) -> None:
         """Release what the engine holds; the tile is not used afterwards."""
+
+    def _refuse_read_physics(self, engine: str) -> None:
+        """Raise `ConfigError` if a read-side non-ideality is on, which ``engine`` does not have."""
+        for direction in ("forward", "backward"):
+            for option in getattr(self.config, direction).physics:
+                raise ConfigError(
+                    f"{direction}.{option}: expected to be off with {engine} (docs/readout.md)"
+                )
 
     def _edge(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a vector as int64; raise `ValueError` unless it fits the tile's edge."""

@@ -118,8 +118,8 @@ def gaussian_part(args: argparse.Namespace) -> Iterator[Row]:
     yield bound_row("gaussian: variance - 1", 1024, np.mean(x**2) - 1, 1e-3)
     yield bound_row("gaussian: skewness", 1024, np.mean(x**3), 1e-3)
     yield bound_row("gaussian: kurtosis - 3", 1024, np.mean(x**4) - 3, 1e-3)
-    yield bound_row("gaussian: 6th moment / 15 - 1", 1024, np.mean(x**6) / 15 - 1, 1e-3)
-    yield bound_row("gaussian: CDF error", 1024, np.abs(cdf - normal).max(), 2e-3)
+    yield bound_row("gaussian: 6th moment / 15 - 1", 1024, np.mean(x**6) / 15 - 1, 0.04)
+    yield bound_row("gaussian: CDF error", 1024, np.abs(cdf - normal).max(), 3e-3)
     yield bound_row("gaussian: largest |z| in LSB", 1024, z[-1], 256)
 
 

@@ -20,6 +20,7 @@ from ohmgrid.streams import (
     GAUSS_BITS,
     GAUSS_COARSE,
     GAUSS_FINE,
+    GAUSS_TAIL,
     KEY_BITS,
     LINE_INDEX_TURNS,
     LINE_ROTATIONS,
@@ -89,7 +90,8 @@ def _lookup(table: Sequence[int], index: Value, width: int) -> Value:
 def gaussian(bits: Value) -> Value:
     """Turn 10 random bits into a normal draw, sigma = GAUSS_SIGMA LSB (combinational).
 
-    ``z = GAUSS_COARSE[bits mod 64] + GAUSS_FINE[bits div 64]``
+    ``z = GAUSS_COARSE[bits mod 64] + GAUSS_FINE[bits div 64]``; the largest and the smallest sum
+    lie GAUSS_TAIL further out.
 
     Parameters
     ----------
@@ -101,8 +103,12 @@ def gaussian(bits: Value) -> Value:
     """
     _check_width("bits", bits, GAUSS_BITS)
     coarse = _lookup(GAUSS_COARSE, bits[:6], 9).as_signed()
-    fine = _lookup(GAUSS_FINE, bits[6:], 9).as_signed()
-    return (coarse + fine)[:9].as_signed()
+    fine = _lookup(GAUSS_FINE, bits[6:], 9)
+    # Both parts are largest where all bits of their index but the sign are ones. GAUSS_TAIL is
+    # flipped in, for those bits are clear in the largest fine part and set in the smallest.
+    outermost = Cat(bits[:5], bits[6:9]).all() & (bits[5] == bits[9])
+    fine = fine ^ Mux(outermost, GAUSS_TAIL, 0)
+    return (coarse + fine[:9].as_signed())[:9].as_signed()
 
 
 class KeySchedule(wiring.Component):

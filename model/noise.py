@@ -29,6 +29,7 @@ from ohmgrid.streams import (
     GAUSS_BITS,
     GAUSS_COARSE,
     GAUSS_FINE,
+    GAUSS_TAIL,
     LINE_INDEX_TURNS,
     LINE_ROTATIONS,
     LINE_ROUNDS,
@@ -55,6 +56,8 @@ __all__ = [
 
 # All 1024 sums; the fine part is indexed by the upper bits.
 _GAUSSIAN = np.add.outer(GAUSS_FINE, GAUSS_COARSE).ravel().astype(np.int32)
+_GAUSSIAN[_GAUSSIAN.argmax()] += GAUSS_TAIL
+_GAUSSIAN[_GAUSSIAN.argmin()] -= GAUSS_TAIL
 
 
 def _sbox_layer(a, b, c, d):
@@ -202,7 +205,8 @@ def cell_words(row_keys: ArrayLike, col_keys: ArrayLike) -> NDArray[np.uint32]:
 def gaussian(bits: ArrayLike) -> NDArray[np.int32]:
     """Turn 10 random bits into a normal draw, sigma = GAUSS_SIGMA LSB, mean exactly 0.
 
-    ``z = GAUSS_COARSE[bits mod 64] + GAUSS_FINE[bits div 64]``
+    ``z = GAUSS_COARSE[bits mod 64] + GAUSS_FINE[bits div 64]``; the largest and the smallest of
+    the 1024 sums lie GAUSS_TAIL further out.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ __all__ = [
     "GAUSS_COARSE",
     "GAUSS_FINE",
     "GAUSS_SIGMA",
+    "GAUSS_TAIL",
     "KEY_BITS",
     "LINE_INDEX_TURNS",
     "LINE_ROTATIONS",
@@ -110,14 +111,19 @@ GAUSS_SIGMA = 64
 # Positive halves of the tables, found by annealing; docs/noise.md says for what.
 # fmt: off
 _COARSE = (
-    0, 2, 5, 6, 8, 10, 12, 13, 15, 17, 20, 24, 25, 27, 28, 30,
-    30, 33, 35, 37, 39, 40, 44, 46, 48, 51, 55, 57, 64, 66, 85, 128,
+    2, 5, 7, 8, 10, 11, 14, 16, 19, 23, 24, 27, 30, 33, 35, 36,
+    40, 43, 48, 50, 51, 55, 56, 63, 70, 72, 77, 91, 96, 99, 130, 131,
 )
 _FINE = (
-    7, 12, 18, 26, 42, 50, 59, 94,
+    6, 12, 18, 24, 27, 29, 36, 42,
 )
 # fmt: on
 GAUSS_COARSE = (*_COARSE, *(~z for z in _COARSE))
 """Coarse part, 64 entries; index bit 5 complements, so the table is symmetric about -1/2."""
 GAUSS_FINE = (*_FINE, *(1 - z for z in _FINE))
 """Fine part, 16 entries; symmetric about +1/2, so that the sum is symmetric about 0."""
+GAUSS_TAIL = 64
+"""Added to the largest of all sums and taken from the smallest: the sum alone has no long tail.
+
+The largest fine part has zeros where GAUSS_TAIL has ones, so adding it is inverting those bits.
+"""

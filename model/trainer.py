@@ -13,19 +13,22 @@ net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an 
     z_l     = tile_l.backward_update(x_l, d_l, lr)      without the bias line; tile 0 only updates
     d_l-1   = sat(rint(sat(rint(z_l * z_scale)) s_l-1)) `GUARD` more bits in between
 
+A mini-batch takes all its examples forward and backward on the weights as they stand, then updates
+with one example after the other.
+
 Every division and shift rounds to nearest, ties to even.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_choice
+from ohmgrid.checks import ConfigError, check_choice, check_int
 from ohmgrid.config import Config
 from ohmgrid.engines import TileEngine
 from ohmgrid.model.arith import divide_round, saturate, shift_round
@@ -172,8 +175,12 @@ class _Layer(NamedTuple):
     """From a backward result to an error with guard bits."""
 
 
+Updates = list[tuple[int, np.ndarray, np.ndarray]]
+"""Number of a tile, activations and errors of an update that is still to come."""
+
+
 class Trainer:
-    """Batch-1 stochastic gradient descent on one tile a layer.
+    """Stochastic gradient descent on one tile a layer.
 
     Parameters
     ----------
@@ -181,9 +188,17 @@ class Trainer:
     tiles : sequence of TileEngine
         One for each layer of the net, of its `Net.shapes`.
     net : Net
+    threads : int
+        For trainers that can share their work; here without effect.
     """
 
-    def __init__(self, config: Config, tiles: Sequence[TileEngine], net: Net) -> None:
+    block = 16
+    """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C."""
+
+    def __init__(
+        self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
+    ) -> None:
+        check_int("threads", threads, 1, 256)
         shapes = [(tile.rows, tile.cols) for tile in tiles]
         if shapes != net.shapes:
             raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")
@@ -279,16 +294,16 @@ class Trainer:
             shift_round(guarded * slope, SLOPE_FRAC + GUARD), self.config.formats.edge_bits
         )
 
-    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
-        """Train on one example.
+    def _errors(
+        self,
+        pixels: np.ndarray,
+        label: int,
+        backward: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
+    ) -> tuple[Outcome, np.ndarray, np.ndarray]:
+        """Take one example forward and backward; return its outcome, x and d of tile 0.
 
-        Parameters
-        ----------
-        pixels : integers, shape (inputs,)
-            ``x_frac`` fraction bits.
-        label : int
-        lr : float
-            Learning rate.
+        ``backward`` is called with tile number, activations and errors for tiles above 0, from the
+        last one down, and returns the result of the backward pass.
         """
         x = self._input(pixels)
         inputs, slopes = [x], []
@@ -300,17 +315,66 @@ class Trainer:
         pre = self._pre(self._layers[-1], x)
         d, loss = (self._softmax if self.net.loss == "cross-entropy" else self._squared)(pre, label)
         for number in range(len(self._layers) - 1, 0, -1):
-            layer = self._layers[number]
-            z = layer.tile.backward_update(inputs[number], d, lr)
-            d = self._error_below(layer, z, slopes[number - 1])
-        self._layers[0].tile.update(inputs[0], d, lr)
-        return Outcome(int(pre.argmax() == label), loss)
+            z = backward(number, inputs[number], d)
+            d = self._error_below(self._layers[number], z, slopes[number - 1])
+        return Outcome(int(pre.argmax() == label), loss), inputs[0], d
 
-    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> Outcome:
-        """Train on examples, one after the other; ``pixels`` has shape (examples, inputs)."""
-        outcomes = [
-            self.train_one(one, int(label), lr) for one, label in zip(pixels, labels, strict=True)
-        ]
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
+        """Train on one example.
+
+        Parameters
+        ----------
+        pixels : integers, shape (inputs,)
+            ``x_frac`` fraction bits.
+        label : int
+        lr : float
+            Learning rate.
+        """
+
+        def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
+            return self.tiles[number].backward_update(x, d, lr)
+
+        outcome, x, d = self._errors(pixels, label, backward)
+        self.tiles[0].update(x, d, lr)
+        return outcome
+
+    def _train_batch(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> list[Outcome]:
+        """Take examples forward and backward on the same weights, then update with each."""
+        outcomes: list[Outcome] = []
+        updates: Updates = []
+
+        def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
+            updates.append((number, x, d))
+            return self.tiles[number].backward(d)
+
+        for one, label in zip(pixels, labels, strict=True):
+            outcome, x, d = self._errors(one, int(label), backward)
+            outcomes.append(outcome)
+            updates.append((0, x, d))
+        for number, x, d in updates:
+            self.tiles[number].update(x, d, lr)
+        return outcomes
+
+    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
+        """Train on examples in their order.
+
+        Parameters
+        ----------
+        pixels : integers, shape (examples, inputs)
+        labels : integers, shape (examples,)
+        lr : float
+            Learning rate for each example (its error is not divided by ``batch``).
+        batch : int
+            Examples of a mini-batch; the last one may have fewer.
+        """
+        outcomes: list[Outcome] = []
+        for first in range(0, len(labels), batch):
+            chosen = slice(first, first + batch)
+            if batch == 1:
+                # The same bits as a batch of one, in one sweep where the engine has one.
+                outcomes.append(self.train_one(pixels[first], int(labels[first]), lr))
+            else:
+                outcomes += self._train_batch(pixels[chosen], labels[chosen], lr)
         return Outcome(sum(o.hits for o in outcomes), math.fsum(o.loss for o in outcomes))
 
     def predict(self, pixels: np.ndarray) -> int:

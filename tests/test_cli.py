@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from ohmgrid import engines
 from ohmgrid.cli import cli
 from ohmgrid.config import Config, config_from_toml
+from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.tile import Tile
 from ohmgrid.model.trainer import Trainer
+from ohmgrid.session import Session
 
 SMALL = ("--layers", "16-6-3", "--epochs", "2", "--lr", "0.2")
 
@@ -66,7 +68,7 @@ def test_train_prints_one_object_and_writes_its_files(blobs, tmp_path):
     out = tmp_path / "a" / "run"
     stdout, stderr = run("train", "--data", blobs, *SMALL, "--json", "--out", out)
     found = json.loads(stdout)
-    assert found["engine"] == "model"
+    assert found["engine"] == "compiled"
     assert found["device"] == "gokmen-vlasov"
     assert (found["seed"], found["lanes"], found["lr"]) == (1, 16, 0.2)
     assert (found["layers"], found["cells"]) == ("16-6-3", 6 * 17 + 3 * 7)
@@ -124,20 +126,24 @@ def test_layers_left_out_fit_the_data(blobs):
 
 
 def interrupt_after(monkeypatch, calls: int) -> None:
-    """Press Ctrl-C in the middle of the given block of examples."""
-    train, count = Trainer.train, iter(range(10**6))
+    """Press Ctrl-C in the middle of the given block of 16 examples."""
+    advance, count = Session.advance, iter(range(10**6))
 
-    def interrupted(self, *arguments):
+    def interrupted(self):
         if next(count) == calls:
             signal.raise_signal(signal.SIGINT)
-        return train(self, *arguments)
+        return advance(self)
 
-    monkeypatch.setattr(Trainer, "train", interrupted)
+    monkeypatch.setattr(CompiledTrainer, "block", Trainer.block)
+    monkeypatch.setattr(Session, "advance", interrupted)
 
 
-@pytest.mark.parametrize("block", [0, 2, 4])
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(blobs, tmp_path, monkeypatch, block):
-    options = ("train", "--data", blobs, *SMALL, "--json")
+@pytest.mark.parametrize(("block", "engine"), [(0, "model"), (2, "compiled"), (5, "compiled")])
+@pytest.mark.parametrize("batch", ["1", "5"])
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(
+    blobs, tmp_path, monkeypatch, block, engine, batch
+):
+    options = ("train", "--data", blobs, *SMALL, "--json", "--batch", batch, "--engine", engine)
     whole = json.loads(run(*options)[0])
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -174,6 +180,7 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
     for words, line in (
         (("--lr", "0.3"), "lr: expected 0.2, with which the run"),
         (("--layers", "16-3"), "layers: expected '16-6-3'"),
+        (("--batch", "4"), "batch: expected 1, with which the run"),
         (("--data", "digits"), "data: expected"),
         (("--seed", "2"), "resume: expected the configuration with which the run"),
         (("--device", "ecram"), "resume: expected the configuration with which the run"),
@@ -193,6 +200,8 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("train", "--lr", "-0.1"), "lr: expected 1e-06..1000, got -0.1"),
         (("train", "--epochs", "0"), "epochs: expected 1..100000, got 0"),
         (("train", "--epochs", "1.5"), "'1.5' is not a valid integer"),
+        (("train", "--batch", "0"), "batch: expected 1..65536, got 0"),
+        (("train", "--threads", "0"), "threads: expected 1..256, got 0"),
         (("train", "--seed", "-1"), "seed: expected 0..18446744073709551615, got -1"),
         (("train", "--lanes", "0"), "lanes: expected 1..1024, got 0"),
         (("train", "--share", "99"), "share: expected 1..64, got 99"),

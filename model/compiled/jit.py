@@ -5,19 +5,22 @@ inlined from another file. So the cache is a folder named after the content of a
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from unittest import mock
 
+import numba
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
 from numba import config, njit
 from numba.extending import intrinsic
 
 import ohmgrid
 from ohmgrid.files import cache_dir
 
-__all__ = ["count_ones", "first_one", "kernel"]
+__all__ = ["count_ones", "first_one", "is_kept", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,12 +28,23 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _fingerprint() -> str:
     """Return a hash of the sources that kernels are compiled from, constants included."""
     shared = Path(ohmgrid.__file__).parent
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
     files += [shared / f"{name}.py" for name in ("config", "registers", "streams", "tables")]
-    digest = hashlib.sha256()
+    tools = (sys.version, numba.__version__, get_host_cpu_name())
+    digest = hashlib.sha256(repr(tools).encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _folder() -> Path:
+    """Return where compiled functions are kept."""
+    return cache_dir() / "compiled" / _FINGERPRINT
+
+
+def is_kept() -> bool:
+    """Return whether the whole training loop has been compiled before."""
+    return any(_folder().glob("**/learning.count_hits-*.nbc"))
 
 
 _FINGERPRINT = _fingerprint()
@@ -38,7 +52,7 @@ _FINGERPRINT = _fingerprint()
 
 def kernel(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
-    with mock.patch.object(config, "CACHE_DIR", str(cache_dir() / "compiled" / _FINGERPRINT)):
+    with mock.patch.object(config, "CACHE_DIR", str(_folder())):
         return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 

@@ -129,6 +129,8 @@ class Scratch(NamedTuple):
     """int32, shape (lines,): sums over some columns."""
     sums: np.ndarray
     """int64, shape (lines,)"""
+    out: np.ndarray
+    """int64, shape (lines,): results of a pass."""
     chance: np.ndarray
     """int32, shape (lines,): firing probabilities."""
     row_key: np.ndarray
@@ -179,6 +181,7 @@ def make_scratch(lines: int) -> Scratch:
         codes=np.zeros(lines, np.int32),
         part=np.zeros(lines, np.int32),
         sums=np.zeros(lines, np.int64),
+        out=np.zeros(lines, np.int64),
         chance=np.zeros(lines, np.int32),
         row_key=np.zeros(lines, np.uint32),
         col_key=np.zeros(lines, np.uint32),

@@ -7,10 +7,10 @@ A 64-bit word of a plane array holds that plane of four lines (16 bits each) or 
 import numpy as np
 
 from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.noise import gaussian
 from ohmgrid.streams import (
     CELL_ROTATIONS,
-    GAUSS_COARSE,
-    GAUSS_FINE,
+    GAUSS_BITS,
     LINE_INDEX_TURNS,
     LINE_ROTATIONS,
     LINE_SUB_TURNS,
@@ -39,7 +39,7 @@ SIXTEEN, THIRTYTWO, FORTYEIGHT = U(16), U(32), U(48)
 LINES_OF_WORD = 4
 """Lines of one packed word."""
 
-GAUSSIAN = np.add.outer(GAUSS_FINE, GAUSS_COARSE).ravel().astype(np.int32)
+GAUSSIAN = gaussian(np.arange(1 << GAUSS_BITS))
 """Gaussian draw of 10 bits, `GAUSS_SIGMA` LSB a standard deviation."""
 
 

@@ -74,6 +74,8 @@ class CompiledTile(TileBase):
         Number of the tile, 0..255; different numbers have different noise.
     """
 
+    trainer = "ohmgrid.model.compiled.trainer:CompiledTrainer"
+
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
         self._refuse_read_physics("engine compiled")
@@ -108,7 +110,14 @@ class CompiledTile(TileBase):
         return packed
 
     def _pulses(self, lr: float) -> Pulses:
-        return Pulses.of(self.config, pulse_registers(self.config, self.device.granularity, lr))
+        return Pulses.of(
+            self.config,
+            pulse_registers(self.config, self.device.granularity, self._learning_rate(lr)),
+        )
+
+    def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
+        """Return a checked vector as the kernels take it (int32)."""
+        return self._edge(name, values, lines).astype(np.int32)
 
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
         out = np.empty(self.cols if backward else self.rows, np.int64)
@@ -132,15 +141,15 @@ class CompiledTile(TileBase):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` as converted by the tile (int64, shape (rows,)); `y_lsb` is its unit."""
-        return self._pass(False, self._edge("x", x, self.cols))
+        return self._pass(False, self._values("x", x, self.cols))
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` as converted by the tile (int64, shape (cols,)); `z_lsb` is its unit."""
-        return self._pass(True, self._edge("d", d, self.rows))
+        return self._pass(True, self._values("d", d, self.rows))
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
-        x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
+        x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
         _update(
             self.cells,
             self.packed,
@@ -148,7 +157,7 @@ class CompiledTile(TileBase):
             self.cols,
             x,
             d,
-            self.pulses(self._learning_rate(lr)),
+            self.pulses(lr),
             self.registers,
             self.base,
             self.number,

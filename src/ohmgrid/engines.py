@@ -11,7 +11,7 @@ An engine is imported when it is asked for, so that the golden model runs withou
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,18 @@ from ohmgrid.checks import check_choice
 from ohmgrid.config import Config
 from ohmgrid.tile import TileState
 
-__all__ = ["ENGINES", "TileEngine", "check_engine", "close_tiles", "make_tiles"]
+if TYPE_CHECKING:
+    from ohmgrid.model.trainer import Net, Trainer
+
+__all__ = [
+    "ENGINES",
+    "TileEngine",
+    "check_engine",
+    "close_tiles",
+    "make_tiles",
+    "make_trainer",
+    "start_note",
+]
 
 
 class TileEngine(Protocol):
@@ -36,6 +47,8 @@ class TileEngine(Protocol):
     """Input lines, the always-on bias input included."""
     number: int
     """Number of the tile, 0..255; part of the address of its noise."""
+    trainer: str
+    """``module:class`` of the trainer for such tiles."""
 
     @property
     def y_lsb(self) -> float:
@@ -89,10 +102,25 @@ def check_engine(name: str) -> None:
     check_choice("engine", name, tuple(ENGINES))
 
 
+def start_note(name: str) -> str:
+    """Return the line that prepares a user for a slow first start, or nothing."""
+    check_engine(name)
+    if name == "rtl":
+        return "starting engine rtl (its first start builds it: minutes)"
+    if name == "compiled" and not import_module("ohmgrid.model.compiled.jit").is_kept():
+        return "compiling the engine (once on this machine: about half a minute)"
+    return ""
+
+
+def _load(place: str) -> Any:
+    """Return what ``module:attribute`` names."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 def _loader(name: str) -> Callable[[Config, int, int, int], TileEngine]:
     check_engine(name)
-    module, _, attribute = ENGINES[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return _load(ENGINES[name])
 
 
 def make_tiles(engine: str, config: Config, shapes: Sequence[tuple[int, int]]) -> list[TileEngine]:
@@ -114,6 +142,23 @@ def make_tiles(engine: str, config: Config, shapes: Sequence[tuple[int, int]]) -
         close_tiles(tiles)
         raise
     return tiles
+
+
+def make_trainer(
+    config: Config, tiles: Sequence[TileEngine], net: "Net", threads: int = 1
+) -> "Trainer":
+    """Return the trainer of the tiles' engine: the golden one, or one that equals it.
+
+    Parameters
+    ----------
+    config : Config
+    tiles : sequence of TileEngine
+        All of one engine, of the shapes of ``net``.
+    net : Net
+    threads : int
+        For engines that can share the work; no bit depends on it.
+    """
+    return _load(tiles[0].trainer)(config, tiles, net, threads)
 
 
 def close_tiles(tiles: Sequence[TileEngine]) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from ohmgrid.checks import ConfigError, check_float, check_int
 from ohmgrid.config import Config, config_from_toml, config_to_toml
 from ohmgrid.data import Dataset
-from ohmgrid.engines import TileEngine
+from ohmgrid.engines import TileEngine, make_trainer
 from ohmgrid.files import write_whole
-from ohmgrid.model.trainer import Net, Trainer, epoch_order, initial_state, state_sha256
+from ohmgrid.model.trainer import Net, epoch_order, initial_state, state_sha256
 from ohmgrid.tile import TileState
 
 __all__ = [
@@ -34,8 +34,6 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint in a run's folder."""
-BLOCK = 16
-"""Examples between two looks at the clock and at Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,13 @@ class Plan:
     loss: str = "cross-entropy"
     lr: float = 0.1
     epochs: int = 10
+    batch: int = 1
+    """Examples of a mini-batch."""
 
     def __post_init__(self) -> None:
         check_float("lr", self.lr, 1e-6, 1000.0)
         check_int("epochs", self.epochs, 1, 100000)
+        check_int("batch", self.batch, 1, 65536)
         self.net()
 
     def net(self) -> Net:
@@ -159,6 +160,8 @@ class Session:
     data : Dataset
     tiles : sequence of TileEngine
         Of the shapes of ``plan.net()``.
+    threads : int
+        For engines that can share the work; no bit depends on it.
 
     Attributes
     ----------
@@ -168,11 +171,18 @@ class Session:
     """
 
     def __init__(
-        self, config: Config, plan: Plan, data: Dataset, tiles: Sequence[TileEngine]
+        self,
+        config: Config,
+        plan: Plan,
+        data: Dataset,
+        tiles: Sequence[TileEngine],
+        threads: int = 1,
     ) -> None:
         plan.check_fits(data)
         self.config, self.plan, self.data = config, plan, data
-        self.trainer = Trainer(config, tiles, plan.net())
+        self.trainer = make_trainer(config, tiles, plan.net(), threads)
+        # Whole mini-batches between two looks at the clock and at Ctrl-C.
+        self._block = max(1, self.trainer.block // plan.batch) * plan.batch
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
@@ -224,9 +234,11 @@ class Session:
             self._close_epoch(0)
             return
         progress, labels = self.progress, self.data.train_labels
-        chosen = self._order[progress.position : progress.position + BLOCK]
+        chosen = self._order[progress.position : progress.position + self._block]
         begin = time.perf_counter()
-        outcome = self.trainer.train(self.data.train_x[chosen], labels[chosen], self.plan.lr)
+        outcome = self.trainer.train(
+            self.data.train_x[chosen], labels[chosen], self.plan.lr, self.plan.batch
+        )
         progress.seconds += time.perf_counter() - begin
         progress.position += len(chosen)
         progress.hits += outcome.hits

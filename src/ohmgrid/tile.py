@@ -42,6 +42,9 @@ class TileBase:
         Outputs that the ADC clipped in the last pass of the last forward or backward operation.
     """
 
+    trainer: str = "ohmgrid.model.trainer:Trainer"
+    """``module:class`` of the trainer for tiles of this kind."""
+
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         for name, value, top in (("rows", rows, 65536), ("cols", cols, 65536)):
             if not 1 <= value <= top:

@@ -46,6 +46,7 @@ class Options:
     activation: str | None = None
     loss: str | None = None
     lr: float | None = None
+    batch: int | None = None
     epochs: int | None = None
 
 
@@ -75,7 +76,7 @@ plan_options = _stack(
     click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10]."),
     click.option("--activation", metavar="sigmoid|tanh|relu", help="Activation [sigmoid]."),
     click.option("--loss", metavar="cross-entropy|squared", help="Loss [cross-entropy]."),
-    click.option("--lr", type=float, help=f"Learning rate [{Plan.lr:g}]."),
+    click.option("--lr", type=float, help=f"Learning rate of an example [{Plan.lr:g}]."),
 )
 
 

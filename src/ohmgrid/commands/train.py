@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import (
     Options,
     choose_config,
@@ -27,7 +28,7 @@ from ohmgrid.commands.options import (
     tile_options,
 )
 from ohmgrid.config import Config, config_to_toml
-from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles
+from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.registers import device_registers
 from ohmgrid.session import (
@@ -170,6 +171,7 @@ def _result(session: Session, engine: str) -> dict[str, Any]:
         "activation": plan.activation,
         "loss": plan.loss,
         "lr": plan.lr,
+        "batch": plan.batch,
         "bit_length": config.pulses.desired_bl,
         "seed": config.seed,
         "lanes": config.build.lanes,
@@ -200,15 +202,20 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
 @click.command()
 @plan_options
 @tile_options
-@click.option("--engine", default="model", metavar="|".join(ENGINES), help="Engine [model].")
+@click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
+@click.option("--threads", type=int, default=1, help="Threads for mini-batches; no result [1].")
+@click.option("--batch", type=int, help="Examples of a mini-batch [1].")
 @click.option("--epochs", type=int, help=f"Passes over the data [{Plan.epochs}].")
 @click.option("--out", type=Path, metavar="DIR", help="Folder for pictures, metrics, checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @json_option
-def train(engine: str, out: Path | None, resume: bool, as_json: bool, **given: Any) -> None:
+def train(
+    engine: str, threads: int, out: Path | None, resume: bool, as_json: bool, **given: Any
+) -> None:
     """Train a net on a data set and say how well it does."""
     options = Options(**given)
     check_engine(engine)
+    check_int("threads", threads, 1, 256)
     checkpoint = None
     if resume:
         if out is None:
@@ -223,11 +230,14 @@ def train(engine: str, out: Path | None, resume: bool, as_json: bool, **given: A
         _check_folder(out, resume)
         make_folder(out)
     console = Console(stderr=as_json)
-    if engine != "model":
-        console.print(f"starting engine {engine} (its first start builds it: minutes)")
+    note, begin = start_note(engine), time.perf_counter()
+    if note:
+        console.print(note)
     tiles = make_tiles(engine, config, plan.net().shapes)
     try:
-        session = Session(config, plan, data, tiles)
+        session = Session(config, plan, data, tiles, threads)
+        if note:
+            console.print(f"ready after {time.perf_counter() - begin:.0f} s")
         if checkpoint is None:
             session.start()
         else:

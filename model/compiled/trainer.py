@@ -1,0 +1,198 @@
+"""The trainer of the compiled engine: one call for many examples."""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ohmgrid.checks import check_int
+from ohmgrid.config import Config
+from ohmgrid.engines import TileEngine
+from ohmgrid.model.compiled.layout import Part, make_scratch
+from ohmgrid.model.compiled.learning import (
+    Functions,
+    Layers,
+    Network,
+    count_hits,
+    make_signals,
+    train_block,
+)
+from ohmgrid.model.compiled.tile import CompiledTile
+from ohmgrid.model.trainer import Net, Outcome, Trainer
+from ohmgrid.tables import TABLE_SIZE
+
+__all__ = ["CompiledTrainer"]
+
+
+def _arrays(tree: Any) -> Iterator[np.ndarray]:
+    """Yield all arrays in nested tuples and lists."""
+    if isinstance(tree, np.ndarray):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for part in tree:
+            yield from _arrays(part)
+
+
+class CompiledTrainer(Trainer):
+    """Stochastic gradient descent on compiled tiles: the same bits, no Python for an example.
+
+    Parameters
+    ----------
+    config : Config
+    tiles : sequence of CompiledTile
+        One for each layer of the net, of its `Net.shapes`. Their cells move into one array.
+    net : Net
+    threads : int
+        Threads that share the examples of a mini-batch and the columns of a tile. No bit depends
+        on it; batches of one are too small to share and use one thread.
+    """
+
+    block = 512
+
+    def __init__(
+        self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
+    ) -> None:
+        super().__init__(config, tiles, net, threads)
+        own = [tile for tile in tiles if isinstance(tile, CompiledTile)]
+        if len(own) != len(tiles):
+            raise ValueError("tiles: expected tiles of the compiled engine")
+        self._net = self._network(own)
+        self._pulses = own[0].pulses
+        lines = max(max(tile.rows, tile.cols) for tile in own)
+        self._work = [make_scratch(lines) for _ in range(threads)]
+        self._signals = make_signals(threads, self._net.layers)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        # No example at all: compiles the kernels before any clock runs.
+        nothing = np.zeros((0, net.layers[0]), np.int32), np.zeros(0, np.int64)
+        self.train(*nothing, lr=own[0].device.granularity)
+        self.count_hits(*nothing)
+
+    def _network(self, tiles: Sequence[CompiledTile]) -> Network:
+        """Move all tiles into one set of arrays, of which the tiles then see their part."""
+        ends = np.cumsum([[tile.rows * tile.cols, tile.rows, tile.cols] for tile in tiles], axis=0)
+        firsts = np.vstack([np.zeros((1, 3), np.int64), ends[:-1]])
+        cells = np.concatenate([tile.cells for tile in tiles])
+        packed = np.concatenate([tile.packed for tile in tiles])
+        steps = np.stack([tile.steps for tile in tiles])
+        for number, tile in enumerate(tiles):
+            first, end = firsts[number, 0], ends[number, 0]
+            tile.cells, tile.packed = cells[first:end], packed[first:end]
+            tile.steps = steps[number]
+        y_scales = np.array([layer.y_scale for layer in self._layers], np.int64)
+        z_scales = np.array([layer.z_scale for layer in self._layers], np.int64)
+        layers = Layers(
+            rows=np.array([tile.rows for tile in tiles], np.int64),
+            cols=np.array([tile.cols for tile in tiles], np.int64),
+            cell=firsts[:, 0].copy(),
+            row=firsts[:, 1].copy(),
+            col=firsts[:, 2].copy(),
+            number=np.array([tile.number for tile in tiles], np.int64),
+            y_mantissa=y_scales[:, 0].copy(),
+            y_shift=y_scales[:, 1].copy(),
+            z_mantissa=z_scales[:, 0].copy(),
+            z_shift=z_scales[:, 1].copy(),
+        )
+        formats, relu = self.config.formats, self.net.activation == "relu"
+        none = np.zeros(TABLE_SIZE, np.int32)
+        functions = Functions(
+            relu=int(relu),
+            squared=int(self.net.loss == "squared"),
+            top=self._top,
+            one=self._one,
+            x_frac=formats.x_frac,
+            d_frac=formats.d_frac,
+            edge_bits=formats.edge_bits,
+            value=none if relu else self._values.astype(np.int32),
+            slope=none if relu else self._slopes.astype(np.int32),
+            exp=self._exp.astype(np.int32),
+        )
+        first = tiles[0]
+        return Network(
+            first.base,
+            layers,
+            cells,
+            packed,
+            steps,
+            first.forward_io,
+            first.backward_io,
+            first.registers,
+            functions,
+        )
+
+    def _share(self, threads: int, call) -> list:
+        """Return ``call(part, work)`` of every thread."""
+        parts = [Part(number, threads) for number in range(threads)]
+        if threads == 1 or self._pool is None:
+            return [call(parts[0], self._work[0])]
+        return list(self._pool.map(call, parts, self._work[:threads]))
+
+    def _examples(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return examples as the kernels take them; raise `ValueError` where one does not fit."""
+        inputs, classes = self.net.layers[0], self.net.layers[-1]
+        pixels, labels = np.asarray(pixels), np.asarray(labels)
+        if pixels.shape[1:] != (inputs,):
+            raise ValueError(f"pixels: expected shape (examples, {inputs}), got {pixels.shape}")
+        if labels.shape != pixels.shape[:1]:
+            raise ValueError(f"labels: expected shape {pixels.shape[:1]}, got {labels.shape}")
+        if pixels.size and np.abs(pixels).max() > self._top:
+            raise ValueError(
+                f"pixels: expected values in +-{self._top}, got {pixels.min()}..{pixels.max()}"
+            )
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"labels: expected 0..{classes - 1}, got {labels.min()}..{labels.max()}"
+            )
+        return np.ascontiguousarray(pixels, np.int32), np.ascontiguousarray(labels, np.int64)
+
+    @property
+    def bytes_per_cell(self) -> float:
+        """Memory of all arrays, scratch included, divided by the cells of the net."""
+        arrays = {id(a): a for a in _arrays((self._net, self._signals, self._work))}
+        owned = sum(a.nbytes for a in arrays.values() if a.base is None)
+        return owned / self.net.cells
+
+    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
+        """Train on examples in their order; see `Trainer.train`."""
+        check_int("batch", batch, 1, 1 << 16)
+        pixels, labels = self._examples(pixels, labels)
+        if len(self._signals.x) < batch:
+            self._signals = make_signals(batch, self._net.layers)
+        hits, losses = np.zeros(len(labels), np.bool_), np.zeros(len(labels))
+        pulses, sync = self._pulses(lr), np.zeros(2, np.int64)
+
+        def call(part: Part, work) -> None:
+            train_block(
+                pixels,
+                labels,
+                batch,
+                self._net,
+                pulses,
+                self._signals,
+                hits,
+                losses,
+                part,
+                sync,
+                work,
+            )
+
+        self._share(min(len(self._work), batch), call)
+        self._net.steps[:] += len(labels)
+        self._net.steps[0, 1] -= len(labels)
+        return Outcome(int(hits.sum()), math.fsum(losses))
+
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
+        """Train on one example; see `Trainer.train_one`."""
+        return self.train(pixels[None], np.array([label]), lr)
+
+    def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
+        """Return how many examples are classified right. The tiles count these passes too."""
+        pixels, labels = self._examples(pixels, labels)
+
+        def call(part: Part, work) -> int:
+            return count_hits(pixels, labels, self._net, self._signals, part, work)
+
+        hits = self._share(len(self._work), call)
+        self._net.steps[:, 0] += len(labels)
+        return sum(hits)

@@ -1,14 +1,13 @@
 """What happens in the array itself: exact sums, and pulses on the cells that coincide."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ohmgrid.model.device import Cells, Static, visit
 from ohmgrid.model.lane import coincidences
-from ohmgrid.registers import DeviceRegisters
+from ohmgrid.model.noise import cell_words
+from ohmgrid.model.population import Population
 
-__all__ = ["apply_pulses", "array_sums"]
+__all__ = ["apply_pulses", "array_sums", "pair_differences"]
 
 
 def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -> np.ndarray:
@@ -29,32 +28,45 @@ def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -
     return (matrix.astype(np.float64) @ codes.astype(np.float64)).astype(np.int64)
 
 
+def pair_differences(devices: np.ndarray) -> np.ndarray:
+    """Return plus less minus devices of pairs: int32, shape (2 * rows, cols) to (rows, cols)."""
+    return devices[0::2] - devices[1::2]
+
+
 def apply_pulses(
     weights: np.ndarray,
     row_trains: np.ndarray,
     column_trains: np.ndarray,
     down: np.ndarray,
-    static: Static,
-    noise: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    registers: DeviceRegisters,
+    population: Population,
+    keys: tuple[np.ndarray, np.ndarray],
+    paired: bool = False,
 ) -> None:
-    """Visit, in place, every cell whose trains coincide at least once.
+    """Visit, in place, every device whose trains coincide at least once.
 
     Parameters
     ----------
     weights : int32, shape (rows, cols)
+        Of devices.
     row_trains, column_trains : int64, shapes (rows,), (cols,)
     down : bool, shape (rows, cols)
-        Where a pulse lowers the conductance.
-    static : Static
-        Properties of all cells, shape (rows, cols).
-    noise : callable
-        From row and column indices of cells to their dynamic noise words.
-    registers : DeviceRegisters
+        Where a pulse lowers the weight.
+    population : Population
+    keys : two of uint32, shapes (rows,), (cols,)
+        Row and column halves of the devices' dynamic noise words.
+    paired : bool
+        Every pulse raises a device: the plus device (even row), or the minus device where it
+        lowers the weight.
     """
     counts = coincidences(row_trains[:, None], column_trains[None, :])
+    if paired:
+        minus = (np.arange(len(weights)) % 2 == 1)[:, None]
+        counts = np.where(down == minus, counts, 0)
+        down = np.zeros_like(down)
     hit = np.nonzero(counts)
     if len(hit[0]) == 0:
         return
     cells = Cells(weights[hit].astype(np.int64), counts[hit], down[hit])
-    weights[hit] = visit(cells, Static(*(field[hit] for field in static)), noise(*hit), registers)
+    static = Static(*(field[hit] for field in population.static))
+    noise = cell_words(keys[0][hit[0]], keys[1][hit[1]])
+    weights[hit] = visit(cells, static, noise, population.registers, population.weight_bits)

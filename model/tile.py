@@ -9,12 +9,14 @@ input's scale, to be multiplied by `Tile.y_lsb` or `Tile.z_lsb`.
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.model.array import apply_pulses
-from ohmgrid.model.device import Static, static_properties
+from ohmgrid.model.aging import age
+from ohmgrid.model.array import apply_pulses, pair_differences
 from ohmgrid.model.lines import key_halves
-from ohmgrid.model.noise import cell_words, op_key, seed_key
+from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import multiply, pulse_slots
+from ohmgrid.model.population import populate
 from ohmgrid.model.readout import Readout, amplitudes
+from ohmgrid.model.refresh import refresh, refresh_registers
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
@@ -36,29 +38,26 @@ class Tile(TileBase):
 
     Attributes
     ----------
-    weights : int32, shape (rows, cols)
+    weights : int32, shape `device_shape`
         Conductances in weight LSB; `lsb` is one LSB in weight units.
+    population : Population
+        What is fixed of every device.
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
         self._base = seed_key(config.seed)
         self._steps = [0, 0, 0]
-        self._static = self._static_properties()
         self._readouts = (self._readout(Verb.FORWARD), self._readout(Verb.BACKWARD))
-        self.weights = np.zeros((rows, cols), np.int32)
+        self.population = populate(
+            self._key(Verb.STATIC, 0), *self.device_shape, self.device, config.formats.weight_bits
+        )
+        self._paired = config.device.paired
+        self._refresh = refresh_registers(config, self.lsb) if self._paired else None
+        self.weights = self.population.hold_stuck(np.zeros(self.device_shape, np.int32))
 
     def _key(self, verb: Verb, step: int) -> int:
         return op_key(self._base, verb, self.number, step)
-
-    def _static_properties(self) -> Static:
-        key = self._key(Verb.STATIC, 0)
-        rows = key_halves(key, Purpose.ROW, self.rows)
-        cols = key_halves(key, Purpose.COLUMN, self.cols)
-        word0, word1 = (
-            cell_words(row[:, None], col[None, :]) for row, col in zip(rows, cols, strict=True)
-        )
-        return static_properties(word0, word1, self.device, self.config.formats.weight_bits)
 
     def _readout(self, verb: Verb) -> Readout | None:
         """Return what the read side of a direction does beyond ideal converters, if anything."""
@@ -73,10 +72,10 @@ class Tile(TileBase):
         spread = amplitudes(key, int(not forward), outputs, noise, registers)
         return Readout(registers, spread, forward and registers.inp_noise > 0)
 
-    @property
-    def static(self) -> Static:
-        """Fixed properties of all cells, each of shape (rows, cols)."""
-        return self._static
+    def read(self) -> np.ndarray:
+        """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""
+        seen = self.population.read(self.weights)
+        return pair_differences(seen) if self._paired else seen
 
     def _multiply(self, verb: Verb, matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
         forward = verb == Verb.FORWARD
@@ -110,7 +109,7 @@ class Tile(TileBase):
         int64, shape (rows,)
             Multiply by `y_lsb` for real units.
         """
-        return self._multiply(Verb.FORWARD, self.weights, self._edge("x", x, self.cols))
+        return self._multiply(Verb.FORWARD, self.read(), self._edge("x", x, self.cols))
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` as converted by the tile.
@@ -125,7 +124,7 @@ class Tile(TileBase):
         int64, shape (cols,)
             Multiply by `z_lsb` for real units.
         """
-        return self._multiply(Verb.BACKWARD, self.weights.T, self._edge("d", d, self.rows))
+        return self._multiply(Verb.BACKWARD, self.read().T, self._edge("d", d, self.rows))
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses.
@@ -146,18 +145,30 @@ class Tile(TileBase):
             x, d, self.config, registers, self.device.serial, key
         ):
             self._sweep(rows, columns, down, key, slot)
+        self._pass_time()
 
     def _sweep(
         self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, slot: int
     ) -> None:
-        """Apply the trains to all cells at once, with the noise of one slot number."""
-        row_keys, _ = key_halves(key, Purpose.ROW, self.rows, slot)
+        """Apply the trains to all devices at once, with the noise of one slot number."""
+        row_keys, _ = key_halves(key, Purpose.ROW, self.device_shape[0], slot)
         col_keys, _ = key_halves(key, Purpose.COLUMN, self.cols, slot)
+        if self._paired:
+            rows, down = np.repeat(rows, 2), np.repeat(down, 2, axis=0)
+        keys = (row_keys, col_keys)
+        apply_pulses(self.weights, rows, columns, down, self.population, keys, self._paired)
 
-        def noise(row: np.ndarray, col: np.ndarray) -> np.ndarray:
-            return cell_words(row_keys[row], col_keys[col])
-
-        apply_pulses(self.weights, rows, columns, down, self._static, noise, self.device)
+    def _pass_time(self) -> None:
+        """Let the devices leak, diffuse and be refreshed, each when its number of updates is."""
+        count = self._steps[2]
+        if self.aging.every and count % self.aging.every == 0:
+            key = self._key(Verb.TIME, count)
+            self.weights = age(self.weights, self.population, self.aging, key)
+        if self._refresh and self._refresh.every and count % self._refresh.every == 0:
+            keys = self._key(Verb.REFRESH, count), self._key(Verb.RESET, count)
+            self.weights = refresh(
+                self.weights, self.population, self.aging, self.config, self._refresh, keys
+            )
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``: one fused sweep.
@@ -177,4 +188,5 @@ class Tile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        self.weights, self._steps = self._state(state)
+        weights, self._steps = self._state(state)
+        self.weights = self.population.hold_stuck(weights)

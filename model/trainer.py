@@ -129,8 +129,15 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     row_keys = line_keys(key, Purpose.ROW, np.arange(rows)).astype(np.uint32)
     col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
     uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
-    weights = np.clip((uniform * bound) >> 31, tile.static.b_min, tile.static.b_max)
-    return TileState(weights.astype(np.int32), (0, 0, 0))
+    weights = (uniform * bound) >> 31
+    if config.device.paired:
+        weights = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)], 1).reshape(-1, cols)
+    static = tile.population.static
+    top = (1 << (config.formats.weight_bits - 1)) - 1
+    low = np.maximum(static.b_min - static.reference, -top)
+    high = np.minimum(static.b_max - static.reference, top)
+    weights = tile.population.hold_stuck(np.clip(weights, low, high))
+    return TileState(weights, (0, 0, 0))
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:

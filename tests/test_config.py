@@ -19,17 +19,10 @@ from ohmgrid.config import (
     config_to_toml,
     load_config,
 )
-from ohmgrid.devices import (
-    DEVICE_CLASSES,
-    PRESETS,
-    ConstantStep,
-    LinearStep,
-    device_from_dict,
-    device_to_dict,
-    preset,
-)
-
-fractions = st.floats(0, 0.9)
+from ohmgrid.devices import ConstantStep, ExpStep, LinearStep, PiecewiseStep, PowStepReference
+from ohmgrid.pairs import OneSided
+from ohmgrid.presets import PRESETS, device_from_dict, device_to_dict, preset
+from strategies import devices
 
 
 @st.composite
@@ -59,7 +52,6 @@ def configs(draw) -> Config:
         )
 
     edge = draw(st.integers(8, 16))
-    kind = draw(st.sampled_from(list(DEVICE_CLASSES.values())))
     return Config(
         seed=draw(st.integers(0, 2**64 - 1)),
         formats=FormatConfig(
@@ -76,14 +68,7 @@ def configs(draw) -> Config:
             draw(st.integers(1, 31)),
             *(draw(st.booleans()) for _ in range(3)),
         ),
-        device=kind(
-            dw_min=draw(st.floats(1e-6, 1)),
-            dw_min_dtod=draw(fractions),
-            dw_min_std=draw(st.floats(0, 7.9)),
-            up_down=draw(st.floats(-0.9, 0.9)),
-            w_max=draw(st.floats(0, 8)),
-            w_min=-draw(st.floats(0.1, 8)),
-        ),
+        device=draw(devices()),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ohmgrid.checks import ConfigError, check_choice, check_flag, check_float, check_int
-from ohmgrid.devices import StepDevice, device_from_dict, device_to_dict, preset
+from ohmgrid.devices import Device
+from ohmgrid.presets import device_from_dict, device_to_dict, preset
 
 __all__ = [
     "READ_PHYSICS",
@@ -42,12 +43,17 @@ class FormatConfig:
     """Fraction bits of an activation: 4096 means 1.0."""
     d_frac: int = 14
     """Fraction bits of an error: 16384 means 1.0."""
+    curve_segments: int = 64
+    """Segments of a step curve's table, a power of two; 1 holds straight lines only."""
 
     def __post_init__(self) -> None:
         check_int("weight_bits", self.weight_bits, 12, 18)
         check_int("edge_bits", self.edge_bits, 8, 16)
         check_int("x_frac", self.x_frac, 4, self.edge_bits - 1)
         check_int("d_frac", self.d_frac, 4, self.edge_bits - 1)
+        check_int("curve_segments", self.curve_segments, 1, 256)
+        if self.curve_segments & (self.curve_segments - 1):
+            raise ConfigError(f"curve_segments: expected a power of two, got {self.curve_segments}")
 
 
 @dataclass(frozen=True)
@@ -219,6 +225,8 @@ class Config:
 
     seed: int = 1
     """64-bit seed of all noise, static and dynamic."""
+    batch: int = 1
+    """Examples of a mini-batch: lifetime, diffusion and refresh count mini-batches."""
     formats: FormatConfig = field(default_factory=FormatConfig)
     build: BuildConfig = field(default_factory=BuildConfig)
     forward: ConverterConfig = field(
@@ -226,12 +234,13 @@ class Config:
     )
     backward: ConverterConfig = field(default_factory=ConverterConfig)
     pulses: PulseConfig = field(default_factory=PulseConfig)
-    device: StepDevice = field(default_factory=lambda: preset("gokmen-vlasov"))
+    device: Device = field(default_factory=lambda: preset("gokmen-vlasov"))
 
     def __post_init__(self) -> None:
         check_int("seed", self.seed, 0, (1 << 64) - 1)
+        check_int("batch", self.batch, 1, 1 << 16)
         for f in fields(self):
-            want = {"seed": int, **_SECTIONS, "device": StepDevice}[f.name]
+            want = {"seed": int, "batch": int, **_SECTIONS, "device": Device}[f.name]
             if not isinstance(getattr(self, f.name), want):
                 raise ConfigError(
                     f"{f.name}: expected {want.__name__}, got {getattr(self, f.name)!r}"
@@ -281,7 +290,7 @@ def config_from_toml(text: str) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration: not valid TOML: {error}") from None
-    known = ["seed", "device", *_SECTIONS]
+    known = ["seed", "batch", "device", *_SECTIONS]
     for key in data:
         if key not in known:
             raise ConfigError(f"configuration: unknown key {key!r}; expected {', '.join(known)}")
@@ -289,8 +298,7 @@ def config_from_toml(text: str) -> Config:
     values: dict[str, Any] = {
         name: _section(name, data[name], getattr(base, name)) for name in _SECTIONS if name in data
     }
-    if "seed" in data:
-        values["seed"] = data["seed"]
+    values |= {key: data[key] for key in ("seed", "batch") if key in data}
     if "device" in data:
         if not isinstance(data["device"], dict):
             raise ConfigError(f"[device]: expected a table, got {data['device']!r}")
@@ -316,14 +324,18 @@ def _toml_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(repr, value))}]"
     return repr(value)
 
 
 def config_to_toml(config: Config) -> str:
     """Return TOML text from which `config_from_toml` builds an equal `Config`."""
-    lines = [f"seed = {config.seed}"]
+    lines = [f"seed = {config.seed}", f"batch = {config.batch}"]
     tables = {name: asdict(getattr(config, name)) for name in _SECTIONS}
     tables["device"] = device_to_dict(config.device)
+    if "device" in tables["device"]:
+        tables["device.device"] = tables["device"].pop("device")
     for name, values in tables.items():
         lines += ["", f"[{name}]"]
         lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]

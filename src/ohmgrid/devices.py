@@ -1,31 +1,58 @@
-"""Resistive devices as data: the parameters of one family of crosspoints and their presets.
+"""Resistive devices as data: classes of crosspoints with the parameters of the field.
 
-Names, defaults and numbers are those of aihwkit 1.2.0 (docs/physics.md), in normalised weight
+Names, defaults and numbers are those of aihwkit 1.2.0 (docs/devices.md), in normalised weight
 units (range about -1..1), so that a researcher's configuration carries over unchanged.
 Standard library only: model, gateware and command line all read it.
 """
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+import math
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ohmgrid.checks import ConfigError, check_flag, check_float
+from ohmgrid.checks import ConfigError, check_flag, check_float, check_int
+from ohmgrid.laws import Law, Spread, interpolate
 
 __all__ = [
     "DEVICE_CLASSES",
-    "PRESETS",
     "ConstantStep",
+    "Device",
+    "ExpStep",
     "LinearStep",
+    "OneSided",
+    "PiecewiseStep",
+    "PowStep",
+    "PowStepReference",
     "SoftBounds",
+    "SoftBoundsPmax",
+    "SoftBoundsReference",
     "StepDevice",
-    "device_from_dict",
-    "device_to_dict",
-    "preset",
 ]
 
 
+def _check(device: "StepDevice", low: float, high: float, *names: str) -> None:
+    for name in names:
+        check_float(name, getattr(device, name), low, high)
+
+
+class Device:
+    """What stands at a crosspoint: one step device or a pair of them."""
+
+    kind: ClassVar[str] = "Device"
+
+    @property
+    def unit(self) -> "StepDevice":
+        """The step device that the crosspoint is made of."""
+        raise NotImplementedError
+
+    @property
+    def paired(self) -> bool:
+        """Whether a weight is the difference of two devices."""
+        return False
+
+
 @dataclass(frozen=True)
-class StepDevice:
-    """What every pulsed device has: a step, its spreads and noise, and bounds.
+class StepDevice(Device):
+    """What every pulsed device has: a step, its spreads and noise, bounds, and what time does.
 
     One pulse moves the weight by ``dw_min * (G +- r) * curve(w) * (1 + dw_min_std * xi)`` and clips
     it to the cell's own bounds; ``xi`` is a standard normal drawn at each pulse.
@@ -35,8 +62,12 @@ class StepDevice:
     """Mean step of a device at w = 0, in weight units (> 0)."""
     dw_min_dtod: float = 0.3
     """Device-to-device spread of the step, relative to ``dw_min``."""
+    dw_min_dtod_log_normal: bool = False
+    """The step of a device is ``exp(dtod xi)`` (true) or ``1 + dtod xi`` (false) times the mean."""
     dw_min_std: float = 0.3
-    """Cycle-to-cycle noise of a step, relative to ``dw_min`` (c2c)."""
+    """Cycle-to-cycle noise of a step, relative to it (c2c)."""
+    enforce_consistency: bool = True
+    """Steps are positive and bounds enclose 0, whatever is drawn. Only true is modelled."""
     up_down: float = 0.0
     """Mean asymmetry: 0.2 lowers the down steps by 20 %, -0.2 the up steps."""
     up_down_dtod: float = 0.01
@@ -49,34 +80,74 @@ class StepDevice:
     """Mean lower bound of the weight (<= 0)."""
     w_min_dtod: float = 0.3
     """Device-to-device spread of the lower bound, relative to it."""
+    corrupt_devices_prob: float = 0.0
+    """Probability of a device that is stuck at a value and never moves."""
+    corrupt_devices_range: float = 0.1
+    """Stuck values are uniform within the device's bounds and within plus or minus this."""
+    perfect_bias: bool = False
+    """The last column has the mean step, no balance and no bounds below full scale."""
+    lifetime: float = 0.0
+    """Updates in which a weight leaks to 1/e of its distance from the reset bias; 0: no leak."""
+    lifetime_dtod: float = 0.0
+    """Device-to-device spread of the lifetime, relative to it."""
+    diffusion: float = 0.0
+    """Standard deviation of the random walk of a weight in one update, weight units."""
+    diffusion_dtod: float = 0.0
+    """Device-to-device spread of the diffusion, relative to it."""
+    reset: float = 0.0
+    """Mean of the weight after a reset, where leaks lead to."""
+    reset_dtod: float = 0.0
+    """Device-to-device spread of that mean (absolute)."""
+    reset_std: float = 0.01
+    """Noise of a reset."""
+    time_every: int = 0
+    """Updates between two applications of leak and diffusion, each for all the time that has
+    passed; 0 chooses the longest that changes no weight by more than about a thousandth."""
 
     kind: ClassVar[str] = "StepDevice"
 
     def __post_init__(self) -> None:
-        check_float("dw_min", self.dw_min, 1e-6, 1.0)
-        for name in ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod"):
-            check_float(name, getattr(self, name), 0.0, 1.0)
+        check_float("dw_min", self.dw_min, 1e-6, 2.0)
+        _check(self, 0.0, 1.0, "up_down_dtod", "w_max_dtod", "w_min_dtod", "corrupt_devices_prob")
+        _check(self, 0.0, 1.0, "dw_min_dtod")
         check_float("dw_min_std", self.dw_min_std, 0.0, 7.9)
         check_float("up_down", self.up_down, -0.99, 0.99)
         check_float("w_max", self.w_max, 0.0, 8.0)
         check_float("w_min", self.w_min, -8.0, 0.0)
         if self.w_max - self.w_min <= 0:
             raise ConfigError(f"w_max - w_min: expected > 0, got {self.w_max} - {self.w_min}")
+        for name in ("dw_min_dtod_log_normal", "enforce_consistency", "perfect_bias"):
+            check_flag(name, getattr(self, name))
+        if not self.enforce_consistency:
+            raise ConfigError("enforce_consistency: expected true (the only one modelled)")
+        _check(self, 0.0, 8.0, "corrupt_devices_range", "diffusion", "reset_dtod", "reset_std")
+        _check(self, 0.0, 1.0, "lifetime_dtod", "diffusion_dtod")
+        check_float("lifetime", self.lifetime, 0.0, 1e12)
+        check_float("reset", self.reset, -8.0, 8.0)
+        check_int("time_every", self.time_every, 0, 1 << 20)
 
     @property
-    def gammas(self) -> tuple[float, float, float, float]:
-        """Slopes ``(gamma_up, gamma_up_dtod, gamma_down, gamma_down_dtod)`` of the step curve."""
-        return (0.0, 0.0, 0.0, 0.0)
+    def unit(self) -> "StepDevice":
+        return self
 
     @property
-    def own_bounds(self) -> bool:
-        """Whether a slope refers to the cell's own bound rather than to the mean bound."""
-        return False
+    def granularity(self) -> float:
+        """Weight granularity, by which pulse trains are scaled (weight units)."""
+        return self.dw_min
 
     @property
-    def multiplicative(self) -> bool:
-        """Whether cycle-to-cycle noise scales with the step curve."""
-        return True
+    def write_noise(self) -> float:
+        """Standard deviation of visible around hidden weight, weight units."""
+        return getattr(self, "write_noise_std", 0.0) * self.dw_min
+
+    @property
+    def reference(self) -> tuple[float, float, bool]:
+        """Mean and spread of the reference device, and whether it is at the symmetry point."""
+        return (0.0, 0.0, False)
+
+    def law(self) -> Law:
+        """Return the step curve."""
+        return Law()
 
 
 @dataclass(frozen=True)
@@ -102,33 +173,54 @@ class LinearStep(StepDevice):
     """Device-to-device spread of ``gamma_up`` (absolute)."""
     gamma_down_dtod: float = 0.05
     """Device-to-device spread of ``gamma_down`` (absolute)."""
+    allow_increasing: bool = False
+    """Slopes of both signs (true) or their magnitudes (false)."""
     mean_bound_reference: bool = True
     """Slopes refer to the mean bounds (true) or to the cell's own (false)."""
     mult_noise: bool = True
     """Cycle-to-cycle noise multiplies the whole step (true) or is added to it (false)."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
+    reverse_up: bool = False
+    """The up step grows away from the lower bound (mean bounds only)."""
+    reverse_down: bool = False
+    """The down step grows away from the upper bound (mean bounds only)."""
+    reverse_offset: float = 0.01
+    """Added to the magnitude of a bound that `reverse_up` or `reverse_down` refers to."""
 
     kind: ClassVar[str] = "LinearStep"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("gamma_up", "gamma_down"):
-            check_float(name, getattr(self, name), 0.0, 1.9)
-        for name in ("gamma_up_dtod", "gamma_down_dtod"):
-            check_float(name, getattr(self, name), 0.0, 0.5)
-        check_flag("mean_bound_reference", self.mean_bound_reference)
-        check_flag("mult_noise", self.mult_noise)
+        _check(self, -1.9, 1.9, "gamma_up", "gamma_down")
+        _check(self, 0.0, 0.5, "gamma_up_dtod", "gamma_down_dtod")
+        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_float("reverse_offset", self.reverse_offset, 1e-6, 1.0)
+        flags = ("allow_increasing", "mean_bound_reference", "mult_noise")
+        for name in (*flags, "reverse_up", "reverse_down"):
+            check_flag(name, getattr(self, name))
+        if (self.reverse_up or self.reverse_down) and not (
+            self.mult_noise and self.mean_bound_reference
+        ):
+            raise ConfigError(
+                "reverse_up, reverse_down: expected mult_noise and mean_bound_reference with them"
+            )
 
-    @property
-    def gammas(self) -> tuple[float, float, float, float]:
-        return (self.gamma_up, self.gamma_up_dtod, self.gamma_down, self.gamma_down_dtod)
-
-    @property
-    def own_bounds(self) -> bool:
-        return not self.mean_bound_reference
-
-    @property
-    def multiplicative(self) -> bool:
-        return self.mult_noise
+    def law(self) -> Law:
+        up = down = 1.0
+        if self.reverse_up:
+            up = self.w_max / (self.w_min - self.reverse_offset)
+        if self.reverse_down:
+            down = self.w_min / (self.w_max + self.reverse_offset)
+        return Law(
+            own_bounds=not self.mean_bound_reference,
+            noise="multiplicative" if self.mult_noise else "additive",
+            up=lambda p: -p * up,
+            down=lambda p: -p * down,
+            gamma_up=Spread(self.gamma_up, self.gamma_up_dtod),
+            gamma_down=Spread(self.gamma_down, self.gamma_down_dtod),
+            signed_gamma=self.allow_increasing,
+        )
 
 
 @dataclass(frozen=True)
@@ -137,79 +229,346 @@ class SoftBounds(StepDevice):
 
     mult_noise: bool = True
     """Cycle-to-cycle noise multiplies the whole step (true) or is added to it (false)."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
 
     kind: ClassVar[str] = "SoftBounds"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag("mult_noise", self.mult_noise)
+        _check(self, 0.0, 1000.0, "write_noise_std")
+
+    def law(self) -> Law:
+        return Law(
+            own_bounds=True,
+            noise="multiplicative" if self.mult_noise else "additive",
+            gamma_up=Spread(1.0),
+            gamma_down=Spread(1.0),
+        )
+
+
+@dataclass(frozen=True)
+class SoftBoundsPmax(SoftBounds):
+    """Soft bounds by what a measurement gives: ``p_max`` pulses from one end to the other.
+
+    ``dw_min, w_min, w_max, up_down`` follow from the parameters below (and replace what is given).
+    """
+
+    p_max: int = 1000
+    """Pulses that drive a device from ``range_min`` to ``range_max``."""
+    alpha: float = 0.0005
+    """Relative step: ``dw_min = B alpha``."""
+    range_min: float = -1.0
+    """Weight before those pulses (< 0)."""
+    range_max: float = 1.0
+    """Weight after them (> 0)."""
+
+    kind: ClassVar[str] = "SoftBoundsPmax"
+
+    def __post_init__(self) -> None:
+        check_int("p_max", self.p_max, 1, 10**7)
+        check_float("alpha", self.alpha, 1e-7, 1.0)
+        check_float("range_min", self.range_min, -8.0, -1e-3)
+        check_float("range_max", self.range_max, 1e-3, 8.0)
+        factor = (self.range_max - self.range_min) / -math.expm1(-self.p_max * self.alpha)
+        derived = {
+            "w_min": self.range_min,
+            "w_max": self.range_min + factor,
+            "dw_min": factor * self.alpha,
+            "up_down": 1 + 2 * self.range_min / factor,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class SoftBoundsReference(StepDevice):
+    """Soft bounds of a device from whose weight a reference device's is subtracted.
+
+    With ``v = w + ref``: ``v += s (1 - v / b + c xi)``, clipped to the bounds; ``w = v - ref``.
+    """
+
+    mult_noise: bool = False
+    """Cycle-to-cycle noise multiplies the whole step (true) or is added to it (false)."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
+    slope_up_dtod: float = 0.0
+    """Device-to-device spread of the up slope: the upper bound is divided by ``|1 + dtod xi|``."""
+    slope_down_dtod: float = 0.0
+    """Device-to-device spread of the down slope, likewise for the lower bound."""
+    reference_mean: float = 0.0
+    """Mean weight of the reference device."""
+    reference_std: float = 0.0
+    """Device-to-device spread of it (absolute)."""
+    subtract_symmetry_point: bool = False
+    """The reference is moved by the device's symmetry point, where up and down steps are equal."""
+
+    kind: ClassVar[str] = "SoftBoundsReference"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("mult_noise", self.mult_noise)
+        check_flag("subtract_symmetry_point", self.subtract_symmetry_point)
+        _check(self, 0.0, 1000.0, "write_noise_std")
+        _check(self, 0.0, 1.0, "slope_up_dtod", "slope_down_dtod", "reference_std")
+        _check(self, -1.0, 1.0, "reference_mean")
 
     @property
-    def gammas(self) -> tuple[float, float, float, float]:
-        return (1.0, 0.0, 1.0, 0.0)
+    def reference(self) -> tuple[float, float, bool]:
+        return (self.reference_mean, self.reference_std, self.subtract_symmetry_point)
+
+    def law(self) -> Law:
+        return Law(
+            own_bounds=True,
+            noise="multiplicative" if self.mult_noise else "additive",
+            gamma_up=Spread(1.0),
+            gamma_down=Spread(1.0),
+            divide_max=self.slope_up_dtod,
+            divide_min=self.slope_down_dtod,
+        )
+
+
+@dataclass(frozen=True)
+class ExpStep(StepDevice):
+    """A step that changes exponentially with the weight.
+
+    Up ``s max(1 - A_up exp(gamma_up z), 0)``, down ``s max(1 - A_down exp(-gamma_down z), 0)`` with
+    ``z = 2 a w / (b_max - b_min) + b``. With `dw_min_std_add` or `dw_min_std_slope` the noise of a
+    step dw is ``dw_min_std (|dw| + add + slope |w|)``.
+    """
+
+    A_up: float = 0.00081
+    A_down: float = 0.36833
+    gamma_up: float = 12.44625
+    gamma_down: float = 12.78785
+    a: float = 0.244
+    b: float = 0.2425
+    dw_min_std_add: float = 0.0
+    """Part of the noise that no step scales, in ``dw_min_std`` weight units."""
+    dw_min_std_slope: float = 0.0
+    """Part of the noise that the weight's magnitude scales, in ``dw_min_std``."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
+
+    kind: ClassVar[str] = "ExpStep"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self, -1000.0, 1000.0, "A_up", "A_down")
+        _check(self, -50.0, 50.0, "gamma_up", "gamma_down")
+        _check(self, -10.0, 10.0, "a", "b")
+        _check(self, 0.0, 10.0, "dw_min_std_add", "dw_min_std_slope")
+        _check(self, 0.0, 1000.0, "write_noise_std")
+
+    def _up(self, position: float) -> float:
+        z = 2 * self.a * position + self.b
+        return max(1 - self.A_up * math.exp(min(self.gamma_up * z, 80.0)), 0.0)
+
+    def _down(self, position: float) -> float:
+        z = 2 * self.a * position + self.b
+        return max(1 - self.A_down * math.exp(min(-self.gamma_down * z, 80.0)), 0.0)
 
     @property
-    def own_bounds(self) -> bool:
+    def granularity(self) -> float:
+        # The down step alone, as the reference simulator codes it (docs/devices.md).
+        step = self.dw_min * (1 - max(self.up_down, 0.0)) * self._down(0.0)
+        return step if step > 0 else self.dw_min
+
+    def law(self) -> Law:
+        complex_noise = self.dw_min_std > 0 and bool(self.dw_min_std_add or self.dw_min_std_slope)
+        return Law(
+            position="range",
+            own_bounds=True,
+            noise="complex" if complex_noise else "multiplicative",
+            offset=0.0,
+            up=self._up,
+            down=self._down,
+            gamma_up=Spread(1.0),
+            gamma_down=Spread(1.0),
+            noise_add=self.dw_min_std_add,
+            noise_slope=self.dw_min_std_slope,
+        )
+
+
+@dataclass(frozen=True)
+class PowStep(StepDevice):
+    """A step that falls as a power of the room that is left: ``s (room / range)^gamma``."""
+
+    pow_gamma: float = 1.0
+    """Mean exponent."""
+    pow_gamma_dtod: float = 0.1
+    """Device-to-device spread of the exponent, relative to it."""
+    pow_up_down: float = 0.0
+    """Asymmetry of up and down exponent, as `up_down` of the steps."""
+    pow_up_down_dtod: float = 0.0
+    """Device-to-device spread of that asymmetry."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
+
+    kind: ClassVar[str] = "PowStep"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_float("pow_gamma", self.pow_gamma, 0.0, 3.5)
+        _check(self, 0.0, 1.0, "pow_gamma_dtod", "pow_up_down_dtod")
+        check_float("pow_up_down", self.pow_up_down, -0.99, 0.99)
+        _check(self, 0.0, 1000.0, "write_noise_std")
+
+    @property
+    def granularity(self) -> float:
+        return self.dw_min * 0.5**self.pow_gamma
+
+    def law(self) -> Law:
+        mean, balance = self.pow_gamma, self.pow_up_down
+        spread = mean * self.pow_gamma_dtod
+        return Law(
+            position="room",
+            own_bounds=True,
+            power=True,
+            gamma_up=Spread(mean * (1 + min(balance, 0.0)), spread),
+            gamma_down=Spread(mean * (1 - max(balance, 0.0)), spread),
+            gamma_common=True,
+            gamma_balance=mean * self.pow_up_down_dtod,
+        )
+
+
+@dataclass(frozen=True)
+class PowStepReference(PowStep):
+    """`PowStep` of a device from whose weight a reference device's is subtracted."""
+
+    reference_mean: float = 0.0
+    """Mean weight of the reference device."""
+    reference_std: float = 0.0
+    """Device-to-device spread of it (absolute)."""
+    subtract_symmetry_point: bool = False
+    """The reference is moved by the device's symmetry point, where up and down steps are equal."""
+
+    kind: ClassVar[str] = "PowStepReference"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("subtract_symmetry_point", self.subtract_symmetry_point)
+        _check(self, 0.0, 1.0, "reference_std")
+        _check(self, -1.0, 1.0, "reference_mean")
+        if self.write_noise_std:
+            raise ConfigError(f"write_noise_std: {self.kind} has none, got {self.write_noise_std}")
+
+    @property
+    def reference(self) -> tuple[float, float, bool]:
+        return (self.reference_mean, self.reference_std, self.subtract_symmetry_point)
+
+
+@dataclass(frozen=True)
+class PiecewiseStep(StepDevice):
+    """A measured step: straight lines between nodes at equal distances over the cell's range."""
+
+    piecewise_up: tuple[float, ...] = (1.0,)
+    """Up step at the nodes from lower to upper bound, in ``dw_min`` (one node: the same step)."""
+    piecewise_down: tuple[float, ...] = (1.0,)
+    """Down step at the same nodes."""
+    write_noise_std: float = 0.0
+    """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
+
+    kind: ClassVar[str] = "PiecewiseStep"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("piecewise_up", "piecewise_down"):
+            nodes = getattr(self, name)
+            if not isinstance(nodes, (list, tuple)) or not 1 <= len(nodes) <= 64:
+                raise ConfigError(f"{name}: expected 1 to 64 numbers, got {nodes!r}")
+            for node in nodes:
+                check_float(name, node, -100.0, 100.0)
+            object.__setattr__(self, name, tuple(float(node) for node in nodes))
+        if len(self.piecewise_up) != len(self.piecewise_down):
+            raise ConfigError(
+                "piecewise_up, piecewise_down: expected equal lengths, got "
+                f"{len(self.piecewise_up)} and {len(self.piecewise_down)}"
+            )
+        _check(self, 0.0, 1000.0, "write_noise_std")
+
+    @property
+    def granularity(self) -> float:
+        step = self.dw_min * self.piecewise_up[len(self.piecewise_up) // 2]
+        return step if step > 0 else self.dw_min
+
+    def law(self) -> Law:
+        return Law(
+            position="room",
+            own_bounds=True,
+            offset=0.0,
+            up=lambda room: interpolate(self.piecewise_up, 1 - room),
+            down=lambda room: interpolate(self.piecewise_down, room),
+            gamma_up=Spread(1.0),
+            gamma_down=Spread(1.0),
+        )
+
+
+@dataclass(frozen=True)
+class OneSided(Device):
+    """A pair of devices of which every pulse raises one: ``w = w_plus - w_minus``.
+
+    Pulses that would lower the weight raise the minus device. A refresh reads both devices of a
+    cell; where the larger is beyond ``refresh_upper_thres`` and the smaller beyond
+    ``refresh_lower_thres`` of ``w_max``, it resets both and writes their difference back with
+    pulses, open loop.
+    """
+
+    device: StepDevice
+    """Both devices of a cell."""
+    refresh_every: int = 0
+    """Updates between two refreshes (mini-batches with `units_in_mbatch`); 0: never."""
+    units_in_mbatch: bool = True
+    refresh_upper_thres: float = 0.75
+    refresh_lower_thres: float = 0.25
+    refresh_out_bound: float = 12.0
+    """Range of the ADC that reads a cell for the refresh."""
+    refresh_adc_bits: int = 9
+    refresh_out_noise: float = 0.06
+    """Noise of that read, weight units."""
+    refresh_bl: int = 31
+    """Most pulses that write a difference back."""
+
+    kind: ClassVar[str] = "OneSided"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, StepDevice):
+            raise ConfigError(f"device.device: expected a step device, got {self.device!r}")
+        if self.device.w_max <= 0 or self.device.write_noise:
+            raise ConfigError("device.device: expected w_max > 0 and no write noise in a pair")
+        check_int("refresh_every", self.refresh_every, 0, 1 << 20)
+        check_flag("units_in_mbatch", self.units_in_mbatch)
+        for name in ("refresh_upper_thres", "refresh_lower_thres"):
+            check_float(name, getattr(self, name), 0.0, 1.0)
+        check_float("refresh_out_bound", self.refresh_out_bound, 0.01, 1000.0)
+        check_int("refresh_adc_bits", self.refresh_adc_bits, 2, 12)
+        check_float("refresh_out_noise", self.refresh_out_noise, 0.0, 10.0)
+        check_int("refresh_bl", self.refresh_bl, 1, 31)
+
+    @property
+    def unit(self) -> StepDevice:
+        return self.device
+
+    @property
+    def paired(self) -> bool:
         return True
 
-    @property
-    def multiplicative(self) -> bool:
-        return self.mult_noise
 
-
-DEVICE_CLASSES: dict[str, type[StepDevice]] = {
-    cls.kind: cls for cls in (ConstantStep, LinearStep, SoftBounds)
+DEVICE_CLASSES: dict[str, type[Device]] = {
+    cls.kind: cls
+    for cls in (
+        ConstantStep,
+        LinearStep,
+        SoftBounds,
+        SoftBoundsPmax,
+        SoftBoundsReference,
+        ExpStep,
+        PowStep,
+        PowStepReference,
+        PiecewiseStep,
+        OneSided,
+    )
 }
-
-PRESETS: dict[str, StepDevice] = {
-    "idealized": ConstantStep(dw_min=0.0002, up_down_dtod=0.0, w_max=1.0, w_min=-1.0),
-    "gokmen-vlasov": ConstantStep(dw_min=0.0016, w_max=1.0, w_min=-1.0),
-    "ecram": LinearStep(
-        dw_min=0.002,
-        dw_min_dtod=0.1,
-        w_max=1.1724,
-        w_max_dtod=0.05,
-        w_min=-0.8276,
-        w_min_dtod=0.05,
-        gamma_up=0.1153,
-        gamma_down=0.5085,
-    ),
-}
-"""Device presets by the name the command line uses."""
-
-
-def preset(name: str) -> StepDevice:
-    """Return the preset ``name``; raise `ConfigError` naming the known ones."""
-    if name not in PRESETS:
-        raise ConfigError(f"device: expected one of {', '.join(PRESETS)}, got {name!r}")
-    return PRESETS[name]
-
-
-def device_from_dict(data: dict[str, Any]) -> StepDevice:
-    """Build a device from ``{"preset": NAME}`` or ``{"class": KIND, parameter: value, ...}``.
-
-    With a preset, further keys replace single parameters of it.
-    """
-    data = dict(data)
-    if "preset" in data:
-        base = preset(data.pop("preset"))
-        cls, values = type(base), asdict(base)
-    else:
-        kind = data.pop("class", None)
-        if kind not in DEVICE_CLASSES:
-            known = ", ".join(DEVICE_CLASSES)
-            raise ConfigError(f"device class: expected one of {known}, got {kind!r}")
-        cls, values = DEVICE_CLASSES[kind], {}
-    known_names = [f.name for f in fields(cls)]
-    for key, value in data.items():
-        if key not in known_names:
-            raise ConfigError(
-                f"device: unknown parameter {key!r}; {cls.kind} takes {', '.join(known_names)}"
-            )
-        values[key] = value
-    return cls(**values)
-
-
-def device_to_dict(device: StepDevice) -> dict[str, Any]:
-    """Return the device as ``{"class": KIND, parameter: value, ...}``."""
-    return {"class": device.kind, **asdict(device)}
+"""Every class by the name that a configuration gives it."""

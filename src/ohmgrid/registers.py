@@ -9,157 +9,21 @@ from dataclasses import dataclass
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import SLOTS, Config, ConverterConfig
-from ohmgrid.devices import StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
 
 __all__ = [
     "ConverterRegisters",
-    "DeviceRegisters",
     "PulseRegisters",
     "converter_registers",
-    "device_registers",
-    "full_scale",
     "pulse_registers",
 ]
 
-REL_FRAC = 10
-"""Fraction bits of relative quantities in the device: 1024 means 1.0."""
-SPREAD_SHIFT = 4
-"""A relative spread register times a Gaussian is shifted right by this."""
-BOUND_SHIFT = 2
-"""A bound spread register times a Gaussian is shifted right by this."""
-C2C_FRAC = 9
-"""Fraction bits of the cycle-to-cycle noise table."""
-STEP_FRAC = 12
-"""Fraction bits, below one weight LSB, to which a step is computed before it is rounded."""
-DW_BITS = 17
-"""Width of the step register (unsigned)."""
 ADC_FRAC = 16
 """Fraction bits of an output before the ADC rounds it."""
 ADC_MANTISSA = 18
 """Width of the ADC's scale register (unsigned, normalised)."""
 FACTOR_BITS = 22
 """Width of the factor that makes a magnitude a firing probability."""
-SERIAL_C2C = 0.33
-"""Above this cycle-to-cycle noise, pulses are applied slot by slot: clipping at each matters."""
-
-
-def full_scale(device: StepDevice) -> float:
-    """Weight, in weight units, at which the register saturates: a power of two.
-
-    The smallest that holds the bounds of all but one in a thousand devices (3.3 sigma).
-    """
-    reach = max(
-        device.w_max * (1 + 3.3 * device.w_max_dtod),
-        -device.w_min * (1 + 3.3 * device.w_min_dtod),
-    )
-    return 2.0 ** math.ceil(math.log2(reach))
-
-
-@dataclass(frozen=True)
-class DeviceRegisters:
-    """Integer parameters of a step device (model/device.py has the arithmetic)."""
-
-    rel_up: int
-    """Mean relative up step, `REL_FRAC` fraction bits."""
-    rel_down: int
-    """Mean relative down step."""
-    k_step: int
-    """Spread of the step (d2d)."""
-    k_updown: int
-    """Spread of the up/down balance."""
-    b_max: int
-    """Mean upper bound, weight LSB."""
-    b_min: int
-    """Mean lower bound, weight LSB."""
-    k_max: int
-    """Spread of the upper bound."""
-    k_min: int
-    """Spread of the lower bound."""
-    gamma_up: int
-    """Mean slope of the up curve, `REL_FRAC` fraction bits."""
-    gamma_down: int
-    """Mean slope of the down curve."""
-    k_gamma_up: int
-    """Spread of the up slope."""
-    k_gamma_down: int
-    """Spread of the down slope."""
-    own_bounds: bool
-    """Slopes refer to the cell's own bounds instead of `b_max` and `b_min`."""
-    multiplicative: bool
-    """Cycle-to-cycle noise scales with the curve."""
-    c2c: tuple[int, ...]
-    """Noise of n coincident pulses, n = 0..31: ``c sqrt(n)``, `C2C_FRAC` fraction bits."""
-    dw: int
-    """Step at w = 0, in ``2**-(2 + dw_shift)`` weight LSB."""
-    dw_shift: int
-    """0, 4, 8 or 12: brings a step to `STEP_FRAC` fraction bits."""
-    serial: bool
-    """Pulses act slot by slot instead of all at once."""
-    lsb: float
-    """One weight LSB in weight units (not loaded; for scaling only)."""
-
-    @property
-    def granularity(self) -> float:
-        """The step that the register really holds, in weight units."""
-        return self.dw * self.lsb / (1 << (2 + self.dw_shift))
-
-
-def device_registers(device: StepDevice, weight_bits: int) -> DeviceRegisters:
-    """Round a device's parameters to the registers that every engine loads.
-
-    Parameters
-    ----------
-    device : StepDevice
-    weight_bits : int
-        Width of the conductance register.
-    """
-    one = 1 << REL_FRAC
-    spread = one * (1 << SPREAD_SHIFT) / GAUSS_SIGMA
-    scale = full_scale(device)
-    lsb = scale / (1 << (weight_bits - 1))
-    top = (1 << (weight_bits - 1)) - 1
-
-    def bound(value: float) -> int:
-        return max(-top, min(top, round(value / lsb)))
-
-    def bound_spread(value: float) -> int:
-        return round(abs(value) / lsb * (1 << BOUND_SHIFT) / GAUSS_SIGMA)
-
-    if device.dw_min * 4 >= (1 << DW_BITS) * lsb:
-        raise ConfigError(
-            f"dw_min: expected less than {(1 << DW_BITS) / 4 * lsb:g} for bounds of "
-            f"{device.w_min:g}..{device.w_max:g}, got {device.dw_min:g}"
-        )
-    dw_shift = 12
-    while round(device.dw_min / lsb * (1 << (2 + dw_shift))) >= 1 << DW_BITS:
-        dw_shift -= 4
-    gamma_up, gamma_up_dtod, gamma_down, gamma_down_dtod = device.gammas
-    c2c = device.dw_min_std
-    return DeviceRegisters(
-        rel_up=round(one * (1 + min(device.up_down, 0))),
-        rel_down=round(one * (1 - max(device.up_down, 0))),
-        k_step=round(device.dw_min_dtod * spread),
-        k_updown=round(device.up_down_dtod * spread),
-        b_max=bound(device.w_max),
-        b_min=bound(device.w_min),
-        k_max=bound_spread(device.w_max * device.w_max_dtod),
-        k_min=bound_spread(device.w_min * device.w_min_dtod),
-        gamma_up=round(gamma_up * one),
-        gamma_down=round(gamma_down * one),
-        k_gamma_up=round(gamma_up_dtod * spread),
-        k_gamma_down=round(gamma_down_dtod * spread),
-        own_bounds=device.own_bounds,
-        multiplicative=device.multiplicative,
-        c2c=tuple(
-            min((1 << 12) - 1, round(c2c * math.sqrt(n) * (1 << C2C_FRAC)))
-            for n in range(SLOTS + 1)
-        ),
-        dw=round(device.dw_min / lsb * (1 << (2 + dw_shift))),
-        dw_shift=dw_shift,
-        serial=c2c > SERIAL_C2C,
-        lsb=lsb,
-    )
 
 
 @dataclass(frozen=True)

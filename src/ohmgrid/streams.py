@@ -43,7 +43,10 @@ class Verb(IntEnum):
     UPDATE = 3
     INIT = 4
     TIME = 5
-    """Drift, diffusion, retention: what happens to the cells between operations."""
+    """Leak and diffusion: what happens to the cells between operations."""
+    REFRESH = 6
+    """Reading pairs for a refresh, and the pulses that write them back."""
+    RESET = 7
 
 
 class Purpose(IntEnum):

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.aging_registers import aging_registers
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
-from ohmgrid.registers import device_registers
+from ohmgrid.device_registers import device_registers
 
 __all__ = ["TileBase", "TileState"]
 
@@ -15,7 +16,7 @@ class TileState(NamedTuple):
     """All that a tile remembers; noise is a function of it and of the seed."""
 
     weights: np.ndarray
-    """Conductances, int32, shape (rows, columns), weight LSB."""
+    """Conductances, int32, shape `TileBase.device_shape`, weight LSB."""
     steps: tuple[int, int, int]
     """Forward, backward and update operations so far."""
 
@@ -34,6 +35,10 @@ class TileBase:
     Attributes
     ----------
     device : DeviceRegisters
+    aging : AgingRegisters
+    device_shape : (int, int)
+        Rows and columns of devices: of a pair, rows 2 i hold the plus and rows 2 i + 1 the minus
+        devices of row i.
     lsb : float
         One conductance LSB in weight units.
     passes : int
@@ -52,8 +57,11 @@ class TileBase:
         if not 0 <= number <= 255:
             raise ValueError(f"number: expected 0..255, got {number}")
         self.config, self.rows, self.cols, self.number = config, rows, cols, number
-        self.device = device_registers(config.device, config.formats.weight_bits)
+        formats, unit = config.formats, config.device.unit
+        self.device = device_registers(unit, formats.weight_bits, formats.curve_segments)
         self.lsb = self.device.lsb
+        self.aging = aging_registers(unit, self.lsb, formats.weight_bits, config.batch)
+        self.device_shape = (rows * (2 if config.device.paired else 1), cols)
         self.passes, self.saturated = 1, 0
 
     @property
@@ -103,10 +111,8 @@ class TileBase:
         """Return weights (int32) and steps of a state; raise `ValueError` where it does not fit."""
         weights = np.asarray(state.weights)
         top = (1 << (self.config.formats.weight_bits - 1)) - 1
-        if weights.shape != (self.rows, self.cols):
-            raise ValueError(
-                f"weights: expected shape {(self.rows, self.cols)}, got {weights.shape}"
-            )
+        if weights.shape != self.device_shape:
+            raise ValueError(f"weights: expected shape {self.device_shape}, got {weights.shape}")
         if not np.issubdtype(weights.dtype, np.integer):
             raise ValueError(f"weights: expected integers (weight LSB), got {weights.dtype}")
         if np.abs(weights.astype(np.int64)).max() > top:

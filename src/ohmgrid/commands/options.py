@@ -11,7 +11,8 @@ import click
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config, load_config
 from ohmgrid.data import Dataset, load_data, parse_crop
-from ohmgrid.devices import PRESETS, StepDevice, device_from_dict
+from ohmgrid.devices import Device
+from ohmgrid.presets import PRESETS, device_from_dict
 from ohmgrid.session import Plan
 
 __all__ = [
@@ -80,7 +81,7 @@ plan_options = _stack(
 )
 
 
-def _load_device(name: str) -> StepDevice:
+def _load_device(name: str) -> Device:
     """Return a preset, or the device of a TOML file (its [device] table, or the whole file)."""
     if name in PRESETS:
         return PRESETS[name]
@@ -93,7 +94,7 @@ def _load_device(name: str) -> StepDevice:
         raise ConfigError(f"device: {name}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"device: {name}: not valid TOML: {error}") from None
-    table = data.get("device", data)
+    table = data if "class" in data or "preset" in data else data.get("device", data)
     if not isinstance(table, dict):
         raise ConfigError(f"device: {name}: expected a table [device], got {table!r}")
     try:
@@ -102,7 +103,7 @@ def _load_device(name: str) -> StepDevice:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def device_name(device: StepDevice) -> str:
+def device_name(device: Device) -> str:
     """Return the name of the preset that a device equals, else the name of its class."""
     return next((name for name, known in PRESETS.items() if known == device), device.kind)
 

@@ -8,7 +8,7 @@ import click
 
 from ohmgrid.commands.options import Options, choose_config, json_option, tile_options
 from ohmgrid.config import config_to_toml
-from ohmgrid.devices import PRESETS, device_to_dict
+from ohmgrid.presets import PRESETS, device_to_dict
 
 
 @click.command()

@@ -28,9 +28,9 @@ from ohmgrid.commands.options import (
     tile_options,
 )
 from ohmgrid.config import Config, config_to_toml
+from ohmgrid.device_registers import device_registers
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
-from ohmgrid.registers import device_registers
 from ohmgrid.session import (
     CHECKPOINT,
     Checkpoint,

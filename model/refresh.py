@@ -1,0 +1,193 @@
+"""Refresh of one-sided pairs: both devices reset, their difference written back (golden model).
+
+Section 6 of docs/devices.md (OneSidedUnitCell). Every cell is read by the refresh's own ADC, plus
+and minus device with noise of their own. Where the larger code is above ``upper`` and the smaller
+above ``lower``, both devices are reset; then, column by column, the difference is written with the
+pulses of an ordinary update (x = 1.0 on the column, d = the differences, learning rate 1).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.aging_registers import AgingRegisters
+from ohmgrid.config import Config, ConverterConfig, PulseConfig
+from ohmgrid.devices import OneSided
+from ohmgrid.model.aging import reset
+from ohmgrid.model.array import apply_pulses
+from ohmgrid.model.converters import adc
+from ohmgrid.model.lines import key_halves, side_trains
+from ohmgrid.model.noise import cell_words, gaussian, line_keys
+from ohmgrid.model.population import Population
+from ohmgrid.model.pulses import plan_update
+from ohmgrid.registers import (
+    ConverterRegisters,
+    PulseRegisters,
+    converter_registers,
+    pulse_registers,
+)
+from ohmgrid.streams import Purpose
+
+__all__ = ["RefreshRegisters", "refresh", "refresh_reads", "refresh_registers", "refresh_writes"]
+
+
+class RefreshRegisters(NamedTuple):
+    """Integer parameters of a refresh."""
+
+    every: int
+    """Updates between two refreshes; 0: never."""
+    half: int
+    """Largest ADC code of the read."""
+    converter: ConverterRegisters
+    upper: int
+    """Code that the larger device must exceed."""
+    lower: int
+    """Code that the smaller device must exceed."""
+    pulses: PulseConfig
+    rate: PulseRegisters
+
+
+def refresh_registers(config: Config, lsb: float) -> RefreshRegisters:
+    """Round the parameters of a pair's refresh; ``lsb`` is the weight LSB in weight units."""
+    device = config.device
+    assert isinstance(device, OneSided)
+    io = ConverterConfig(
+        adc_bits=device.refresh_adc_bits,
+        out_bound=device.refresh_out_bound,
+        out_noise=device.refresh_out_noise,
+    )
+    codes = device.unit.w_max / io.out_bound * io.adc_half
+    pulses = PulseConfig(desired_bl=device.refresh_bl)
+    # The differences are codes: one code in weight units takes the place of an error's LSB.
+    step = io.out_bound / io.adc_half
+    unit = config.replace(pulses=pulses)
+    scale = step * (1 << config.formats.d_frac)
+    return RefreshRegisters(
+        every=device.refresh_every * (config.batch if device.units_in_mbatch else 1),
+        half=io.adc_half,
+        converter=converter_registers(io, lsb * io.dac_half),
+        upper=int(device.refresh_upper_thres * codes),
+        lower=int(device.refresh_lower_thres * codes),
+        pulses=pulses,
+        rate=pulse_registers(unit, device.unit.granularity, scale),
+    )
+
+
+def refresh_reads(
+    weights: np.ndarray, registers: RefreshRegisters, key: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read all pairs.
+
+    Parameters
+    ----------
+    weights : int32, shape (2 * rows, cols)
+        Rows 2 i are the plus devices of row i, rows 2 i + 1 the minus devices.
+    registers : RefreshRegisters
+    key : int
+        Operation key of `Verb.REFRESH`, step: updates so far. Field 0 of a cell's word is the
+        noise of the read.
+
+    Returns
+    -------
+    due : bool, shape (rows, cols)
+        Pairs to refresh.
+    difference : int64, shape (rows, cols)
+        Plus less minus code.
+    """
+    rows, _ = key_halves(key, Purpose.ROW, weights.shape[0])
+    cols, _ = key_halves(key, Purpose.COLUMN, weights.shape[1])
+    word = cell_words(rows[:, None], cols[None, :])
+    z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
+    raw = adc(weights.astype(np.int64), z, registers.converter)
+    codes = np.clip(raw, -registers.half, registers.half)
+    plus, minus = codes[0::2], codes[1::2]
+    large, small = np.maximum(plus, minus), np.minimum(plus, minus)
+    return (large > registers.upper) & (small > registers.lower), plus - minus
+
+
+class Write(NamedTuple):
+    """Pulses that write one column of differences back."""
+
+    column: int
+    slot: int
+    rows: np.ndarray
+    """Trains of the devices' rows, int64, shape (2 * rows,)."""
+    train: int
+    """Train of the column."""
+    key: int
+    """Operation key of the pulses' noise."""
+
+
+def refresh_writes(
+    due: np.ndarray,
+    difference: np.ndarray,
+    config: Config,
+    registers: RefreshRegisters,
+    serial: bool,
+    key: int,
+) -> list[Write]:
+    """Return the pulses that write the differences back, in order.
+
+    Each column has an operation key of its own, the line key (INPUT, column) of the refresh.
+    """
+    writes = []
+    formats = config.formats
+    for column in np.flatnonzero(due.any(axis=0)):
+        own_key = int(line_keys(key, Purpose.INPUT, column))
+        signed = np.where(due[:, column], difference[:, column], 0)
+        d = np.stack([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1).ravel()
+        x = np.zeros(len(due[0]), np.int64)
+        x[column] = 1 << formats.x_frac
+        plan = plan_update(
+            1 << formats.x_frac,
+            int(d.max()),
+            registers.pulses,
+            registers.rate,
+            (formats.x_frac, formats.d_frac),
+        )
+        if plan.bl == 0:
+            continue
+        rows = side_trains(d, Purpose.ROW, plan, registers.pulses.pulse_type, own_key)
+        train = side_trains(x, Purpose.COLUMN, plan, registers.pulses.pulse_type, own_key)[column]
+        slots = range(plan.bl) if serial else (0,)
+        for slot in slots:
+            chosen = rows & (1 << slot) if serial else rows
+            if np.any(chosen & train):
+                writes.append(Write(int(column), slot, chosen, int(train), own_key))
+    return writes
+
+
+def refresh(
+    weights: np.ndarray,
+    population: Population,
+    aging: AgingRegisters,
+    config: Config,
+    registers: RefreshRegisters,
+    keys: tuple[int, int],
+) -> np.ndarray:
+    """Return the conductances after a refresh of all pairs (int32, shape (2 * rows, cols)).
+
+    Parameters
+    ----------
+    keys : (int, int)
+        Operation keys of `Verb.REFRESH` and `Verb.RESET`, step: updates so far.
+    """
+    due, difference = refresh_reads(weights, registers, keys[0])
+    if not due.any():
+        return weights
+    weights = reset(weights, np.repeat(due, 2, axis=0), population, aging, keys[1])
+    serial = population.registers.serial
+    for write in refresh_writes(due, difference, config, registers, serial, keys[0]):
+        columns = np.zeros(weights.shape[1], np.int64)
+        columns[write.column] = write.train
+        row_keys, _ = key_halves(write.key, Purpose.ROW, len(weights), write.slot)
+        col_keys, _ = key_halves(write.key, Purpose.COLUMN, weights.shape[1], write.slot)
+        apply_pulses(
+            weights,
+            write.rows,
+            columns,
+            np.zeros(weights.shape, bool),
+            population,
+            (row_keys, col_keys),
+        )
+    return weights

@@ -1,0 +1,89 @@
+"""What time does to a device, as integers: leak, diffusion, reset (see `ohmgrid.model.aging`).
+
+Leak and diffusion act after every ``every`` updates, each for all the time that has passed.
+Standard library only.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ohmgrid.device_registers import DEVIATES, STEP_FRAC
+from ohmgrid.devices import StepDevice
+from ohmgrid.streams import GAUSS_SIGMA
+
+__all__ = ["AgingRegisters", "aging_registers"]
+
+LEAK_BITS = 16
+"""Width of a leak's mantissa (unsigned)."""
+SMALL = 1e-3
+"""Largest change, relative to the weight or its range, that is applied at once."""
+LONGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class AgingRegisters:
+    """Integer parameters of leak, diffusion and reset; tables as in `DeviceRegisters`."""
+
+    every: int
+    """Updates between two applications of leak and diffusion; 0: there is neither."""
+    leak: tuple[int, ...]
+    """Part of its distance from the reset bias that a cell loses, ``leak_shift`` fraction bits."""
+    leak_shift: int
+    diffusion: tuple[int, ...]
+    """Change of a cell for one LSB of a deviate, `STEP_FRAC` fraction bits, weight LSB."""
+    reset_bias: tuple[int, ...]
+    """Where a leak leads to and a reset starts from, weight LSB."""
+    reset_noise: int
+    """Noise of a reset for one LSB of a deviate, `STEP_FRAC` fraction bits, weight LSB."""
+
+
+def _every(device: StepDevice, batch: int) -> int:
+    if not device.lifetime and not device.diffusion:
+        return 0
+    if device.time_every:
+        return device.time_every * batch
+    longest = float(LONGEST)
+    if device.lifetime:
+        longest = min(longest, device.lifetime * SMALL)
+    if device.diffusion:
+        small = SMALL * (device.w_max - device.w_min)
+        longest = min(longest, (small / device.diffusion) ** 2)
+    return (1 << max(0, math.floor(math.log2(max(longest, 1.0))))) * batch
+
+
+def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int) -> AgingRegisters:
+    """Round what time does to a device.
+
+    Parameters
+    ----------
+    device : StepDevice
+    lsb : float
+        One weight LSB in weight units.
+    weight_bits : int
+    batch : int
+        Updates of a mini-batch: lifetimes and diffusion count mini-batches.
+    """
+    every = _every(device, batch)
+    ticks = every / batch
+    top = (1 << (weight_bits - 1)) - 1
+    lost = []
+    for z in DEVIATES:
+        life = device.lifetime * (1 + device.lifetime_dtod * z)
+        lost.append(-math.expm1(ticks * math.log1p(-1 / life)) if life > 1 else 1.0)
+    if not device.lifetime:
+        lost = [0.0] * len(DEVIATES)
+    shift = 0
+    while shift < 48 and max(lost) * 2.0 ** (shift + 1) < 1 << LEAK_BITS:
+        shift += 1
+    walk = device.diffusion * math.sqrt(ticks) / lsb / GAUSS_SIGMA * (1 << STEP_FRAC)
+    return AgingRegisters(
+        every=every,
+        leak=tuple(min((1 << LEAK_BITS) - 1, round(part * 2.0**shift)) for part in lost),
+        leak_shift=shift,
+        diffusion=tuple(round(abs(walk * (1 + device.diffusion_dtod * z))) for z in DEVIATES),
+        reset_bias=tuple(
+            max(-top, min(top, round((device.reset + device.reset_dtod * z) / lsb)))
+            for z in DEVIATES
+        ),
+        reset_noise=round(device.reset_std / lsb / GAUSS_SIGMA * (1 << STEP_FRAC)),
+    )

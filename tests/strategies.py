@@ -1,0 +1,98 @@
+"""Random configurations that several test files draw (hypothesis)."""
+
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from ohmgrid.checks import ConfigError
+from ohmgrid.device_registers import device_registers
+from ohmgrid.devices import PiecewiseStep, SoftBoundsPmax
+from ohmgrid.pairs import OneSided
+from ohmgrid.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.step_device import Device, StepDevice
+
+__all__ = ["devices", "step_devices"]
+
+STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "dw_min": (1e-3, 0.1),
+    "dw_min_dtod": (0.0, 0.9),
+    "dw_min_std": (0.0, 6.0),
+    "up_down": (-0.9, 0.9),
+    "up_down_dtod": (0.0, 0.3),
+    "w_max": (0.1, 2.0),
+    "w_max_dtod": (0.0, 0.6),
+    "w_min": (-2.0, 0.0),
+    "w_min_dtod": (0.0, 0.6),
+    "corrupt_devices_prob": (0.0, 0.5),
+    "corrupt_devices_range": (0.0, 0.5),
+    "lifetime": (1.5, 5000.0),
+    "lifetime_dtod": (0.0, 0.4),
+    "diffusion": (0.0, 0.01),
+    "diffusion_dtod": (0.0, 0.4),
+    "reset": (-0.1, 0.1),
+    "reset_dtod": (0.0, 0.1),
+    "reset_std": (0.0, 0.1),
+    "gamma_up": (0.0, 1.5),
+    "gamma_down": (0.0, 1.5),
+    "gamma_up_dtod": (0.0, 0.3),
+    "gamma_down_dtod": (0.0, 0.3),
+    "write_noise_std": (0.0, 20.0),
+    "reverse_offset": (0.01, 0.1),
+    "slope_up_dtod": (0.0, 0.5),
+    "slope_down_dtod": (0.0, 0.5),
+    "reference_mean": (-0.1, 0.1),
+    "reference_std": (0.0, 0.2),
+    "A_up": (-2.0, 0.9),
+    "A_down": (-2.0, 0.9),
+    "a": (-0.6, 0.6),
+    "b": (-0.5, 0.5),
+    "dw_min_std_add": (0.0, 0.05),
+    "dw_min_std_slope": (0.0, 0.1),
+    "pow_gamma": (0.0, 3.0),
+    "pow_gamma_dtod": (0.0, 0.3),
+    "pow_up_down": (-0.5, 0.5),
+    "pow_up_down_dtod": (0.0, 0.2),
+}
+"""What a parameter is drawn from; flags are either, all others keep their defaults."""
+
+
+@st.composite
+def step_devices(draw: st.DrawFn) -> StepDevice:
+    """Any step device: a preset's or one of any class with random parameters."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(st.sampled_from([device.unit for device in PRESETS.values()]))
+    cls = draw(st.sampled_from(STEP_CLASSES))
+    values: dict[str, Any] = {}
+    for field in fields(cls):
+        if field.name == "enforce_consistency" or draw(st.booleans()):
+            continue
+        if field.name in _RANGES and not isinstance(field.default, bool):
+            values[field.name] = draw(st.floats(*_RANGES[field.name]))
+        elif isinstance(field.default, bool):
+            values[field.name] = draw(st.booleans())
+    if cls is PiecewiseStep:
+        size = draw(st.sampled_from([1, 2, 5, 9]))
+        nodes = st.lists(st.floats(0.0, 3.0), min_size=size, max_size=size)
+        values |= {"piecewise_up": tuple(draw(nodes)), "piecewise_down": tuple(draw(nodes))}
+    if cls is SoftBoundsPmax:
+        values |= {"p_max": draw(st.integers(100, 3000)), "alpha": draw(st.floats(1e-4, 1e-2))}
+    try:
+        device = cls(**values)
+        device_registers(device, 18, 128)
+    except ConfigError:
+        assume(False)
+        raise
+    return device
+
+
+@st.composite
+def devices(draw: st.DrawFn) -> Device:
+    """Any device: one or, now and then, a pair."""
+    unit = draw(step_devices())
+    if draw(st.integers(0, 4)) or unit.write_noise or unit.w_max <= 0:
+        return unit
+    return OneSided(unit, refresh_every=draw(st.integers(0, 4)))

@@ -21,15 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
 from ohmgrid.device_registers import (
-    BOUND_FRAC,
     C2C_FRAC,
     CURVE_BITS,
     DITHER_BITS,
     NOISES,
-    POSITION_BITS,
-    POSITIONS,
-    RANGE_FRAC,
     REL_BITS,
     REL_FRAC,
     SLOPE_FRAC,
@@ -193,7 +190,7 @@ def step_curve(
     if regs.own_bounds:
         b_max, b_min = static.b_max, static.b_min
     else:
-        b_max, b_min = np.int64(regs.b_max), np.int64(regs.b_min)
+        b_max, b_min = np.asarray(regs.b_max), np.asarray(regs.b_min)
     gamma = np.where(down, static.gamma_down, static.gamma_up)
     place = _position(value, down, b_max, b_min, regs)
     if regs.power:

@@ -69,8 +69,10 @@ def populate(
     """
     row_lo, row_hi = (half[:, None] for half in key_halves(key, Purpose.ROW, rows))
     col_lo, col_hi = (half[None, :] for half in key_halves(key, Purpose.COLUMN, cols))
-    words = tuple(
-        cell_words(row, col) for row, col in ((row_lo, col_lo), (row_hi, col_hi), (row_lo, col_hi))
+    words = (
+        cell_words(row_lo, col_lo),
+        cell_words(row_hi, col_hi),
+        cell_words(row_lo, col_hi),
     )
     stored_lo, stored_hi = (
         cell_words(row[:, None], col[None, :])
@@ -82,13 +84,7 @@ def populate(
     )
     bias_column = np.arange(cols)[None, :] == cols - 1
     drawn = np.asarray(registers.reference)[_field(stored_lo, 0)]
-    static = static_properties(
-        words,
-        bias_column,
-        drawn,
-        registers,
-        weight_bits,  # type: ignore[arg-type]
-    )
+    static = static_properties(words, bias_column, drawn, registers, weight_bits)
     point = np.zeros((rows, cols), np.int64)
     if registers.symmetry_point:
         point = _symmetry_point(static, registers)

@@ -12,7 +12,6 @@ import numpy as np
 
 from ohmgrid.aging_registers import AgingRegisters
 from ohmgrid.config import Config, ConverterConfig, PulseConfig
-from ohmgrid.devices import OneSided
 from ohmgrid.model.aging import reset
 from ohmgrid.model.array import apply_pulses
 from ohmgrid.model.converters import adc
@@ -20,6 +19,7 @@ from ohmgrid.model.lines import key_halves, side_trains
 from ohmgrid.model.noise import cell_words, gaussian, line_keys
 from ohmgrid.model.population import Population
 from ohmgrid.model.pulses import plan_update
+from ohmgrid.pairs import OneSided
 from ohmgrid.registers import (
     ConverterRegisters,
     PulseRegisters,

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from ohmgrid.device_registers import DEVIATES, STEP_FRAC
-from ohmgrid.devices import StepDevice
+from ohmgrid.step_device import StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
 
 __all__ = ["AgingRegisters", "aging_registers"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ohmgrid.checks import ConfigError, check_choice, check_flag, check_float, check_int
-from ohmgrid.devices import Device
 from ohmgrid.presets import device_from_dict, device_to_dict, preset
+from ohmgrid.step_device import Device
 
 __all__ = [
     "READ_PHYSICS",
@@ -43,7 +43,7 @@ class FormatConfig:
     """Fraction bits of an activation: 4096 means 1.0."""
     d_frac: int = 14
     """Fraction bits of an error: 16384 means 1.0."""
-    curve_segments: int = 64
+    curve_segments: int = 128
     """Segments of a step curve's table, a power of two; 1 holds straight lines only."""
 
     def __post_init__(self) -> None:

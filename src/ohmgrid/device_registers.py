@@ -7,19 +7,28 @@ Standard library only. ``model/device.py`` has the arithmetic that reads them.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.devices import Device, StepDevice
+from ohmgrid.curves import (
+    POSITIONS,
+    WORST_FIT,
+    bend,
+    extent,
+    fit_error,
+    reachable,
+    sides,
+    table_nodes,
+)
 from ohmgrid.laws import Law, Spread
+from ohmgrid.step_device import Device, StepDevice
 from ohmgrid.streams import GAUSS_COARSE, GAUSS_FINE, GAUSS_SIGMA
 
 __all__ = [
     "DEVIATES",
     "DeviceRegisters",
     "device_registers",
-    "fit_error",
     "full_scale",
 ]
 
@@ -37,10 +46,6 @@ STEP_FRAC = 12
 """Fraction bits, below one weight LSB, to which a step is computed before it is rounded."""
 DW_BITS = 17
 """Width of the step register (unsigned)."""
-POSITION_BITS = 15
-"""Width of a position: the index of the step curve's table and the part within a segment."""
-BOUND_FRAC, RANGE_FRAC = 12, 14
-"""Fraction bits of a position in units of a bound and of the range."""
 CURVE_BITS = 18
 """Width of a step curve and of a local step (signed)."""
 TOTAL_BITS = 22
@@ -57,10 +62,7 @@ SERIAL_C2C = 0.33
 """Above this cycle-to-cycle noise, pulses are applied slot by slot: clipping at each matters."""
 SERIAL_BEND = 0.1
 """So are they where 31 pulses change the step by more than this part of it."""
-WORST_FIT = 0.02
-"""Largest accepted difference of curve and table, relative to the largest step."""
 
-POSITIONS = ("bound", "range", "room")
 NOISES = ("multiplicative", "additive", "complex")
 
 DEVIATES = tuple(
@@ -172,97 +174,7 @@ def _ratio(sigma: float, divide: float) -> list[float]:
     return every[512::1024]
 
 
-def _reachable(device: StepDevice, law: Law) -> list[float]:
-    """Return positions that a cell can take: all but the rarest (two sigma of the bounds)."""
-    if law.position == "room":
-        low, high = 0.0, 1.0
-    elif law.position == "bound":
-        low, high = -3.0, 1.0
-    else:
-        up, down = device.w_max, -device.w_min
-        wide = up * (1 + 2 * device.w_max_dtod), down * (1 + 2 * device.w_min_dtod)
-        near = (
-            up * max(1 - 2 * device.w_max_dtod, 0.0),
-            down * max(1 - 2 * device.w_min_dtod, 0.0),
-        )
-        low = -wide[1] / max(wide[1] + near[0], 1e-9)
-        high = wide[0] / max(wide[0] + near[1], 1e-9)
-    return [low + (high - low) * k / 256 for k in range(257)]
-
-
-def _curve(law: Law, f: Callable[[float], float], gamma: float, position: float) -> float:
-    if law.power:
-        return max(position, 0.0) ** gamma
-    return law.offset + gamma * f(position)
-
-
-def _sides(law: Law) -> list[tuple[Callable[[float], float], Spread]]:
-    return [(law.up, law.gamma_up), (law.down, law.gamma_down)]
-
-
-def _extent(device: StepDevice, law: Law) -> float:
-    """Return the largest step over all reachable positions and slopes, in steps at w = 0."""
-    return max(
-        abs(_curve(law, f, abs(gamma.mean + sigma * gamma.std), position))
-        for f, gamma in _sides(law)
-        for sigma in (-3.3, 3.3)
-        for position in _reachable(device, law)
-    )
-
-
-def _bend(device: StepDevice, law: Law) -> float:
-    """Return the largest relative change of a step that 31 pulses can make."""
-    places = _reachable(device, law)
-    span = device.w_max - device.w_min
-    if law.position == "bound":
-        span = max(min(device.w_max, -device.w_min), 1e-9)
-    unit = places[1] - places[0]
-    steepest = 0.0
-    for f, gamma in _sides(law):
-        values = [_curve(law, f, gamma.mean, p) for p in places]
-        pairs = zip(values, values[1:], strict=False)
-        steepest = max(steepest, max(abs(b - a) for a, b in pairs) / unit)
-    return steepest * SLOTS * device.dw_min / span
-
-
-def _place(law: Law, index: int) -> float:
-    """Return the position that a table index stands for, 0..32768."""
-    if law.position == "room":
-        return index / (1 << POSITION_BITS)
-    frac = BOUND_FRAC if law.position == "bound" else RANGE_FRAC
-    return (index - (1 << (POSITION_BITS - 1))) / (1 << frac)
-
-
-def _nodes(law: Law, f: Callable[[float], float], segments: int) -> list[float]:
-    width = (1 << POSITION_BITS) // segments
-    return [f(_place(law, n * width)) for n in range(segments + 1)]
-
-
-def fit_error(device: StepDevice, segments: int) -> float:
-    """Return how far the curve's table is from the curve at most, relative to the largest step."""
-    law = device.law()
-    if law.power:
-        return 0.0
-    worst = 0.0
-    width = (1 << POSITION_BITS) // segments
-    for f, gamma in _sides(law):
-        nodes = _nodes(law, f, segments)
-        for position in _reachable(device, law):
-            index = _index(law, position)
-            n = min(int(index // width), segments - 1)
-            part = (index - n * width) / width
-            table = (1 - part) * nodes[n] + part * nodes[n + 1]
-            worst = max(worst, abs(gamma.mean * (table - f(position))))
-    return worst / max(_extent(device, law), 1e-9)
-
-
-def _index(law: Law, position: float) -> float:
-    if law.position == "room":
-        return position * (1 << POSITION_BITS)
-    frac = BOUND_FRAC if law.position == "bound" else RANGE_FRAC
-    return (1 << (POSITION_BITS - 1)) + position * (1 << frac)
-
-
+@cache
 def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceRegisters:
     """Round a device's parameters to the registers that every engine loads.
 
@@ -292,7 +204,7 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         )
 
     c2c = device.dw_min_std
-    serial = c2c > SERIAL_C2C or _bend(device, law) > SERIAL_BEND
+    serial = c2c > SERIAL_C2C or bend(device, law) > SERIAL_BEND
     gain = [
         math.exp(device.dw_min_dtod * z)
         if device.dw_min_dtod_log_normal
@@ -301,9 +213,9 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     ]
     balance = [device.up_down_dtod * z for z in DEVIATES]
     frac = _curve_frac(device, law, serial, max(gain) + max(balance))
-    nodes = [_nodes(law, f, segments) for f, _ in _sides(law)]
+    nodes = [table_nodes(law, f, segments) for f, _ in sides(law)]
     if not law.power:
-        largest = max(abs(f(p)) for f, _ in _sides(law) for p in _reachable(device, law))
+        largest = max(abs(f(p)) for f, _ in sides(law) for p in reachable(device, law))
         frac = min(frac, math.floor(math.log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0))))
     unit = 1 << frac
 
@@ -378,7 +290,7 @@ def _fits(name: str, value: float, bits: int) -> int:
 
 def _curve_frac(device: StepDevice, law: Law, serial: bool, gain: float) -> int:
     """Return the fraction bits with which local step, noise and total of all pulses fit."""
-    step = gain * _extent(device, law)
+    step = gain * extent(device, law)
     noise = {
         "multiplicative": step,
         "additive": gain,

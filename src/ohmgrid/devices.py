@@ -11,143 +11,19 @@ from typing import ClassVar
 
 from ohmgrid.checks import ConfigError, check_flag, check_float, check_int
 from ohmgrid.laws import Law, Spread, interpolate
+from ohmgrid.step_device import StepDevice, check_floats
 
 __all__ = [
-    "DEVICE_CLASSES",
     "ConstantStep",
-    "Device",
     "ExpStep",
     "LinearStep",
-    "OneSided",
     "PiecewiseStep",
     "PowStep",
     "PowStepReference",
     "SoftBounds",
     "SoftBoundsPmax",
     "SoftBoundsReference",
-    "StepDevice",
 ]
-
-
-def _check(device: "StepDevice", low: float, high: float, *names: str) -> None:
-    for name in names:
-        check_float(name, getattr(device, name), low, high)
-
-
-class Device:
-    """What stands at a crosspoint: one step device or a pair of them."""
-
-    kind: ClassVar[str] = "Device"
-
-    @property
-    def unit(self) -> "StepDevice":
-        """The step device that the crosspoint is made of."""
-        raise NotImplementedError
-
-    @property
-    def paired(self) -> bool:
-        """Whether a weight is the difference of two devices."""
-        return False
-
-
-@dataclass(frozen=True)
-class StepDevice(Device):
-    """What every pulsed device has: a step, its spreads and noise, bounds, and what time does.
-
-    One pulse moves the weight by ``dw_min * (G +- r) * curve(w) * (1 + dw_min_std * xi)`` and clips
-    it to the cell's own bounds; ``xi`` is a standard normal drawn at each pulse.
-    """
-
-    dw_min: float = 0.001
-    """Mean step of a device at w = 0, in weight units (> 0)."""
-    dw_min_dtod: float = 0.3
-    """Device-to-device spread of the step, relative to ``dw_min``."""
-    dw_min_dtod_log_normal: bool = False
-    """The step of a device is ``exp(dtod xi)`` (true) or ``1 + dtod xi`` (false) times the mean."""
-    dw_min_std: float = 0.3
-    """Cycle-to-cycle noise of a step, relative to it (c2c)."""
-    enforce_consistency: bool = True
-    """Steps are positive and bounds enclose 0, whatever is drawn. Only true is modelled."""
-    up_down: float = 0.0
-    """Mean asymmetry: 0.2 lowers the down steps by 20 %, -0.2 the up steps."""
-    up_down_dtod: float = 0.01
-    """Device-to-device spread of that asymmetry."""
-    w_max: float = 0.6
-    """Mean upper bound of the weight (>= 0)."""
-    w_max_dtod: float = 0.3
-    """Device-to-device spread of the upper bound, relative to it."""
-    w_min: float = -0.6
-    """Mean lower bound of the weight (<= 0)."""
-    w_min_dtod: float = 0.3
-    """Device-to-device spread of the lower bound, relative to it."""
-    corrupt_devices_prob: float = 0.0
-    """Probability of a device that is stuck at a value and never moves."""
-    corrupt_devices_range: float = 0.1
-    """Stuck values are uniform within the device's bounds and within plus or minus this."""
-    perfect_bias: bool = False
-    """The last column has the mean step, no balance and no bounds below full scale."""
-    lifetime: float = 0.0
-    """Updates in which a weight leaks to 1/e of its distance from the reset bias; 0: no leak."""
-    lifetime_dtod: float = 0.0
-    """Device-to-device spread of the lifetime, relative to it."""
-    diffusion: float = 0.0
-    """Standard deviation of the random walk of a weight in one update, weight units."""
-    diffusion_dtod: float = 0.0
-    """Device-to-device spread of the diffusion, relative to it."""
-    reset: float = 0.0
-    """Mean of the weight after a reset, where leaks lead to."""
-    reset_dtod: float = 0.0
-    """Device-to-device spread of that mean (absolute)."""
-    reset_std: float = 0.01
-    """Noise of a reset."""
-    time_every: int = 0
-    """Updates between two applications of leak and diffusion, each for all the time that has
-    passed; 0 chooses the longest that changes no weight by more than about a thousandth."""
-
-    kind: ClassVar[str] = "StepDevice"
-
-    def __post_init__(self) -> None:
-        check_float("dw_min", self.dw_min, 1e-6, 2.0)
-        _check(self, 0.0, 1.0, "up_down_dtod", "w_max_dtod", "w_min_dtod", "corrupt_devices_prob")
-        _check(self, 0.0, 1.0, "dw_min_dtod")
-        check_float("dw_min_std", self.dw_min_std, 0.0, 7.9)
-        check_float("up_down", self.up_down, -0.99, 0.99)
-        check_float("w_max", self.w_max, 0.0, 8.0)
-        check_float("w_min", self.w_min, -8.0, 0.0)
-        if self.w_max - self.w_min <= 0:
-            raise ConfigError(f"w_max - w_min: expected > 0, got {self.w_max} - {self.w_min}")
-        for name in ("dw_min_dtod_log_normal", "enforce_consistency", "perfect_bias"):
-            check_flag(name, getattr(self, name))
-        if not self.enforce_consistency:
-            raise ConfigError("enforce_consistency: expected true (the only one modelled)")
-        _check(self, 0.0, 8.0, "corrupt_devices_range", "diffusion", "reset_dtod", "reset_std")
-        _check(self, 0.0, 1.0, "lifetime_dtod", "diffusion_dtod")
-        check_float("lifetime", self.lifetime, 0.0, 1e12)
-        check_float("reset", self.reset, -8.0, 8.0)
-        check_int("time_every", self.time_every, 0, 1 << 20)
-
-    @property
-    def unit(self) -> "StepDevice":
-        return self
-
-    @property
-    def granularity(self) -> float:
-        """Weight granularity, by which pulse trains are scaled (weight units)."""
-        return self.dw_min
-
-    @property
-    def write_noise(self) -> float:
-        """Standard deviation of visible around hidden weight, weight units."""
-        return getattr(self, "write_noise_std", 0.0) * self.dw_min
-
-    @property
-    def reference(self) -> tuple[float, float, bool]:
-        """Mean and spread of the reference device, and whether it is at the symmetry point."""
-        return (0.0, 0.0, False)
-
-    def law(self) -> Law:
-        """Return the step curve."""
-        return Law()
 
 
 @dataclass(frozen=True)
@@ -192,9 +68,9 @@ class LinearStep(StepDevice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, -1.9, 1.9, "gamma_up", "gamma_down")
-        _check(self, 0.0, 0.5, "gamma_up_dtod", "gamma_down_dtod")
-        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, -1.9, 1.9, "gamma_up", "gamma_down")
+        check_floats(self, 0.0, 0.5, "gamma_up_dtod", "gamma_down_dtod")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
         check_float("reverse_offset", self.reverse_offset, 1e-6, 1.0)
         flags = ("allow_increasing", "mean_bound_reference", "mult_noise")
         for name in (*flags, "reverse_up", "reverse_down"):
@@ -237,7 +113,7 @@ class SoftBounds(StepDevice):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag("mult_noise", self.mult_noise)
-        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
 
     def law(self) -> Law:
         return Law(
@@ -311,9 +187,9 @@ class SoftBoundsReference(StepDevice):
         super().__post_init__()
         check_flag("mult_noise", self.mult_noise)
         check_flag("subtract_symmetry_point", self.subtract_symmetry_point)
-        _check(self, 0.0, 1000.0, "write_noise_std")
-        _check(self, 0.0, 1.0, "slope_up_dtod", "slope_down_dtod", "reference_std")
-        _check(self, -1.0, 1.0, "reference_mean")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, 0.0, 1.0, "slope_up_dtod", "slope_down_dtod", "reference_std")
+        check_floats(self, -1.0, 1.0, "reference_mean")
 
     @property
     def reference(self) -> tuple[float, float, bool]:
@@ -356,11 +232,11 @@ class ExpStep(StepDevice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, -1000.0, 1000.0, "A_up", "A_down")
-        _check(self, -50.0, 50.0, "gamma_up", "gamma_down")
-        _check(self, -10.0, 10.0, "a", "b")
-        _check(self, 0.0, 10.0, "dw_min_std_add", "dw_min_std_slope")
-        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, -1000.0, 1000.0, "A_up", "A_down")
+        check_floats(self, -50.0, 50.0, "gamma_up", "gamma_down")
+        check_floats(self, -10.0, 10.0, "a", "b")
+        check_floats(self, 0.0, 10.0, "dw_min_std_add", "dw_min_std_slope")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
 
     def _up(self, position: float) -> float:
         z = 2 * self.a * position + self.b
@@ -412,9 +288,9 @@ class PowStep(StepDevice):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_float("pow_gamma", self.pow_gamma, 0.0, 3.5)
-        _check(self, 0.0, 1.0, "pow_gamma_dtod", "pow_up_down_dtod")
+        check_floats(self, 0.0, 1.0, "pow_gamma_dtod", "pow_up_down_dtod")
         check_float("pow_up_down", self.pow_up_down, -0.99, 0.99)
-        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
 
     @property
     def granularity(self) -> float:
@@ -450,8 +326,8 @@ class PowStepReference(PowStep):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag("subtract_symmetry_point", self.subtract_symmetry_point)
-        _check(self, 0.0, 1.0, "reference_std")
-        _check(self, -1.0, 1.0, "reference_mean")
+        check_floats(self, 0.0, 1.0, "reference_std")
+        check_floats(self, -1.0, 1.0, "reference_mean")
         if self.write_noise_std:
             raise ConfigError(f"write_noise_std: {self.kind} has none, got {self.write_noise_std}")
 
@@ -487,7 +363,7 @@ class PiecewiseStep(StepDevice):
                 "piecewise_up, piecewise_down: expected equal lengths, got "
                 f"{len(self.piecewise_up)} and {len(self.piecewise_down)}"
             )
-        _check(self, 0.0, 1000.0, "write_noise_std")
+        check_floats(self, 0.0, 1000.0, "write_noise_std")
 
     @property
     def granularity(self) -> float:
@@ -504,71 +380,3 @@ class PiecewiseStep(StepDevice):
             gamma_up=Spread(1.0),
             gamma_down=Spread(1.0),
         )
-
-
-@dataclass(frozen=True)
-class OneSided(Device):
-    """A pair of devices of which every pulse raises one: ``w = w_plus - w_minus``.
-
-    Pulses that would lower the weight raise the minus device. A refresh reads both devices of a
-    cell; where the larger is beyond ``refresh_upper_thres`` and the smaller beyond
-    ``refresh_lower_thres`` of ``w_max``, it resets both and writes their difference back with
-    pulses, open loop.
-    """
-
-    device: StepDevice
-    """Both devices of a cell."""
-    refresh_every: int = 0
-    """Updates between two refreshes (mini-batches with `units_in_mbatch`); 0: never."""
-    units_in_mbatch: bool = True
-    refresh_upper_thres: float = 0.75
-    refresh_lower_thres: float = 0.25
-    refresh_out_bound: float = 12.0
-    """Range of the ADC that reads a cell for the refresh."""
-    refresh_adc_bits: int = 9
-    refresh_out_noise: float = 0.06
-    """Noise of that read, weight units."""
-    refresh_bl: int = 31
-    """Most pulses that write a difference back."""
-
-    kind: ClassVar[str] = "OneSided"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.device, StepDevice):
-            raise ConfigError(f"device.device: expected a step device, got {self.device!r}")
-        if self.device.w_max <= 0 or self.device.write_noise:
-            raise ConfigError("device.device: expected w_max > 0 and no write noise in a pair")
-        check_int("refresh_every", self.refresh_every, 0, 1 << 20)
-        check_flag("units_in_mbatch", self.units_in_mbatch)
-        for name in ("refresh_upper_thres", "refresh_lower_thres"):
-            check_float(name, getattr(self, name), 0.0, 1.0)
-        check_float("refresh_out_bound", self.refresh_out_bound, 0.01, 1000.0)
-        check_int("refresh_adc_bits", self.refresh_adc_bits, 2, 12)
-        check_float("refresh_out_noise", self.refresh_out_noise, 0.0, 10.0)
-        check_int("refresh_bl", self.refresh_bl, 1, 31)
-
-    @property
-    def unit(self) -> StepDevice:
-        return self.device
-
-    @property
-    def paired(self) -> bool:
-        return True
-
-
-DEVICE_CLASSES: dict[str, type[Device]] = {
-    cls.kind: cls
-    for cls in (
-        ConstantStep,
-        LinearStep,
-        SoftBounds,
-        SoftBoundsPmax,
-        SoftBoundsReference,
-        ExpStep,
-        PowStep,
-        PowStepReference,
-        PiecewiseStep,
-        OneSided,
-    )
-}
-"""Every class by the name that a configuration gives it."""

@@ -8,17 +8,37 @@ from typing import Any
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.devices import (
-    DEVICE_CLASSES,
     ConstantStep,
-    Device,
     ExpStep,
     LinearStep,
-    OneSided,
+    PiecewiseStep,
+    PowStep,
+    PowStepReference,
+    SoftBounds,
+    SoftBoundsPmax,
     SoftBoundsReference,
-    StepDevice,
 )
+from ohmgrid.pairs import OneSided
+from ohmgrid.step_device import Device, StepDevice
 
-__all__ = ["PRESETS", "device_from_dict", "device_to_dict", "preset"]
+__all__ = ["DEVICE_CLASSES", "PRESETS", "device_from_dict", "device_to_dict", "preset"]
+
+DEVICE_CLASSES: dict[str, type[Device]] = {
+    cls.kind: cls
+    for cls in (
+        ConstantStep,
+        LinearStep,
+        SoftBounds,
+        SoftBoundsPmax,
+        SoftBoundsReference,
+        ExpStep,
+        PowStep,
+        PowStepReference,
+        PiecewiseStep,
+        OneSided,
+    )
+}
+"""Every class by the name that a configuration gives it."""
 
 _PCM = ExpStep(
     dw_min=0.01,

@@ -11,9 +11,9 @@ import click
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config, load_config
 from ohmgrid.data import Dataset, load_data, parse_crop
-from ohmgrid.devices import Device
 from ohmgrid.presets import PRESETS, device_from_dict
 from ohmgrid.session import Plan
+from ohmgrid.step_device import Device
 
 __all__ = [
     "Options",

@@ -4,7 +4,7 @@ Words of a cell come from the two halves (lo, hi) of its line keys of `Verb.STAT
 halves are as independent as the keys of two columns::
 
     word 0 = P32(row lo + column lo)    word 1 = P32(row hi + column hi)
-    word 2 = P32(row lo + column hi)    write noise: row hi + column lo, before P32
+    word 2 = P32(row lo + column hi)    write noise: keys row hi, column lo
 
 Keys with sub 1 give what is drawn once and then stored: references and stuck weights.
 """
@@ -29,8 +29,8 @@ class Population(NamedTuple):
     """Each field of shape (rows, cols)."""
     stuck_weight: np.ndarray
     """Weight of a stuck device, int64, shape (rows, cols)."""
-    visible_word: np.ndarray
-    """Address of the write noise, uint32, shape (rows, cols)."""
+    visible_keys: tuple[np.ndarray, np.ndarray]
+    """Keys of the write noise, uint32, shapes (rows, 1) and (1, cols)."""
     aging: np.ndarray
     """Ten bits each for lifetime, diffusion and reset bias: int64, shape (3, rows, cols)."""
     symmetry_point: np.ndarray
@@ -48,7 +48,7 @@ class Population(NamedTuple):
         if not self.registers.visible:
             return weights
         seen = visible(
-            weights.astype(np.int64), self.visible_word, self.registers, self.weight_bits
+            weights.astype(np.int64), self.visible_keys, self.registers, self.weight_bits
         )
         return seen.astype(np.int32)
 
@@ -96,7 +96,7 @@ def populate(
     return Population(
         static=static,
         stuck_weight=low + (((high - low) * part) >> 16),
-        visible_word=row_hi + col_lo,
+        visible_keys=(row_hi, col_lo),
         aging=np.stack(
             [(words[2] >> np.uint32(16)).astype(np.int64) & 0x3FF]
             + [_field(stored_lo, index) for index in (1, 2)]

@@ -28,6 +28,7 @@ __all__ = [
     "SBOX",
     "SEED_ROUNDS",
     "SEED_TWEAK",
+    "VISIBLE_TURNS",
     "Purpose",
     "Verb",
 ]
@@ -90,6 +91,10 @@ or more: as good as three more rounds of the permutation, for a third of their L
 CELL_ROTATIONS = (0, 7, 2, 4)
 """Left rotation of each 8-bit plane after the S-box of a round."""
 
+VISIBLE_TURNS = (10, 15, 30)
+"""Left rotations, within 32 bits, of the hidden weights that are XORed to the row key of the write
+noise: hidden weights that differ by a bit or by little draw noise that correlates by 0.6 % at most.
+"""
 SEED_ROUNDS = 12
 """Rounds from seed to base key, and from base key to operation key."""
 LINE_ROUNDS = 8

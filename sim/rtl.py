@@ -12,7 +12,7 @@ from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.sweep import memory_order
 from ohmgrid.protocol import C2C_ARG, TILE_REGISTERS, Answer, Error, Op, command
-from ohmgrid.registers import converter_registers, device_registers, pulse_registers
+from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.tile import TileBase, TileState
 
@@ -31,7 +31,8 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
 
     Keys are those of `ohmgrid.protocol.TILE_REGISTERS`; learning-rate registers are left out.
     """
-    device = device_registers(config.device, config.formats.weight_bits)
+    formats = config.formats
+    device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
     for name in ("forward", "backward"):
         io = getattr(config, name)

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import devices
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
@@ -19,10 +20,8 @@ from ohmgrid.config import (
     config_to_toml,
     load_config,
 )
-from ohmgrid.devices import ConstantStep, ExpStep, LinearStep, PiecewiseStep, PowStepReference
-from ohmgrid.pairs import OneSided
+from ohmgrid.devices import ConstantStep, LinearStep
 from ohmgrid.presets import PRESETS, device_from_dict, device_to_dict, preset
-from strategies import devices
 
 
 @st.composite
@@ -39,15 +38,15 @@ def configs(draw) -> Config:
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
             bound_management=bound_management,
             max_passes=draw(st.integers(1, 8)),
-            inp_noise=draw(fractions),
+            inp_noise=draw(st.floats(0, 0.9)),
             inp_asymmetry=draw(st.floats(-1, 1)),
             inp_sto_round=draw(st.booleans()),
             ir_drop=draw(st.floats(0, 10)),
             ir_drop_g_ratio=draw(st.floats(1, 1e12)),
-            w_noise=draw(fractions),
+            w_noise=draw(st.floats(0, 0.9)),
             w_noise_type=draw(st.sampled_from(W_NOISE_TYPES)),
             out_asymmetry=draw(st.floats(-1, 1)),
-            out_noise_std=draw(fractions),
+            out_noise_std=draw(st.floats(0, 0.9)),
             out_sto_round=draw(st.booleans()),
         )
 
@@ -59,6 +58,7 @@ def configs(draw) -> Config:
             edge,
             draw(st.integers(4, edge - 1)),
             draw(st.integers(4, edge - 1)),
+            1 << draw(st.integers(0, 8)),
         ),
         build=BuildConfig(*(draw(st.integers(1, top)) for top in (1024, 64, 11, 65536, 65536, 8))),
         forward=converter(draw(st.sampled_from(["iterative", "none"]))),
@@ -97,7 +97,7 @@ def test_every_preset_survives_its_dictionary(name):
     ("text", "line"),
     [
         ("seed = ", "configuration: not valid TOML"),
-        ("sed = 1", "configuration: unknown key 'sed'; expected seed, device, formats"),
+        ("sed = 1", "configuration: unknown key 'sed'; expected seed, batch, device, formats"),
         ("seed = -1", "seed: expected 0..18446744073709551615, got -1"),
         ("seed = 1.5", "seed: expected an integer .*got 1.5"),
         ("seed = true", "seed: expected an integer .*got True"),
@@ -132,7 +132,7 @@ def test_every_preset_survives_its_dictionary(name):
         ("[device]\nclass = 'Foo'", "device class: expected one of ConstantStep, .*got 'Foo'"),
         ("[device]\ndw_min = 0.1", "device class: expected one of .*got None"),
         ("[device]\nclass = 'ConstantStep'\ngamma_up = 1", "device: unknown parameter 'gamma_up'"),
-        ("[device]\nclass = 'ConstantStep'\ndw_min = 0", "dw_min: expected 1e-06..1, got 0"),
+        ("[device]\nclass = 'ConstantStep'\ndw_min = 0", "dw_min: expected 1e-06..2, got 0"),
         ("[device]\nclass = 'ConstantStep'\ndw_min = 'a'", "dw_min: expected a finite number"),
         ("[device]\nclass = 'ConstantStep'\ndw_min_dtod = 2", "dw_min_dtod: expected 0..1, got 2"),
         ("[device]\nclass = 'ConstantStep'\ndw_min_std = 9", "dw_min_std: expected 0..7.9, got 9"),
@@ -140,10 +140,24 @@ def test_every_preset_survives_its_dictionary(name):
         ("[device]\nclass = 'ConstantStep'\nw_max = -1", "w_max: expected 0..8, got -1"),
         ("[device]\nclass = 'ConstantStep'\nw_min = 1", "w_min: expected -8..0, got 1"),
         ("[device]\nclass = 'ConstantStep'\nw_min = 0\nw_max = 0", "w_max - w_min: expected > 0"),
-        ("[device]\nclass = 'LinearStep'\ngamma_up = 2", "gamma_up: expected 0..1.9, got 2"),
+        ("[device]\nclass = 'LinearStep'\ngamma_up = 2", "gamma_up: expected -1.9..1.9, got 2"),
         ("[device]\nclass = 'LinearStep'\ngamma_up_dtod = 1", "gamma_up_dtod: expected 0..0.5"),
         ("[device]\nclass = 'LinearStep'\nmult_noise = 1", "mult_noise: expected true or false"),
         ("[device]\nclass = 'SoftBounds'\nmult_noise = 0", "mult_noise: expected true or false"),
+        ("batch = 0", "batch: expected 1..65536, got 0"),
+        ("[formats]\ncurve_segments = 3", "curve_segments: expected a power of two, got 3"),
+        ("[device]\nclass = 'PowStep'\npow_gamma = 4", "pow_gamma: expected 0..3.5, got 4"),
+        ("[device]\nclass = 'ExpStep'\nA_up = nan", "A_up: expected a finite number"),
+        ("[device]\nclass = 'PiecewiseStep'\npiecewise_up = []", "piecewise_up: expected 1 to 64"),
+        (
+            "[device]\nclass = 'PiecewiseStep'\npiecewise_up = [1, 2]",
+            "piecewise_up, piecewise_down: expected equal lengths, got 2 and 1",
+        ),
+        ("[device]\nclass = 'PowStepReference'\nwrite_noise_std = 1", "PowStepReference has none"),
+        ("[device]\nclass = 'ConstantStep'\nenforce_consistency = false", "expected true"),
+        ("[device]\nclass = 'LinearStep'\nreverse_up = true\nmult_noise = false", "reverse_up"),
+        ("[device]\nclass = 'OneSided'", "device: a OneSided pair needs a table device.device"),
+        ("[device]\nclass = 'OneSided'\ndevice = 3", "device.device: expected a table, got 3"),
     ],
 )
 def test_a_wrong_setting_gets_one_line(text, line):

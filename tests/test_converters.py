@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import ConverterConfig
-from ohmgrid.devices import PRESETS, preset
+from ohmgrid.device_registers import full_scale
 from ohmgrid.hdl.converters import Adc, Scaler
 from ohmgrid.model import converters as model
 from ohmgrid.model.pulses import probabilities
-from ohmgrid.registers import ConverterRegisters, converter_registers, full_scale
+from ohmgrid.presets import PRESETS, preset
+from ohmgrid.registers import ConverterRegisters, converter_registers
 from ohmgrid.sim.units import run_pipeline
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -62,7 +63,7 @@ def test_adc_is_the_real_formula_but_near_ties(
     seed, dac_bits, adc_bits, bound, device, weight_bits
 ):
     io = ConverterConfig(dac_bits=dac_bits, adc_bits=adc_bits, out_bound=bound, out_noise=0.0)
-    lsb = full_scale(preset(device)) / (1 << (weight_bits - 1))
+    lsb = full_scale(preset(device).unit) / (1 << (weight_bits - 1))
     registers = converter_registers(io, lsb)
     # Steps 8 to 10: y in weight times scaled-input units, LSB = 2 bound / (2**bits - 2).
     real = Fraction(lsb) / io.dac_half / (2 * Fraction(bound) / ((1 << adc_bits) - 2))

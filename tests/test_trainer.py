@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
 from ohmgrid.data import Dataset
+from ohmgrid.devices import ConstantStep
 from ohmgrid.engines import make_tiles
 from ohmgrid.model.tile import Tile
 from ohmgrid.model.trainer import Net, Trainer, epoch_order, initial_state, state_sha256
-from ohmgrid.registers import device_registers
 from ohmgrid.session import Plan, Session, read_checkpoint
 from ohmgrid.tables import (
     EXP_FRAC,
@@ -279,16 +279,16 @@ def test_changed_data_is_not_resumed(data, tmp_path):
 def test_initial_weights_are_uniform_and_inside_the_cells_bounds():
     config = Config()
     state = initial_state(config, 100, 400, 0)
-    lsb = device_registers(config.device, config.formats.weight_bits).lsb
+    lsb = Tile(config, 1, 1, 0).lsb
     bound = 1 / math.sqrt(400)
     values = state.weights * lsb
     assert np.abs(values).max() <= bound
     assert abs(values.mean()) < 4 * bound / math.sqrt(3 * values.size)
     assert values.std() == pytest.approx(bound / math.sqrt(3), rel=0.02)
     assert (initial_state(config, 100, 400, 1).weights != state.weights).mean() > 0.99
-    narrow = config.replace(device=type(config.device)(w_max=0.01, w_min=-0.02))
+    narrow = config.replace(device=ConstantStep(w_max=0.01, w_min=-0.02))
     state = initial_state(narrow, 30, 40, 0)
-    static = Tile(narrow, 30, 40, 0).static
+    static = Tile(narrow, 30, 40, 0).population.static
     assert (state.weights <= static.b_max).all()
     assert (state.weights >= static.b_min).all()
 

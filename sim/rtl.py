@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.device_registers import device_registers
 from ohmgrid.hdl.device import pack_registers
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile

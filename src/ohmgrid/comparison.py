@@ -25,7 +25,8 @@ class _Recorder:
     def __init__(self, tile: TileEngine, results: list[tuple[int, str, np.ndarray]]) -> None:
         self._tile, self._results = tile, results
         self.rows, self.cols, self.number = tile.rows, tile.cols, tile.number
-        self.y_lsb, self.z_lsb, self.trainer = tile.y_lsb, tile.z_lsb, tile.trainer
+        self.lsb, self.y_lsb, self.z_lsb = tile.lsb, tile.y_lsb, tile.z_lsb
+        self.trainer = tile.trainer
         self.update, self.state, self.load = tile.update, tile.state, tile.load
         self.close = tile.close
 

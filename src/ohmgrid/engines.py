@@ -45,6 +45,8 @@ class TileEngine(Protocol):
     """Output lines."""
     cols: int
     """Input lines, the always-on bias input included."""
+    lsb: float
+    """One conductance LSB in weight units."""
     number: int
     """Number of the tile, 0..255; part of the address of its noise."""
     trainer: str

@@ -20,7 +20,7 @@ from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, make_trainer
 from ohmgrid.files import write_whole
 from ohmgrid.model.trainer import Net, epoch_order, initial_state, state_sha256
-from ohmgrid.tile import TileState
+from ohmgrid.tile import TileState, device_shape
 
 __all__ = [
     "CHECKPOINT",
@@ -129,16 +129,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             plan = Plan(**meta["plan"])
+            config = config_from_toml(meta["config"])
             states = []
-            for number, shape in enumerate(plan.net().shapes):
+            for number, (rows, cols) in enumerate(plan.net().shapes):
                 first, second, third = (int(step) for step in file[f"steps_{number}"])
                 weights = file[f"weights_{number}"]
-                if weights.shape != shape:
+                if weights.shape != device_shape(config.device, rows, cols):
                     raise ValueError("shape")
                 states.append(TileState(weights.astype(np.int32), (first, second, third)))
             return Checkpoint(
                 plan=plan,
-                config=config_from_toml(meta["config"]),
+                config=config,
                 data_sha256=meta["data_sha256"],
                 progress=Progress(**meta["progress"]),
                 history=meta["history"],

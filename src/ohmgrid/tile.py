@@ -8,8 +8,9 @@ from ohmgrid.aging_registers import aging_registers
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
 from ohmgrid.device_registers import device_registers
+from ohmgrid.step_device import Device
 
-__all__ = ["TileBase", "TileState"]
+__all__ = ["TileBase", "TileState", "device_shape"]
 
 
 class TileState(NamedTuple):
@@ -19,6 +20,11 @@ class TileState(NamedTuple):
     """Conductances, int32, shape `TileBase.device_shape`, weight LSB."""
     steps: tuple[int, int, int]
     """Forward, backward and update operations so far."""
+
+
+def device_shape(device: Device, rows: int, cols: int) -> tuple[int, int]:
+    """Return rows and columns of the devices of a tile: a pair takes two rows."""
+    return (rows * (2 if device.paired else 1), cols)
 
 
 class TileBase:
@@ -61,7 +67,7 @@ class TileBase:
         self.device = device_registers(unit, formats.weight_bits, formats.curve_segments)
         self.lsb = self.device.lsb
         self.aging = aging_registers(unit, self.lsb, formats.weight_bits, config.batch)
-        self.device_shape = (rows * (2 if config.device.paired else 1), cols)
+        self.device_shape = device_shape(config.device, rows, cols)
         self.passes, self.saturated = 1, 0
 
     @property

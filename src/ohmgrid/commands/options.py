@@ -141,12 +141,13 @@ def choose_config(options: Options, base: Config | None = None) -> Config:
 
 
 def fit_build(config: Config, plan: Plan) -> Config:
-    """Return the configuration with memory for the plan's largest layer; no bit depends on it."""
+    """Return the configuration with the plan's mini-batches and memory for its largest layer."""
     shapes = plan.net().shapes
-    rows = max(config.build.max_rows, *(rows for rows, _ in shapes))
+    devices = 2 if config.device.paired else 1
+    rows = max(config.build.max_rows, *(devices * rows for rows, _ in shapes))
     cols = max(config.build.max_cols, *(cols for _, cols in shapes))
     try:
-        return config.replace(build={"max_rows": rows, "max_cols": cols})
+        return config.replace(build={"max_rows": rows, "max_cols": cols}, batch=plan.batch)
     except ConfigError as error:
         raise ConfigError(f"layers: {error}") from None
 

@@ -28,7 +28,6 @@ from ohmgrid.commands.options import (
     tile_options,
 )
 from ohmgrid.config import Config, config_to_toml
-from ohmgrid.device_registers import device_registers
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.session import (
@@ -144,7 +143,7 @@ def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> No
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
     plot_accuracy(folder / "accuracy.png", session.history, title)
     tiles = session.trainer.state()
-    lsb = device_registers(session.config.device, session.config.formats.weight_bits).lsb
+    lsb = session.trainer.tiles[0].lsb
     plot_conductances(
         folder / "conductance.png",
         session.initial_weights(),

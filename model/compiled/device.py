@@ -91,6 +91,45 @@ def _visit(weight, pulses, down, rel, gamma, b_max, b_min, noise, rounding, regs
     return min(max(moved, b_min), b_max)
 
 
+# Each loop is a function of flat arrays: only so does the compiler work on many cells at a time.
+
+
+@kernel
+def _split(total, count, byte, plane):
+    shift = np.uint32(8 * byte)
+    for k in range(count):
+        plane[k] = np.uint8(total[k] >> shift)
+
+
+@kernel
+def _draw(both, low, middle, high, count, c2c, pulses, noise, rounding):
+    """Fill the numbers of pulses, and what the cell words give: relative noise and rounding."""
+    for k in range(count):
+        n = count_ones(both[k] & SLOT_MASK)
+        pulses[k] = n
+        gauss = np.int64(GAUSSIAN[low[k] | (middle[k] & 3) << 8])
+        noise[k] = shift_half_up(gauss * c2c[n], Z_FRAC + C2C_FRAC - REL_FRAC)
+        rounding[k] = middle[k] >> 2 | (high[k] & 0x3F) << 6
+
+
+@kernel
+def _move(weight, upper, lower, rel, gamma, both, pulses, noise, rounding, count, regs):
+    """Replace the conductances by those after the pulses."""
+    for k in range(count):
+        weight[k] = _visit(
+            np.int64(weight[k]),
+            np.int64(pulses[k]),
+            (both[k] >> np.uint32(31)) != 0,
+            np.int64(rel[k]),
+            np.int64(gamma[k]),
+            np.int64(upper[k]),
+            np.int64(lower[k]),
+            np.int64(noise[k]),
+            np.int64(rounding[k]),
+            regs,
+        )
+
+
 @kernel
 def visit_cells(weights, static, regs, count, work):
     """Visit the cells that ``work.cell``, ``both`` and ``total`` list, each at most once.
@@ -104,19 +143,11 @@ def visit_cells(weights, static, regs, count, work):
     count : int
     work : Scratch
     """
-    cell, both, planes = work.cell, work.both, work.bytes8
+    cell, both, planes, data = work.cell, work.both, work.bytes8, work.device
     for byte in range(4):
-        plane, shift = planes[byte], np.uint32(8 * byte)
-        for k in range(count):
-            plane[k] = np.uint8(work.total[k] >> shift)
+        _split(work.total, count, byte, planes[byte])
     hash_cells((count + 7) >> 3, work.bytes64)
-    weight, upper, lower, rel, gamma = (
-        work.device[0],
-        work.device[1],
-        work.device[2],
-        work.device[3],
-        work.device[4],
-    )
+    weight, upper, lower, rel, gamma = data[0], data[1], data[2], data[3], data[4]
     for k in range(count):
         place = cell[k]
         shift = np.int32((both[k] >> np.uint32(31)) << np.uint32(4))
@@ -125,22 +156,7 @@ def visit_cells(weights, static, regs, count, work):
         lower[k] = static[place, 1]
         rel[k] = (static[place, 2] >> shift) & 0xFFFF
         gamma[k] = (static[place, 3] >> shift) & 0xFFFF
-    for k in range(count):
-        pulses = count_ones(both[k] & SLOT_MASK)
-        low, middle, high = planes[0, k], planes[1, k], planes[2, k]
-        gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
-        noise = shift_half_up(gauss * regs.c2c[pulses], Z_FRAC + C2C_FRAC - REL_FRAC)
-        weight[k] = _visit(
-            np.int64(weight[k]),
-            np.int64(pulses),
-            (both[k] >> np.uint32(31)) != 0,
-            np.int64(rel[k]),
-            np.int64(gamma[k]),
-            np.int64(upper[k]),
-            np.int64(lower[k]),
-            noise,
-            np.int64(middle >> 2 | (high & 0x3F) << 6),
-            regs,
-        )
+    _draw(both, planes[0], planes[1], planes[2], count, regs.c2c, data[5], data[6], data[7])
+    _move(weight, upper, lower, rel, gamma, both, data[5], data[6], data[7], count, regs)
     for k in range(count):
         weights[cell[k]] = weight[k]

@@ -68,16 +68,22 @@ def _forward_sums(weights, rows, cols, work):
 
 
 @kernel
+def _dot(column, codes):
+    part = np.int32(0)
+    for i in range(len(column)):
+        part = np.int32(part + np.int32(column[i] * codes[i]))
+    return part
+
+
+@kernel
 def _backward_sums(weights, rows, cols, work):
     codes, sums = work.codes, work.sums
     for j in range(cols):
-        column = weights[j * rows : j * rows + rows]
         total = 0
         for first in range(0, rows, SPAN):
-            part = np.int32(0)
-            for i in range(first, min(first + SPAN, rows)):
-                part = np.int32(part + column[i] * codes[i])
-            total += part
+            size = min(SPAN, rows - first)
+            place = j * rows + first
+            total += _dot(weights[place : place + size], codes[first : first + size])
         sums[j] = total
 
 

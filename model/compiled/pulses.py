@@ -78,16 +78,23 @@ def _count(train, count, bl, kind, rows, work):
 
 
 @kernel
+def _chances(values, lines, factor, divisor, chance):
+    """Write the firing probability of every line, as `probabilities`."""
+    for i in range(lines):
+        chance[i] = min(divide_round(abs(np.int64(values[i])) * factor, divisor), ONE)
+
+
+@kernel
 def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
     """Fill one side with its firing lines; return how many they are."""
-    count = 0
+    chance, count = work.chance, 0
+    _chances(values, lines, factor, divisor, chance)
     for i in range(lines):
-        value = np.int64(values[i])
-        chance = min(divide_round(abs(value) * factor, divisor), ONE)
         side.line[count] = i
-        side.train[count] = NEGATIVE if value < 0 else np.uint32(0)
-        work.chance[count] = chance
-        count += chance != 0
+        side.train[count] = NEGATIVE if values[i] < 0 else np.uint32(0)
+        found = chance[i]
+        chance[count] = found
+        count += found != 0
     if kind == STOCHASTIC:
         _choose(side.line, count, work)
         _draw(side.train, count, bl, key, TRAIN_D if rows else TRAIN_X, work)

@@ -23,6 +23,9 @@ VERBS = {
     "train": "ohmgrid.commands.train:train",
     "compare": "ohmgrid.commands.compare:compare",
     "devices": "ohmgrid.commands.show:devices",
+    "device": "ohmgrid.commands.device:device",
+    "symmetry": "ohmgrid.commands.device:symmetry",
+    "fit": "ohmgrid.commands.device:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.boards.synth:synth_command",
 }

@@ -25,6 +25,7 @@ __all__ = [
     "config_from_toml",
     "config_to_toml",
     "load_config",
+    "toml_value",
 ]
 
 SLOTS = 31
@@ -319,7 +320,8 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _toml_value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a plain value as TOML text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -338,5 +340,5 @@ def config_to_toml(config: Config) -> str:
         tables["device.device"] = tables["device"].pop("device")
     for name, values in tables.items():
         lines += ["", f"[{name}]"]
-        lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+        lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

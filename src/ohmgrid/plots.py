@@ -12,13 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from ohmgrid.files import write_whole
 
-__all__ = ["plot_accuracy", "plot_conductances"]
+__all__ = ["INK", "SECOND_INK", "plot_accuracy", "plot_conductances", "save_figure"]
 
 INK = "#1b4b8f"
 SECOND_INK = "#c8553d"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     # Without the version in it, the same run gives the same file.
     write_whole(
         path,
@@ -55,7 +56,7 @@ def plot_accuracy(path: Path, history: Sequence[Mapping[str, Any]], title: str) 
     right.set_ylim(bottom=0)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_conductances(
@@ -90,4 +91,4 @@ def plot_conductances(
             ax.tick_params(labelsize=8)
         axes[number][0].set_ylabel("output line", fontsize=8)
         figure.colorbar(colours, ax=list(axes[number]), label="weight", shrink=0.9)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -22,6 +22,7 @@ __all__ = [
     "device_name",
     "fit_build",
     "json_option",
+    "load_device",
     "load_plan_data",
     "plan_changes",
     "plan_options",
@@ -81,7 +82,7 @@ plan_options = _stack(
 )
 
 
-def _load_device(name: str) -> Device:
+def load_device(name: str) -> Device:
     """Return a preset, or the device of a TOML file (its [device] table, or the whole file)."""
     if name in PRESETS:
         return PRESETS[name]
@@ -124,7 +125,7 @@ def choose_config(options: Options, base: Config | None = None) -> Config:
     if options.seed is not None:
         changes.append(("seed", {"seed": options.seed}))
     if options.device is not None:
-        changes.append(("device", {"device": _load_device(options.device)}))
+        changes.append(("device", {"device": load_device(options.device)}))
     if options.lanes is not None:
         changes.append(("lanes", {"build": {"lanes": options.lanes}}))
     if options.share is not None:

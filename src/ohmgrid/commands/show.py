@@ -2,19 +2,29 @@
 
 import json
 import tomllib
+from dataclasses import fields
 from typing import Any
 
 import click
 
-from ohmgrid.commands.options import Options, choose_config, json_option, tile_options
+from ohmgrid.commands.options import (
+    Options,
+    choose_config,
+    device_name,
+    json_option,
+    tile_options,
+)
 from ohmgrid.config import config_to_toml
-from ohmgrid.presets import PRESETS, device_to_dict
+from ohmgrid.presets import DEVICE_CLASSES, PRESETS, device_from_dict, device_to_dict
 
 
 @click.command()
 @json_option
 def devices(as_json: bool) -> None:
-    """List the device presets with their parameters."""
+    """List the device presets with the parameters that differ from their class.
+
+    --json prints all parameters.
+    """
     table = {name: device_to_dict(device) for name, device in PRESETS.items()}
     if as_json:
         click.echo(json.dumps({"devices": table}))
@@ -22,7 +32,13 @@ def devices(as_json: bool) -> None:
     width = max(map(len, table))
     for name, parameters in table.items():
         kind = parameters.pop("class")
-        words = " ".join(f"{key}={_short(value)}" for key, value in parameters.items())
+        inner = parameters.pop("device", None)
+        if inner is not None:
+            kind += f" of {device_name(device_from_dict(inner))}"
+        usual = {f.name: f.default for f in fields(DEVICE_CLASSES[kind.split()[0]])}  # type: ignore[arg-type]
+        words = " ".join(
+            f"{key}={_short(value)}" for key, value in parameters.items() if value != usual[key]
+        )
         click.echo(f"{name:{width}}  {kind}")
         click.echo(click.wrap_text(words, 78, " " * (width + 2), " " * (width + 2)))
 

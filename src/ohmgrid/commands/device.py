@@ -1,0 +1,258 @@
+"""``ohmgrid device``, ``symmetry`` and ``fit``: one device's response, measured or modelled."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ohmgrid.checks import ConfigError
+from ohmgrid.commands.options import device_name, json_option, load_device
+from ohmgrid.config import Config
+from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.files import write_whole
+from ohmgrid.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.step_device import Device
+
+_ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
+_CELLS = click.option("--cells", type=int, default=4096, help="Devices in the population [4096].")
+_SEED = click.option("--seed", type=int, default=1, help="Seed of all noise [1].")
+_ENGINE = click.option(
+    "--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled]."
+)
+_OUT = click.option("--out", type=Path, metavar="FILE.npz", help="Write all statistics.")
+_PLOT = click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG.")
+
+
+@contextmanager
+def _bar(console: Console, total: int) -> Iterator[Any]:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("pulses, left"), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _config(device: Device, seed: int) -> Config:
+    return Config(seed=seed, device=device)
+
+
+def _picture(out: Path | None, name: str) -> Path:
+    return out.with_suffix(".png") if out else Path(f"{name}.png")
+
+
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _print(console: Console, rows: dict[str, Any]) -> None:
+    for name, value in rows.items():
+        console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and out.suffix != ".npz":
+        raise ConfigError(f"out: expected a file FILE.npz, got {out}")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"out: expected a file in an existing folder, got {out}")
+
+
+@click.command()
+@_ARGUMENT
+@click.option("--up", type=int, help="Up pulses first [enough to saturate, at most 1000].")
+@click.option("--down", type=int, help="Down pulses then [as many].")
+@_CELLS
+@_SEED
+@_ENGINE
+@_OUT
+@_PLOT
+@json_option
+def device(
+    device: str,
+    up: int | None,
+    down: int | None,
+    cells: int,
+    seed: int,
+    engine: str,
+    out: Path | None,
+    plot: bool,
+    as_json: bool,
+) -> None:
+    """Pulse a population of devices up and down, starting at w = 0.
+
+    A pulse is an update that asks for one step of dw_min. --out writes the arrays mean std q05 q50
+    q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight units.
+    """
+    check_engine(engine)
+    _check_out(out)
+    chosen = load_device(device)
+    up = usual_pulses(chosen) if up is None else up
+    down = up if down is None else down
+    console = Console(stderr=as_json)
+    with _bar(console, up + down) as on_pulse:
+        result = staircase(_config(chosen, seed), up, down, cells, engine, on_pulse=on_pulse)
+    arrays = result.arrays
+    name = device_name(chosen)
+    facts: dict[str, Any] = {
+        "device": name,
+        "engine": engine,
+        "cells": cells,
+        "seed": seed,
+        "up": up,
+        "down": down,
+        "mean_up": float(arrays["mean"][up]),
+        "std_up": float(arrays["std"][up]),
+        "mean_down": float(arrays["mean"][-1]),
+        "std_down": float(arrays["std"][-1]),
+    }
+    if out is not None:
+        _write_arrays(out, arrays)
+        facts["out"] = str(out)
+    if plot:
+        from ohmgrid.device_plots import plot_staircase
+
+        picture = _picture(out, name)
+        plot_staircase(picture, result, up, f"{name}, {cells} cells, seed {seed}")
+        facts["plot"] = str(picture)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    rows = {
+        "device": f"{name}, {cells} cells, seed {seed}, engine {engine}",
+        f"{up} up": f"mean {facts['mean_up']:+.4f}, spread {facts['std_up']:.4f}",
+        f"{down} down": f"mean {facts['mean_down']:+.4f}, spread {facts['std_down']:.4f}",
+    }
+    if up:
+        first = arrays["step_mean"][0], arrays["step_std"][0]
+        rows["first pulse"] = f"mean {first[0]:+.5f}, spread {first[1]:.5f}"
+    rows |= {key: facts[key] for key in ("out", "plot") if key in facts}
+    _print(console, rows)
+
+
+@click.command()
+@_ARGUMENT
+@click.option("--pairs", type=int, default=1000, help="Pairs of an up and a down pulse [1000].")
+@_CELLS
+@_SEED
+@_ENGINE
+@_OUT
+@_PLOT
+@json_option
+def symmetry(
+    device: str,
+    pairs: int,
+    cells: int,
+    seed: int,
+    engine: str,
+    out: Path | None,
+    plot: bool,
+    as_json: bool,
+) -> None:
+    """Measure symmetry points: alternate up and down pulses until devices settle.
+
+    A cell's symmetry point is its mean weight over the last quarter of the pairs. --out writes the
+    arrays symmetry_point (of each cell) and mean std (after each pair).
+    """
+    check_engine(engine)
+    _check_out(out)
+    chosen = load_device(device)
+    console = Console(stderr=as_json)
+    with _bar(console, pairs) as on_pulse:
+        result = symmetry_point(_config(chosen, seed), pairs, cells, engine, on_pulse)
+    name = device_name(chosen)
+    facts: dict[str, Any] = {
+        "device": name,
+        "engine": engine,
+        "cells": cells,
+        "seed": seed,
+        "pairs": pairs,
+        "mean": float(result.final.mean()),
+        "std": float(result.final.std()),
+    }
+    if out is not None:
+        _write_arrays(out, {"symmetry_point": result.final, **result.arrays})
+        facts["out"] = str(out)
+    if plot:
+        from ohmgrid.device_plots import plot_symmetry
+
+        picture = _picture(out, f"{name}-symmetry")
+        plot_symmetry(picture, result, f"{name}, {cells} cells, seed {seed}")
+        facts["plot"] = str(picture)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    rows = {
+        "device": f"{name}, {cells} cells, seed {seed}, engine {engine}",
+        "symmetry point": f"mean {facts['mean']:+.4f}, spread {facts['std']:.4f}, "
+        f"after {pairs} pairs",
+    }
+    rows |= {key: facts[key] for key in ("out", "plot") if key in facts}
+    _print(console, rows)
+
+
+def _toml(found: Any) -> str:
+    """Return a fitted device as the text of a TOML file."""
+    from ohmgrid.config import toml_value
+    from ohmgrid.presets import device_to_dict
+
+    lines = [
+        f"# One weight unit is {found.scale:.6g} of the measured conductance, w = 0 is "
+        f"{found.offset:.6g}.",
+        "[device]",
+    ]
+    values = device_to_dict(found.device)
+    return "\n".join([*lines, *(f"{key} = {toml_value(v)}" for key, v in values.items())]) + "\n"
+
+
+@click.command()
+@click.argument("data", type=Path, metavar="FILE.csv")
+@click.option("--out", type=Path, metavar="FILE.toml", help="The device [beside the data].")
+@click.option("--nodes", type=int, default=9, help="Nodes of the step curves, 2..64 [9].")
+@json_option
+def fit(data: Path, out: Path | None, nodes: int, as_json: bool) -> None:
+    """Make a device of measured pulses, and draw data against fit.
+
+    FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
+    The device file works wherever a device is named: --device FILE.toml.
+    """
+    from ohmgrid.device_plots import plot_fit
+    from ohmgrid.fitting import fit_device, read_measurement
+
+    out = out or data.with_suffix(".toml")
+    if out.suffix != ".toml":
+        raise ConfigError(f"out: expected a file FILE.toml, got {out}")
+    found = fit_device(read_measurement(data), nodes)
+    text = _toml(found).encode()
+    picture = out.with_suffix(".png")
+    write_whole(out, lambda file: file.write(text))
+    plot_fit(picture, found, data.name)
+    facts = {
+        "device": str(out),
+        "plot": str(picture),
+        "devices": len(found.weights),
+        "pulses": found.weights.shape[1],
+        "dw_min": found.device.dw_min,
+        "dw_min_dtod": found.device.dw_min_dtod,
+        "dw_min_std": found.device.dw_min_std,
+        "write_noise_std": found.device.write_noise_std,
+        "residual": found.residual,
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    _print(
+        Console(),
+        {
+            "data": f"{facts['devices']} devices, {facts['pulses']} pulses",
+            "dw_min": f"{facts['dw_min']:.5g} (devices differ by {facts['dw_min_dtod']:.0%}, "
+            f"cycles by {facts['dw_min_std']:.0%})",
+            "misfit": f"{found.residual:.2%} of the range (root mean square of the mean course)",
+            "device": facts["device"],
+            "plot": facts["plot"],
+        },
+    )

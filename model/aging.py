@@ -1,6 +1,6 @@
 """What time does to the conductances between updates (golden model).
 
-Section 5 of docs/devices.md. With D the part that a cell loses and u uniform on 12 bits::
+docs/devices.md has the equations. With D the part that a cell loses and u uniform on 12 bits::
 
     leak       w <- w - (w - bias) D + diffusion z, rounded with u, clipped to the cell's bounds
     reset      w <- bias + noise z

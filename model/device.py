@@ -1,6 +1,6 @@
 """What n coincident pulses do to one crosspoint (golden model).
 
-Section 4 of docs/devices.md in integers. What is fixed of a cell (its step, its balance, its
+The equations of docs/devices.md in integers. What is fixed of a cell (its step, its balance, its
 bounds, its slopes, whether it is stuck) is hashed from its address: ten bits each look it up in a
 table of equally likely values. Only the conductance is stored, and the weight of a reference
 device where the class has one. With one = 2**10::

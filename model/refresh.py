@@ -1,6 +1,6 @@
 """Refresh of one-sided pairs: both devices reset, their difference written back (golden model).
 
-Section 6 of docs/devices.md (OneSidedUnitCell). Every cell is read by the refresh's own ADC, plus
+docs/devices.md has the rule. Every cell is read by the refresh's own ADC, plus
 and minus device with noise of their own. Where the larger code is above ``upper`` and the smaller
 above ``lower``, both devices are reset; then, column by column, the difference is written with the
 pulses of an ordinary update (x = 1.0 on the column, d = the differences, learning rate 1).

@@ -109,7 +109,7 @@ def test_zeros_in_zeros_out(noise_management, out_noise, rng):
 
 
 def test_zeros_are_not_skipped_where_the_input_is_noisy():
-    """Forward; backward, a vector of zeros gives zeros (physics.md, section 2, step 1)."""
+    """Forward; backward, a vector of zeros gives zeros (docs/physics.md, section 2, step 1)."""
     tile = Tile(Config(backward=NOISY, forward=NOISY), 8, 5)
     tile.load(TileState(np.full((8, 5), 1 << 15, np.int32), (0, 0, 0)))
     assert tile.forward(np.zeros(5, np.int64)).any()

@@ -1,4 +1,4 @@
-"""Forward and backward noise on the golden tile: moments of physics.md section 2.
+"""Forward and backward noise on the golden tile: moments of docs/physics.md, section 2.
 
 From more than 10^5 outputs each. Outputs of one operation may share noise, so each operation gives
 one number and the standard error is that of these numbers over operations.

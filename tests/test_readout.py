@@ -35,7 +35,7 @@ def problem(seed: int, io: ConverterConfig, rows: int, cols: int):
 
 
 def loads(io: ConverterConfig, matrix: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return a of physics.md, section 2, step 5."""
+    """Return a of docs/physics.md, section 2, step 5."""
     volts = np.abs(v) / (io.dac_half << VOLTAGE_FRAC)
     return len(v) / io.ir_drop_g_ratio * (np.abs(matrix) * LSB @ volts)
 

@@ -63,6 +63,9 @@ SERIAL_C2C = 0.33
 SERIAL_BEND = 0.1
 """So are they where 31 pulses change the step by more than this part of it."""
 
+LEAST_FRAC = 4
+"""Fewest fraction bits of a step curve that still hold its shape."""
+
 NOISES = ("multiplicative", "additive", "complex")
 
 DEVIATES = tuple(
@@ -217,6 +220,11 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     if not law.power:
         largest = max(abs(f(p)) for f, _ in sides(law) for p in reachable(device, law))
         frac = min(frac, math.floor(math.log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0))))
+    if frac < LEAST_FRAC:
+        raise ConfigError(
+            "device: expected steps and noise of at most a few thousand dw_min in one update, got "
+            f"2**{LEAST_FRAC - frac} times as much (dw_min {device.dw_min:g})"
+        )
     unit = 1 << frac
 
     def spread(gamma: Spread) -> tuple[int, ...]:

@@ -113,5 +113,6 @@ def test_wrong_input_gets_one_line(tmp_path: Path):
     path.write_text('class = "PowStep"\npow_gama = 1\n')
     assert f"{path}: device: unknown parameter 'pow_gama'" in fails("device", path)
     path.write_text('class = "ExpStep"\ndw_min_std_slope = 10.0\ndw_min = 0.00001\n')
-    assert "device: expected steps and noise of at most a few thousand dw_min" in fails("device", path, *MODEL)
+    line = fails("device", path, *MODEL)
+    assert "device: expected steps and noise of at most a few thousand dw_min" in line
     assert not list(tmp_path.glob("*.npz"))

@@ -1,0 +1,73 @@
+"""Record single-pulse statistics with aihwkit, in the form that ``bench/device_pulses.py`` reads.
+
+Run it with a Python that has aihwkit (it needs nothing of ohmgrid)::
+
+    PEER/bin/python bench/peer_pulses.py FILE.npz [PRESET ...]
+
+4,096 devices start at w = 0 and get n up, then n down pulses: updates with x = 1, d = -1 or 1 and a
+learning rate of dw_min. aihwkit cannot be seeded: two runs differ.
+"""
+
+# pyright: reportMissingImports=false
+
+import sys
+
+import numpy as np
+import torch
+from aihwkit.simulator.configs import SingleRPUConfig
+from aihwkit.simulator.presets import devices
+from aihwkit.simulator.tiles import AnalogTile
+
+SIDE = 64
+PULSES = {
+    "Idealized": (800, 800),
+    "GokmenVlasov": (800, 800),
+    "Capacitor": (400, 400),
+    "EcRam": (800, 800),
+    "EcRamMO": (800, 800),
+    "ReRamES": (1000, 1000),
+    "ReRamSB": (1000, 1000),
+    "ReRamArrayOM": (100, 100),
+    "ReRamArrayHfO2": (50, 50),
+    "PCM": (100, 0),
+}
+QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
+
+
+def record(name: str) -> dict[str, np.ndarray]:
+    """Return the statistics of one preset."""
+    device = getattr(devices, f"{name}PresetDevice")()
+    up, down = PULSES[name]
+    tile = AnalogTile(SIDE, SIDE, SingleRPUConfig(device=device))
+    tile.set_learning_rate(device.dw_min)
+    tile.set_weights(torch.zeros(SIDE, SIDE))
+    ones = torch.ones(1, SIDE)
+
+    def weights() -> np.ndarray:
+        read = tile.get_weights()
+        return np.array(read[0] if isinstance(read, tuple) else read).ravel()
+
+    courses = [weights()]
+    for pulse in range(up + down):
+        tile.update(ones, -ones if pulse < up else ones)
+        courses.append(weights())
+    course = np.array(courses, dtype=np.float64)
+    step = np.diff(course, axis=0)
+    found = {"mean": course.mean(1), "std": course.std(1)}
+    found |= {key: np.quantile(course, value, axis=1) for key, value in QUANTILES.items()}
+    return found | {"step_mean": step.mean(1), "step_std": step.std(1)}
+
+
+def main() -> None:
+    """Record the named presets, or all."""
+    if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(PULSES):
+        sys.exit(f"usage: peer_pulses.py FILE.npz [{' '.join(PULSES)}]")
+    arrays = {}
+    for name in sys.argv[2:] or PULSES:
+        print(name, flush=True)
+        arrays |= {f"{name}/{key}": values for key, values in record(name).items()}
+    np.savez_compressed(sys.argv[1], **arrays)
+
+
+if __name__ == "__main__":
+    main()

@@ -83,6 +83,16 @@ def test_keys_left_out_keep_their_defaults():
     assert config_from_toml("") == Config()
 
 
+def test_a_preset_comes_with_its_converters_and_a_class_with_the_plain_ones():
+    assert (Config().forward.out_bound, Config().backward.out_noise) == (20.0, 0.1)
+    assert config_from_toml('[device]\npreset = "ecram"\n').forward == Config().forward
+    plain = config_from_toml('[device]\nclass = "ConstantStep"\n')
+    assert plain.forward == ConverterConfig(bound_management="iterative")
+    assert plain.backward == ConverterConfig()
+    mixed = config_from_toml('[forward]\ndac_bits = 5\n[device]\nclass = "ConstantStep"\n')
+    assert mixed.forward == ConverterConfig(dac_bits=5, bound_management="iterative")
+
+
 def test_a_preset_with_one_parameter_replaced():
     device = device_from_dict({"preset": "gokmen-vlasov", "dw_min": 0.002})
     assert device == ConstantStep(dw_min=0.002, w_max=1.0, w_min=-1.0)
@@ -119,7 +129,7 @@ def test_every_preset_survives_its_dictionary(name):
         ("[forward]\nout_bound = nan", "out_bound: expected a finite number .*got nan"),
         ("[forward]\nout_bound = inf", "out_bound: expected a finite number .*got inf"),
         ("[forward]\nout_bound = 0", "out_bound: expected 0.01..1000, got 0"),
-        ("[forward]\nout_noise = -1", "out_noise: expected 0..12, got -1"),
+        ("[forward]\nout_noise = -1", "out_noise: expected 0..20, got -1"),
         ("[forward]\nnoise_management = 'max'", "expected one of abs-max, none, got 'max'"),
         ("[forward]\nbound_management = 1", "expected one of iterative, none, got 1"),
         ("[forward]\nmax_passes = 0", "max_passes: expected 1..8, got 0"),

@@ -24,6 +24,7 @@ __all__ = [
     "PulseConfig",
     "config_from_toml",
     "config_to_toml",
+    "default_converters",
     "load_config",
     "toml_value",
 ]
@@ -220,6 +221,16 @@ class PulseConfig:
         return self.update_management or self.update_bl_management
 
 
+def default_converters(preset_device: bool) -> tuple[ConverterConfig, ConverterConfig]:
+    """Return forward and backward converters: those that presets come with, or the plain ones.
+
+    The reference simulator pairs its device presets with a wider and noisier ADC.
+    """
+    plain = ConverterConfig()
+    chosen = replace(plain, out_bound=20.0, out_noise=0.1) if preset_device else plain
+    return replace(chosen, bound_management="iterative"), chosen
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything that decides the bits of a tile."""
@@ -230,10 +241,8 @@ class Config:
     """Examples of a mini-batch: lifetime, diffusion and refresh count mini-batches."""
     formats: FormatConfig = field(default_factory=FormatConfig)
     build: BuildConfig = field(default_factory=BuildConfig)
-    forward: ConverterConfig = field(
-        default_factory=lambda: ConverterConfig(bound_management="iterative")
-    )
-    backward: ConverterConfig = field(default_factory=ConverterConfig)
+    forward: ConverterConfig = field(default_factory=lambda: default_converters(True)[0])
+    backward: ConverterConfig = field(default_factory=lambda: default_converters(True)[1])
     pulses: PulseConfig = field(default_factory=PulseConfig)
     device: Device = field(default_factory=lambda: preset("gokmen-vlasov"))
 
@@ -296,7 +305,10 @@ def config_from_toml(text: str) -> Config:
         if key not in known:
             raise ConfigError(f"configuration: unknown key {key!r}; expected {', '.join(known)}")
     base = Config()
-    values: dict[str, Any] = {
+    device = data.get("device")
+    forward, backward = default_converters(not (isinstance(device, dict) and "class" in device))
+    base = base.replace(forward=forward, backward=backward)
+    values: dict[str, Any] = {"forward": forward, "backward": backward} | {
         name: _section(name, data[name], getattr(base, name)) for name in _SECTIONS if name in data
     }
     values |= {key: data[key] for key in ("seed", "batch") if key in data}

@@ -90,7 +90,7 @@ def device(
     """
     check_engine(engine)
     _check_out(out)
-    chosen = load_device(device)
+    chosen, _ = load_device(device)
     up = usual_pulses(chosen) if up is None else up
     down = up if down is None else down
     console = Console(stderr=as_json)
@@ -160,7 +160,7 @@ def symmetry(
     """
     check_engine(engine)
     _check_out(out)
-    chosen = load_device(device)
+    chosen, _ = load_device(device)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
         result = symmetry_point(_config(chosen, seed), pairs, cells, engine, on_pulse)

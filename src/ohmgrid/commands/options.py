@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.config import Config, load_config
+from ohmgrid.config import Config, default_converters, load_config
 from ohmgrid.data import Dataset, load_data, parse_crop
 from ohmgrid.presets import PRESETS, device_from_dict
 from ohmgrid.session import Plan
@@ -82,10 +82,13 @@ plan_options = _stack(
 )
 
 
-def load_device(name: str) -> Device:
-    """Return a preset, or the device of a TOML file (its [device] table, or the whole file)."""
+def load_device(name: str) -> tuple[Device, bool]:
+    """Return a device and whether it is a preset or made of one.
+
+    The device is a preset, or that of a TOML file (its [device] table, or the whole file).
+    """
     if name in PRESETS:
-        return PRESETS[name]
+        return PRESETS[name], True
     if not name.endswith(".toml"):
         known = ", ".join(PRESETS)
         raise ConfigError(f"device: expected one of {known} or a file FILE.toml, got {name!r}")
@@ -99,7 +102,7 @@ def load_device(name: str) -> Device:
     if not isinstance(table, dict):
         raise ConfigError(f"device: {name}: expected a table [device], got {table!r}")
     try:
-        return device_from_dict(table)
+        return device_from_dict(table), "preset" in table
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
 
@@ -125,7 +128,11 @@ def choose_config(options: Options, base: Config | None = None) -> Config:
     if options.seed is not None:
         changes.append(("seed", {"seed": options.seed}))
     if options.device is not None:
-        changes.append(("device", {"device": load_device(options.device)}))
+        device, preset_device = load_device(options.device)
+        changes.append(("device", {"device": device}))
+        if options.config is None and base is None:
+            forward, backward = default_converters(preset_device)
+            changes.append(("device", {"forward": forward, "backward": backward}))
     if options.lanes is not None:
         changes.append(("lanes", {"build": {"lanes": options.lanes}}))
     if options.share is not None:

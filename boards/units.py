@@ -21,7 +21,18 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "converters.Scaler": lambda hdl, config: hdl.Scaler(config.formats.edge_bits),
     "device.Popcount": lambda hdl, config: hdl.Popcount(),
     "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(
-        config.formats.weight_bits, max(1, (config.build.share - 1).bit_length()), 14
+        config.formats.weight_bits,
+        max(1, (config.build.share - 1).bit_length()),
+        14,
+        config.build.multipliers,
+        config.formats.curve_segments,
+        config.build.power,
+    ),
+    "device_static.StaticProperties": lambda hdl, config: hdl.StaticProperties(
+        config.formats.weight_bits
+    ),
+    "device_curve.StepCurve": lambda hdl, config: hdl.StepCurve(
+        config.formats.weight_bits, config.formats.curve_segments, config.build.power
     ),
     "lane.Lane": lambda hdl, config: hdl.Lane(
         config.build.max_blocks * config.build.max_rows, config.formats.weight_bits, 40

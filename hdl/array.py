@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
-from ohmgrid.hdl.device import C2C_WRITE, REGISTERS
+from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.lane import CODE_BITS, AdderTree, LaneGroup, sum_bits
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.sweep import Sweep
@@ -135,7 +135,7 @@ class LaneArray(wiring.Component):
         Strobes: pass all cells to `cells_o` or take them from `cells_i`, in memory order.
     cells_busy : Out(1)
     cells_i, cells_o : In and Out streams of conductances
-    registers, c2c_write : In
+    registers, table_write : In
         Device parameters.
     collision : Out(1)
     """
@@ -167,7 +167,7 @@ class LaneArray(wiring.Component):
             "cells_i": In(stream.Signature(signed(weight_bits))),
             "cells_o": Out(stream.Signature(signed(weight_bits))),
             "registers": In(REGISTERS),
-            "c2c_write": In(C2C_WRITE),
+            "table_write": In(TABLE_WRITE),
             "collision": Out(1),
         }
         for side in ("row", "column"):
@@ -291,7 +291,7 @@ class LaneArray(wiring.Component):
                 group.host_lane.eq(host_within),
                 group.host_data.eq(self.cells_i.payload),
                 group.registers.eq(self.registers),
-                group.c2c_write.eq(self.c2c_write),
+                group.table_write.eq(self.table_write),
             ]
             m.d.comb += [getattr(group, name).eq(value) for name, value in at_c.items()]
             m.d.comb += [getattr(group, name).eq(value) for name, value in key_d.items()]

@@ -3,52 +3,58 @@
 The equations stand in `ohmgrid.model.device`, the twin of this file; widths and costs in
 ``docs/device.md``. Identities that save logic, all of them exact:
 
-- both tables of `gaussian` are symmetric, so flipping their sign bits negates a draw;
 - ``W - s = ~(~W + s)``: a down step is an up step between two inversions;
-- the bounds enclose 0, so the sign of the result tells which of them may clip it.
+- the bounds enclose 0, so the sign of the result tells which of them may clip it;
+- a stuck cell keeps its weight: it has no result, so that its weight need not wait for one.
 """
 
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.checks import check_int
 from ohmgrid.config import SLOTS
-from ohmgrid.hdl.arith import Divider, saturate, shift_half_up
+from ohmgrid.device_registers import (
+    C2C_FRAC,
+    CURVE_BITS,
+    DITHER_BITS,
+    DW_BITS,
+    REL_BITS,
+    REL_FRAC,
+    SLOPE_FRAC,
+    STEP_FRAC,
+    TOTAL_BITS,
+)
+from ohmgrid.hdl.arith import saturate, shift_half_up
+from ohmgrid.hdl.device_curve import StepCurve
 from ohmgrid.hdl.device_ports import (
+    ADDITIVE_SHIFT,
     C2C_BITS,
-    C2C_WRITE,
     COUNT_BITS,
     MAX_WEIGHT_BITS,
     REGISTERS,
-    pack_registers,
+    TABLE_WRITE,
+    loadable,
     request_layout,
     result_layout,
 )
+from ohmgrid.hdl.device_static import StaticProperties
 from ohmgrid.hdl.noise import CellMix, gaussian
-from ohmgrid.hdl.timed import Stages, Timed
-from ohmgrid.registers import BOUND_SHIFT, C2C_FRAC, REL_FRAC, SPREAD_SHIFT, STEP_FRAC
+from ohmgrid.hdl.timed import Stages, Timed, half
 from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA
 
-__all__ = ["C2C_WRITE", "PRODUCTS", "REGISTERS", "DeviceUnit", "Popcount", "pack_registers"]
+__all__ = ["PRODUCTS", "DeviceUnit", "Popcount"]
 
-REL_BITS = REL_FRAC + 2
-"""A relative step, a slope, a position; a curve has a sign in addition."""
-LOCAL_BITS = REL_BITS + 3
 NOISE_BITS = 16
-TOTAL_BITS = 18
-BLOCK_CYCLES, SOFT_CYCLES = 2, 3
-"""Latency of a product in a multiplier block and in LUTs (`Stages.product`)."""
-SIGN_BITS = (5, 9)
-"""Bits of a Gaussian's index that negate its two summands."""
+AMPLITUDE_BITS = CURVE_BITS - 1
+FINE_BITS = TOTAL_BITS - MAX_WEIGHT_BITS
+"""Bits of the total that do not fit a multiplier block: LUTs multiply them."""
+DITHER_START = 22
+"""Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight from 22."""
 
-PRODUCTS = (
-    *("step", "noise", "local", "slope", "lower", "upper"),
-    *("scaled", "common", "balance", "gamma", "pulses"),
-)
+PRODUCTS = ("step", "noise", "local", "slope", "scale", "table", "pulses", "spread")
 """All products, in the order in which they are given multiplier blocks."""
 
 
@@ -101,39 +107,31 @@ class Popcount(wiring.Component):
         return m
 
 
-def _magnitude(value: Value, bits: int) -> Value:
-    """Return ``min(abs(value), 2**bits - 1)`` of a signed value."""
-    sign, width = value[-1], len(value)
-    magnitude = ((value.as_unsigned() ^ sign.replicate(width)) + sign)[:width]
-    return magnitude[:bits] | magnitude[bits:].any().replicate(bits)
+def _amount(value: Value) -> Value:
+    """Return the magnitude of a signed value that is never the lowest of its width."""
+    return abs(value)[: len(value) - 1]
 
 
-def _field(word: Value, index: int) -> Value:
-    return word[GAUSS_BITS * index : GAUSS_BITS * (index + 1)]
+class _Late(NamedTuple):
+    """What a cell's new weight needs besides the step."""
 
-
-def _half(mean: Value, shift: int) -> Value:
-    """Return ``mean`` and a half, shifted left: what a sum starts from that is shifted back."""
-    total = Cat(Const(1 << (shift - 1), shift), mean)
-    return total.as_signed() if mean.shape().signed else total
-
-
-class _Cell(NamedTuple):
-    """What a pulse meets: the weight, and the magnitudes of both bounds as drawn."""
-
-    weight: Timed
+    value: Timed
+    reference: Timed
     down: Timed
     upper: Timed
     lower: Timed
-    swap: Timed
-    """The upper draw is the lower one."""
+    rounding: Timed
+    low: Timed
+    """Low bits of a clipped weight."""
+    lane: Timed
+    address: Timed
 
 
 class DeviceUnit(wiring.Component):
     """Pulses of one cell a cycle: ``result = visit(request)``, `latency` cycles later; no stalls.
 
-    Static words 0 and 1 come from the low and the high halves of the static keys, the dynamic word
-    from the cycle keys (`ohmgrid.model.noise.cell_words`).
+    Static words 0, 1 and 2 come from the halves of the static keys (`ohmgrid.model.population`),
+    the dynamic word from the cycle keys.
 
     Parameters
     ----------
@@ -143,32 +141,47 @@ class DeviceUnit(wiring.Component):
         Widths of the tags that travel with a cell.
     multipliers : int
         How many of `PRODUCTS` are made with multiplier blocks, the others are made of LUTs.
+    segments : int
+        Segments of the curve's tables, a power of two up to `MAX_SEGMENTS`.
+    power : bool
+        With the powers of PowStep.
 
     Members
     -------
     request : In(request_layout)
-        ``valid``; ``weight`` within +-(2**(weight_bits-1) - 1); ``mask``: slots in which row and
-        column both fire, at least one; ``down``: the pulses lower the conductance; noise keys of
-        row and column; tags.
+        ``valid``; ``weight`` and ``reference`` within +-(2**(weight_bits-1) - 1); ``bias``: the
+        cell is in the always-on column; ``mask``: slots in which row and column both fire, at
+        least one; ``down``: the pulses lower the conductance; noise keys of row and column; tags.
     registers : In(REGISTERS)
-    c2c_write : In(C2C_WRITE)
+    table_write : In(TABLE_WRITE)
     result : Out(result_layout)
+        Not valid for a stuck cell.
     """
 
-    def __init__(self, weight_bits: int, lane_bits: int, address_bits: int, multipliers: int = 2):
+    def __init__(
+        self,
+        weight_bits: int,
+        lane_bits: int,
+        address_bits: int,
+        multipliers: int = 2,
+        segments: int = 128,
+        power: bool = True,
+    ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
         check_int("multipliers", multipliers, 0, len(PRODUCTS))
-        self._size_bits = weight_bits - 1
+        self._bits = weight_bits
         self._blocks = PRODUCTS[:multipliers]
-        self._divider = Divider(self._size_bits + REL_FRAC, self._size_bits, REL_BITS)
+        self._mixes = [CellMix() for _ in range(4)]
+        self._static = StaticProperties(weight_bits)
+        self._curve = StepCurve(weight_bits, segments, power, self._blocks)
         widths = (weight_bits, lane_bits, address_bits)
         super().__init__(
             {
                 "request": In(request_layout(*widths)),
                 "registers": In(REGISTERS),
-                "c2c_write": In(C2C_WRITE),
+                "table_write": In(TABLE_WRITE),
                 "result": Out(result_layout(*widths)),
             }
         )
@@ -176,205 +189,187 @@ class DeviceUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a request to its result."""
-        series = ("upper", "slope", "local", "noise", "step")
-        return 14 + self._divider.latency + sum(self._cycles(name) for name in series)
+        local = self._cycles("local", CURVE_BITS, REL_BITS)
+        noise = self._cycles("noise", AMPLITUDE_BITS, NOISE_BITS)
+        step = self._cycles("step", MAX_WEIGHT_BITS, DW_BITS)
+        return self._curve_time + local + 4 + noise + 2 + step + 1 + 5
 
-    def _cycles(self, product: str) -> int:
-        return BLOCK_CYCLES if product in self._blocks else SOFT_CYCLES
+    @property
+    def _curve_time(self) -> int:
+        return self._mixes[0].latency + self._static.latency + self._curve.latency
+
+    def _cycles(self, product: str, a_bits: int, b_bits: int) -> int:
+        return Stages.product_cycles(a_bits, b_bits, product in self._blocks)
 
     def elaborate(self, platform):
         m = Module()
         pipe = Stages(m)
-        request, result = self.request, self.result
-        names = ("lane", "address", "weight", "down")
-        lane, address, weight, down = (Timed(request[name], 0) for name in names)
-        word0, word1, word = self._words(m)
-        rel = self._rel(pipe, word0, down)
-        gamma = self._gamma(pipe, word0, word1, down)
-        bounds = self._bounds(pipe, word1)
-        lane, address, weight, down = pipe.together(bounds[0].time, lane, address, weight, down)
-        cell = _Cell(weight, down, *bounds)
-        position = self._position(m, pipe, cell)
-        raw = self._raw(pipe, rel, gamma, position, cell)
-        total = self._total(m, pipe, raw, rel, word)
-        step = self._product(pipe, "step", "step", total, self.registers.dw)
-        lane, address, *late = pipe.together(step.time, lane, address, *cell)
-        rounding = word.slice(GAUSS_BITS, GAUSS_BITS + STEP_FRAC)
-        updated = self._move(pipe, step, rounding, _Cell(*late))
+        request, result, bits = self.request, self.result, self._bits
+        value = pipe.stage(
+            "value",
+            "out",
+            lambda weight, reference: saturate(weight + reference, bits),
+            Timed(request.weight, 0),
+            Timed(request.reference, 0),
+        )
+        down = Timed(request.down, 0)
+        word, rel, slope, upper, lower, stuck = self._properties(m, pipe, down)
+        m.submodules.popcount = popcount = Popcount()
+        m.d.comb += popcount.i.eq(request.mask)
+        count = Timed(popcount.o, popcount.latency)
 
-        valid = Signal(self.latency)
-        m.d.sync += valid.eq(Cat(request.valid, valid))
+        m.submodules.curve = curve = self._curve
+        start = upper.time
+        late = pipe.together(
+            start + curve.latency, rel, word.slice(0, GAUSS_BITS), count, value
+        )
+        m.d.comb += [
+            curve.value.eq(pipe.at(value, start)),
+            curve.down.eq(pipe.at(down, start)),
+            curve.upper.eq(upper.value),
+            curve.lower.eq(lower.value),
+            curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
+            curve.registers.eq(self.registers),
+            curve.table_write.eq(self.table_write),
+        ]
+        curved = Timed(curve.curve, start + curve.latency)
+        total = self._total(pipe, curved, *late)
+        step = self._step(pipe, total)
+        tags = (Timed(request.lane, 0), Timed(request.address, 0))
+        late = pipe.together(
+            step.time,
+            *(value, Timed(request.reference, 0), down, upper, lower),
+            word.slice(GAUSS_BITS, GAUSS_BITS + STEP_FRAC),
+            word.slice(DITHER_START, DITHER_START + DITHER_BITS),
+            *tags,
+        )
+        cell = _Late(*late)
+        updated = self._move(pipe, step, cell)
+
+        early, valid = Signal(stuck.time), Signal(self.latency - stuck.time)
+        m.d.sync += [
+            early.eq(Cat(request.valid, early)),
+            valid.eq(Cat(early[-1] & ~stuck.value, valid)),
+        ]
         m.d.comb += [
             result.valid.eq(valid[-1]),
             result.weight.eq(pipe.at(updated, self.latency)),
-            result.lane.eq(pipe.at(lane, self.latency)),
-            result.address.eq(pipe.at(address, self.latency)),
+            result.lane.eq(pipe.at(cell.lane, self.latency)),
+            result.address.eq(pipe.at(cell.address, self.latency)),
         ]
         return m
 
-    def _words(self, m: Module) -> list[Timed]:
-        """Hash static words 0 and 1 and the dynamic word."""
+    def _properties(self, m: Module, pipe: Stages, down: Timed) -> tuple[Timed, ...]:
+        """Return the dynamic word, and step, slope, bounds and stuck bit of the cell."""
         request, words = self.request, []
-        for name, row_key, col_key in (
-            ("hash_static0", request.row_static[:32], request.col_static[:32]),
-            ("hash_static1", request.row_static[32:], request.col_static[32:]),
+        rows, cols = request.row_static, request.col_static
+        for mix, (name, row_key, col_key) in zip(self._mixes, (
             ("hash_cycle", request.row_cycle, request.col_cycle),
-        ):
-            m.submodules[name] = mix = CellMix()
+            ("hash_static0", rows[:32], cols[:32]),
+            ("hash_static1", rows[32:], cols[32:]),
+            ("hash_static2", rows[:32], cols[32:]),
+        ), strict=True):
+            m.submodules[name] = mix
             m.d.comb += [mix.row_key.eq(row_key), mix.col_key.eq(col_key)]
             words.append(Timed(mix.o, mix.latency))
-        return words
+        time = words[0].time
+        m.submodules.static = static = self._static
+        m.d.comb += [
+            static.word0.eq(words[1].value),
+            static.word1.eq(words[2].value),
+            static.word2.eq(words[3].value),
+            static.down.eq(pipe.at(down, time)),
+            static.bias.eq(pipe.at(Timed(request.bias, 0), time)),
+            static.registers.eq(self.registers),
+            static.table_write.eq(self.table_write),
+        ]
+        outputs = (static.rel, static.slope, static.upper, static.lower, static.stuck)
+        return words[0], *(Timed(output, time + static.latency) for output in outputs)
 
     def _product(self, pipe: Stages, part: str, name: str, a: Timed, b: Timed | Value) -> Timed:
         """Multiply ``a`` by a value or a register."""
         factor = b if isinstance(b, Timed) else Timed(b, a.time, held=True)
         return pipe.product(part, name, a, factor, name in self._blocks)
 
-    def _rel(self, pipe: Stages, word0: Timed, down: Timed) -> Timed:
-        """Return the cell's relative step in the pulses' direction."""
-        regs, part = self.registers, "rel"
-
-        def negated(word: Value, down: Value) -> Value:
-            signs = Cat(down if bit in SIGN_BITS else Const(0, 1) for bit in range(GAUSS_BITS))
-            return gaussian(_field(word, 1) ^ signs)
-
-        def spread(common: Value, balance: Value, down: Value) -> Value:
-            mean = Mux(down, regs.rel_down, regs.rel_up)
-            return (_half(mean, SPREAD_SHIFT) + common + balance) >> SPREAD_SHIFT
-
-        z0 = pipe.stage(part, "z0", lambda word: gaussian(_field(word, 0)), word0)
-        z1 = pipe.stage(part, "z1", negated, word0, down)
-        common = self._product(pipe, part, "common", z0, regs.k_step)
-        balance = self._product(pipe, part, "balance", z1, regs.k_updown)
-        total = pipe.stage(part, "spread", spread, common, balance, down)
-        return pipe.stage(part, "out", lambda value: _magnitude(value, REL_BITS), total)
-
-    def _gamma(self, pipe: Stages, word0: Timed, word1: Timed, down: Timed) -> Timed:
-        """Return the slope of the cell's step curve in the pulses' direction."""
-        regs, part = self.registers, "gamma"
-
-        def draw(word0: Value, word1: Value, down: Value) -> Value:
-            return gaussian(Mux(down, _field(word1, 2), _field(word0, 2)))
-
-        def spread(product: Value, down: Value) -> Value:
-            mean = Mux(down, regs.gamma_down, regs.gamma_up)
-            return (_half(mean, SPREAD_SHIFT) + product) >> SPREAD_SHIFT
-
-        z = pipe.stage(part, "z", draw, word0, word1, down)
-        k = Mux(pipe.at(down, z.time), regs.k_gamma_down, regs.k_gamma_up)
-        product = self._product(pipe, part, "gamma", z, Timed(k, z.time))
-        total = pipe.stage(part, "spread", spread, product, down)
-        return pipe.stage(part, "out", lambda value: _magnitude(value, REL_BITS), total)
-
-    def _bounds(self, pipe: Stages, word1: Timed) -> tuple[Timed, Timed, Timed]:
-        """Return the magnitudes of the upper and the lower draw and whether they have to swap."""
-        regs, part, bits = self.registers, "bounds", self._size_bits
-
-        def draw(name: str, index: int, mean: Value, k: Value) -> Timed:
-            start = _half(mean[: bits + 1].as_signed(), BOUND_SHIFT)
-            z = pipe.stage(part, f"z{index}", lambda word: gaussian(_field(word, index)), word1)
-            spread = self._product(pipe, part, name, z, k)
-            return pipe.stage(
-                part, f"draw{index}", lambda spread: (start + spread) >> BOUND_SHIFT, spread
-            )
-
-        draws = (draw("upper", 0, regs.b_max, regs.k_max), draw("lower", 1, regs.b_min, regs.k_min))
-        upper, lower = (
-            pipe.stage(part, "size", lambda value: _magnitude(value, bits), value)
-            for value in draws
-        )
-        # Compared before they saturate: both do so only to one end, and then they are equal.
-        return upper, lower, pipe.stage(part, "swap", lambda a, b: a < b, *draws)
-
-    def _position(self, m: Module, pipe: Stages, cell: _Cell) -> Timed:
-        """Return the magnitude of the weight in units of the bound ahead."""
-        regs, bits = self.registers, self._size_bits
-
-        def ahead(weight: Value, down: Value, upper: Value, lower: Value, swap: Value) -> Value:
-            mean = Mux(down, -regs.b_min, regs.b_max)
-            bound = Mux(regs.own_bounds, Mux(down ^ swap, lower, upper), mean[:bits])
-            # Zero is at position 0 even where the bound is 0.
-            return bound | ~weight.any()
-
-        bound = pipe.stage("position", "bound", ahead, *cell)
-        size = pipe.stage("position", "size", lambda weight: abs(weight)[:bits], cell.weight)
-        m.submodules.divider = divider = self._divider
-        m.d.comb += [
-            divider.numerator.eq(Cat(Const(0, REL_FRAC), size.value)),
-            divider.denominator.eq(bound.value),
-        ]
-        return Timed(divider.quotient, bound.time + divider.latency)
-
-    def _raw(self, pipe: Stages, rel: Timed, gamma: Timed, position: Timed, cell: _Cell) -> Timed:
-        """Return the step at this weight, ``rel * curve``, before it is rounded."""
-
-        def curve(slope: Value, back: Value) -> Value:
-            # one - floor(+-slope + 1/2): ahead of 0, slope is inverted and the start is one more.
-            ahead = ~back
-            start = Cat(back.replicate(REL_FRAC - 1), ahead, Const(1 << REL_FRAC, REL_FRAC + 2))
-            change = Cat(slope ^ ahead.replicate(len(slope)), ahead).as_signed()
-            return saturate((start.as_signed() + change) >> REL_FRAC, REL_BITS + 1)
-
-        back = pipe.stage("curve", "back", lambda weight, down: weight[-1] ^ down, *cell[:2])
-        gamma, back = pipe.together(position.time, gamma, back)
-        slope = self._product(pipe, "curve", "slope", gamma, position)
-        curved = pipe.stage("curve", "out", curve, slope, back)
-        return self._product(pipe, "local", "local", curved, rel)
-
-    def _total(self, m: Module, pipe: Stages, raw: Timed, rel: Timed, word: Timed) -> Timed:
+    def _total(
+        self, pipe: Stages, curve: Timed, rel: Timed, draw: Timed, count: Timed, value: Timed
+    ) -> Timed:
         """Return the steps of all pulses with their noise, in units of the mean step."""
         regs = self.registers
-        m.submodules.popcount = popcount = Popcount()
-        m.submodules.c2c = table = Memory(shape=unsigned(C2C_BITS), depth=1 << COUNT_BITS, init=[])
-        write, read = table.write_port(), table.read_port()
-        # The noise is made as late as possible: a draw is narrower than the noise.
-        draw, count = pipe.together(
-            raw.time - 1 - self._cycles("scaled"),
-            word.slice(0, GAUSS_BITS),
-            Timed(popcount.o, popcount.latency),
-        )
-        m.d.comb += [
-            write.en.eq(self.c2c_write.en),
-            write.addr.eq(self.c2c_write.address),
-            write.data.eq(self.c2c_write.data),
-            popcount.i.eq(self.request.mask),
-            read.addr.eq(count.value),
-        ]
         shift = GAUSS_SIGMA.bit_length() - 1 + C2C_FRAC - REL_FRAC
 
-        def noise(scaled: Value) -> Value:
-            return shift_half_up(scaled, shift)[:NOISE_BITS].as_signed()
+        def rounded(raw: Value) -> Value:
+            return shift_half_up(raw, REL_FRAC)
 
-        def local(raw: Value) -> Value:
-            return shift_half_up(raw, REL_FRAC)[:LOCAL_BITS].as_signed()
+        def scaled_by(rel: Value, value: Value) -> Value:
+            return Mux(regs.additive, rel << ADDITIVE_SHIFT, _amount(value))[:CURVE_BITS]
 
-        def amplitude(raw: Value, rel: Value) -> Value:
-            return Mux(regs.multiplicative, local(raw), rel)[:LOCAL_BITS].as_signed()
+        def extra(product: Value) -> Value:
+            return (product >> SLOPE_FRAC) + regs.noise_add
+
+        def magnitude(local: Value) -> Value:
+            return _amount(local) & (~regs.additive).replicate(AMPLITUDE_BITS)
+
+        def amplitude(size: Value, extra: Value) -> Value:
+            total = size + extra
+            return total[:AMPLITUDE_BITS] | total[AMPLITUDE_BITS:].any().replicate(AMPLITUDE_BITS)
+
+        def noise(spread: Value) -> Value:
+            return shift_half_up(spread, shift)[:NOISE_BITS].as_signed()
 
         def total(pulses: Value, product: Value) -> Value:
-            return saturate((_half(pulses, REL_FRAC) + product) >> REL_FRAC, TOTAL_BITS)
+            return (half(pulses, REL_FRAC) + product) >> REL_FRAC
+
+        raw = self._product(pipe, "local", "local", curve, rel)
+        wide = pipe.stage("local", "rounded", rounded, raw)
+        local = pipe.stage("local", "out", lambda wide: saturate(wide, CURVE_BITS), wide)
+
+        weight = pipe.stage("amplitude", "weight", scaled_by, rel, value)
+        part = self._product(pipe, "amplitude", "scale", weight, regs.noise_factor)
+        more = pipe.stage("amplitude", "extra", extra, part)
+        size = pipe.stage("amplitude", "size", magnitude, local)
+        factor = pipe.stage("amplitude", "out", amplitude, size, more)
 
         z = pipe.stage("noise", "z", gaussian, draw)
-        scaled = self._product(pipe, "noise", "scaled", z, Timed(read.data, z.time))
-        relative = pipe.stage("noise", "out", noise, scaled)
-        step = pipe.stage("local", "out", local, raw)
-        factor = pipe.stage("local", "amplitude", amplitude, raw, rel)
-        pulses = self._product(pipe, "total", "pulses", step, count)
+        table = loadable(pipe, "c2c", self.table_write, 1 << COUNT_BITS, C2C_BITS)
+        sigma = pipe.read("noise", "c2c", table, count)
+        spread = self._product(pipe, "noise", "spread", z, sigma)
+        relative = pipe.stage("noise", "out", noise, spread)
+
+        pulses = self._product(pipe, "total", "pulses", local, count)
         product = self._product(pipe, "total", "noise", relative, factor)
-        return pipe.stage("total", "out", total, pulses, product)
+        sums = pipe.stage("total", "sum", total, pulses, product)
+        return pipe.stage("total", "out", lambda total: saturate(total, TOTAL_BITS), sums)
 
-    def _move(self, pipe: Stages, step: Timed, rounding: Timed, cell: _Cell) -> Timed:
+    def _step(self, pipe: Stages, total: Timed) -> Timed:
+        """Return the total in weight LSB, before it is shifted."""
+        dw = self.registers.dw
+        high = Timed(total.value[FINE_BITS:].as_signed(), total.time)
+        product = self._product(pipe, "step", "step", high, dw)
+        fine = pipe.product(
+            "step", "fine", total.slice(0, FINE_BITS), Timed(dw, total.time, held=True), False
+        )
+
+        def joined(product: Value, fine: Value) -> Value:
+            upper = (product + fine[FINE_BITS:])[: len(product)]
+            return Cat(fine[:FINE_BITS], upper).as_signed()
+
+        return pipe.stage("step", "out", joined, product, fine)
+
+    def _move(self, pipe: Stages, step: Timed, cell: _Late) -> Timed:
         """Return the weight after the step, clipped to the cell's bounds."""
-        regs, part, bits = self.registers, "move", self._size_bits
+        regs, part, bits = self.registers, "move", self._bits - 1
+        dithered = regs.visible.any()
 
-        def moved(step: Value, rounding: Value, weight: Value, down: Value) -> Value:
+        def moved(step: Value, rounding: Value, value: Value, down: Value) -> Value:
             four, eight = regs.dw_shift[2], regs.dw_shift[3]
             shifted = Mux(eight, Mux(four, step >> 12, step >> 8), Mux(four, step >> 4, step))
-            start = Cat(rounding, weight) ^ down.replicate(STEP_FRAC + bits + 1)
+            start = Cat(rounding, value) ^ down.replicate(STEP_FRAC + bits + 1)
             return (start.as_signed() + shifted) >> STEP_FRAC
 
-        def limit(turned: Value, down: Value, upper: Value, lower: Value, swap: Value) -> Value:
-            return Mux(turned[-1] ^ down ^ swap, lower, upper)
+        def limit(turned: Value, down: Value, upper: Value, lower: Value, low: Value) -> Value:
+            bound = Mux(turned[-1] ^ down, lower, upper)
+            return Cat(Mux(dithered, low, bound[:DITHER_BITS]), bound[DITHER_BITS:])
 
         def beyond(turned: Value, down: Value, *bounds: Value) -> Value:
             # The sign of limit - abs(moved); the lowest bit carries into the sum.
@@ -392,8 +387,11 @@ class DeviceUnit(wiring.Component):
         def chosen(over: Value, end: Value, inside: Value) -> Value:
             return (Mux(over, end, inside) + (over & end[-1]))[: bits + 1].as_signed()
 
-        turned = pipe.stage(part, "turned", moved, step, rounding, cell.weight, cell.down)
-        over = pipe.stage(part, "over", beyond, turned, *cell[1:])
-        stop = pipe.stage(part, "stop", end, turned, *cell[1:])
+        turned = pipe.stage(part, "turned", moved, step, cell.rounding, cell.value, cell.down)
+        bounds = (cell.down, cell.upper, cell.lower, cell.low)
+        over = pipe.stage(part, "over", beyond, turned, *bounds)
+        stop = pipe.stage(part, "stop", end, turned, *bounds)
         free = pipe.stage(part, "free", inside, turned, cell.down)
-        return pipe.stage(part, "updated", chosen, over, stop, free)
+        clipped = pipe.stage(part, "clipped", chosen, over, stop, free)
+        distance = pipe.stage(part, "distance", lambda a, b: a - b, clipped, cell.reference)
+        return pipe.stage(part, "out", lambda value: saturate(value, bits + 1), distance)

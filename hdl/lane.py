@@ -16,7 +16,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
-from ohmgrid.hdl.device import C2C_WRITE, REGISTERS, DeviceUnit
+from ohmgrid.hdl.device import DeviceUnit
+from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 
 __all__ = ["CODE_BITS", "AdderTree", "Lane", "LaneGroup", "sum_bits"]
 
@@ -247,7 +248,7 @@ class LaneGroup(wiring.Component):
         Address of the word in stage D.
     host_write, host_lane, host_data : In
         Host access: writes a word of one lane at ``address``.
-    registers, c2c_write : In
+    registers, table_write : In
         Device parameters.
     more, collision : Out(1)
     """
@@ -291,7 +292,7 @@ class LaneGroup(wiring.Component):
             "host_lane": In(self.lane_bits),
             "host_data": In(signed(formats.weight_bits)),
             "registers": In(REGISTERS),
-            "c2c_write": In(C2C_WRITE),
+            "table_write": In(TABLE_WRITE),
             "more": Out(1),
             "collision": Out(1),
         }
@@ -305,6 +306,8 @@ class LaneGroup(wiring.Component):
             lane_bits=self.lane_bits,
             address_bits=len(self.address),
             multipliers=self.config.build.multipliers,
+            segments=self.config.formats.curve_segments,
+            power=self.config.build.power,
         )
 
     @property
@@ -365,12 +368,15 @@ class LaneGroup(wiring.Component):
             key_write.data.eq(Cat(self.load_static, self.load_cycle)),
             key_read.addr.eq(Cat(chosen, self.parity)),
             unit.registers.eq(self.registers),
-            unit.c2c_write.eq(self.c2c_write),
+            unit.table_write.eq(self.table_write),
         ]
         request = unit.request
         picked = Array(Cat(lane.weight, lane.mask, lane.down) for lane in lanes)[chosen]
         m.d.sync += [
             request.valid.eq(hits.any()),
+            # No reference devices and no always-on column yet.
+            request.reference.eq(0),
+            request.bias.eq(0),
             Cat(request.weight, request.mask, request.down).eq(picked),
             request.row_static.eq(self.row_static),
             request.row_cycle.eq(self.row_cycle),

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.checks import check_int
 from ohmgrid.hdl.pipeline import delayed
 
-__all__ = ["Product", "SoftProduct", "soft_product"]
+__all__ = ["Product", "SoftProduct", "soft_cycles", "soft_product"]
 
 SLIVER = 6
 """Widest piece of a product that is not worth a DSP block."""
@@ -113,6 +113,12 @@ def soft_product(a: Value, b: Value) -> Value:
     return _finish(nodes[0], a.shape(), b.shape())
 
 
+def soft_cycles(bits: int, additions: int) -> int:
+    """Return the latency of a `SoftProduct` whose recoded factor has so many bits."""
+    levels = (bits // 2).bit_length()
+    return 1 + max(1, -(-levels // additions))
+
+
 class SoftProduct(wiring.Component):
     """Product from LUTs, ``o = a * b``, one a cycle, `latency` cycles after its factors.
 
@@ -145,8 +151,7 @@ class SoftProduct(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the factors to their product: recoding, and the levels of the tree."""
-        levels = (len(self.b) // 2).bit_length()
-        return 1 + max(1, -(-levels // self._additions))
+        return soft_cycles(len(self.b), self._additions)
 
     def elaborate(self, platform):
         m = Module()

@@ -10,13 +10,20 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.array import LaneArray
-from ohmgrid.hdl.device import REGISTERS
+from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.lines import Lines
 from ohmgrid.hdl.noise import KeySchedule
 from ohmgrid.hdl.operations import COLUMN, ROW, Operations, goes
 from ohmgrid.hdl.outputs import OUT_BITS, Outputs
 from ohmgrid.hdl.pulses import Planner
-from ohmgrid.protocol import C2C_ARG, COMMAND_BITS, TILE_REGISTERS, Op
+from ohmgrid.protocol import (
+    COMMAND_BITS,
+    DEVICE_TABLES,
+    TABLE_ARG,
+    TABLE_DATA_BITS,
+    TILE_REGISTERS,
+    Op,
+)
 from ohmgrid.streams import Verb
 
 __all__ = ["Tile"]
@@ -74,7 +81,7 @@ class Tile(Operations, wiring.Component):
         self.regs = regs = {name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()}
         self.halvings, self.slot = Signal(3), Signal(5)
         self.mvm_key = Signal(64)
-        self.device = Signal(REGISTERS)
+        self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
         self.illegal = Signal()
         self.backward = (self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)
@@ -117,6 +124,7 @@ class Tile(Operations, wiring.Component):
             lines.sub.eq(self.slot),
             lines.key.eq(self.schedule.key),
             array.registers.eq(self.device),
+            array.table_write.eq(self.table_write),
             array.rows.eq(regs["rows"]),
             array.cols.eq(regs["cols"]),
             array.forward.eq(self.op == Op.FORWARD),
@@ -142,6 +150,7 @@ class Tile(Operations, wiring.Component):
             self.schedule.seed.eq(regs["seed"]),
             self.schedule.tile.eq(regs["number"]),
         ]
+        m.d.sync += self.table_write.en.eq(0)
         m.d.comb += self.planner.fixed_bl.eq(regs["bl"])
         for name in ("rate", "rate_shift", "factor", "managed", "bl_managed", "desired_bl"):
             m.d.comb += getattr(self.planner, name).eq(regs[name])
@@ -207,18 +216,19 @@ class Tile(Operations, wiring.Component):
                 m.next = "IDLE"
 
     def _set_register(self, m):
-        """Write register ``arg``; the device's registers follow the tile's."""
+        """Write register ``arg``; the device's registers follow the tile's, then its tables."""
         targets = [*self.regs.values(), *(self.device[name] for name in REGISTERS.members)]
         with m.Switch(self.arg):
             for number, target in enumerate(targets):
                 with m.Case(number):
                     m.d.sync += target.eq(self.argument)
-            with m.Case(C2C_ARG):
-                table = self.array.c2c_write
-                m.d.comb += [
-                    table.en.eq(1),
-                    table.data.eq(self.argument),
-                    table.address.eq(self.argument >> len(table.data)),
+            with m.Case(*range(TABLE_ARG, TABLE_ARG + len(DEVICE_TABLES))):
+                # Out of a register: it goes to every device unit.
+                m.d.sync += [
+                    self.table_write.en.eq(1),
+                    self.table_write.table.eq(self.arg - TABLE_ARG),
+                    self.table_write.address.eq(self.argument[TABLE_DATA_BITS:]),
+                    self.table_write.data.eq(self.argument),
                 ]
             with m.Default():
                 m.d.sync += self.illegal.eq(1)

@@ -6,12 +6,21 @@ every operand to the cycle that needs it, so that no delay is counted by hand.
 
 from collections.abc import Callable
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
-from ohmgrid.hdl.products import SoftProduct
+from ohmgrid.hdl.products import SoftProduct, soft_cycles
 
-__all__ = ["Stages", "Timed"]
+__all__ = ["Stages", "Timed", "half"]
+
+BLOCK_CYCLES = 2
+"""Latency of a product in a multiplier block."""
+
+
+def half(mean: Value, shift: int) -> Value:
+    """Return ``mean`` and a half, shifted left: what a sum starts from that is shifted back."""
+    total = Cat(Const(1 << (shift - 1), shift), mean)
+    return total.as_signed() if mean.shape().signed else total
 
 
 class Timed:
@@ -56,19 +65,21 @@ class Stages:
     RING = 4
     """A delay of so many cycles is a small memory with a moving address (LUT RAM on ECP5, block
     RAM on iCE40), a shorter one a chain of registers."""
+    BLOCK = 16
+    """A delay of so many bits by so many cycles is a block RAM and a register."""
     ADDITIONS = 2
     """Adders in a row of a product made of LUTs."""
 
     def __init__(self, m: Module):
-        self._m = m
+        self.m = m
         self._parts: dict[str, Module] = {}
         self._rings = 0
-        self._slot = Signal(6, name="slot", reset_less=True)
+        self._slot = Signal(8, name="slot", reset_less=True)
         self._part("delays").d.sync += self._slot.eq(self._slot + 1)
 
     def _part(self, name: str) -> Module:
         if name not in self._parts:
-            self._parts[name] = self._m.submodules[name] = Module()
+            self._parts[name] = self.m.submodules[name] = Module()
         return self._parts[name]
 
     def stage(
@@ -103,6 +114,21 @@ class Stages:
         owner.d.comb += [multiplier.a.eq(self.at(a, time)), multiplier.b.eq(self.at(b, time))]
         return Timed(multiplier.o, time + multiplier.latency)
 
+    def read(self, part: str, name: str, memory: Memory, address: Timed) -> Timed:
+        """Read a memory: two cycles, its output has a register (block RAM is slow)."""
+        owner = self._part(part)
+        owner.submodules[name] = memory
+        port = memory.read_port()
+        owner.d.comb += port.addr.eq(address.value)
+        return self.stage(part, f"{name}_data", lambda x: x, Timed(port.data, address.time + 1))
+
+    @staticmethod
+    def product_cycles(a_bits: int, b_bits: int, block: bool) -> int:
+        """Return the cycles that a `product` of so many bits takes."""
+        if block:
+            return BLOCK_CYCLES
+        return soft_cycles(min(a_bits, b_bits), Stages.ADDITIONS)
+
     def together(self, time: int, *timed: Timed) -> list[Timed]:
         """Delay values to ``time`` side by side: one memory holds them all."""
         start = max(value.time for value in timed)
@@ -122,7 +148,11 @@ class Stages:
             raise ValueError(f"time: expected {timed.time} or later, got {time}")
         known = max(t for t in timed.copies if t <= time)
         value = timed.copies[known]
-        if time - known >= self.RING:
+        if min(time - known, len(value)) >= self.BLOCK:
+            cycles = time - known - 1
+            depth = 1 << (cycles - 1).bit_length()
+            value, known = self._ring(value, depth, cycles, "block"), known + cycles
+        elif time - known >= self.RING:
             # A ring a little too short and registers cost less than a ring of twice the size.
             depth = 1 << (time - known - 1).bit_length()
             if time - known - depth // 2 <= 2:
@@ -136,9 +166,10 @@ class Stages:
             value = timed.copies[cycle] = register
         return value
 
-    def _ring(self, value: Value, depth: int, cycles: int) -> Value:
+    def _ring(self, value: Value, depth: int, cycles: int, style: str | None = None) -> Value:
         # What is read was written 1 to depth - 1 cycles before: never at the address being written.
-        memory = Memory(shape=unsigned(len(value)), depth=depth, init=[])
+        attributes = {"ram_style": style} if style else {}
+        memory = Memory(shape=unsigned(len(value)), depth=depth, init=[], attrs=attributes)
         delays = self._part("delays")
         delays.submodules[f"ring{self._rings}"] = memory
         self._rings += 1

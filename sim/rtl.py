@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.device_registers import device_registers
-from ohmgrid.hdl.device import pack_registers
+from ohmgrid.device_registers import DeviceRegisters, device_registers
+from ohmgrid.hdl.device_ports import pack_registers, pack_tables
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.sweep import memory_order
-from ohmgrid.protocol import C2C_ARG, TILE_REGISTERS, Answer, Error, Op, command
+from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.tile import TileBase, TileState
@@ -94,15 +94,13 @@ class TileDriver:
                 )
         return [command(Op.SET, names.index(name), value) for name, value in values.items()]
 
-    def device(self, registers) -> list[int]:
-        """Return the commands that write the device's registers and its noise table."""
+    def device(self, registers: DeviceRegisters, weight_bits: int) -> list[int]:
+        """Return the commands that write the device's registers and its tables."""
         commands = [
             command(Op.SET, len(TILE_REGISTERS) + place, value & 0xFFFFFFFF)
             for place, value in enumerate(pack_registers(registers).values())
         ]
-        commands += [
-            command(Op.SET, C2C_ARG, n << 12 | value) for n, value in enumerate(registers.c2c)
-        ]
+        commands += [table_command(*write) for write in pack_tables(registers, weight_bits)]
         return commands
 
     def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
@@ -158,12 +156,14 @@ class RtlTile(TileBase):
                 f"shape: expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
                 f"build.max_cols), got {rows} x {cols}"
             )
+        if self.device.power and not build.power:
+            raise ValueError("build.power: expected true for this device, got false")
         self._driver = TileDriver(build_tile(config).instance())
         self._row, self._col = memory_order(rows, cols, build.lanes)
         self._lr: float | None = None
         self._x: np.ndarray | None = None
         setup = self._driver.registers(register_values(config, rows, cols, number))
-        setup += self._driver.device(self.device)
+        setup += self._driver.device(self.device, config.formats.weight_bits)
         self._driver.run([*setup, command(Op.SETUP)])
         self._steps = [0, 0, 0]
         self.load(TileState(np.zeros((rows, cols), np.int32), (0, 0, 0)))

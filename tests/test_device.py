@@ -1,68 +1,83 @@
 """The device unit equals the golden model's `visit`, cell by cell."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ohmgrid.devices import ConstantStep, LinearStep, SoftBounds, StepDevice
-from ohmgrid.hdl.device import PRODUCTS, REGISTERS, DeviceUnit, Popcount, pack_registers
+from ohmgrid.checks import ConfigError
+from ohmgrid.curves import POSITIONS
+from ohmgrid.device_registers import (
+    CURVE_BITS,
+    GAMMA_BITS,
+    NOISES,
+    REL_BITS,
+    DeviceRegisters,
+    device_registers,
+)
+from ohmgrid.hdl.device import PRODUCTS, DeviceUnit, Popcount
+from ohmgrid.hdl.device_ports import NODE_BITS, pack_registers, pack_tables
 from ohmgrid.model.device import Cells, static_properties, visit
 from ohmgrid.model.noise import cell_words
-from ohmgrid.registers import DeviceRegisters, device_registers, full_scale
+from ohmgrid.presets import PRESETS
 
 LANE_BITS, ADDRESS_BITS = 3, 10
 
 
-def device_strategy() -> st.SearchStrategy[StepDevice]:
-    """Return devices of all classes over the whole range of their parameters."""
-    spread = st.floats(0, 1)
-    common = {
-        "dw_min": st.floats(1e-5, 0.3),
-        "dw_min_dtod": spread,
-        "dw_min_std": st.floats(0, 7.9),
-        "up_down": st.floats(-0.99, 0.99),
-        "up_down_dtod": spread,
-        "w_max": st.floats(0.1, 8.0),
-        "w_max_dtod": spread,
-        "w_min": st.floats(-8.0, 0.0),
-        "w_min_dtod": spread,
-    }
-    linear = {
-        "gamma_up": st.floats(0, 1.9),
-        "gamma_down": st.floats(0, 1.9),
-        "gamma_up_dtod": st.floats(0, 0.5),
-        "gamma_down_dtod": st.floats(0, 0.5),
-        "mean_bound_reference": st.booleans(),
-        "mult_noise": st.booleans(),
-    }
-    return st.one_of(
-        st.builds(ConstantStep, **common),
-        st.builds(LinearStep, **common, **linear),
-        st.builds(SoftBounds, **common, mult_noise=st.booleans()),
-    ).filter(lambda device: device.dw_min < full_scale(device) / 4)
-
-
 @st.composite
-def raw_registers(draw: st.DrawFn, weight_bits: int) -> DeviceRegisters:
+def raw_registers(draw: st.DrawFn, weight_bits: int, segments: int) -> DeviceRegisters:
     """Draw registers that no device gives: each anywhere in its width."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+    def table(bits: int, entries: int) -> tuple[int, ...]:
+        top = (1 << (draw(st.integers(2, bits)) - 1)) - 1
+        return tuple(rng.integers(-top, top + 1, entries).tolist())
+
+    def below(bits: int) -> int:
+        return draw(st.integers(0, (1 << bits) - 1))
+
     top = (1 << (weight_bits - 1)) - 1
-    values = {
-        name: draw(st.integers(0, (1 << field.width) - 1))
-        for name, field in REGISTERS
-        if name not in ("b_max", "b_min", "dw_shift", "own_bounds", "multiplicative")
-    }
+    kind = NOISES.index(draw(st.sampled_from(NOISES)))
     return DeviceRegisters(
-        **values,
-        own_bounds=draw(st.booleans()),
-        multiplicative=draw(st.booleans()),
+        gain=table(REL_BITS + 1, 1024),
+        balance=table(REL_BITS + 1, 1024),
+        bias_up=draw(st.integers(-1024, 1023)),
+        bias_down=draw(st.integers(-1024, 1023)),
+        upper=table(weight_bits, 1024),
+        lower=table(weight_bits, 1024),
+        gamma_up=table(GAMMA_BITS, 1024),
+        gamma_down=table(GAMMA_BITS, 1024),
+        gamma_balance=table(GAMMA_BITS, 1024),
+        reference=(0,) * 1024,
+        symmetry_point=False,
+        gamma_common=draw(st.booleans()),
+        signed_gamma=draw(st.booleans()),
         b_max=draw(st.integers(0, top)),
         b_min=-draw(st.integers(0, top)),
-        c2c=tuple(draw(st.lists(st.integers(0, 4095), min_size=32, max_size=32))),
+        own_bounds=draw(st.booleans()),
+        position=POSITIONS.index(draw(st.sampled_from(POSITIONS))),
+        power=draw(st.booleans()),
+        curve_up=table(NODE_BITS, segments + 1),
+        curve_down=table(NODE_BITS, segments + 1),
+        offset=draw(st.integers(-(1 << (CURVE_BITS - 1)), (1 << (CURVE_BITS - 1)) - 1)),
+        curve_frac=draw(st.integers(0, 14)),
+        noise=kind,
+        noise_add=below(CURVE_BITS - 1),
+        noise_slope=below(CURVE_BITS - 1),
+        c2c=tuple(rng.integers(0, 4096, 32).tolist()),
+        dw=below(17),
         dw_shift=draw(st.sampled_from([0, 4, 8, 12])),
+        visible=draw(st.sampled_from([0, 1, 4095])),
+        corrupt=draw(st.sampled_from([0, 1, 3000, 65536])),
+        corrupt_range=0,
+        perfect_bias=draw(st.booleans()),
         serial=False,
+        granularity=1.0,
         lsb=1.0,
     )
 
@@ -79,6 +94,8 @@ def random_cells(
     mask = np.where(rng.random(count) < 0.1, (1 << 31) - 1, mask)
     return {
         "weight": weight,
+        "reference": np.where(rng.random(count) < 0.5, 0, rng.integers(-top, top + 1, count)),
+        "bias": rng.integers(0, 2, count),
         "mask": np.where(mask == 0, 1 << 30, mask),
         "down": rng.integers(0, 2, count),
         "row_static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
@@ -92,32 +109,40 @@ def random_cells(
 
 def golden(
     cells: dict[str, np.ndarray], registers: DeviceRegisters, weight_bits: int
-) -> np.ndarray:
-    """Return the conductances that the model gives."""
-    words = [
-        cell_words(
-            (cells["row_static"] >> np.uint64(shift)).astype(np.uint32),
-            (cells["col_static"] >> np.uint64(shift)).astype(np.uint32),
-        )
-        for shift in (0, 32)
-    ]
-    static = static_properties(words[0], words[1], registers, weight_bits)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the conductances that the model gives, and which cells are stuck."""
+    row, col = (
+        [(cells[f"{side}_static"] >> np.uint64(shift)).astype(np.uint32) for shift in (0, 32)]
+        for side in ("row", "col")
+    )
+    words = (cell_words(row[0], col[0]), cell_words(row[1], col[1]), cell_words(row[0], col[1]))
+    bias = cells["bias"].astype(bool)
+    static = static_properties(words, bias, cells["reference"], registers, weight_bits)
     noise = cell_words(cells["row_cycle"], cells["col_cycle"])
     count = np.bitwise_count(cells["mask"]).astype(np.int64)
-    return visit(
-        Cells(cells["weight"], count, cells["down"].astype(bool)), static, noise, registers
+    moved = visit(
+        Cells(cells["weight"], count, cells["down"].astype(bool)),
+        static,
+        noise,
+        registers,
+        weight_bits,
     )
+    return moved, static.stuck
 
 
 class Bench:
     """One device unit in the simulator; `run` loads registers and sends cells."""
 
-    def __init__(self, weight_bits: int, multipliers: int = 2):
-        self.unit = DeviceUnit(weight_bits, LANE_BITS, ADDRESS_BITS, multipliers)
+    def __init__(self, weight_bits: int, multipliers: int, segments: int, power: bool):
+        self.unit = DeviceUnit(
+            weight_bits, LANE_BITS, ADDRESS_BITS, multipliers, segments=segments, power=power
+        )
+        self.weight_bits = weight_bits
         self.simulator = Simulator(self.unit)
         self.simulator.add_clock(1e-8)
         self.job: tuple | None = None
         self.results: list[tuple[int, int, int, int]] = []
+        self.loaded: dict[tuple[int, int], int] = {}
         self.simulator.add_testbench(self._jobs)
 
     async def _jobs(self, ctx):
@@ -130,81 +155,101 @@ class Bench:
     async def _work(self, ctx, registers, cells, gaps):
         unit = self.unit
         ctx.set(unit.registers, pack_registers(registers))
-        for n, value in enumerate(registers.c2c):
-            ctx.set(unit.c2c_write, {"en": 1, "address": n, "data": value})
+        for table, address, entry in pack_tables(registers, self.weight_bits):
+            if self.loaded.get((table, address), 0) == entry:
+                continue
+            self.loaded[table, address] = entry
+            ctx.set(
+                unit.table_write, {"en": 1, "table": table, "address": address, "data": entry}
+            )
             await ctx.tick()
-        ctx.set(unit.c2c_write.en, 0)
+        ctx.set(unit.table_write.en, 0)
         requests = [
             {name: int(values[n]) for name, values in cells.items()}
             for n in range(len(cells["weight"]))
         ]
         cycle = sent = 0
-        times = []
-        while len(self.results) < len(requests):
+        times = {}
+        while sent < len(requests) or cycle <= max(times) + unit.latency:
             ctx.set(unit.request.valid, 0)
             if sent < len(requests) and not gaps[cycle % len(gaps)]:
                 ctx.set(unit.request, {"valid": 1, **requests[sent]})
-                times.append(cycle)
+                times[cycle] = sent
                 sent += 1
             result = unit.result
             if ctx.get(result.valid):
-                latency = cycle - times[len(self.results)]
                 values = [ctx.get(field) for field in (result.weight, result.lane, result.address)]
-                self.results.append((latency, *values))
+                self.results.append((times[cycle - unit.latency], *values))
             await ctx.tick()
             cycle += 1
-            assert cycle < 1000 + 10 * len(requests)
 
     def run(self, registers, cells, gaps) -> np.ndarray:
-        """Return latency, weight, lane and address of all results."""
+        """Return number of the cell, weight, lane and address of all results."""
         self.job, self.results = (registers, cells, gaps), []
         while self.job is not None:
             self.simulator.advance()
-        return np.array(self.results).T
+        return np.array(self.results, np.int64).reshape(-1, 4).T
 
 
-BENCHES: dict[tuple[int, int], Bench] = {}
+@cache
+def bench(*build) -> Bench:
+    """Return the one bench of a build."""
+    return Bench(*build)
 
 
-def check(
-    weight_bits: int,
-    multipliers: int,
-    registers: DeviceRegisters,
-    seed: int,
-    gaps: list[bool],
-    count: int = 120,
-) -> None:
-    key = (weight_bits, multipliers)
-    if key not in BENCHES:
-        BENCHES[key] = Bench(*key)
-    bench = BENCHES[key]
+def check(build: tuple, registers: DeviceRegisters, seed: int, gaps: list, count: int = 100):
+    """Compare results of random cells with the model: values, and that each comes in its cycle."""
+    weight_bits = build[0]
     cells = random_cells(np.random.default_rng(seed), count, weight_bits, registers)
-    latency, weight, lane, address = bench.run(registers, cells, [*gaps, False])
-    assert set(latency) == {bench.unit.latency}
-    assert_array_equal(weight, golden(cells, registers, weight_bits))
-    assert_array_equal(lane, cells["lane"])
-    assert_array_equal(address, cells["address"])
+    number, weight, lane, address = bench(*build).run(registers, cells, [*gaps, False])
+    expected, stuck = golden(cells, registers, weight_bits)
+    assert_array_equal(expected[stuck], cells["weight"][stuck])
+    assert_array_equal(number, np.flatnonzero(~stuck))
+    assert_array_equal(weight, expected[~stuck])
+    assert_array_equal(lane, cells["lane"][number])
+    assert_array_equal(address, cells["address"][number])
 
 
-BUILDS = [(18, 2), (16, 2), (18, 0), (12, len(PRODUCTS))]
+BUILDS = [(18, 2, 128, True), (16, 4, 64, True), (18, 0, 256, True), (12, len(PRODUCTS), 1, False)]
+"""weight_bits, multipliers, segments, power"""
 
 
-@pytest.mark.parametrize(("weight_bits", "multipliers"), BUILDS)
+def fits(device, build: tuple) -> DeviceRegisters:
+    """Return the registers of a device, if this build holds it."""
+    weight_bits, _, segments, power = build
+    try:
+        registers = device_registers(device, weight_bits, segments)
+    except ConfigError:
+        reject()
+    assume(power or not registers.power)
+    return registers
+
+
+@pytest.mark.parametrize("build", BUILDS)
 @settings(max_examples=6)
 @given(data=st.data())
-def test_unit_equals_visit_for_devices(weight_bits, multipliers, data):
-    registers = device_registers(data.draw(device_strategy()), weight_bits)
+def test_unit_equals_visit_for_devices(devices, build, data):
+    registers = fits(data.draw(devices), build)
     seed = data.draw(st.integers(0, 2**32 - 1))
     gaps = data.draw(st.lists(st.booleans(), max_size=5))
-    check(weight_bits, multipliers, registers, seed, gaps)
+    check(build, registers, seed, gaps)
 
 
-@pytest.mark.parametrize(("weight_bits", "multipliers"), BUILDS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_one_unit_equals_visit_for_every_preset(name, rng):
+    registers = device_registers(PRESETS[name], 18, 128)
+    check(BUILDS[0], registers, int(rng.integers(1 << 32)), [])
+
+
+@pytest.mark.parametrize("build", BUILDS)
 @settings(max_examples=6)
 @given(data=st.data())
-def test_unit_equals_visit_for_any_registers(weight_bits, multipliers, data):
-    registers = data.draw(raw_registers(weight_bits))
-    check(weight_bits, multipliers, registers, data.draw(st.integers(0, 2**32 - 1)), [])
+def test_unit_equals_visit_for_any_registers(build, data):
+    weight_bits, _, segments, power = build
+    registers = data.draw(raw_registers(weight_bits, segments))
+    if not power:
+        registers = replace(registers, power=False)
+    check(build, registers, data.draw(st.integers(0, 2**32 - 1)), [])
 
 
 def test_popcount_equals_bitwise_count(rng):
@@ -233,7 +278,9 @@ def test_popcount_equals_bitwise_count(rng):
         ({"weight_bits": 19}, "weight_bits: expected 12..18, got 19"),
         ({"lane_bits": 0}, "lane_bits: expected 1..16, got 0"),
         ({"address_bits": 33}, "address_bits: expected 1..32, got 33"),
-        ({"multipliers": 12}, "multipliers: expected 0..11, got 12"),
+        ({"segments": 512}, "segments: expected 1..256, got 512"),
+        ({"segments": 3}, "segments: expected a power of two, got 3"),
+        ({"multipliers": 9}, "multipliers: expected 0..8, got 9"),
     ],
 )
 def test_bad_parameters_are_named(arguments, message):

@@ -68,6 +68,8 @@ class BuildConfig:
     """Lanes that share one device unit: more of them, fewer LUTs; 1 never waits."""
     multipliers: int = 2
     """Multiplier blocks of a device unit; its other products are made of LUTs."""
+    power: bool = True
+    """Device units raise to powers too, as PowStep needs it."""
     max_rows: int = 256
     """Most outputs of an array."""
     max_cols: int = 576
@@ -80,7 +82,8 @@ class BuildConfig:
     def __post_init__(self) -> None:
         check_int("lanes", self.lanes, 1, 1024)
         check_int("share", self.share, 1, 64)
-        check_int("multipliers", self.multipliers, 0, 11)
+        check_int("multipliers", self.multipliers, 0, 8)
+        check_flag("power", self.power)
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)

@@ -20,6 +20,7 @@ __all__ = [
     "curve_at",
     "extent",
     "fit_error",
+    "largest_node",
     "reachable",
     "sides",
     "table_nodes",
@@ -104,6 +105,20 @@ def table_nodes(law: Law, f: Callable[[float], float], segments: int) -> list[fl
     """Return f at the nodes of a table over all positions."""
     width = (1 << POSITION_BITS) // segments
     return [f(_place(law, n * width)) for n in range(segments + 1)]
+
+
+def largest_node(device: StepDevice, law: Law, segments: int) -> float:
+    """Return the largest magnitude of a node at either end of a segment that a cell reaches."""
+    width = (1 << POSITION_BITS) // segments
+    reached = {
+        min(max(int(_index(law, place) // width), 0), segments - 1)
+        for place in reachable(device, law)
+    }
+    return max(
+        max(abs(nodes[n]), abs(nodes[n + 1]))
+        for nodes in (table_nodes(law, f, segments) for f, _ in sides(law))
+        for n in reached
+    )
 
 
 def fit_error(device: StepDevice, segments: int) -> float:

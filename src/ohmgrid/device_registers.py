@@ -17,7 +17,7 @@ from ohmgrid.curves import (
     bend,
     extent,
     fit_error,
-    reachable,
+    largest_node,
     sides,
     table_nodes,
 )
@@ -218,7 +218,7 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     frac = _curve_frac(device, law, serial, max(gain) + max(balance))
     nodes = [table_nodes(law, f, segments) for f, _ in sides(law)]
     if not law.power:
-        largest = max(abs(f(p)) for f, _ in sides(law) for p in reachable(device, law))
+        largest = largest_node(device, law, segments)
         frac = min(frac, math.floor(math.log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0))))
     if frac < LEAST_FRAC:
         raise ConfigError(
@@ -256,8 +256,9 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         own_bounds=law.own_bounds,
         position=POSITIONS.index(law.position),
         power=law.power,
-        curve_up=tuple(_clip(value * unit, CURVE_BITS) for value in nodes[0]),
-        curve_down=tuple(_clip(value * unit, CURVE_BITS) for value in nodes[1]),
+        # One bit less, so that the difference of two nodes has CURVE_BITS.
+        curve_up=tuple(_clip(value * unit, CURVE_BITS - 1) for value in nodes[0]),
+        curve_down=tuple(_clip(value * unit, CURVE_BITS - 1) for value in nodes[1]),
         offset=round(law.offset * unit),
         curve_frac=frac,
         noise=NOISES.index(law.noise),

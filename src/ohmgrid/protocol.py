@@ -6,7 +6,18 @@ A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word. Standard 
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["C2C_ARG", "COMMAND_BITS", "TILE_REGISTERS", "Answer", "Error", "Op", "command"]
+__all__ = [
+    "COMMAND_BITS",
+    "DEVICE_TABLES",
+    "TABLE_ARG",
+    "TABLE_DATA_BITS",
+    "TILE_REGISTERS",
+    "Answer",
+    "Error",
+    "Op",
+    "command",
+    "table_command",
+]
 
 
 class Op(IntEnum):
@@ -80,15 +91,24 @@ TILE_REGISTERS: dict[str, int] = {
     "serial": 1,
 }
 """Registers of a tile and their widths; a register's number is its place here, the device's
-registers (`ohmgrid.registers.DEVICE_BITS`) follow."""
+registers (`ohmgrid.hdl.device_ports.REGISTERS`) follow."""
 
-C2C_ARG = 255
-"""Register number of the cycle-to-cycle table: data is ``address << 12 | value``."""
+DEVICE_TABLES = ("gain", "balance", "upper", "lower", "gamma", "opposite", "curve", "c2c")
+"""Tables of a device (`ohmgrid.hdl.device_ports.TABLE_WRITE`); each is written as a register
+whose number is `TABLE_ARG` and its place here."""
+TABLE_ARG = 240
+TABLE_DATA_BITS = 40
+"""Data of such a command is ``address << TABLE_DATA_BITS | entry``."""
 
 
 def command(op: Op, arg: int = 0, data: int = 0) -> int:
     """Return a command as one integer of `COMMAND_BITS` bits."""
     return int(op) | arg << 8 | data << 16
+
+
+def table_command(table: int, address: int, entry: int) -> int:
+    """Return the command that writes one entry of a device's table."""
+    return command(Op.SET, TABLE_ARG + table, address << TABLE_DATA_BITS | entry)
 
 
 class Answer(NamedTuple):

@@ -220,9 +220,7 @@ class DeviceUnit(wiring.Component):
 
         m.submodules.curve = curve = self._curve
         start = upper.time
-        late = pipe.together(
-            start + curve.latency, rel, word.slice(0, GAUSS_BITS), count, value
-        )
+        late = pipe.together(start + curve.latency, rel, word.slice(0, GAUSS_BITS), count, value)
         m.d.comb += [
             curve.value.eq(pipe.at(value, start)),
             curve.down.eq(pipe.at(down, start)),
@@ -263,12 +261,16 @@ class DeviceUnit(wiring.Component):
         """Return the dynamic word, and step, slope, bounds and stuck bit of the cell."""
         request, words = self.request, []
         rows, cols = request.row_static, request.col_static
-        for mix, (name, row_key, col_key) in zip(self._mixes, (
-            ("hash_cycle", request.row_cycle, request.col_cycle),
-            ("hash_static0", rows[:32], cols[:32]),
-            ("hash_static1", rows[32:], cols[32:]),
-            ("hash_static2", rows[:32], cols[32:]),
-        ), strict=True):
+        for mix, (name, row_key, col_key) in zip(
+            self._mixes,
+            (
+                ("hash_cycle", request.row_cycle, request.col_cycle),
+                ("hash_static0", rows[:32], cols[:32]),
+                ("hash_static1", rows[32:], cols[32:]),
+                ("hash_static2", rows[:32], cols[32:]),
+            ),
+            strict=True,
+        ):
             m.submodules[name] = mix
             m.d.comb += [mix.row_key.eq(row_key), mix.col_key.eq(col_key)]
             words.append(Timed(mix.o, mix.latency))

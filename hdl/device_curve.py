@@ -101,9 +101,8 @@ class StepCurve(wiring.Component):
         down = Timed(self.down, 0)
         place, down = self._place(m, pipe, down)
         factor = self._line(pipe, place, down)
-        if self._power:
-            logarithm = self._logarithm(pipe, place)
-            empty = pipe.stage("power", "empty", lambda log: log[LOG_FRAC:].all(), logarithm)
+        logarithm = self._logarithm(pipe, place) if self._power else None
+        if logarithm:
             factor = pipe.stage(
                 "power",
                 "factor",
@@ -114,8 +113,8 @@ class StepCurve(wiring.Component):
         slope = Timed(self.slope, factor.time)
         product = pipe.product("slope", "slope", factor, slope, "slope" in self._blocks)
         curve = self._sum(pipe, product)
-        if self._power:
-            curve = self._raised(pipe, product, empty, curve)
+        if logarithm:
+            curve = self._raised(pipe, product, logarithm, curve)
         m.d.comb += self.curve.eq(curve.value)
         return m
 
@@ -196,7 +195,9 @@ class StepCurve(wiring.Component):
             Timed(field.as_signed(), word.time)
             for field in (word.value[:NODE_BITS], word.value[CURVE_BITS:])
         )
-        product = pipe.product(part, "between", change, place.slice(0, bits), "table" in self._blocks)
+        product = pipe.product(
+            part, "between", change, place.slice(0, bits), "table" in self._blocks
+        )
 
         def node(start: Value, product: Value) -> Value:
             return ((half(start, bits) + product) >> bits)[:NODE_BITS].as_signed()
@@ -240,10 +241,10 @@ class StepCurve(wiring.Component):
         sums = pipe.stage("slope", "total", total, product)
         return pipe.stage("slope", "out", lambda value: saturate(value, CURVE_BITS), sums)
 
-    def _raised(self, pipe: Stages, product: Timed, empty: Timed, line: Timed) -> Timed:
+    def _raised(self, pipe: Stages, product: Timed, logarithm: Timed, line: Timed) -> Timed:
         """Return the power of two of slope times logarithm where the curve is a power.
 
-        It is 0 where the place is (``empty``), whatever the exponent.
+        It is 0 where the place is, whatever the exponent.
         """
         regs, part = self.registers, "power"
 
@@ -263,6 +264,7 @@ class StepCurve(wiring.Component):
         low = [entry - (1 << (POWER_BITS - 1)) for entry in POWER_TABLE]
         memory = Memory(shape=unsigned(POWER_BITS - 1), depth=1 << TABLE_BITS, init=low)
         fraction = pipe.read(part, "exp", memory, exponent_.slice(LOG_FRAC - TABLE_BITS, LOG_FRAC))
+        empty = pipe.stage(part, "empty", lambda log: log[LOG_FRAC:].all(), logarithm)
         places = pipe.stage(part, "shift", shift, exponent_, empty)
         shifted = pipe.stage(
             part,

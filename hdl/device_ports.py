@@ -1,6 +1,7 @@
 """What goes into and comes out of a device unit: layouts, and how registers are packed."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
@@ -24,13 +25,13 @@ from ohmgrid.protocol import DEVICE_TABLES
 from ohmgrid.streams import GAUSS_BITS
 
 __all__ = [
+    "ADDITIVE_SHIFT",
     "C2C_BITS",
     "COUNT_BITS",
     "MAX_SEGMENTS",
     "MAX_WEIGHT_BITS",
     "NODE_BITS",
     "REGISTERS",
-    "ADDITIVE_SHIFT",
     "STEP_BITS",
     "TABLE_WRITE",
     "loadable",
@@ -164,7 +165,7 @@ def pack_tables(registers: DeviceRegisters, weight_bits: int) -> Iterator[tuple[
     mask = (1 << CURVE_BITS) - 1
     address = 0
     for nodes in (registers.curve_up, registers.curve_down):
-        for node, after in zip(nodes, nodes[1:], strict=False):
+        for node, after in pairwise(nodes):
             _check("curve", node, signed(NODE_BITS))
             _check("curve", after, signed(NODE_BITS))
             yield (

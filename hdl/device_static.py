@@ -84,9 +84,7 @@ class StaticProperties(wiring.Component):
         rel = self._rel(pipe, word0, down, perfect)
         slope = self._slope(pipe, word0, word1, down)
         upper, lower = self._bounds(pipe, word1, perfect)
-        stuck = pipe.stage(
-            "stuck", "stuck", lambda word: word < regs.corrupt, Timed(self.word2, 0)
-        )
+        stuck = pipe.stage("stuck", "stuck", lambda word: word < regs.corrupt, Timed(self.word2, 0))
         m.d.comb += [
             self.rel.eq(pipe.at(rel, self.latency)),
             self.slope.eq(pipe.at(slope, self.latency)),
@@ -135,7 +133,9 @@ class StaticProperties(wiring.Component):
 
         def turned(total: Value) -> Value:
             sign = total[-1] & ~regs.signed_gamma
-            return ((total.as_unsigned() ^ sign.replicate(SLOPE_BITS)) + sign)[:SLOPE_BITS].as_signed()
+            return ((total.as_unsigned() ^ sign.replicate(SLOPE_BITS)) + sign)[
+                :SLOPE_BITS
+            ].as_signed()
 
         own, third = _field(word0, 2), _field(word1, 2)
         drawn = Mux(self.down & ~regs.gamma_common, third.value, own.value)

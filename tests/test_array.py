@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from ohmgrid.config import BuildConfig, Config
+from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import PRESETS, SoftBounds
 from ohmgrid.hdl.array import LaneArray
 from ohmgrid.hdl.device import pack_registers
@@ -16,7 +17,6 @@ from ohmgrid.model.device import static_properties
 from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
-from ohmgrid.registers import device_registers
 
 MAX_ROWS, MAX_COLS = 6, 11
 LIMIT = 5000

@@ -1,160 +1,190 @@
-"""The golden device against the equations of docs/physics.md, section 4, in floating point.
+"""The golden device against the equations of docs/devices.md, in floating point.
 
-The statistical tests have fixed seeds: four standard errors would fail one run in a thousand.
+How properties spread over devices is in ``test_population.py``. The statistical tests have fixed
+seeds: four standard errors would fail one run in a thousand.
 """
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
-from ohmgrid.devices import ConstantStep, LinearStep, SoftBounds, StepDevice
+from ohmgrid.curves import BOUND_FRAC, POSITION_BITS, RANGE_FRAC
+from ohmgrid.device_registers import (
+    CURVE_BITS,
+    DITHER_BITS,
+    REL_FRAC,
+    STEP_FRAC,
+    TOTAL_BITS,
+    DeviceRegisters,
+    device_registers,
+)
+from ohmgrid.devices import ConstantStep, ExpStep, PiecewiseStep, PowStep
+from ohmgrid.laws import Law
 from ohmgrid.model.device import Cells, Static, static_properties, visit
 from ohmgrid.model.noise import gaussian
 from ohmgrid.model.tile import Tile, TileState
-from ohmgrid.registers import DeviceRegisters, device_registers
+from ohmgrid.powers import LOG_FRAC, TABLE_BITS
+from ohmgrid.presets import PRESETS
+from ohmgrid.step_device import Device, StepDevice
 
-ONE = 1024
-"""1.0 of relative quantities."""
-BITS = 18
-CELLS = 4000
-
-
-def sigma(word: np.ndarray, field: int) -> np.ndarray:
-    """Return the standard normal draw that the model takes from a noise word."""
-    return gaussian((word >> np.uint32(10 * field)) & np.uint32(0x3FF)) / 64
+ONE = 1 << REL_FRAC
+BITS, SEGMENTS = 18, 128
+CELLS = 1000
+TOP = (1 << (BITS - 1)) - 1
 
 
 def words(rng: np.random.Generator, count: int = CELLS) -> np.ndarray:
     return rng.integers(0, 1 << 32, count, dtype=np.uint32)
 
 
-def population(regs: DeviceRegisters, word0: np.ndarray, word1: np.ndarray) -> dict:
-    """Section 4.1 in floats, with the spreads that the registers really hold.
-
-    Steps and slopes relative to dw_min, bounds in weight LSB.
-    """
-    common = regs.k_step / 256 * sigma(word0, 0)
-    balance = regs.k_updown / 256 * sigma(word0, 1)
-    upper = regs.b_max + regs.k_max * 16 * sigma(word1, 0)
-    lower = regs.b_min + regs.k_min * 16 * sigma(word1, 1)
-    return {
-        "up": np.abs(regs.rel_up / ONE + common + balance),
-        "down": np.abs(regs.rel_down / ONE + common - balance),
-        "b_max": np.abs(np.maximum(upper, lower)),
-        "b_min": -np.abs(np.minimum(upper, lower)),
-        "gamma_up": np.abs(regs.gamma_up / ONE + regs.k_gamma_up / 256 * sigma(word0, 2)),
-        "gamma_down": np.abs(regs.gamma_down / ONE + regs.k_gamma_down / 256 * sigma(word1, 2)),
-    }
-
-
-devices = st.one_of(
-    st.builds(ConstantStep, dw_min=st.floats(1e-4, 0.02), up_down=st.floats(-0.5, 0.5)),
-    st.builds(
-        LinearStep,
-        dw_min=st.floats(1e-4, 0.02),
-        gamma_up=st.floats(0, 1),
-        gamma_down=st.floats(0, 1),
-        mean_bound_reference=st.booleans(),
-        mult_noise=st.booleans(),
-        w_max_dtod=st.floats(0, 0.15),
-        w_min_dtod=st.floats(0, 0.15),
-    ),
-    st.builds(SoftBounds, dw_min=st.floats(1e-4, 0.02), mult_noise=st.booleans()),
-)
-
-
-@given(device=devices, pulses=st.integers(1, 31), seed=st.integers(0, 2**32 - 1))
-def test_a_visit_is_the_formula_within_its_quantisation(device, pulses, seed):
-    rng = np.random.default_rng(seed)
-    regs = device_registers(device, BITS)
-    word0, word1, noise = words(rng), words(rng), words(rng)
-    cells = population(regs, word0, word1)
-    down = rng.integers(0, 2, CELLS).astype(bool)
-    # Inside the bounds: beyond them, positions saturate.
-    inside = np.minimum(cells["b_max"], -cells["b_min"]).clip(2000) * 0.95
-    reference = min(regs.b_max, -regs.b_min)
-    weight = np.rint(np.minimum(inside, reference) * rng.uniform(-1, 1, CELLS)).astype(np.int64)
-    keep = inside > 2000
-
-    s = np.where(down, cells["down"], cells["up"])
-    gamma = np.where(down, cells["gamma_down"], cells["gamma_up"])
-    own = np.where(down, cells["b_min"], cells["b_max"])
-    bound = own if device.own_bounds else np.where(down, regs.b_min, regs.b_max)
-    position = weight / bound
-    curve = 1 - gamma * position
-    c2c = regs.c2c[pulses] / 512
-    xi = sigma(noise, 0)
-    scale = curve if device.multiplicative else 1.0
-    change = s * (pulses * curve + scale * c2c * xi) * regs.dw / 2.0 ** (2 + regs.dw_shift)
-    expected = weight + np.where(down, -change, change)
-
-    # Errors in units of 1/ONE: each rounding is half a unit, a position is cut (one unit).
-    e_position = 1 + ONE * np.abs(position / bound) * 0.5
-    e_curve = 0.5 * np.abs(position) + gamma * e_position + 0.5 + 1 / ONE
-    e_local = 0.5 * np.abs(curve) + s * e_curve + 0.5 + 1 / ONE
-    e_scale = e_local if device.multiplicative else 0.5
-    e_total = pulses * e_local + c2c * np.abs(xi) * e_scale + s * np.abs(scale) * 0.5 + 1.5
-    allowed = e_total / ONE * regs.dw / 2.0 ** (2 + regs.dw_shift) + 1
-    clipped = np.clip(expected, cells["b_min"], cells["b_max"])
-
-    static = static_properties(word0, word1, regs, BITS)
-    count = np.full(CELLS, pulses)
-    got = visit(Cells(weight, count, down), static, noise, regs)
-    worst = (np.abs(got - clipped) - allowed - 0.5)[keep].max(initial=-1.0)
-    assert worst <= 0, f"error beyond its bound by {worst} LSB (seed {seed})"
-    assert np.all((static.b_min <= got) & (got <= static.b_max))
-
-
-def moments_agree(values: np.ndarray, mean: float, std: float, lsb: float, errors: float = 4):
-    """Check mean and deviation to ``errors`` standard errors and the register's rounding."""
-    n = values.size
-    assert abs(values.mean() - mean) <= errors * std / np.sqrt(n) + lsb
-    # The distribution is Gaussian to 1e-3 in its variance.
-    assert abs(values.std() - std) <= (errors / np.sqrt(2 * n) + 1e-3) * std + lsb
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_population_of_section_4_1(seed):
-    device = LinearStep(
-        dw_min=0.002,
-        dw_min_dtod=0.2,
-        up_down=0.1,
-        up_down_dtod=0.05,
-        w_max=1.0,
-        w_max_dtod=0.2,
-        w_min=-0.8,
-        w_min_dtod=0.1,
-        gamma_up=0.4,
-        gamma_down=0.6,
-        gamma_up_dtod=0.1,
-        gamma_down_dtod=0.05,
+def properties(rng: np.random.Generator, regs: DeviceRegisters, count: int = CELLS) -> Static:
+    """Draw the fixed properties of cells."""
+    return static_properties(
+        (words(rng, count), words(rng, count), words(rng, count)),
+        np.zeros(count, bool),
+        np.asarray(regs.reference)[rng.integers(0, 1024, count)],
+        regs,
+        BITS,
     )
-    tile = Tile(Config(seed=seed, device=device), 256, 256)
-    static = tile.static
-    up, down = static.rel_up / ONE, static.rel_down / ONE
-    step = np.hypot(0.2, 0.05)
-    moments_agree(up, 1.0, step, 2 / ONE)
-    moments_agree(down, 0.9, step, 2 / ONE)
-    moments_agree(up - down, 0.1, 2 * 0.05, 4 / ONE)
-    moments_agree(static.b_max * tile.lsb, 1.0, 0.2, 1e-3)
-    moments_agree(static.b_min * tile.lsb, -0.8, 0.08, 1e-3)
-    moments_agree(static.gamma_up / ONE, 0.4, 0.1, 2 / ONE)
-    moments_agree(static.gamma_down / ONE, 0.6, 0.05, 2 / ONE)
-    fields = (up + down, up - down, *static[2:])
-    correlations = np.corrcoef([field.ravel() for field in fields]) - np.eye(6)
-    assert np.abs(correlations).max() < 5 / 256
 
 
-@pytest.mark.parametrize("device", [ConstantStep(), LinearStep(), SoftBounds()])
-def test_draws_with_the_wrong_sign_are_made_consistent(device, rng):
-    wide = type(device)(dw_min_dtod=1.0, w_max_dtod=1.0, w_min_dtod=1.0, w_max=0.1, w_min=-1.0)
-    static = static_properties(words(rng), words(rng), device_registers(wide, BITS), BITS)
-    assert np.all(static.b_max >= 0)
-    assert np.all(static.b_min <= 0)
-    assert np.all(static.rel_up >= 0)
-    assert np.all(static.rel_down >= 0)
+def line(law: Law, side: int, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return f of the law at places and how far its table may be from it.
+
+    The table is straight between nodes; a place is cut to an integer, nodes and results are
+    rounded to integers, which the caller adds.
+    """
+    f = (law.up, law.down)[side]
+    width = (1 << POSITION_BITS) // SEGMENTS
+    centre = 0 if law.position == "room" else 1 << (POSITION_BITS - 1)
+    scale = {"bound": 1 << BOUND_FRAC, "range": 1 << RANGE_FRAC, "room": 1 << POSITION_BITS}
+    unit = scale[law.position]
+    nodes = np.array([f((n * width - centre) / unit) for n in range(SEGMENTS + 1)])
+    index = place * unit + centre
+    segment = np.clip((index // width).astype(int), 1, SEGMENTS - 2)
+    straight = np.interp(index, np.arange(SEGMENTS + 1) * width, nodes)
+    exact = np.array([f(p) for p in place])
+    change = np.max([np.abs(nodes[segment + k + 1] - nodes[segment + k]) for k in (-1, 0, 1)], 0)
+    return exact, np.abs(straight - exact) + change / width
+
+
+def curve(
+    law: Law, gamma: np.ndarray, place: np.ndarray, down: np.ndarray, frac: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curve of the law, and the largest error of its integers, in steps at w = 0."""
+    unit = 2.0**-frac
+    if law.power:
+        exact = np.maximum(place, 0) ** gamma
+        # Half a table interval in the mantissa, one cut place; half an interval in the power.
+        steps = 2.0**-TABLE_BITS / 2
+        logarithm = steps / np.log(2) + 2.0**-LOG_FRAC
+        cut = 2.0**-POSITION_BITS / np.maximum(place - 2.0**-POSITION_BITS, 2.0**-POSITION_BITS)
+        exponent = gamma * logarithm + steps + 2.0**-LOG_FRAC
+        relative = (1 + cut) ** gamma * 2.0**exponent - 1
+        return exact, exact * relative + 2 * unit
+    sides = [line(law, side, place) for side in (0, 1)]
+    f, error = (np.where(down, second, first) for first, second in zip(*sides, strict=True))
+    return law.offset + gamma * f, np.abs(gamma) * (error + unit) + unit
+
+
+EXAMPLES: dict[str, Device] = {
+    **PRESETS,
+    "exponential": ExpStep(dw_min=0.002, write_noise_std=1.0),
+    "power": PowStep(dw_min=0.002, pow_gamma=1.7, pow_up_down=0.2),
+    "piecewise": PiecewiseStep(piecewise_up=(2.0, 1.0, 0.2), piecewise_down=(0.5, 1.0, 1.5)),
+    "log-normal": ConstantStep(dw_min_dtod=0.7, dw_min_dtod_log_normal=True),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("pulses", [1, 31])
+def test_a_visit_is_the_formula_within_its_quantisation(name, pulses):
+    assert check_visit(EXAMPLES[name].unit, pulses, seed=1) > CELLS / 3
+
+
+@given(data=st.data(), pulses=st.integers(1, 31), seed=st.integers(0, 2**32 - 1))
+def test_any_device_is_the_formula_within_its_quantisation(devices, data, pulses, seed):
+    check_visit(data.draw(devices), pulses, seed)
+
+
+def check_visit(device: StepDevice, pulses: int, seed: int) -> int:
+    """Visit cells inside of their bounds, compare with floats; return how many were compared."""
+    rng = np.random.default_rng(seed)
+    try:
+        regs = device_registers(device, BITS, SEGMENTS)
+    except ConfigError:
+        reject()
+    law = device.law()
+    # The tile gives such a device its pulses one by one.
+    pulses = 1 if regs.serial else pulses
+    static, noise = properties(rng, regs), words(rng)
+    down = rng.integers(0, 2, CELLS).astype(bool)
+    low, high = static.b_min, static.b_max
+    if not law.own_bounds:
+        low, high = np.maximum(low, regs.b_min), np.minimum(high, regs.b_max)
+    value = np.rint(low + (high - low) * rng.uniform(0.02, 0.98, CELLS)).astype(np.int64)
+    weight = value - static.reference
+    keep = (high - low > 4000) & (np.abs(weight) <= TOP) & (np.abs(value) <= TOP)
+
+    rel = np.where(down, static.rel_down, static.rel_up) / ONE
+    gamma = np.where(down, static.gamma_down, static.gamma_up) / ONE
+    if not law.own_bounds:
+        low, high = np.full(CELLS, regs.b_min), np.full(CELLS, regs.b_max)
+    span = np.maximum(high - low, 1)
+    ahead = np.maximum(np.where(down, -low, high), 1)
+    place = {
+        "bound": np.where(down, -value, value) / ahead,
+        "range": value / span,
+        "room": np.where(down, value - low, high - value) / span,
+    }[law.position]
+    if law.position == "bound":
+        # Beyond four bounds positions saturate.
+        keep &= np.abs(place) < 3.9
+    step, e_step = curve(law, gamma, place, down, regs.curve_frac)
+    unit = 2.0**-regs.curve_frac
+    local, e_local = rel * step, rel * e_step + unit
+    xi = gaussian((noise & np.uint32(1023)).astype(np.int64)) / 64
+    c2c = device.dw_min_std * np.sqrt(pulses)
+    amplitude, e_amplitude = {
+        "multiplicative": (np.abs(local), e_local),
+        "additive": (rel, unit),
+        "complex": (
+            np.abs(local)
+            + (law.noise_add + law.noise_slope * np.abs(value) * regs.lsb) / device.dw_min,
+            e_local + unit * (3 + np.abs(value) / 2.0**17),
+        ),
+    }[law.noise]
+    total = pulses * local + amplitude * c2c * xi
+    # The table of sqrt(n) c is rounded to 1/512, its product with a draw to 1/1024.
+    e_noise = amplitude * (np.abs(xi) / ONE + 0.5 / ONE) + c2c * np.abs(xi) * e_amplitude
+    e_total = pulses * e_local + e_noise + 2 * unit
+    # Nothing saturates: neither table entries nor what is computed from them.
+    limit = (1 << (CURVE_BITS - 1)) * unit * 0.99
+    keep &= (np.abs(step) < limit) & (np.abs(local) < limit) & (amplitude < limit)
+    keep &= (np.abs(total) < (1 << (TOTAL_BITS - 1)) * unit * 0.99) & (c2c < 7.9)
+    keep &= np.abs(step) < limit / 4
+    dw = device.dw_min / regs.lsb
+    e_dw = 0.5 * 2.0 ** (regs.curve_frac - STEP_FRAC - regs.dw_shift)
+    allowed = e_total * dw + np.abs(total) * e_dw + 1.5
+    expected = value + np.where(down, -1, 1) * total * dw
+    dither = (1 << DITHER_BITS) if regs.visible else 0
+    got = visit(Cells(weight, np.full(CELLS, pulses), down), static, noise, regs, BITS)
+    keep &= ~static.stuck & (np.abs(got) < TOP)
+    clipped = np.clip(expected, static.b_min, static.b_max)
+    error = np.abs(got + static.reference - clipped) - allowed - dither
+    assert error[keep].max(initial=-1.0) <= 0, f"seed {seed}: {error[keep].max()} LSB too far"
+    return int(keep.sum())
+
+
+def moments_agree(values: np.ndarray, mean: float, std: float, lsb: float):
+    """Check mean and deviation to four standard errors and the register's rounding."""
+    n = values.size
+    assert abs(values.mean() - mean) <= 4 * std / np.sqrt(n) + lsb
+    # The distribution is Gaussian to 1e-3 in its variance.
+    assert abs(values.std() - std) <= (4 / np.sqrt(2 * n) + 1e-3) * std + lsb
 
 
 @pytest.mark.parametrize("pulses", [1, 2, 7, 31])
@@ -163,14 +193,22 @@ def test_cycle_to_cycle_noise_has_the_variance_of_its_pulses(pulses, down):
     device = ConstantStep(
         dw_min=0.002, dw_min_dtod=0, dw_min_std=0.3, up_down_dtod=0, w_max_dtod=0, w_min_dtod=0
     )
-    regs = device_registers(device, BITS)
+    regs = device_registers(device, BITS, SEGMENTS)
     rng, count = np.random.default_rng(17), 40_000
     zero = np.zeros(count, np.int64)
-    static = static_properties(words(rng, count), words(rng, count), regs, BITS)
+    static = properties(rng, regs, count)
     cells = Cells(zero, zero + pulses, np.full(count, down))
-    moved = visit(cells, static, words(rng, count), regs) * regs.lsb / regs.granularity
+    moved = visit(cells, static, words(rng, count), regs, BITS) * regs.lsb / regs.granularity
     # c sqrt(n) is rounded to 1/512.
     moments_agree(moved, -pulses if down else pulses, 0.3 * np.sqrt(pulses), 1 / 512)
+
+
+def test_a_stuck_device_stays_where_it_is(rng):
+    regs = device_registers(ConstantStep(corrupt_devices_prob=1.0), BITS, SEGMENTS)
+    weight = rng.integers(-TOP, TOP + 1, CELLS)
+    cells = Cells(weight, np.full(CELLS, 31), rng.integers(0, 2, CELLS).astype(bool))
+    moved = visit(cells, properties(rng, regs), words(rng), regs, BITS)
+    np.testing.assert_array_equal(moved, weight)
 
 
 @pytest.mark.parametrize("dw_min", [2e-6, 0.001])
@@ -209,14 +247,3 @@ def test_rounding_is_unbiased_and_the_update_has_its_variance(dw_min):
     error = 4 * most**2 * np.sqrt((kurtosis - 1) / draws)
     assert np.all(variance >= pulses**2 - error)
     assert np.all(variance <= most**2 + error)
-
-
-def test_devices_without_spread_are_the_same_everywhere(rng):
-    device: StepDevice = ConstantStep(
-        dw_min_dtod=0, up_down=0.2, up_down_dtod=0, w_max_dtod=0, w_min_dtod=0
-    )
-    regs = device_registers(device, BITS)
-    static = static_properties(words(rng), words(rng), regs, BITS)
-    expected = (1024, 819, regs.b_max, regs.b_min, 0, 0)
-    for name, values, value in zip(Static._fields, static, expected, strict=True):
-        assert np.all(values == value), name

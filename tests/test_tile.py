@@ -19,6 +19,7 @@ from ohmgrid.config import (
     PulseConfig,
     config_to_toml,
 )
+from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import PRESETS, ConstantStep, LinearStep, SoftBounds, StepDevice
 from ohmgrid.hdl.device import REGISTERS
 from ohmgrid.hdl.operations import OperationCycles, PulseWork
@@ -30,7 +31,7 @@ from ohmgrid.model.pulses import plan_update, probabilities
 from ohmgrid.model.sweep import sweep_cycles, visit_stalls
 from ohmgrid.model.tile import Tile
 from ohmgrid.protocol import TILE_REGISTERS, Op, command
-from ohmgrid.registers import device_registers, pulse_registers
+from ohmgrid.registers import pulse_registers
 from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.streams import Verb

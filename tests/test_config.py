@@ -60,7 +60,11 @@ def configs(draw) -> Config:
             draw(st.integers(4, edge - 1)),
             1 << draw(st.integers(0, 8)),
         ),
-        build=BuildConfig(*(draw(st.integers(1, top)) for top in (1024, 64, 11, 65536, 65536, 8))),
+        build=BuildConfig(
+            *(draw(st.integers(1, top)) for top in (1024, 64, 8)),
+            draw(st.booleans()),
+            *(draw(st.integers(1, top)) for top in (65536, 65536, 8)),
+        ),
         forward=converter(draw(st.sampled_from(["iterative", "none"]))),
         backward=converter("none"),
         pulses=PulseConfig(

@@ -1,5 +1,7 @@
 """Leak, diffusion and reset: what time does to the cells."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -106,7 +108,7 @@ def test_a_reset_goes_to_the_bias_of_each_device():
 
 
 def test_the_period_is_the_longest_that_changes_a_thousandth():
-    def every(**given: float) -> int:
+    def every(**given: Any) -> int:
         return aging_registers(ConstantStep(w_max=1.0, w_min=-1.0, **given), 1e-5, 18, 1).every
 
     assert every() == 0

@@ -1,5 +1,7 @@
 """One-sided pairs: every pulse raises one device, and a refresh makes room again."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ ROWS, COLS = 24, 30
 PLAIN = ConstantStep(dw_min=0.01, w_max=2.0, w_min=0.0, w_max_dtod=0.0, reset=0.0, reset_std=0.0)
 
 
-def pair(plus: float, minus: float, **given: float) -> Tile:
+def pair(plus: float, minus: float, **given: Any) -> Tile:
     """Return a tile of pairs whose devices all have the given weights."""
     tile = Tile(Config(device=OneSided(PLAIN, **given)), ROWS, COLS)
     weights = np.zeros((2 * ROWS, COLS), np.int32)

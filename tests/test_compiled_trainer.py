@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import devices
 
 from ohmgrid.config import PULSE_TYPES, Config, PulseConfig
 from ohmgrid.data import load_data
-from ohmgrid.devices import PRESETS
 from ohmgrid.engines import make_tiles, make_trainer
 from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.trainer import LOSSES, Net, Trainer, state_sha256
@@ -32,12 +32,12 @@ def check_equal(golden: Trainer, compiled: Trainer) -> None:
     assert state_sha256(golden.state()) == state_sha256(compiled.state())
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     activation=st.sampled_from(ACTIVATIONS),
     loss=st.sampled_from(LOSSES),
-    device=st.sampled_from(list(PRESETS.values())),
+    device=devices(),
     pulse_type=st.sampled_from(PULSE_TYPES),
     batch=st.integers(1, 9),
     threads=st.integers(1, 3),
@@ -48,7 +48,8 @@ def test_any_net_trains_to_the_same_bits(
 ):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
-    config = Config(seed=seed, device=device, pulses=PulseConfig(pulse_type=pulse_type))
+    pulses = PulseConfig(pulse_type=pulse_type)
+    config = Config(seed=seed, device=device, pulses=pulses, batch=batch)
     golden, compiled = trainers(config, Net(tuple(sizes), activation, loss), threads)
     pixels = rng.integers(-4096, 4097, (20, sizes[0])) * rng.integers(0, 2, (20, sizes[0]))
     labels = rng.integers(0, sizes[-1], 20)

@@ -1,27 +1,28 @@
-"""Pulses on the cells whose lines fire together: `ohmgrid.model.array` without empty trains."""
+"""Pulses on the devices whose lines fire together: `ohmgrid.model.array` without empty trains."""
 
 import numpy as np
 
-from ohmgrid.model.compiled.device import visit_cells
-from ohmgrid.model.compiled.jit import first_one, kernel
-from ohmgrid.model.compiled.layout import VISITS
+from ohmgrid.model.compiled.device import visit_devices
+from ohmgrid.model.compiled.jit import apart, first_one, kernel
 from ohmgrid.model.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
 from ohmgrid.streams import Purpose
 
-__all__ = ["apply_update"]
+__all__ = ["EITHER", "PAIR", "RAISE", "apply_pulses"]
 
 ROW, COLUMN = int(Purpose.ROW), int(Purpose.COLUMN)
+EITHER, PAIR, RAISE = range(3)
+"""A pulse raises or lowers its device; raises one of a pair; raises the device it is sent to."""
+SIGN = np.uint32(31)
 
 
 @kernel
-def _sweep(
-    weights, static, rows, regs, row_side, firing_rows, col_side, firing_cols, part, slots, work
-):
-    """Visit all cells whose lines fire together in one of ``slots``.
+def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work):
+    """Visit all devices whose lines fire together in one of ``slots``.
 
     A row's bits are turned into a word of rows for each slot, so that a column finds the rows it
     meets without looking at the others.
     """
+    apart()
     words = (firing_rows + 63) >> 6
     fires, row_line, row_train = work.fires, row_side.line, row_side.train
     left = slots
@@ -33,12 +34,18 @@ def _sweep(
         while left:
             fires[first_one(left), k >> 6] |= np.uint64(1) << np.uint64(k & 63)
             left &= left - np.uint32(1)
-    cell, both, total, count = work.cell, work.both, work.total, 0
-    for c in range(firing_cols):
+    cell, both, total, row_key, count = work.cell, work.both, work.total, work.row_key, 0
+    # One round more than there are columns: the last one visits what is left.
+    for c in range(firing_cols + 1):
+        if count and (c == firing_cols or count + firing_rows > len(cell)):
+            visit_devices(array, regs, count, work)
+            count = 0
+        if c == firing_cols:
+            break
         column = np.int64(col_side.line[c])
         if part.threads > 1 and column % part.threads != part.number:
             continue
-        train, key, first = col_side.train[c], work.col_key[c], column * rows
+        train, key, first = col_side.train[c], work.col_key[c], column * array.rows
         for word in range(words):
             met, left = np.uint64(0), train & slots
             while left:
@@ -47,33 +54,31 @@ def _sweep(
             while met:
                 k = np.int64(first_one(met)) + 64 * word
                 met &= met - np.uint64(1)
-                cell[count] = first + row_line[k]
-                # Equal signs of activation and error lower the conductance: bit 31 is then set.
-                both[count] = (row_train[k] & train & slots) | (
-                    (row_train[k] ^ train ^ NEGATIVE) & NEGATIVE
-                )
-                total[count] = work.row_key[k] + key
+                # Equal signs of activation and error lower the weight.
+                down = (row_train[k] ^ train ^ NEGATIVE) >> SIGN
+                place, own = np.int64(row_line[k]), k
+                if mode == PAIR:
+                    place, own = 2 * place + down, 2 * k + down
+                cell[count] = first + place
+                both[count] = row_train[k] & train & slots
+                if mode == EITHER:
+                    both[count] |= down << SIGN
+                total[count] = row_key[own] + key
                 count += 1
-                if count == VISITS:
-                    visit_cells(weights, static, regs, count, work)
-                    count = 0
-    if count:
-        visit_cells(weights, static, regs, count, work)
 
 
 @kernel
-def apply_update(
-    weights, static, rows, regs, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
+def apply_pulses(
+    array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
 ):
-    """Apply the trains of one update to an array, or to one part of its columns.
+    """Apply trains to an array, or to one part of its columns.
 
     Parameters
     ----------
-    weights : int32, shape (cols * rows,)
-        Column after column.
-    static : int32, shape (cols * rows, 4)
-    rows : int
+    array : Array
     regs : Device
+    mode : int
+        EITHER, PAIR or RAISE.
     row_side, col_side : Side
         As from `make_trains`.
     firing_rows, firing_cols, bl : int
@@ -83,22 +88,17 @@ def apply_update(
         The columns to update: those whose number modulo ``part.threads`` is ``part.number``.
     work : Scratch
     """
+    apart()
     if firing_rows == 0 or firing_cols == 0:
         return
+    devices, lines = row_side.line, firing_rows
+    if mode == PAIR:
+        devices, lines = work.pair_line, 2 * firing_rows
+        for k in range(firing_rows):
+            devices[2 * k] = 2 * row_side.line[k]
+            devices[2 * k + 1] = 2 * row_side.line[k] + 1
     for slot in range(bl if regs.serial else 1):
-        line_halves(row_side.line, firing_rows, key, ROW, slot, work, work.row_key)
+        line_halves(devices, lines, key, ROW, slot, work, work.row_key)
         line_halves(col_side.line, firing_cols, key, COLUMN, slot, work, work.col_key)
         slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
-        _sweep(
-            weights,
-            static,
-            rows,
-            regs,
-            row_side,
-            firing_rows,
-            col_side,
-            firing_cols,
-            part,
-            slots,
-            work,
-        )
+        _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work)

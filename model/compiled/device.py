@@ -1,21 +1,37 @@
-"""What n coincident pulses do to a cell: `ohmgrid.model.device` as a loop over hit cells."""
+"""What n coincident pulses do to a device: `ohmgrid.model.device` as loops over the devices hit."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
+from ohmgrid.device_registers import (
+    C2C_FRAC,
+    CURVE_BITS,
+    DITHER_BITS,
+    NOISES,
+    REL_FRAC,
+    SLOPE_FRAC,
+    STEP_FRAC,
+    TOTAL_BITS,
+    DeviceRegisters,
+)
 from ohmgrid.model.compiled.arith import divide_floor, saturate, shift_half_up
-from ohmgrid.model.compiled.jit import count_ones, kernel
+from ohmgrid.model.compiled.jit import apart, bit_length, count_ones, kernel
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_cells
+from ohmgrid.model.compiled.population import show_devices
 from ohmgrid.model.compiled.pulses import SLOT_MASK
-from ohmgrid.model.device import Static
-from ohmgrid.registers import C2C_FRAC, REL_FRAC, STEP_FRAC, DeviceRegisters
+from ohmgrid.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
 from ohmgrid.streams import GAUSS_SIGMA
 
-__all__ = ["Device", "pack_static", "visit_cells"]
+__all__ = ["Device", "visit_devices"]
 
-ONE = 1 << REL_FRAC
 Z_FRAC = GAUSS_SIGMA.bit_length() - 1
+CENTRE = 1 << (POSITION_BITS - 1)
+RANGE, ROOM = POSITIONS.index("range"), POSITIONS.index("room")
+ADDITIVE, COMPLEX = NOISES.index("additive"), NOISES.index("complex")
+DITHER = (1 << DITHER_BITS) - 1
+LOGS, POWERS = np.array(LOG_TABLE, np.int32), np.array(POWER_TABLE, np.int32)
 
 
 class Device(NamedTuple):
@@ -24,74 +40,111 @@ class Device(NamedTuple):
     b_max: int
     b_min: int
     own_bounds: int
-    multiplicative: int
-    sloped: int
-    """Whether any step depends on the conductance."""
-    dw: int
-    dw_shift: int
-    serial: int
+    position: int
+    power: int
+    flat: int
+    """The step is the same at every weight."""
+    curves: np.ndarray
+    """int32, shape (2, segments + 1): nodes of the up and of the down curve."""
+    segment_frac: int
+    """Bits of a position below the segment."""
+    offset: int
+    curve_frac: int
+    noise: int
+    noise_add: int
+    noise_slope: int
     c2c: np.ndarray
     """int32, shape (32,)"""
+    dw: int
+    dw_shift: int
+    visible: int
+    serial: int
+    weight_bits: int
 
     @classmethod
-    def of(cls, registers: DeviceRegisters) -> "Device":
+    def of(cls, registers: DeviceRegisters, weight_bits: int) -> "Device":
         """Return the registers as the kernels take them."""
-        slopes = (registers.gamma_up, registers.gamma_down)
-        spreads = (registers.k_gamma_up, registers.k_gamma_down)
+        slopes = registers.gamma_up, registers.gamma_down, registers.gamma_balance
         return cls(
-            registers.b_max,
-            registers.b_min,
-            int(registers.own_bounds),
-            int(registers.multiplicative),
-            int(any(slopes + spreads)),
-            registers.dw,
-            registers.dw_shift,
-            int(registers.serial),
-            np.array(registers.c2c, np.int32),
+            b_max=registers.b_max,
+            b_min=registers.b_min,
+            own_bounds=int(registers.own_bounds),
+            position=registers.position,
+            power=int(registers.power),
+            flat=int(not registers.power and not any(map(any, slopes))),
+            curves=np.array([registers.curve_up, registers.curve_down], np.int32),
+            segment_frac=POSITION_BITS - (registers.segments.bit_length() - 1),
+            offset=registers.offset,
+            curve_frac=registers.curve_frac,
+            noise=registers.noise,
+            noise_add=registers.noise_add,
+            noise_slope=registers.noise_slope,
+            c2c=np.array(registers.c2c, np.int32),
+            dw=registers.dw,
+            dw_shift=registers.dw_shift,
+            visible=registers.visible,
+            serial=int(registers.serial),
+            weight_bits=weight_bits,
         )
 
 
-def pack_static(static: Static) -> np.ndarray:
-    """Return fixed properties as the kernels read them: int32, shape (cells, 4), 16 bytes a cell.
-
-    Upper and lower bound, then in one word the relative steps up (low half) and down, then the
-    slopes likewise.
-
-    Parameters
-    ----------
-    static : Static
-        Of shape (cells,).
-    """
-    packed = np.empty((len(static.b_max), 4), np.int32)
-    packed[:, 0], packed[:, 1] = static.b_max, static.b_min
-    packed[:, 2] = static.rel_up | static.rel_down << 16
-    packed[:, 3] = static.gamma_up | static.gamma_down << 16
-    return packed
+@kernel
+def _ratio(numerator, denominator, bits):
+    """Return ``floor(numerator / denominator)``, at most ``2**bits - 1``, as `divide_saturate`."""
+    top = (1 << bits) - 1
+    quotient = min(divide_floor(numerator, max(denominator, 1)), top)
+    return top if denominator == 0 else quotient
 
 
 @kernel
-def _visit(weight, pulses, down, rel, gamma, b_max, b_min, noise, rounding, regs):
-    """Return the conductance after ``pulses`` pulses: the equations of `ohmgrid.model.device`."""
-    local = rel
-    if regs.sloped:
-        upper = b_max if regs.own_bounds else regs.b_max
-        lower = b_min if regs.own_bounds else regs.b_min
-        bound = -lower if down else upper
-        toward = -weight if down else weight
-        position = divide_floor(abs(toward) << REL_FRAC, max(bound, 1))
-        position = 4095 if bound == 0 else min(position, 4095)
-        position = -position if toward < 0 else position
-        position = 0 if toward == 0 else position
-        curve = saturate(ONE - shift_half_up(gamma * position, REL_FRAC), 13)
-        local = shift_half_up(rel * curve, REL_FRAC)
-    amplitude = local if regs.multiplicative else rel
-    total = saturate(pulses * local + shift_half_up(amplitude * noise, REL_FRAC), 18)
-    step = (total * regs.dw) >> regs.dw_shift
-    moved = ((weight << STEP_FRAC) + (-step if down else step) + rounding) >> STEP_FRAC
-    return min(max(moved, b_min), b_max)
+def _position(value, down, b_max, b_min, regs):
+    if regs.position == ROOM:
+        room = max(value - b_min if down else b_max - value, 0)
+        return _ratio(room << POSITION_BITS, b_max - b_min, POSITION_BITS)
+    if regs.position == RANGE:
+        signed, bound, frac = value, b_max - b_min, RANGE_FRAC
+    else:
+        signed, bound, frac = -value if down else value, -b_min if down else b_max, BOUND_FRAC
+    size = _ratio(abs(signed) << frac, bound, POSITION_BITS - 1)
+    if signed == 0:
+        return CENTRE
+    return CENTRE - size if signed < 0 else CENTRE + size
 
 
-# Each loop is a function of flat arrays: only so does the compiler work on many cells at a time.
+@kernel
+def _table(place, down, regs):
+    frac, side = regs.segment_frac, 1 if down else 0
+    segment, part = place >> frac, place & ((1 << frac) - 1)
+    start = np.int64(regs.curves[side, segment])
+    return start + shift_half_up((regs.curves[side, segment + 1] - start) * part, frac)
+
+
+@kernel
+def _power(place, gamma, regs):
+    if place == 0:
+        return 0
+    zeros = POSITION_BITS - bit_length(place)
+    mantissa = (place << zeros) & (CENTRE - 1)
+    logarithm = (zeros << LOG_FRAC) + LOGS[mantissa >> (POSITION_BITS - 1 - TABLE_BITS)]
+    exponent = max(shift_half_up(gamma * logarithm, REL_FRAC), 0)
+    fraction = np.int64(POWERS[(exponent & ((1 << LOG_FRAC) - 1)) >> (LOG_FRAC - TABLE_BITS)])
+    return fraction >> min((exponent >> LOG_FRAC) + (POWER_BITS - regs.curve_frac), 31)
+
+
+@kernel
+def step_curve(value, down, gamma, b_max, b_min, regs):
+    """Return the step at a weight relative to the step at 0, as the model's `step_curve`."""
+    if not regs.own_bounds:
+        b_max, b_min = regs.b_max, regs.b_min
+    place = _position(value, down, b_max, b_min, regs)
+    if regs.power:
+        return _power(place, gamma, regs)
+    product = shift_half_up(gamma * _table(place, down, regs), REL_FRAC)
+    return saturate(regs.offset + product, CURVE_BITS)
+
+
+# Each loop below is a function of flat arrays: only so does the compiler work on many devices at a
+# time.
 
 
 @kernel
@@ -113,50 +166,150 @@ def _draw(both, low, middle, high, count, c2c, pulses, noise, rounding):
 
 
 @kernel
-def _move(weight, upper, lower, rel, gamma, both, pulses, noise, rounding, count, regs):
-    """Replace the conductances by those after the pulses."""
+def _add_reference(weight, reference, count, bits, value):
     for k in range(count):
-        weight[k] = _visit(
-            np.int64(weight[k]),
-            np.int64(pulses[k]),
-            (both[k] >> np.uint32(31)) != 0,
-            np.int64(rel[k]),
-            np.int64(gamma[k]),
-            np.int64(upper[k]),
-            np.int64(lower[k]),
-            np.int64(noise[k]),
-            np.int64(rounding[k]),
-            regs,
-        )
+        value[k] = saturate(np.int64(weight[k]) + reference[k], bits)
 
 
 @kernel
-def visit_cells(weights, static, regs, count, work):
-    """Visit the cells that ``work.cell``, ``both`` and ``total`` list, each at most once.
+def _flat_steps(rel, count, offset, local):
+    curve = saturate(offset, CURVE_BITS)
+    for k in range(count):
+        local[k] = saturate(shift_half_up(np.int64(rel[k]) * curve, REL_FRAC), CURVE_BITS)
+
+
+@kernel
+def _curved_steps(value, both, rel, gamma, upper, lower, count, regs, local):
+    apart()
+    for k in range(count):
+        curve = step_curve(
+            np.int64(value[k]),
+            (both[k] >> np.uint32(31)) != 0,
+            np.int64(gamma[k]),
+            np.int64(upper[k]),
+            np.int64(lower[k]),
+            regs,
+        )
+        local[k] = saturate(shift_half_up(np.int64(rel[k]) * curve, REL_FRAC), CURVE_BITS)
+
+
+@kernel
+def _amplitudes(value, rel, local, count, regs, amplitude):
+    """Fill what the noise of the pulses scales with."""
+    top = (1 << (CURVE_BITS - 1)) - 1
+    if regs.noise == ADDITIVE:
+        for k in range(count):
+            amplitude[k] = min((np.int64(rel[k]) << regs.curve_frac) >> REL_FRAC, top)
+    elif regs.noise == COMPLEX:
+        for k in range(count):
+            slope = (abs(np.int64(value[k])) * regs.noise_slope) >> SLOPE_FRAC
+            amplitude[k] = min(abs(np.int64(local[k])) + regs.noise_add + slope, top)
+    else:
+        for k in range(count):
+            amplitude[k] = min(abs(np.int64(local[k])), top)
+
+
+@kernel
+def _dither(upper, lower, high, last, count):
+    """Make the low bits of the bounds random."""
+    for k in range(count):
+        low = (high[k] >> 6) | (last[k] & 3) << 2
+        upper[k] = (upper[k] & ~DITHER) | low
+        lower[k] = -((-lower[k] & ~DITHER) | low)
+
+
+@kernel
+def _move(
+    weight,
+    value,
+    reference,
+    stuck,
+    upper,
+    lower,
+    local,
+    amplitude,
+    both,
+    pulses,
+    noise,
+    rounding,
+    count,
+    dw,
+    dw_shift,
+    bits,
+):
+    """Replace the conductances by those after the pulses."""
+    for k in range(count):
+        noisy = shift_half_up(np.int64(amplitude[k]) * noise[k], REL_FRAC)
+        total = saturate(np.int64(pulses[k]) * local[k] + noisy, TOTAL_BITS)
+        step = (total * dw) >> dw_shift
+        step = -step if (both[k] >> np.uint32(31)) != 0 else step
+        moved = ((np.int64(value[k]) << STEP_FRAC) + step + rounding[k]) >> STEP_FRAC
+        clipped = min(max(moved, np.int64(lower[k])), np.int64(upper[k]))
+        moved = saturate(clipped - reference[k], bits)
+        weight[k] = weight[k] if stuck[k] else moved
+
+
+@kernel
+def visit_devices(array, regs, count, work):
+    """Visit the devices that ``work.cell``, ``both`` and ``total`` list, each at most once.
 
     Parameters
     ----------
-    weights : int32, shape (cells,)
-    static : int32, shape (cells, 4)
-        From `pack_static`.
+    array : Array
     regs : Device
     count : int
     work : Scratch
     """
+    apart()
     cell, both, planes, data = work.cell, work.both, work.bytes8, work.device
     for byte in range(4):
         _split(work.total, count, byte, planes[byte])
     hash_cells((count + 7) >> 3, work.bytes64)
-    weight, upper, lower, rel, gamma = data[0], data[1], data[2], data[3], data[4]
+    weight, upper, lower, rel, gamma, stuck = data[0], data[1], data[2], data[3], data[4], data[5]
+    packed = array.packed
     for k in range(count):
         place = cell[k]
         shift = np.int32((both[k] >> np.uint32(31)) << np.uint32(4))
-        weight[k] = weights[place]
-        upper[k] = static[place, 0]
-        lower[k] = static[place, 1]
-        rel[k] = (static[place, 2] >> shift) & 0xFFFF
-        gamma[k] = (static[place, 3] >> shift) & 0xFFFF
-    _draw(both, planes[0], planes[1], planes[2], count, regs.c2c, data[5], data[6], data[7])
-    _move(weight, upper, lower, rel, gamma, both, data[5], data[6], data[7], count, regs)
+        steps = packed[place, 2]
+        weight[k] = array.hidden[place]
+        upper[k] = packed[place, 0]
+        lower[k] = packed[place, 1]
+        rel[k] = (steps >> shift) & 0x7FFF
+        gamma[k] = (((packed[place, 3] >> shift) & 0xFFFF) ^ 0x8000) - 0x8000
+        stuck[k] = steps & 0x8000
+    pulses, noise, rounding, reference = data[6], data[7], data[8], data[9]
+    local, amplitude, value = data[10], data[11], weight
+    _draw(both, planes[0], planes[1], planes[2], count, regs.c2c, pulses, noise, rounding)
+    if len(array.reference):
+        for k in range(count):
+            reference[k] = array.reference[cell[k]]
+        value = data[12]
+        _add_reference(weight, reference, count, regs.weight_bits, value)
+    if regs.flat:
+        _flat_steps(rel, count, regs.offset, local)
+    else:
+        _curved_steps(value, both, rel, gamma, upper, lower, count, regs, local)
+    _amplitudes(value, rel, local, count, regs, amplitude)
+    if regs.visible:
+        _dither(upper, lower, planes[2], planes[3], count)
+    _move(
+        weight,
+        value,
+        reference,
+        stuck,
+        upper,
+        lower,
+        local,
+        amplitude,
+        both,
+        pulses,
+        noise,
+        rounding,
+        count,
+        regs.dw,
+        regs.dw_shift,
+        regs.weight_bits,
+    )
     for k in range(count):
-        weights[cell[k]] = weight[k]
+        array.hidden[cell[k]] = weight[k]
+    show_devices(array, regs, count, work)

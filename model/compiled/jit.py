@@ -14,13 +14,25 @@ from unittest import mock
 import numba
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_name
-from numba import config, njit
+from numba import config, njit, types
 from numba.extending import intrinsic
 
 import ohmgrid
 from ohmgrid.files import cache_dir
 
-__all__ = ["count_ones", "first_one", "is_kept", "kernel"]
+__all__ = ["apart", "bit_length", "count_ones", "first_one", "is_kept", "kernel"]
+
+CONSTANTS = (
+    "config",
+    "curves",
+    "device_registers",
+    "powers",
+    "read_registers",
+    "registers",
+    "streams",
+    "tables",
+)
+"""Modules whose constants are compiled in."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,8 +40,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _fingerprint() -> str:
     """Return a hash of the sources that kernels are compiled from, constants included."""
     shared = Path(ohmgrid.__file__).parent
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
-    files += [shared / f"{name}.py" for name in ("config", "registers", "streams", "tables")]
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), here.parent / "noise.py", here.parent / "trainer.py"]
+    files += [shared / f"{name}.py" for name in CONSTANTS]
     tools = (sys.version, numba.__version__, get_host_cpu_name())
     digest = hashlib.sha256(repr(tools).encode())
     for file in files:
@@ -74,6 +87,31 @@ def _first_one(typingctx, word):
     return word(word), codegen
 
 
+def _bit_length(typingctx, word):
+    """Return the bits of a positive int64."""
+
+    def codegen(context, builder, signature, args):
+        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
+
+    return types.int64(types.int64), codegen
+
+
+def _apart(typingctx):
+    """Keep the function that calls this one function of its own: it is not inlined.
+
+    A call costs a tenth of a microsecond, inlined copies of large kernels minutes of compilation.
+    """
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 # As kernels call them: the typing context is numba's business.
+apart = cast(Callable[[], None], intrinsic(_apart))
+bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
 count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
 first_one = cast(Callable[[Any], Any], intrinsic(_first_one))

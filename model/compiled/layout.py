@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 VISITS = 1024
-"""Most cells that are visited together: their data stay in the first-level cache."""
+"""Devices that are visited together, or a column: their data stay in the first-level cache."""
 
 
 class Converter(NamedTuple):
@@ -139,17 +139,30 @@ class Scratch(NamedTuple):
     fires: np.ndarray
     """uint64, shape (31, lines / 64): for each slot the firing rows, one bit each."""
     cell: np.ndarray
-    """uint32, shape (VISITS,): number of a hit cell in its array."""
+    """uint32, shape (visits,): number of a hit cell in its array."""
     both: np.ndarray
-    """uint32, shape (VISITS,): slots in which both its lines fire; bit 31: downwards."""
+    """uint32, shape (visits,): slots in which both its lines fire; bit 31: downwards."""
     total: np.ndarray
-    """uint32, shape (VISITS,): sum of its lines' keys."""
+    """uint32, shape (visits,): sum of its lines' keys."""
     bytes64: np.ndarray
-    """uint64, shape (4, VISITS / 8): noise words of cells, byte by byte."""
+    """uint64, shape (4, visits / 8): noise words of cells, byte by byte."""
     bytes8: np.ndarray
-    """The same memory, uint8, shape (4, VISITS)."""
+    """The same memory, uint8, shape (4, visits)."""
     device: np.ndarray
-    """int32, shape (8, VISITS): what the device reads of the cells."""
+    """int32, shape (13, visits): what a visit reads and computes of the devices."""
+    pair_line: np.ndarray
+    """uint32, shape (lines,): rows of both devices of pairs."""
+    own_line: np.ndarray
+    """uint32, shape (lines,): of a refresh, as the fields of `Side`."""
+    own_train: np.ndarray
+    other_line: np.ndarray
+    other_train: np.ndarray
+    values: np.ndarray
+    """int32, shape (lines,): differences of a refresh."""
+    due: np.ndarray
+    """uint8, shape (lines,): devices to reset."""
+    drive: np.ndarray
+    """int32, shape (lines,): columns that a refresh drives; zeros outside it."""
 
 
 def _two_views(lines: int, small: type, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -165,11 +178,12 @@ def make_side(lines: int) -> Side:
 def make_scratch(lines: int) -> Scratch:
     """Return scratch memory for arrays of up to ``lines`` rows or columns."""
     lines = -(-lines // 64) * 64
+    visits = max(VISITS, lines)
     spread, spread16 = _two_views(lines, np.uint16, LINES_OF_WORD)
     spread_lines(spread16)
     chosen, chosen16 = _two_views(lines, np.uint16, LINES_OF_WORD)
     planes, planes16 = _two_views(lines, np.uint16, LINES_OF_WORD)
-    bytes64, bytes8 = _two_views(VISITS, np.uint8, 8)
+    bytes64, bytes8 = _two_views(visits, np.uint8, 8)
     return Scratch(
         spread,
         spread16,
@@ -186,10 +200,18 @@ def make_scratch(lines: int) -> Scratch:
         row_key=np.zeros(lines, np.uint32),
         col_key=np.zeros(lines, np.uint32),
         fires=np.zeros((31, lines // 64), np.uint64),
-        cell=np.zeros(VISITS, np.uint32),
-        both=np.zeros(VISITS, np.uint32),
-        total=np.zeros(VISITS, np.uint32),
+        cell=np.zeros(visits, np.uint32),
+        both=np.zeros(visits, np.uint32),
+        total=np.zeros(visits, np.uint32),
         bytes64=bytes64,
         bytes8=bytes8,
-        device=np.zeros((8, VISITS), np.int32),
+        device=np.zeros((13, visits), np.int32),
+        pair_line=np.zeros(lines, np.uint32),
+        own_line=np.zeros(lines, np.uint32),
+        own_train=np.zeros(lines, np.uint32),
+        other_line=np.zeros(lines, np.uint32),
+        other_train=np.zeros(lines, np.uint32),
+        values=np.zeros(lines, np.int32),
+        due=np.zeros(lines, np.uint8),
+        drive=np.zeros(lines, np.int32),
     )

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.model.compiled.arith import divide_round, saturate, shift_round
-from ohmgrid.model.compiled.array import apply_update
-from ohmgrid.model.compiled.device import Device
 from ohmgrid.model.compiled.jit import kernel
-from ohmgrid.model.compiled.layout import Converter, Side
+from ohmgrid.model.compiled.layout import Side
 from ohmgrid.model.compiled.noise import op_key
 from ohmgrid.model.compiled.operations import multiply
+from ohmgrid.model.compiled.population import Array
 from ohmgrid.model.compiled.pulses import make_trains
 from ohmgrid.model.compiled.threads import barrier
+from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.trainer import GUARD, GUARDED_BITS
 from ohmgrid.streams import Verb
 from ohmgrid.tables import INDEX_SHIFT, PRE_BITS, SLOPE_FRAC, TABLE_SIZE
@@ -28,6 +28,8 @@ class Layers(NamedTuple):
 
     rows: np.ndarray
     cols: np.ndarray
+    device: np.ndarray
+    """Place of its first device among all devices."""
     cell: np.ndarray
     """Place of its first cell among all cells."""
     row: np.ndarray
@@ -62,18 +64,12 @@ class Functions(NamedTuple):
 class Network(NamedTuple):
     """All tiles of a net."""
 
-    base: np.uint64
-    """Base key of the seed."""
+    physics: Physics
     layers: Layers
-    cells: np.ndarray
-    """int32, shape (cells,): conductances, tile after tile, column after column."""
-    packed: np.ndarray
-    """int32, shape (cells, 4): fixed properties."""
+    arrays: Array
+    """Those of all tiles, one after the other."""
     steps: np.ndarray
     """int64, shape (tiles, 3): operations so far."""
-    forward_io: Converter
-    backward_io: Converter
-    device: Device
     functions: Functions
 
 
@@ -150,9 +146,9 @@ def _forward(pixels, net, step, x, slope, work):
     last = len(layers.rows) - 1
     for n in range(last + 1):
         rows, cols, cell, col = layers.rows[n], layers.cols[n], layers.cell[n], layers.col[n]
-        key = op_key(net.base, FORWARD, layers.number[n], net.steps[n, 0] + step)
-        weights = net.cells[cell : cell + rows * cols]
-        multiply(weights, rows, cols, False, x[col : col + cols], net.forward_io, key, work, pre)
+        key = op_key(net.physics.base, FORWARD, layers.number[n], net.steps[n, 0] + step)
+        seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.forward_io
+        multiply(seen, rows, cols, False, x[col : col + cols], io, key, work, pre)
         for i in range(rows):
             scaled = shift_round(pre[i] * layers.y_mantissa[n], layers.y_shift[n])
             pre[i] = saturate(scaled, PRE_BITS)
@@ -205,9 +201,9 @@ def _backward(net, step, d, slope, work):
     layers, f, z = net.layers, net.functions, work.out
     for n in range(len(layers.rows) - 1, 0, -1):
         rows, cols, cell, row = layers.rows[n], layers.cols[n], layers.cell[n], layers.row[n]
-        key = op_key(net.base, BACKWARD, layers.number[n], net.steps[n, 1] + step)
-        weights = net.cells[cell : cell + rows * cols]
-        multiply(weights, rows, cols, True, d[row : row + rows], net.backward_io, key, work, z)
+        key = op_key(net.physics.base, BACKWARD, layers.number[n], net.steps[n, 1] + step)
+        seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.backward_io
+        multiply(seen, rows, cols, True, d[row : row + rows], io, key, work, z)
         below = layers.row[n - 1]
         for i in range(cols - 1):
             scaled = shift_round(z[i] * layers.z_mantissa[n], layers.z_shift[n])
@@ -244,7 +240,7 @@ def _sense(pixels, label, net, pulses, step, b, signals, work):
             rows,
             cols,
             pulses,
-            op_key(net.base, UPDATE, layers.number[n], net.steps[n, 2] + step),
+            op_key(net.physics.base, UPDATE, layers.number[n], net.steps[n, 2] + step),
             row_side,
             col_side,
             work,
@@ -262,25 +258,52 @@ def _sides(signals, b, row, last_row, col, last_col):
 
 
 @kernel
+def _rest(field, first):
+    """Return a field from one tile on; of an empty one, itself."""
+    return field[first:] if len(field) else field
+
+
+@kernel
+def _tile_array(net, n):
+    """Return one tile's share of the arrays."""
+    layers, all_tiles = net.layers, net.arrays
+    paired = all_tiles.paired
+    rows, cols = layers.rows[n] * (1 + paired), layers.cols[n]
+    device, cell, row = layers.device[n], layers.cell[n], layers.row[n] * (1 + paired)
+    end = device + rows * cols
+    return Array(
+        all_tiles.hidden[device:end],
+        all_tiles.seen[cell : cell + layers.rows[n] * cols],
+        all_tiles.packed[device:end],
+        _rest(all_tiles.reference, device),
+        _rest(all_tiles.aging, device),
+        _rest(all_tiles.point, device),
+        all_tiles.row_key[row : row + rows],
+        all_tiles.col_key[layers.col[n] : layers.col[n] + cols],
+        rows,
+        cols,
+        paired,
+    )
+
+
+@kernel
 def _learn(net, step, b, signals, part, work):
     """Apply the updates of example ``b`` to one part of the columns of every tile."""
     layers = net.layers
     for n in range(len(layers.rows)):
         rows, cols, row, col = layers.rows[n], layers.cols[n], layers.row[n], layers.col[n]
-        first, end = layers.cell[n], layers.cell[n] + rows * cols
         row_side, col_side = _sides(signals, b, row, row + rows, col, col + cols)
         bl, firing_rows, firing_cols = signals.firing[b, n]
-        apply_update(
-            net.cells[first:end],
-            net.packed[first:end],
-            rows,
-            net.device,
+        update_array(
+            _tile_array(net, n),
+            net.physics,
+            layers.number[n],
+            net.steps[n, 2] + step,
             row_side,
             firing_rows,
             col_side,
             firing_cols,
             bl,
-            op_key(net.base, UPDATE, layers.number[n], net.steps[n, 2] + step),
             part,
             work,
         )

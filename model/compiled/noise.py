@@ -6,7 +6,7 @@ A 64-bit word of a plane array holds that plane of four lines (16 bits each) or 
 
 import numpy as np
 
-from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.noise import gaussian
 from ohmgrid.streams import (
     CELL_ROTATIONS,
@@ -137,6 +137,7 @@ def line_key(key, purpose, sub):
 @kernel
 def op_key(base, verb, tile, step):
     """Return the key of one operation (uint64), as `ohmgrid.model.noise.op_key`."""
+    apart()
     word = base ^ U(verb) ^ (U(tile) << U(8)) ^ (U(step) << SIXTEEN)
     a, b, c, d = (
         word & LOW16,
@@ -164,6 +165,7 @@ def hash_lines(key, spread, words, out):
     words : int
     out : uint64, shape (4, >= words)
     """
+    apart()
     k0 = (key & LOW16) * EACH16
     k1 = ((key >> SIXTEEN) & LOW16) * EACH16
     k2 = ((key >> THIRTYTWO) & LOW16) * EACH16
@@ -194,6 +196,7 @@ def hash_cells(words, planes):
     planes : uint64, shape (4, >= words)
         Plane k holds byte k of each cell's word.
     """
+    apart()
     for i in range(words):
         a, b, c, d = planes[0, i], planes[1, i], planes[2, i], planes[3, i]
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[0])

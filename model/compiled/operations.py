@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmgrid.model.compiled.arith import divide_round, shift_round
-from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
@@ -11,8 +11,8 @@ from ohmgrid.streams import Purpose
 __all__ = ["multiply"]
 
 OUTPUT = int(Purpose.OUTPUT)
-SPAN = 128
-"""How many products of an 18-bit weight and an 8-bit code a 32-bit sum holds."""
+SPAN = 64
+"""How many products of a pair's 19-bit weight and an 8-bit code a 32-bit sum holds."""
 
 
 @kernel
@@ -123,6 +123,7 @@ def multiply(weights, rows, cols, backward, values, io, key, work, out):
     -------
     passes, saturated : int
     """
+    apart()
     inputs, outputs = (rows, cols) if backward else (cols, rows)
     alpha = _largest(values, inputs) if io.managed else io.one
     if alpha == 0:

@@ -4,12 +4,12 @@ import numpy as np
 
 from ohmgrid.config import PULSE_TYPES
 from ohmgrid.model.compiled.arith import divide_round, shift_round, square_root
-from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.compiled.noise import hash_lines, line_key
 from ohmgrid.registers import FACTOR_BITS
 from ohmgrid.streams import Purpose
 
-__all__ = ["NEGATIVE", "SLOT_MASK", "line_halves", "make_trains"]
+__all__ = ["NEGATIVE", "SLOT_MASK", "all_halves", "line_halves", "make_trains"]
 
 ONE = 1 << 16
 STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
@@ -87,6 +87,7 @@ def _chances(values, lines, factor, divisor, chance):
 @kernel
 def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
     """Fill one side with its firing lines; return how many they are."""
+    apart()
     chance, count = work.chance, 0
     _chances(values, lines, factor, divisor, chance)
     for i in range(lines):
@@ -137,6 +138,7 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     -------
     bl, firing_rows, firing_cols : int
     """
+    apart()
     bl, x_factor, x_divisor, d_factor, d_divisor = _plan(_largest(x, cols), _largest(d, rows), p)
     if bl == 0:
         return 0, 0, 0
@@ -151,10 +153,24 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
 
 
 @kernel
-def line_halves(line, count, key, purpose, sub, work, out):
-    """Write the low halves of the keys of some lines to ``out`` (uint32)."""
-    _choose(line, count, work)
-    hash_lines(line_key(key, purpose, sub), work.chosen, (count + 3) >> 2, work.planes)
+def _low_halves(count, work, out):
     for k in range(count):
         high = np.uint32(work.planes16[1, k]) << np.uint32(16)
         out[k] = np.uint32(work.planes16[0, k]) | high
+
+
+@kernel
+def line_halves(line, count, key, purpose, sub, work, out):
+    """Write the low halves of the keys of some lines to ``out`` (uint32)."""
+    apart()
+    _choose(line, count, work)
+    hash_lines(line_key(key, purpose, sub), work.chosen, (count + 3) >> 2, work.planes)
+    _low_halves(count, work, out)
+
+
+@kernel
+def all_halves(count, key, purpose, sub, work, out):
+    """Write the low halves of the keys of lines 0 to ``count - 1`` to ``out`` (uint32)."""
+    apart()
+    hash_lines(line_key(key, purpose, sub), work.spread, (count + 3) >> 2, work.planes)
+    _low_halves(count, work, out)

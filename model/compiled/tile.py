@@ -5,58 +5,54 @@ from functools import lru_cache
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.model.compiled.array import apply_update
-from ohmgrid.model.compiled.device import Device, pack_static
+from ohmgrid.model.compiled.aging import Aging
+from ohmgrid.model.compiled.device import Device
 from ohmgrid.model.compiled.jit import kernel
 from ohmgrid.model.compiled.layout import WHOLE, Converter, Pulses, make_scratch, make_side
 from ohmgrid.model.compiled.noise import op_key
 from ohmgrid.model.compiled.operations import multiply
+from ohmgrid.model.compiled.population import pack, show_all
 from ohmgrid.model.compiled.pulses import make_trains
-from ohmgrid.model.device import static_properties
-from ohmgrid.model.lines import key_halves
-from ohmgrid.model.noise import cell_words, seed_key
+from ohmgrid.model.compiled.refresh import Refresh
+from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.noise import op_key as golden_op_key
+from ohmgrid.model.noise import seed_key
+from ohmgrid.model.population import populate
+from ohmgrid.model.refresh import refresh_registers
 from ohmgrid.registers import pulse_registers
-from ohmgrid.streams import Purpose, Verb
+from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
 __all__ = ["CompiledTile"]
 
 FORWARD, BACKWARD, UPDATE = int(Verb.FORWARD), int(Verb.BACKWARD), int(Verb.UPDATE)
-STRETCH = 1 << 16
-"""Cells whose fixed properties are hashed together, so that the intermediate values stay small."""
 
 
 @kernel
-def _multiply(weights, rows, cols, backward, values, io, base, number, steps, work, out):
-    """Run one forward or backward operation and count it."""
-    place = 1 if backward else 0
-    key = op_key(base, BACKWARD if backward else FORWARD, number, steps[place])
-    steps[place] += 1
-    return multiply(weights, rows, cols, backward, values, io, key, work, out)
+def _multiply(array, rows, backward, values, physics, number, step, work, out):
+    """Run one forward or backward operation."""
+    io = physics.backward_io if backward else physics.forward_io
+    key = op_key(physics.base, BACKWARD if backward else FORWARD, number, step)
+    return multiply(array.seen, rows, array.cols, backward, values, io, key, work, out)
 
 
 @kernel
-def _update(
-    weights, static, rows, cols, x, d, pulses, device, base, number, steps, row_side, col_side, work
-):
-    """Run one update and count it."""
-    key = op_key(base, UPDATE, number, steps[2])
-    steps[2] += 1
+def _update(array, rows, x, d, pulses, physics, number, step, row_side, col_side, work):
+    """Run one update."""
+    key = op_key(physics.base, UPDATE, number, step)
     bl, firing_rows, firing_cols = make_trains(
-        x, d, rows, cols, pulses, key, row_side, col_side, work
+        x, d, rows, array.cols, pulses, key, row_side, col_side, work
     )
-    apply_update(
-        weights,
-        static,
-        rows,
-        device,
+    update_array(
+        array,
+        physics,
+        number,
+        step,
         row_side,
         firing_rows,
         col_side,
         firing_cols,
         bl,
-        key,
         WHOLE,
         work,
     )
@@ -72,6 +68,15 @@ class CompiledTile(TileBase):
         Output lines and input lines (the always-on bias input included).
     number : int
         Number of the tile, 0..255; different numbers have different noise.
+
+    Attributes
+    ----------
+    array : Array
+        Its devices.
+    physics : Physics
+        What it shares with all tiles of its configuration.
+    steps : int64, shape (3,)
+        Forward, backward and update operations so far.
     """
 
     trainer = "ohmgrid.model.compiled.trainer:CompiledTrainer"
@@ -79,58 +84,63 @@ class CompiledTile(TileBase):
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
         self._refuse_read_physics("engine compiled")
-        formats = config.formats
-        self.base = np.uint64(seed_key(config.seed))
-        self.forward_io = Converter.of(config.forward, self.lsb, formats.x_frac)
-        self.backward_io = Converter.of(config.backward, self.lsb, formats.d_frac)
-        self.registers = Device.of(self.device)
-        self.cells = np.zeros(rows * cols, np.int32)
-        self.packed = self._pack()
+        formats, paired = config.formats, config.device.paired
+        base = seed_key(config.seed)
+        refresh = refresh_registers(config, self.lsb) if paired else None
+        self.physics = Physics(
+            base=np.uint64(base),
+            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac),
+            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac),
+            device=Device.of(self.device, formats.weight_bits),
+            aging=Aging.of(self.aging),
+            refresh=Refresh.of(config, refresh),
+        )
+        population = populate(
+            golden_op_key(base, Verb.STATIC, number, 0),
+            *self.device_shape,
+            self.device,
+            formats.weight_bits,
+        )
+        self.array = pack(population, paired, bool(self.aging.every) or paired)
+        stuck = np.flatnonzero(population.static.stuck.T)
+        self._stuck = stuck, population.stuck_weight.T.ravel()[stuck]
         self.steps = np.zeros(3, np.int64)
-        self._work = make_scratch(max(rows, cols))
+        self._work = make_scratch(max(self.device_shape))
         self._sides = make_side(rows), make_side(cols)
         self.pulses = lru_cache(maxsize=4)(self._pulses)
+        self._hold_stuck()
 
-    def _pack(self) -> np.ndarray:
-        """Return the fixed properties of all cells, column after column, as `pack_static` does."""
-        key = golden_op_key(int(self.base), Verb.STATIC, self.number, 0)
-        rows = key_halves(key, Purpose.ROW, self.rows)
-        cols = key_halves(key, Purpose.COLUMN, self.cols)
-        packed = np.empty((self.rows * self.cols, 4), np.int32)
-        span = max(1, STRETCH // self.rows)
-        for first in range(0, self.cols, span):
-            word0, word1 = (
-                cell_words(row[None, :], col[first : first + span, None]).ravel()
-                for row, col in zip(rows, cols, strict=True)
-            )
-            place = first * self.rows
-            packed[place : place + len(word0)] = pack_static(
-                static_properties(word0, word1, self.device, self.config.formats.weight_bits)
-            )
-        return packed
+    def _hold_stuck(self) -> None:
+        """Put the weights of stuck devices in their place, and show all."""
+        places, weights = self._stuck
+        self.array.hidden[places] = weights
+        show_all(self.array, self.physics.device, self._work)
 
     def _pulses(self, lr: float) -> Pulses:
-        return Pulses.of(
-            self.config,
-            pulse_registers(self.config, self.device.granularity, self._learning_rate(lr)),
-        )
+        registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
+        return Pulses.of(self.config, registers)
 
     def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a checked vector as the kernels take it (int32)."""
         return self._edge(name, values, lines).astype(np.int32)
 
+    def _step(self, place: int) -> int:
+        """Return the number of an operation and count it."""
+        step = int(self.steps[place])
+        self.steps[place] += 1
+        return step
+
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
         out = np.empty(self.cols if backward else self.rows, np.int64)
+        step = self._step(int(backward))
         passes, saturated = _multiply(
-            self.cells,
+            self.array,
             self.rows,
-            self.cols,
             backward,
             values,
-            self.backward_io if backward else self.forward_io,
-            self.base,
+            self.physics,
             self.number,
-            self.steps,
+            step,
             self._work,
             out,
         )
@@ -150,18 +160,16 @@ class CompiledTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
+        pulses = self.pulses(lr)
         _update(
-            self.cells,
-            self.packed,
+            self.array,
             self.rows,
-            self.cols,
             x,
             d,
-            self.pulses(lr),
-            self.registers,
-            self.base,
+            pulses,
+            self.physics,
             self.number,
-            self.steps,
+            self._step(2),
             *self._sides,
             self._work,
         )
@@ -175,12 +183,14 @@ class CompiledTile(TileBase):
 
     def state(self) -> TileState:
         """Return a copy of the state."""
-        weights = self.cells.reshape(self.cols, self.rows).T.copy()
+        rows, cols = self.device_shape
+        weights = self.array.hidden.reshape(cols, rows).T.copy()
         first, second, third = (int(step) for step in self.steps)
         return TileState(weights, (first, second, third))
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, steps = self._state(state)
-        self.cells[:] = weights.T.ravel()
+        self.array.hidden[:] = weights.T.ravel()
         self.steps[:] = steps
+        self._hold_stuck()

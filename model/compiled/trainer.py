@@ -19,6 +19,7 @@ from ohmgrid.model.compiled.learning import (
     make_signals,
     train_block,
 )
+from ohmgrid.model.compiled.population import Array
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.trainer import Net, Outcome, Trainer
 from ohmgrid.tables import TABLE_SIZE
@@ -33,6 +34,48 @@ def _arrays(tree: Any) -> Iterator[np.ndarray]:
     elif isinstance(tree, tuple | list):
         for part in tree:
             yield from _arrays(part)
+
+
+def _join(arrays: Sequence[Array]) -> Array:
+    """Return the devices of all tiles in one set of arrays.
+
+    References and symmetry points are empty in all tiles or, where they are all 0 in one by chance,
+    zeros there.
+    """
+    joined: dict[str, Any] = {}
+    for name in ("hidden", "packed", "row_key", "col_key"):
+        joined[name] = np.concatenate([getattr(array, name) for array in arrays])
+    for name in ("reference", "aging", "point"):
+        fields = [getattr(array, name) for array in arrays]
+        if any(len(field) for field in fields):
+            fields = [
+                field if len(field) else np.zeros(len(array.hidden), np.int32)
+                for field, array in zip(fields, arrays, strict=True)
+            ]
+        joined[name] = np.concatenate(fields)
+    apart = arrays[0].seen is not arrays[0].hidden
+    seen = np.concatenate([a.seen for a in arrays]) if apart else joined["hidden"]
+    return arrays[0]._replace(seen=seen, **joined)
+
+
+def _part(joined: Array, first: np.ndarray, end: np.ndarray, own: Array) -> Array:
+    """Return one tile's share of joined arrays as views."""
+    hidden = joined.hidden[first[0] : end[0]]
+    apart = joined.seen is not joined.hidden
+
+    def devices(field: np.ndarray) -> np.ndarray:
+        return field[first[0] : end[0]] if len(field) else field
+
+    return own._replace(
+        hidden=hidden,
+        seen=joined.seen[first[1] : end[1]] if apart else hidden,
+        packed=joined.packed[first[0] : end[0]],
+        reference=devices(joined.reference),
+        aging=devices(joined.aging),
+        point=devices(joined.point),
+        row_key=joined.row_key[first[4] : end[4]],
+        col_key=joined.col_key[first[3] : end[3]],
+    )
 
 
 class CompiledTrainer(Trainer):
@@ -60,7 +103,7 @@ class CompiledTrainer(Trainer):
             raise ValueError("tiles: expected tiles of the compiled engine")
         self._net = self._network(own)
         self._pulses = own[0].pulses
-        lines = max(max(tile.rows, tile.cols) for tile in own)
+        lines = max(max(tile.device_shape) for tile in own)
         self._work = [make_scratch(lines) for _ in range(threads)]
         self._signals = make_signals(threads, self._net.layers)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -71,23 +114,25 @@ class CompiledTrainer(Trainer):
 
     def _network(self, tiles: Sequence[CompiledTile]) -> Network:
         """Move all tiles into one set of arrays, of which the tiles then see their part."""
-        ends = np.cumsum([[tile.rows * tile.cols, tile.rows, tile.cols] for tile in tiles], axis=0)
-        firsts = np.vstack([np.zeros((1, 3), np.int64), ends[:-1]])
-        cells = np.concatenate([tile.cells for tile in tiles])
-        packed = np.concatenate([tile.packed for tile in tiles])
+        sizes = [
+            [len(t.array.hidden), len(t.array.seen), t.rows, t.cols, t.device_shape[0]]
+            for t in tiles
+        ]
+        firsts = np.vstack([np.zeros((1, 5), np.int64), np.cumsum(sizes, axis=0)])
+        arrays = _join([tile.array for tile in tiles])
         steps = np.stack([tile.steps for tile in tiles])
         for number, tile in enumerate(tiles):
-            first, end = firsts[number, 0], ends[number, 0]
-            tile.cells, tile.packed = cells[first:end], packed[first:end]
+            tile.array = _part(arrays, firsts[number], firsts[number + 1], tile.array)
             tile.steps = steps[number]
         y_scales = np.array([layer.y_scale for layer in self._layers], np.int64)
         z_scales = np.array([layer.z_scale for layer in self._layers], np.int64)
         layers = Layers(
             rows=np.array([tile.rows for tile in tiles], np.int64),
             cols=np.array([tile.cols for tile in tiles], np.int64),
-            cell=firsts[:, 0].copy(),
-            row=firsts[:, 1].copy(),
-            col=firsts[:, 2].copy(),
+            device=firsts[:-1, 0].copy(),
+            cell=firsts[:-1, 1].copy(),
+            row=firsts[:-1, 2].copy(),
+            col=firsts[:-1, 3].copy(),
             number=np.array([tile.number for tile in tiles], np.int64),
             y_mantissa=y_scales[:, 0].copy(),
             y_shift=y_scales[:, 1].copy(),
@@ -108,18 +153,7 @@ class CompiledTrainer(Trainer):
             slope=none if relu else self._slopes.astype(np.int32),
             exp=self._exp.astype(np.int32),
         )
-        first = tiles[0]
-        return Network(
-            first.base,
-            layers,
-            cells,
-            packed,
-            steps,
-            first.forward_io,
-            first.backward_io,
-            first.registers,
-            functions,
-        )
+        return Network(tiles[0].physics, layers, arrays, steps, functions)
 
     def _share(self, threads: int, call) -> list:
         """Return ``call(part, work)`` of every thread."""

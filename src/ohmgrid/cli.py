@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 VERBS = {
     "train": "ohmgrid.commands.train:train",
     "compare": "ohmgrid.commands.compare:compare",
+    "bench": "ohmgrid.commands.bench:bench",
     "devices": "ohmgrid.commands.show:devices",
     "device": "ohmgrid.commands.device:device",
     "symmetry": "ohmgrid.commands.device:symmetry",

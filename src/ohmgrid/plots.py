@@ -12,7 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from ohmgrid.files import write_whole
 
-__all__ = ["INK", "SECOND_INK", "plot_accuracy", "plot_conductances", "save_figure"]
+__all__ = [
+    "INK",
+    "SECOND_INK",
+    "plot_accuracy",
+    "plot_conductances",
+    "plot_speeds",
+    "save_figure",
+]
 
 INK = "#1b4b8f"
 SECOND_INK = "#c8553d"
@@ -91,4 +98,33 @@ def plot_conductances(
             ax.tick_params(labelsize=8)
         axes[number][0].set_ylabel("output line", fontsize=8)
         figure.colorbar(colours, ax=list(axes[number]), label="weight", shrink=0.9)
+    save_figure(figure, path)
+
+
+def plot_speeds(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Draw training speeds as bars, on a logarithmic axis, with their spreads.
+
+    Parameters
+    ----------
+    path : Path
+    rows : sequence of mappings
+        With ``engine``, ``device``, ``batch``, ``threads``, ``examples_per_s`` and ``spread``.
+    title : str
+    """
+    names, colours = [], []
+    for row in rows:
+        threads = "" if row["threads"] == 1 else f", {row['threads']} threads"
+        names.append(f"{row['engine']}, {row['device']}, batch {row['batch']}{threads}")
+        colours.append(SECOND_INK if row["engine"].startswith("aihwkit") else INK)
+    figure = Figure(figsize=(8.0, 1.2 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    speeds = np.array([row["examples_per_s"] for row in rows])
+    spreads = np.array([row["spread"] for row in rows]).T
+    axes.barh(names, speeds, color=colours, xerr=np.abs(spreads - speeds), ecolor="0.3")
+    for place, speed in enumerate(speeds):
+        axes.annotate(f" {speed:,.0f}", (spreads[1, place], place), va="center", fontsize=8)
+    axes.set(xscale="log", xlabel="training examples a second", title=title)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.grid(axis="x", alpha=0.3)
     save_figure(figure, path)

@@ -1,0 +1,64 @@
+"""One update of one array, and what time then does to it: the order of `ohmgrid.model.tile`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.model.compiled.aging import Aging, age_devices
+from ohmgrid.model.compiled.array import EITHER, PAIR, apply_pulses
+from ohmgrid.model.compiled.device import Device
+from ohmgrid.model.compiled.jit import kernel
+from ohmgrid.model.compiled.layout import Converter
+from ohmgrid.model.compiled.noise import op_key
+from ohmgrid.model.compiled.refresh import Refresh, refresh_pairs
+from ohmgrid.streams import Verb
+
+__all__ = ["Physics", "update_array"]
+
+UPDATE, TIME, REFRESH, RESET = map(int, (Verb.UPDATE, Verb.TIME, Verb.REFRESH, Verb.RESET))
+
+
+class Physics(NamedTuple):
+    """Registers that all tiles of a configuration share."""
+
+    base: np.uint64
+    """Base key of the seed."""
+    forward_io: Converter
+    backward_io: Converter
+    device: Device
+    aging: Aging
+    refresh: Refresh
+
+
+@kernel
+def update_array(
+    array, physics, number, step, row_side, firing_rows, col_side, firing_cols, bl, part, work
+):
+    """Apply the trains of update ``step``, then leak, diffusion and refresh where they are due.
+
+    Parameters
+    ----------
+    array : Array
+    physics : Physics
+    number : int
+        Of the tile.
+    step : int
+        Updates before this one.
+    row_side, col_side, firing_rows, firing_cols, bl
+        As from `make_trains`.
+    part : Part
+        The columns to work on.
+    work : Scratch
+    """
+    regs, aging, refresh = physics.device, physics.aging, physics.refresh
+    mode, key = PAIR if array.paired else EITHER, op_key(physics.base, UPDATE, number, step)
+    apply_pulses(
+        array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
+    )
+    count = step + 1
+    if aging.every and count % aging.every == 0:
+        age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)
+    if refresh.every and count % refresh.every == 0:
+        key = op_key(physics.base, REFRESH, number, count)
+        reset_key = op_key(physics.base, RESET, number, count)
+        refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work)

@@ -1,0 +1,183 @@
+"""``ohmgrid bench``: training speeds of all engines side by side, and of aihwkit."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ohmgrid.benchmark import (
+    Contender,
+    Workload,
+    engine_contender,
+    measure,
+    peer_contender,
+    warm_states,
+)
+from ohmgrid.checks import ConfigError, check_float, check_int
+from ohmgrid.commands.options import (
+    Options,
+    choose_config,
+    choose_plan,
+    device_name,
+    fit_build,
+    json_option,
+)
+from ohmgrid.engines import ENGINES, check_engine, start_note
+from ohmgrid.files import make_folder, write_whole
+from ohmgrid.peer import PEER_PRESETS, peer_version
+
+PEER = "aihwkit"
+HEAD = (
+    f"{'device':<16}{'batch':>5}  {'engine':<16}{'threads':>7}{'examples/s':>12}"
+    f"{'spread':>18}{'for 1 s of CPU':>16}"
+)
+
+
+def _numbers(name: str, text: str, top: int) -> list[int]:
+    """Return the integers of a list such as ``1,32``."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{name}: expected numbers such as 1,32, got {text!r}") from None
+    for number in numbers:
+        check_int(name, number, 1, top)
+    return numbers
+
+
+def _engines(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        check_engine(name)
+    return names
+
+
+def _peer(python: str | None, console: Console) -> tuple[str, str | None]:
+    """Return the interpreter for aihwkit, and the version it finds there."""
+    path = python or sys.executable
+    version = peer_version(path)
+    if version is None:
+        if python is not None:
+            raise ConfigError(f"peer-python: expected an interpreter with aihwkit, got {python}")
+        console.print("aihwkit is not installed here; --peer-python PATH names where it is")
+    return path, version
+
+
+def _contenders(
+    names: list[str],
+    works: list[Workload],
+    threads: list[int],
+    peer: tuple[str, str | None],
+) -> list[Contender]:
+    """Return all rows to measure."""
+    found = []
+    for work in works:
+        states = warm_states(work)
+        for name in names:
+            # A batch of one is too small to share.
+            shares = threads if name == "compiled" and work.batch > 1 else [1]
+            found += [engine_contender(name, work, share, states) for share in shares]
+        if peer[1] is not None and work.device in PEER_PRESETS:
+            found.append(peer_contender(peer[0], work, f"{PEER} {peer[1]}"))
+    return found
+
+
+def _row(row: dict[str, Any]) -> str:
+    low, high = row["spread"]
+    return (
+        f"{row['device']:<16}{row['batch']:>5}  {row['engine']:<16}{row['threads']:>7}"
+        f"{row['examples_per_s']:>12,.0f}{f'{low:,.0f} to {high:,.0f}':>18}"
+        f"{row['examples_per_cpu_s']:>16,.0f}"
+    )
+
+
+def _add_ratios(rows: list[dict[str, Any]]) -> None:
+    """Add to each row how many times faster than aihwkit it is, on the same device and batch."""
+    key = {}
+    for row in rows:
+        if row["engine"].startswith(PEER):
+            key[row["device"], row["batch"]] = row["examples_per_s"]
+    for row in rows:
+        base = key.get((row["device"], row["batch"]))
+        row["times_peer"] = None if base is None else row["examples_per_s"] / base
+
+
+@click.command()
+@click.option("--engines", default=",".join(ENGINES), metavar="A,B", help="Engines [all].")
+@click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits].")
+@click.option("--crop", metavar="HxW", help="Use the middle of each image, as in 22x24.")
+@click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10].")
+@click.option("--device", default="gokmen-vlasov", metavar="A,B", help="Presets [gokmen-vlasov].")
+@click.option("--batch", default="1,32", metavar="N,N", help="Sizes of mini-batches [1,32].")
+@click.option("--threads", default="1", metavar="N,N", help="Threads, of the compiled engine [1].")
+@click.option("--lanes", type=int, help="Cells that the gateware reads in each cycle [16].")
+@click.option("--lr", type=float, default=0.05, help="Learning rate of a batch's mean [0.05].")
+@click.option("--warm-up", type=int, default=2000, help="Examples before the clock runs [2000].")
+@click.option("--rounds", type=int, default=5, help="Samples of each contender [5].")
+@click.option("--seconds", type=float, default=1.0, help="Length of a sample [1].")
+@click.option("--peer-python", metavar="PATH", help="Interpreter that has aihwkit [this one].")
+@click.option("--out", type=Path, metavar="DIR", help="Folder for the bar chart and the rows.")
+@json_option
+def bench(
+    engines: str,
+    device: str,
+    batch: str,
+    threads: str,
+    lr: float,
+    warm_up: int,
+    rounds: int,
+    seconds: float,
+    peer_python: str | None,
+    out: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Measure how many examples a second each engine trains.
+
+    Samples are taken in turns; the table shows medians and spreads. The learning rate is that of
+    the mean over a batch, as frameworks take it. aihwkit is measured beside it where there is one.
+    """
+    names, batches = _engines(engines), _numbers("batch", batch, 65536)
+    shares = _numbers("threads", threads, 256)
+    check_float("lr", lr, 1e-6, 1000.0)
+    check_int("warm-up", warm_up, 1, 10**7)
+    check_int("rounds", rounds, 1, 1000)
+    check_float("seconds", seconds, 0.001, 3600.0)
+    console = Console(stderr=as_json)
+    works = []
+    for preset in device.split(","):
+        options = Options(device=preset, **given)
+        config = choose_config(options)
+        plan, data = choose_plan(options, config)
+        config = fit_build(config, plan)
+        works += [
+            Workload(device_name(config.device), config, plan.net(), data, size, lr, warm_up)
+            for size in batches
+        ]
+    if out is not None:
+        make_folder(out)
+    peer = _peer(peer_python, console)
+    for name in {"compiled", *names}:
+        if note := start_note(name):
+            console.print(note)
+    contenders = _contenders(names, works, shares, peer)
+    with console.status("") as status:
+        measure(contenders, rounds, seconds, status.update)
+    rows = [contender.row() for contender in contenders]
+    _add_ratios(rows)
+    result = {"data": given.get("data") or "digits", "lr": lr, "rounds": rounds, "rows": rows}
+    if out is not None:
+        from ohmgrid.plots import plot_speeds
+
+        plot_speeds(out / "speed.png", rows, f"{result['data']} {rows[0]['layers']}")
+        text = json.dumps(result, indent=1).encode() + b"\n"
+        write_whole(out / "speed.json", lambda file: file.write(text))
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    console.print(HEAD, soft_wrap=True, highlight=False)
+    for row in rows:
+        times = "" if row["times_peer"] is None else f"{row['times_peer']:>8.1f} x aihwkit"
+        console.print(_row(row) + times, soft_wrap=True, highlight=False)

@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
-from ohmgrid.hdl.lane import CODE_BITS, AdderTree, LaneGroup, sum_bits
+from ohmgrid.hdl.lane import AdderTree, LaneGroup, code_bits, product_bits, sum_bits
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.sweep import Sweep
+from ohmgrid.read_registers import VOLTAGE_FRAC
 
 __all__ = ["LaneArray"]
 
@@ -120,6 +121,8 @@ class LaneArray(wiring.Component):
     start : In(1)
         Strobe: sweep with the settings below, constant until `busy` falls.
     rows, cols, forward, backward, update : In
+    magnitude : In(1)
+        Sum over the conductances' magnitudes.
     slots : In(31)
         Slots of the trains that count (all, or one at a time).
     busy : Out(1)
@@ -128,9 +131,9 @@ class LaneArray(wiring.Component):
     column_address, column_code, ...
         Read port of the column memories.
     column_valid, column_sum : Out
-        Backward sums, column by column.
+        Backward sums, column by column, without the fraction bits of voltages.
     sum_address : In ; row_sum : Out
-        Forward sums, two cycles after the address.
+        Forward sums, likewise, two cycles after the address.
     cells_read, cells_write : In(1)
         Strobes: pass all cells to `cells_o` or take them from `cells_i`, in memory order.
     cells_busy : Out(1)
@@ -144,7 +147,8 @@ class LaneArray(wiring.Component):
         self.config = config
         build, weight_bits = config.build, config.formats.weight_bits
         self.depth = build.max_blocks * build.max_rows
-        self.sum_bits = sum_bits(config)
+        self._dropped = VOLTAGE_FRAC if build.read_physics else 0
+        self.sum_bits = sum_bits(config) - self._dropped
         members = {
             "start": In(1),
             "rows": In(range(build.max_rows + 1)),
@@ -152,6 +156,7 @@ class LaneArray(wiring.Component):
             "forward": In(1),
             "backward": In(1),
             "update": In(1),
+            "magnitude": In(1),
             "slots": In(SLOTS),
             "busy": Out(1),
             "row_enable": Out(1),
@@ -172,7 +177,7 @@ class LaneArray(wiring.Component):
         }
         for side in ("row", "column"):
             members |= {
-                f"{side}_code": In(signed(CODE_BITS)),
+                f"{side}_code": In(signed(code_bits(config))),
                 f"{side}_train": In(SLOTS),
                 f"{side}_sign": In(1),
                 f"{side}_static": In(64),
@@ -197,7 +202,7 @@ class LaneArray(wiring.Component):
         build = self.config.build
         m.submodules.sweep = sweep = self._sweep
         m.submodules.tree = tree = AdderTree(
-            build.lanes, self.config.formats.weight_bits + CODE_BITS - 1, self.sum_bits
+            build.lanes, product_bits(self.config), sum_bits(self.config)
         )
         groups, product = [], 0
         for number in range(build.units):
@@ -244,7 +249,7 @@ class LaneArray(wiring.Component):
 
         # Row values: stage B from memory, C in registers, the keys also in D.
         at_c = {
-            "row_code": Signal(signed(CODE_BITS), reset_less=True),
+            "row_code": Signal.like(self.row_code, reset_less=True),
             "row_train": Signal(SLOTS, reset_less=True),
             "row_sign": Signal(reset_less=True),
         }
@@ -281,6 +286,7 @@ class LaneArray(wiring.Component):
                 group.load_cycle.eq(self.column_cycle),
                 group.parity.eq(sweep.parity_d),
                 group.backward.eq(self.backward | host),
+                group.magnitude.eq(self.magnitude),
                 group.address_d.eq(sweep.address_d),
                 group.hit_valid.eq(sweep.valid_c & self.update),
                 group.fresh.eq(sweep.fresh | reading[2]),
@@ -298,7 +304,7 @@ class LaneArray(wiring.Component):
             if number + 1 < len(groups):
                 m.d.comb += group.chain_i.eq(groups[number + 1].chain_o)
         m.d.comb += [
-            self.column_sum.eq(groups[0].chain_o),
+            self.column_sum.eq(groups[0].chain_o >> self._dropped),
             self.collision.eq(sum((group.collision for group in groups[1:]), groups[0].collision)),
         ]
 
@@ -318,17 +324,17 @@ class LaneArray(wiring.Component):
         # Forward: the sum of a row's block meets what earlier blocks left; two cycles pass between
         # read and write, fewer than between two blocks.
         m.submodules.sums = sums = Memory(
-            shape=unsigned(self.sum_bits), depth=build.max_rows, init=[]
+            shape=unsigned(sum_bits(self.config)), depth=build.max_rows, init=[]
         )
         read, write = sums.read_port(), sums.write_port()
         tree_valid = delayed(m, sweep.fresh & self.forward, "tree_valid", tree.latency)
         tree_row = delayed(m, sweep.row_d, "tree_row", tree.latency)
         tree_start = delayed(m, sweep.start_d, "tree_start", tree.latency)
-        before = Signal(signed(self.sum_bits), reset_less=True)
+        before = Signal(signed(sum_bits(self.config)), reset_less=True)
         m.d.sync += before.eq(read.data.as_signed())
         m.d.comb += [
             read.addr.eq(Mux(tree_valid, tree_row, self.sum_address)),
-            self.row_sum.eq(before),
+            self.row_sum.eq(before >> self._dropped),
             write.en.eq(delayed(m, tree_valid, "sum_valid", 2)),
             write.addr.eq(delayed(m, tree_row, "sum_row", 2)),
             write.data.eq(

@@ -10,9 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.checks import check_int
-from ohmgrid.hdl.arith import Divider, shift_round
+from ohmgrid.hdl.arith import Divider
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.products import Product, SoftProduct
+from ohmgrid.read_registers import REACH_BITS
 from ohmgrid.registers import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
 
 __all__ = ["Adc", "Scaler"]
@@ -25,8 +26,6 @@ NOISE_BITS = 21
 """Width of the ADC's noise register: noise as large as the bound, 2047 codes."""
 SHIFT_BITS = 6
 """Width of the ADC's shift register."""
-REACH_BITS = 30
-"""Width to which a magnitude before the ADC is clipped: twice the noise, eight times the codes."""
 
 
 class Scaler(wiring.Component):
@@ -100,8 +99,10 @@ class Scaler(wiring.Component):
 class Adc(wiring.Component):
     """From an exact sum to an output code, with noise: one a cycle, `latency` cycles each.
 
-    ``raw = rint((floor(sum * scale / 2**shift) + gauss * noise) / 2**16)``, ties to even;
-    ``clipped = |raw| > half``; ``code`` is raw clipped to ``+-half``.
+    ``scaled = floor(sum * scale / 2**shift)``, saturated; ``raw = rint((scaled + gauss * noise) /
+    2**16)``, ties to even; ``clipped = |raw| > half``; ``code`` is raw clipped to ``+-half``.
+
+    In place of a sum, a value that is scaled already may enter in the middle.
 
     Parameters
     ----------
@@ -121,6 +122,15 @@ class Adc(wiring.Component):
         `ohmgrid.registers.ConverterRegisters`; constant while sums are in flight.
     half : ``In(adc_bits - 1)``
         Largest code, constant likewise.
+    scaled : ``Out(signed(31))``
+        The scaled sum, ``scale_latency`` cycles after it.
+    enters : ``In(1)``
+        Take ``value`` in place of scaled sums.
+    value : ``In(signed(31))``
+        Comes ``noise_latency`` cycles after its ``gauss`` and ``noise``, `ending` cycles before its
+        code.
+    dithered, dither : ``In(1)``, ``In(16)``
+        Round at random, by this uniform number that comes a cycle after ``value``.
     code : ``Out(signed(adc_bits))``
     clipped : ``Out(1)``
 
@@ -131,6 +141,7 @@ class Adc(wiring.Component):
         check_int("sum_bits", sum_bits, 2, 40)
         check_int("adc_bits", adc_bits, 2, 12)
         self.product = Product(sum_bits - 1, ADC_MANTISSA, dsp_bits)
+        self._noise = SoftProduct(NOISE_BITS, signed(9))
         super().__init__(
             {
                 "sum": In(signed(sum_bits)),
@@ -139,6 +150,11 @@ class Adc(wiring.Component):
                 "shift": In(SHIFT_BITS),
                 "noise": In(NOISE_BITS),
                 "half": In(adc_bits - 1),
+                "scaled": Out(signed(REACH_BITS + 1)),
+                "enters": In(1),
+                "value": In(signed(REACH_BITS + 1)),
+                "dithered": In(1),
+                "dither": In(ADC_FRAC),
                 "code": Out(signed(adc_bits)),
                 "clipped": Out(1),
             }
@@ -146,8 +162,23 @@ class Adc(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a sum to its code: product, floor, shifts, noise, rounding, clipping."""
-        return self.product.latency + 1 + SHIFT_BITS // 2 + 3
+        """Cycles from a sum to its code: product, floor, shifts, then what `ending` counts."""
+        return self.scale_latency + self.ending
+
+    @property
+    def scale_latency(self) -> int:
+        """Cycles from a sum to its scaled value."""
+        return self.product.latency + 1 + SHIFT_BITS // 2
+
+    @property
+    def noise_latency(self) -> int:
+        """Cycles from ``gauss`` and ``noise`` to the value that they are added to."""
+        return self._noise.latency
+
+    @property
+    def ending(self) -> int:
+        """Cycles from a value to its code: noise, rounding, clipping."""
+        return 3
 
     def _shifted(self, m: Module, product: Value) -> Value:
         """Return ``min(product >> shift, 2**REACH_BITS - 1)``, two bits of the shift a cycle."""
@@ -165,8 +196,8 @@ class Adc(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = self.product
-        m.submodules.noise = noise = SoftProduct(NOISE_BITS, signed(9))
-        early, late = product.latency, self.latency - 3
+        m.submodules.noise = noise = self._noise
+        early, late = product.latency, self.scale_latency
         sign = delayed(m, self.sum[-1], "sign", early)
         # Below zero -1 - sum is multiplied: floor(sum scale / 2**shift) is then the complement of
         # floor(((-1 - sum) scale + scale - 1) / 2**shift), and nothing has to be negated.
@@ -174,14 +205,22 @@ class Adc(wiring.Component):
             product.a.eq(self.sum[:-1] ^ self.sum[-1].replicate(len(product.a))),
             product.b.eq(self.scale),
             noise.a.eq(self.noise),
-            noise.b.eq(delayed(m, self.gauss, "gauss", late - noise.latency)),
+            noise.b.eq(
+                Mux(
+                    self.enters,
+                    self.gauss,
+                    delayed(m, self.gauss, "gauss", late - noise.latency),
+                )
+            ),
         ]
         exact = delayed(m, (product.o + Mux(sign, self.scale - 1, 0))[: len(product.o)], "exact")
         shifted = self._shifted(m, exact)
         sign = delayed(m, sign, "late_sign", late - early)
-        scaled = Cat(shifted ^ sign.replicate(REACH_BITS), sign).as_signed()
-        noisy = delayed(m, scaled + noise.o, "noisy")
-        raw = delayed(m, shift_round(noisy, ADC_FRAC), "raw")
+        m.d.comb += self.scaled.eq(Cat(shifted ^ sign.replicate(REACH_BITS), sign))
+        noisy = delayed(m, Mux(self.enters, self.value, self.scaled) + noise.o, "noisy")
+        # To nearest, ties to even: less than a half is added, and a half in full to an odd floor.
+        half = (1 << (ADC_FRAC - 1)) - 1 + noisy[ADC_FRAC]
+        raw = delayed(m, (noisy + Mux(self.dithered, self.dither, half)) >> ADC_FRAC, "raw")
         above, below = raw > self.half, raw < -self.half
         code = Mux(above, self.half, Mux(below, -self.half, raw))
         m.d.comb += [

@@ -18,17 +18,28 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.device import DeviceUnit
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
+from ohmgrid.read_registers import VOLTAGE_BITS
 
-__all__ = ["CODE_BITS", "AdderTree", "Lane", "LaneGroup", "sum_bits"]
+__all__ = ["CODE_BITS", "AdderTree", "Lane", "LaneGroup", "code_bits", "product_bits", "sum_bits"]
 
 CODE_BITS = 8
 """Width of a DAC code, sign included."""
 
 
+def code_bits(config: Config) -> int:
+    """Return the width of what a lane multiplies with: a DAC code or a voltage."""
+    return VOLTAGE_BITS if config.build.read_physics else CODE_BITS
+
+
+def product_bits(config: Config) -> int:
+    """Return the width of conductance times code."""
+    return config.formats.weight_bits + code_bits(config) - 1
+
+
 def sum_bits(config: Config) -> int:
     """Return the width of an exact sum of products over the longest row or column."""
     lines = max(config.build.max_rows, config.build.max_cols)
-    return config.formats.weight_bits + CODE_BITS - 1 + (lines - 1).bit_length()
+    return product_bits(config) + (lines - 1).bit_length()
 
 
 class AdderTree(wiring.Component):
@@ -86,6 +97,8 @@ class Lane(wiring.Component):
     weight_bits : int
     acc_bits : int
         Width of the backward accumulator.
+    code_bits : int
+        Width of what the words are multiplied with.
 
     Members
     -------
@@ -99,6 +112,8 @@ class Lane(wiring.Component):
         Writes the next column's values.
     backward : In(1)
         The multiplier takes the row's code (else the column's).
+    magnitude : In(1)
+        The multiplier takes the word's magnitude; a word below zero is complemented for it.
     row_code, row_train, row_sign : In
         The row's values, in stage C.
     hit_valid : In(1)
@@ -119,7 +134,7 @@ class Lane(wiring.Component):
         A write met the address being read (must never happen).
     """
 
-    def __init__(self, depth, weight_bits, acc_bits):
+    def __init__(self, depth, weight_bits, acc_bits, code_bits=CODE_BITS):
         self.depth, self.weight_bits = depth, weight_bits
         address = range(depth)
         super().__init__(
@@ -129,11 +144,12 @@ class Lane(wiring.Component):
                 "read": In(1),
                 "take": In(1),
                 "load": In(1),
-                "load_code": In(signed(CODE_BITS)),
+                "load_code": In(signed(code_bits)),
                 "load_train": In(SLOTS),
                 "load_sign": In(1),
                 "backward": In(1),
-                "row_code": In(signed(CODE_BITS)),
+                "magnitude": In(1),
+                "row_code": In(signed(code_bits)),
                 "row_train": In(SLOTS),
                 "row_sign": In(1),
                 "hit_valid": In(1),
@@ -147,7 +163,7 @@ class Lane(wiring.Component):
                 "write": In(1),
                 "write_address": In(address),
                 "write_data": In(signed(weight_bits)),
-                "product": Out(signed(weight_bits + CODE_BITS - 1)),
+                "product": Out(signed(weight_bits + code_bits - 1)),
                 "weight": Out(signed(weight_bits)),
                 "mask": Out(SLOTS),
                 "down": Out(1),
@@ -175,10 +191,10 @@ class Lane(wiring.Component):
             self.write & self.advance & self.read & (self.write_address == self.address)
         )
 
-        next_code = Signal(signed(CODE_BITS))
+        next_code = Signal.like(self.load_code)
         next_train = Signal(SLOTS)
         next_sign = Signal()
-        code = Signal(signed(CODE_BITS))
+        code = Signal.like(self.load_code)
         train = Signal(SLOTS)
         sign = Signal()
         with m.If(self.load):
@@ -199,11 +215,13 @@ class Lane(wiring.Component):
 
         word = Signal(signed(self.weight_bits), reset_less=True)
         operand = Mux(self.backward, self.row_code, code)
+        flip = (word[-1] & self.magnitude).replicate(len(word))
+        factor = (word.as_unsigned() ^ flip).as_signed()
         mask = self.row_train & train
         with m.If(self.advance):
             m.d.sync += [
                 word.eq(read.data),
-                self.product.eq(word * operand),
+                self.product.eq(factor * operand),
                 self.weight.eq(word),
                 self.mask.eq(mask),
                 self.down.eq(self.row_sign == sign),
@@ -268,14 +286,15 @@ class LaneGroup(wiring.Component):
             "load": In(1),
             "load_lane": In(self.lane_bits),
             "load_parity": In(1),
-            "load_code": In(signed(CODE_BITS)),
+            "load_code": In(signed(code_bits(config))),
             "load_train": In(SLOTS),
             "load_sign": In(1),
             "load_static": In(64),
             "load_cycle": In(32),
             "parity": In(1),
             "backward": In(1),
-            "row_code": In(signed(CODE_BITS)),
+            "magnitude": In(1),
+            "row_code": In(signed(code_bits(config))),
             "row_train": In(SLOTS),
             "row_sign": In(1),
             "row_static": In(64),
@@ -297,7 +316,7 @@ class LaneGroup(wiring.Component):
             "collision": Out(1),
         }
         for k in range(count):
-            members[f"product{k}"] = Out(signed(formats.weight_bits + CODE_BITS - 1))
+            members[f"product{k}"] = Out(signed(product_bits(config)))
         super().__init__(members)
 
     def _unit(self):
@@ -320,7 +339,7 @@ class LaneGroup(wiring.Component):
         weight_bits = self.config.formats.weight_bits
         lanes = []
         for k in range(self.count):
-            lane = Lane(self.depth, weight_bits, self.acc_bits)
+            lane = Lane(self.depth, weight_bits, self.acc_bits, code_bits(self.config))
             m.submodules[f"lane{k}"] = lane
             lanes.append(lane)
         m.submodules.unit = unit = self._unit()
@@ -329,8 +348,8 @@ class LaneGroup(wiring.Component):
 
         shared = [
             "advance", "address", "read", "take", "load_code", "load_train", "load_sign",
-            "backward", "row_code", "row_train", "row_sign", "hit_valid", "fresh", "first",
-            "capture", "shift",
+            "backward", "magnitude", "row_code", "row_train", "row_sign", "hit_valid", "fresh",
+            "first", "capture", "shift",
         ]  # fmt: skip
         result = unit.result
         for k, lane in enumerate(lanes):

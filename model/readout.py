@@ -26,7 +26,7 @@ from ohmgrid.read_registers import (
 from ohmgrid.registers import ConverterRegisters
 from ohmgrid.streams import GAUSS_BITS, Purpose
 
-__all__ = ["Readout", "amplitudes", "drop", "gauss_field", "values"]
+__all__ = ["Readout", "amplitudes", "drop", "gauss_field", "scaled", "values"]
 
 
 class Readout(NamedTuple):
@@ -50,7 +50,7 @@ def _reach(value: np.ndarray) -> np.ndarray:
     return np.clip(value, -(1 << REACH_BITS), (1 << REACH_BITS) - 1)
 
 
-def _scaled(sums: np.ndarray, scale: int, shift: int) -> np.ndarray:
+def scaled(sums: np.ndarray, scale: int, shift: int) -> np.ndarray:
     """Return ``floor(sums * scale / 2**shift)``, saturated (int64)."""
     return _reach((sums * scale) >> shift)
 
@@ -124,13 +124,13 @@ def values(
     converter : ConverterRegisters
     registers : ReadRegisters
     """
-    value = _scaled(sums[Part.VALUE], converter.scale, converter.shift)
+    value = scaled(sums[Part.VALUE], converter.scale, converter.shift)
     if registers.ir:
-        load = _scaled(sums[Part.LOAD], registers.load_scale, registers.load_shift)
-        position = _scaled(sums[Part.POSITION], converter.scale, converter.shift)
+        load = scaled(sums[Part.LOAD], registers.load_scale, registers.load_shift)
+        position = scaled(sums[Part.POSITION], converter.scale, converter.shift)
         value = _reach(value - drop(load, position, registers.ir))
     if registers.w_kind:
-        power = _scaled(sums[Part.POWER], 1 << (MANTISSA - 1), registers.power_shift)
+        power = scaled(sums[Part.POWER], 1 << (MANTISSA - 1), registers.power_shift)
         noise = _roots(power) * gauss_field(keys, 16) * registers.w_scale
         value = _reach(value + (noise >> registers.w_shift))
     kept = _reach((value * registers.out_keep) >> KEEP_FRAC)

@@ -17,6 +17,7 @@ from ohmgrid.model.device import static_properties
 from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
+from ohmgrid.read_registers import VOLTAGE_BITS, VOLTAGE_FRAC
 
 MAX_ROWS, MAX_COLS = 6, 11
 LIMIT = 5000
@@ -29,7 +30,13 @@ class Bench:
 
     def __init__(self, lanes: int, share: int):
         self.config = Config(
-            build=BuildConfig(lanes=lanes, share=share, max_rows=MAX_ROWS, max_cols=MAX_COLS)
+            build=BuildConfig(
+                lanes=lanes,
+                share=share,
+                max_rows=MAX_ROWS,
+                max_cols=MAX_COLS,
+                read_physics=lanes != 3,
+            )
         )
         self.dut = LaneArray(self.config)
         self.values: dict[str, dict[str, np.ndarray]] = {}
@@ -133,10 +140,10 @@ class Bench:
 BENCHES: dict[tuple[int, int], Bench] = {}
 
 
-def lines(rng: np.random.Generator, count: int, density: float) -> dict[str, np.ndarray]:
+def lines(rng: np.random.Generator, count: int, density: float, top: int) -> dict[str, np.ndarray]:
     trains = rng.integers(0, 1 << 31, count) & rng.integers(0, 1 << 31, count)
     return {
-        "code": rng.integers(-127, 128, count),
+        "code": rng.integers(-top, top + 1, count),
         "train": np.where(rng.random(count) < density, trains, 0),
         "sign": rng.integers(0, 2, count),
         "static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
@@ -171,7 +178,9 @@ def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density,
     registers = device_registers(device, weight_bits)
     top = (1 << (weight_bits - 1)) - 1
     weights = rng.integers(-top, top + 1, (rows, cols), dtype=np.int32)
-    row, column = lines(rng, rows, density), lines(rng, cols, density)
+    voltages = bench.config.build.read_physics
+    largest = (1 << (VOLTAGE_BITS - 1)) - 1 if voltages else 127
+    row, column = (lines(rng, count, density, largest) for count in (rows, cols))
     bench.values = {"row": row, "column": column}
 
     order = memory_order(rows, cols, lanes)
@@ -201,6 +210,9 @@ def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density,
         seen["written"] = await bench.read(ctx, waits)
         seen["forward"] = await bench.sweep(ctx, forward=1)
         seen["row_sums"] = await bench.row_sums(ctx, rows)
+        await bench.sweep(ctx, forward=1, magnitude=1)
+        seen["row_magnitudes"] = await bench.row_sums(ctx, rows)
+        seen["magnitudes"] = await bench.sweep(ctx, backward=1, magnitude=1)
         seen["backward"] = await bench.sweep(ctx, backward=1)
         seen["fused"] = await bench.sweep(ctx, backward=1, update=1)
         seen["fused_cells"] = await bench.read(ctx, waits)
@@ -209,13 +221,22 @@ def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density,
 
     bench.run(job)
     around = 1 + bench.dut.drain
-    column_sums = array_sums(weights.T, row["code"]).tolist()
+    dropped = VOLTAGE_FRAC if voltages else 0
+
+    def column_sums(magnitude=False):
+        return (array_sums(weights.T, row["code"], magnitude) >> dropped).tolist()
+
+    def row_sums(magnitude=False):
+        return array_sums(weights, column["code"], magnitude) >> dropped
+
     assert bench.dut.sweep_cycles(rows, cols) == plain
     assert_array_equal(seen["written"], weights[order])
     assert seen["forward"] == (plain + around, [])
-    assert_array_equal(seen["row_sums"], array_sums(weights, column["code"]))
-    assert seen["backward"] == (plain + around, column_sums)
-    assert seen["fused"] == (fused_cycles + around, column_sums)
+    assert_array_equal(seen["row_sums"], row_sums())
+    assert_array_equal(seen["row_magnitudes"], row_sums(True))
+    assert seen["backward"] == (plain + around, column_sums())
+    assert seen["magnitudes"] == (plain + around, column_sums(True))
+    assert seen["fused"] == (fused_cycles + around, column_sums())
     assert_array_equal(seen["fused_cells"], fused[order])
     assert seen["one_slot"] == (one_slot_cycles + around, [])
     assert_array_equal(seen["one_slot_cells"], one_slot[order])

@@ -173,6 +173,36 @@ def test_adc(seed, sum_bits, adc_bits, dsp_bits, scale, shift, noise_bits, data)
     assert result["clipped"] == model.out_of_bound(raw, half).astype(int).tolist()
 
 
+@given(SEEDS, st.integers(2, 12), st.booleans(), st.integers(0, 2**21 - 1))
+def test_values_that_enter_the_adc(seed, adc_bits, dithered, noise):
+    """A value comes `noise_latency` after its Gaussian, a cycle before its dither."""
+    rng = np.random.default_rng(seed)
+    half = (1 << (adc_bits - 1)) - 1
+    values = np.concatenate([spread(seed, half << 16), spread(seed, (1 << 30) - 1)])
+    values[:9] = (np.arange(9) - 4) << 15
+    gauss = rng.integers(-237, 238, len(values))
+    dither = rng.integers(0, 1 << 16, len(values))
+    dut = Adc(36, adc_bits)
+    amplitudes = np.full(len(values), noise)
+    raw = model.noisy_adc(values, gauss, amplitudes, dither if dithered else None)
+    shifts = {"gauss": 0, "value": dut.noise_latency, "dither": dut.noise_latency + 1}
+    columns = {"gauss": gauss, "value": values, "dither": dither}
+    padding = max(shifts.values())
+    result = run_pipeline(
+        dut,
+        {
+            name: [*[0] * shifts[name], *column.tolist(), *[0] * (padding - shifts[name])]
+            for name, column in columns.items()
+        },
+        ["code", "clipped"],
+        {"enters": 1, "dithered": dithered, "noise": noise, "half": half},
+    )
+    # The pipeline's latency counts from a sum; a value has less way to go.
+    early = dut.latency - dut.noise_latency - dut.ending
+    assert early >= 0
+    assert result["code"][: len(raw) - early] == np.clip(raw, -half, half)[early:].tolist()
+
+
 @given(st.integers(2, 12), st.floats(0.01, 1000.0), st.floats(0.0, 1.0), st.integers(-17, -8))
 def test_registers_fit_the_adc(adc_bits, bound, noise, exponent):
     io = ConverterConfig(adc_bits=adc_bits, out_bound=bound, out_noise=noise * bound)

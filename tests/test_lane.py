@@ -46,17 +46,18 @@ def test_adder_tree_sums_after_its_latency(seed, count):
     np.testing.assert_array_equal(seen, values.sum(axis=1))
 
 
-@given(SEEDS, st.booleans(), st.sampled_from([12, 16, 18]))
-def test_lane_multiplies_accumulates_and_counts(seed, backward, bits):
+@given(SEEDS, st.booleans(), st.sampled_from([12, 16, 18]), st.booleans(), st.sampled_from([8, 16]))
+def test_lane_multiplies_accumulates_and_counts(seed, backward, bits, magnitude, code_bits):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     rows = 6
     words = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), rows)
-    codes, trains = rng.integers(-127, 128, rows + 1), rng.integers(0, 2**31, rows + 1)
+    top = 2 ** (code_bits - 1)
+    codes, trains = rng.integers(1 - top, top, rows + 1), rng.integers(0, 2**31, rows + 1)
     trains[: rows // 2] &= 0xF0
     trains[-1] &= 0xF
     signs = rng.integers(0, 2, rows + 1)
-    dut = Lane(rows, bits, 34)
+    dut = Lane(rows, bits, 40, code_bits)
     seen = []
 
     async def bench(ctx):
@@ -72,6 +73,7 @@ def test_lane_multiplies_accumulates_and_counts(seed, backward, bits):
         await ctx.tick()
         ctx.set(dut.load, 0)
         ctx.set(dut.backward, backward)
+        ctx.set(dut.magnitude, magnitude)
         ctx.set(dut.advance, 1)
         ctx.set(dut.hit_valid, 1)
         for cycle in range(rows + 5):
@@ -94,7 +96,7 @@ def test_lane_multiplies_accumulates_and_counts(seed, backward, bits):
 
     run_clocked(dut, bench)
     operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
-    expected = products(words, operand)
+    expected = products(words ^ (words >> 63) if magnitude else words, operand)
     for row, (product, weight, mask, down, hit) in enumerate(seen[:-1]):
         assert (product, weight) == (expected[row], words[row])
         assert mask.bit_count() == coincidences(trains[row], trains[-1])

@@ -4,21 +4,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.hdl.readout import LineValue, Readout
 from ohmgrid.model.array import array_sums
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.noise import gaussian, line_keys
 from ohmgrid.model.operations import multiply, part_sums
 from ohmgrid.model.outputs import convert, convert_parts
-from ohmgrid.model.readout import Readout, amplitudes, values
+from ohmgrid.model.readout import Readout as ModelReadout
+from ohmgrid.model.readout import amplitudes, gauss_field, scaled, values
 from ohmgrid.read_registers import VOLTAGE_FRAC, Part, read_registers
 from ohmgrid.registers import converter_registers
 from ohmgrid.sim.rtl import RtlTile
+from ohmgrid.sim.units import run_clocked
 from ohmgrid.streams import GAUSS_SIGMA, Purpose
 
 LSB = 2.0**-16
@@ -105,7 +108,7 @@ def test_with_everything_off_nothing_changes(seed, rows, cols, dac_bits, halving
     assert_array_equal(noise, converter.noise)
     plain = convert(array_sums(matrix, v >> VOLTAGE_FRAC), seed, halvings, converter, io.adc_half)
     sums = part_sums(matrix, v, registers)
-    readout = Readout(registers, noise, False)
+    readout = ModelReadout(registers, noise, False)
     codes, saturated = convert_parts(sums, seed, halvings, converter, io.adc_half, readout)
     assert_array_equal(codes, plain[0])
     assert saturated == plain[1]
@@ -165,3 +168,93 @@ def test_engines_without_it_say_so(tile, name):
     config = Config().replace(backward={"ir_drop": 1.0})
     with pytest.raises(ConfigError, match=rf"^backward\.ir_drop: .* off with engine {name}"):
         tile(config, 3, 2)
+
+
+@settings(max_examples=30)
+@given(
+    SEEDS,
+    st.integers(1, 8),
+    st.sampled_from([0.0, 1.0, 10.0]),
+    st.sampled_from(["none", "additive-constant", "pcm-read"]),
+    st.sampled_from([0.01, 3.0]),
+    st.sampled_from([0.0, 0.1, -1.0]),
+    st.sampled_from([0.0, 0.3, 10.0]),
+    st.booleans(),
+)
+def test_gateware_equals_the_model(seed, lines, ir_drop, kind, w_noise, asymmetry, spread, extreme):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    io = ConverterConfig(
+        ir_drop=ir_drop,
+        ir_drop_g_ratio=1000.0,
+        w_noise=w_noise,
+        w_noise_type=kind,
+        out_asymmetry=asymmetry,
+        out_noise_std=spread,
+    )
+    converter, registers = converter_registers(io, LSB), read_registers(io, LSB, 40)
+    sums = {part: rng.integers(-(1 << 27), 1 << 27, lines) >> 6 * (not extreme) for part in Part}
+    if extreme:
+        sums[Part.VALUE] <<= rng.integers(0, 8)
+    for part in (Part.LOAD, Part.POWER):
+        sums[part] = np.abs(sums[part]) << 4
+    if kind == "additive-constant":
+        sums[Part.POWER] = sums[Part.POWER][:1]
+    scales = {
+        Part.LOAD: (registers.load_scale, registers.load_shift),
+        Part.POWER: (1 << 17, registers.power_shift),
+    }
+    key, static = (int(k) for k in rng.integers(0, 2**63, 2))
+    keys = line_keys(key, Purpose.OUTPUT, np.arange(lines), 3)
+    static_keys = line_keys(static, Purpose.OUTPUT, np.arange(lines), 1)
+    key_latency, noise_latency = 4, int(rng.integers(1, 9))
+    dut = Readout(lines, key_latency, noise_latency)
+    seen = []
+    cycles = []
+
+    async def bench(ctx):
+        for name in LineValue.REGISTERS:
+            ctx.set(getattr(dut, name), getattr(registers, name))
+        ctx.set(dut.noise, converter.noise)
+        ctx.set(dut.lines, lines)
+        for part, column in sums.items():
+            scale = scales.get(part, (converter.scale, converter.shift))
+            ctx.set(dut.clear, 1)
+            await ctx.tick()
+            ctx.set(dut.clear, 0)
+            ctx.set(dut.part, part)
+            ctx.set(dut.write, 1)
+            for value in scaled(column, *scale):
+                ctx.set(dut.scaled, int(value))
+                await ctx.tick()
+            ctx.set(dut.write, 0)
+            assert ctx.get(dut.stored) == len(column)
+        ctx.set(dut.start, 1)
+        answers = [0] * key_latency
+        stable = 0
+        before = None
+        for cycle in range(20_000):
+            ask = 0
+            if ctx.get(dut.ask):
+                ask = int((static_keys if ctx.get(dut.static) else keys)[ctx.get(dut.index)])
+            now = ctx.get(dut.gauss), ctx.get(dut.amplitude)
+            stable, before = stable + 1 if now == before else 0, now
+            if ctx.get(dut.valid):
+                assert stable >= noise_latency
+                seen.append([ctx.get(dut.value), *now])
+                cycles.append(cycle)
+            answers = [ask, *answers[:-1]]
+            if len(seen) == lines:
+                break
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            ctx.set(dut.answer, answers[-1])
+
+    run_clocked(dut, bench)
+    expected = [
+        values(sums, keys, converter, registers),
+        gauss_field(keys, 0),
+        amplitudes(static, 1, lines, converter.noise, registers),
+    ]
+    assert_array_equal(np.array(seen).T, expected)
+    assert cycles[-1] == dut.cycles(lines, registers)

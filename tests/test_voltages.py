@@ -1,15 +1,21 @@
 """Voltages and what lanes multiply with: equations of docs/readout.md, in floats and integers."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ohmgrid.config import ConverterConfig
+from ohmgrid.hdl.voltages import Voltages
 from ohmgrid.model.converters import dac
+from ohmgrid.model.noise import line_keys
 from ohmgrid.model.voltages import operands, positions, voltages
-from ohmgrid.read_registers import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers
+from ohmgrid.read_registers import DITHER_BITS, READ_BITS, VOLTAGE_FRAC, Part, read_registers
+from ohmgrid.sim.units import run_clocked
+from ohmgrid.streams import Purpose
 
 LSB = 2.0**-17
 SEEDS = st.integers(0, 2**32 - 1)
@@ -106,3 +112,82 @@ def test_operands_are_those_of_the_formula(seed, dac_bits, noise):
     assert (power[np.abs(v) < min(2 * full, TOP)] < TOP).all()
     for part in Part:
         assert np.abs(operands(v, part, registers)).max() <= TOP
+
+
+@settings(max_examples=40)
+@given(
+    SEEDS,
+    st.integers(1, 60),
+    st.integers(2, 8),
+    st.sampled_from([0.0, 0.001, 0.1, 1.0]),
+    st.sampled_from([0.0, 1.0, -1.0, 0.07]),
+    st.booleans(),
+    st.sampled_from(list(Part)),
+    st.integers(0, 7),
+)
+def test_gateware_equals_the_model(
+    seed, lines, dac_bits, noise, asymmetry, dithered, part, halvings
+):
+    print(f"seed={seed}")
+    io = ConverterConfig(
+        dac_bits=dac_bits, inp_noise=noise, inp_asymmetry=asymmetry, inp_sto_round=dithered
+    )
+    registers = read_registers(io, LSB, lines)
+    half = io.dac_half << (DITHER_BITS if dithered else 0)
+    codes = np.random.default_rng(seed).integers(-half, half + 1, lines)
+    codes[:2] = (-half, half)[:lines]
+    keys = line_keys(seed, Purpose.INPUT, np.arange(lines), halvings)
+    dut = Voltages()
+    seen = []
+
+    async def bench(ctx):
+        for name in dut.REGISTERS:
+            ctx.set(getattr(dut, name), getattr(registers, name))
+        ctx.set(dut.part, part)
+        ctx.set(dut.first, 1)
+        await ctx.tick()
+        ctx.set(dut.first, 0)
+        for cycle in range(lines + dut.latency + 1):
+            if cycle < lines:
+                ctx.set(dut.code, int(codes[cycle]))
+                ctx.set(dut.key, int(keys[cycle]))
+            ctx.set(dut.valid, cycle < lines)
+            assert ctx.get(dut.o_valid) == (dut.latency <= cycle < lines + dut.latency)
+            if ctx.get(dut.o_valid):
+                seen.append(ctx.get(dut.operand))
+            await ctx.tick()
+        seen.append(ctx.get(dut.power))
+
+    run_clocked(dut, bench)
+    expected = operands(voltages(codes, seed, halvings, registers), part, registers)
+    assert_array_equal(seen[:-1], expected)
+    if part == Part.POWER:
+        assert seen[-1] == expected.sum()
+
+
+@given(
+    st.sampled_from([1.0, 0.5]),
+    st.sampled_from([-1.0, 1.0]),
+    st.integers(2, 12),
+    st.sampled_from([1, 2, 65536]),
+    st.integers(2, 8),
+)
+def test_registers_fit_their_widths(level, sign, adc_bits, lines, dac_bits):
+    io = ConverterConfig(
+        dac_bits=dac_bits,
+        adc_bits=adc_bits,
+        inp_noise=level,
+        inp_asymmetry=sign * level,
+        inp_sto_round=True,
+        ir_drop=10 * level,
+        w_noise=level,
+        w_noise_type="pcm-read",
+        out_asymmetry=sign,
+        out_noise=12.0,
+        out_noise_std=10.0,
+        out_sto_round=True,
+    )
+    registers = asdict(read_registers(io, LSB, lines))
+    assert registers.keys() == READ_BITS.keys()
+    for name, value in registers.items():
+        assert 0 <= value < 1 << READ_BITS[name], name

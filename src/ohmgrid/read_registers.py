@@ -11,7 +11,7 @@ from ohmgrid.checks import ConfigError
 from ohmgrid.config import W_NOISE_TYPES, ConverterConfig
 from ohmgrid.streams import GAUSS_SIGMA
 
-__all__ = ["Part", "ReadRegisters", "parts", "read_registers"]
+__all__ = ["READ_BITS", "Part", "ReadRegisters", "parts", "read_registers"]
 
 VOLTAGE_BITS = 16
 """Width of a voltage, and of anything else that the lanes multiply with (signed)."""
@@ -44,6 +44,27 @@ NOISE_BITS = 21
 MANTISSA = 18
 """Width of a scale's mantissa."""
 SHIFT_MAX = 63
+KEEP_BITS = KEEP_FRAC + 2
+"""Width of those factors: 0 to 2."""
+READ_BITS: dict[str, int] = {
+    "inp_noise": 20,
+    "inp_keep": KEEP_BITS,
+    "inp_dither": 1,
+    "phi_first": PHI_FRAC,
+    "phi_second": PHI_FRAC,
+    "square_shift": 4,
+    "load_scale": MANTISSA,
+    "load_shift": 6,
+    "ir": IR_FRAC,
+    "power_shift": 6,
+    "w_kind": 2,
+    "w_scale": MANTISSA,
+    "w_shift": 6,
+    "out_keep": KEEP_BITS,
+    "out_spread": NOISE_BITS + SPREAD_FRAC,
+    "out_dither": 1,
+}
+"""Widths of `ReadRegisters`."""
 
 
 class Part(IntEnum):

@@ -11,9 +11,12 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.converters import Scaler
-from ohmgrid.hdl.lane import CODE_BITS
+from ohmgrid.hdl.lane import code_bits
 from ohmgrid.hdl.noise import LineKey
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.pulses import TrainMaker
+from ohmgrid.hdl.voltages import POWER_BITS, Voltages
+from ohmgrid.read_registers import READ_BITS, VOLTAGE_FRAC
 from ohmgrid.streams import Purpose
 
 __all__ = ["Lines"]
@@ -50,10 +53,16 @@ class Lines(wiring.Component):
         What the pass writes; codes and trains exclude each other.
     factor, divisor, top : In
         Scale of a magnitude: DAC code or firing probability.
+    drive : In(1)
+        Codes pass the DACs' non-idealities on their way (a build with ``read_physics``).
+    part, inp_noise, ... : In
+        What the codes then are: members of `ohmgrid.hdl.voltages.Voltages`.
+    power : Out
+        Sum of a vector of powers.
     bl, mode : In
         Slots and pulse type of trains.
     key, sub : In
-        Operation key, and slot, for keys and trains.
+        Operation key, and slot or number of the pass, for keys, trains and voltages.
     pace : In(6)
         Cycles from one line to the next, >= 1.
     busy : Out(1)
@@ -84,6 +93,10 @@ class Lines(wiring.Component):
             "factor": In(FACTOR_BITS),
             "divisor": In(DIVISOR_BITS),
             "top": In(17),
+            "drive": In(1),
+            "part": In(2),
+            **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
+            "power": Out(POWER_BITS),
             "bl": In(5),
             "mode": In(2),
             "key": In(64),
@@ -95,7 +108,7 @@ class Lines(wiring.Component):
         for side, depth in zip(SIDES, self.depths, strict=True):
             members |= {
                 f"{side}_address": In(range(depth)),
-                f"{side}_code": Out(signed(CODE_BITS)),
+                f"{side}_code": Out(signed(code_bits(config))),
                 f"{side}_train": Out(SLOTS),
                 f"{side}_sign": Out(1),
                 f"{side}_static": Out(64),
@@ -106,9 +119,10 @@ class Lines(wiring.Component):
             config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=DIVISOR_BITS
         )
         self._line_key = LineKey()
+        self._voltages = Voltages()
         self._makers = [TrainMaker(side, config.build.train_groups) for side in SIDES]
 
-    def cycles(self, count, pace=1, steps=0):
+    def cycles(self, count, pace=1, steps=0, drive=False):
         """Return the cycles that `busy` is high in a pass over ``count`` lines.
 
         Parameters
@@ -118,10 +132,13 @@ class Lines(wiring.Component):
         steps : int
             Cycles that the last line's train takes (`TrainMaker.steps`); 0 for a pass without
             trains.
+        drive : bool
         """
         last = max(self._scaler.latency, self._line_key.latency)
         if steps:
             last = self._scaler.latency + steps - 1 + self._makers[0].latency
+        if drive:
+            last = self._scaler.latency + self._line_key.latency + self._voltages.latency
         # Start, edge buffer and issue, the last line's way, and the two that notice its end.
         return 4 + (count - 1) * pace + last
 
@@ -162,10 +179,11 @@ class Lines(wiring.Component):
         coded, keyed, trained = Signal(counter), Signal(counter), Signal(counter)
         code_valid = Signal(scaler.latency)
         m.d.sync += code_valid.eq(code_valid << 1 | valid)
+        code, stored = self._code(m, code_valid[-1])
         with m.If(self.start):
             m.d.sync += [coded.eq(0), keyed.eq(0), trained.eq(0)]
         with m.Else():
-            m.d.sync += [coded.eq(coded + code_valid[-1]), keyed.eq(keyed + line_key.o_valid)]
+            m.d.sync += [coded.eq(coded + stored), keyed.eq(keyed + line_key.o_valid)]
 
         value = Signal(signed(self.config.formats.edge_bits))
         negative = Signal(line_key.latency)
@@ -176,10 +194,12 @@ class Lines(wiring.Component):
             scaler.divisor.eq(self.divisor),
             scaler.top.eq(self.top),
             line_key.key.eq(self.key),
-            line_key.index.eq(index),
+            line_key.index.eq(Mux(self.drive, self._driven, index)),
             line_key.sub.eq(self.sub),
-            line_key.purpose.eq(Mux(self.side, Purpose.ROW, Purpose.COLUMN)),
-            line_key.i_valid.eq(valid),
+            line_key.purpose.eq(
+                Mux(self.drive, Purpose.INPUT, Mux(self.side, Purpose.ROW, Purpose.COLUMN))
+            ),
+            line_key.i_valid.eq(Mux(self.drive, code_valid[-1], valid)),
         ]
 
         values, done = [], []
@@ -219,7 +239,7 @@ class Lines(wiring.Component):
             enable = self.row_enable if side == "row" else 1
             address = getattr(self, f"{side}_address")
             stores = {
-                "code": (CODE_BITS, here & self.codes & code_valid[-1], coded, scaler.code),
+                "code": (code_bits(self.config), here & self.codes & stored, coded, code),
                 "train": (SLOTS, maker.o.valid, maker.o.payload.index, maker.o.payload.word),
                 "static": (64, here & self.static_keys & line_key.o_valid, keyed, line_key.o),
                 "cycle": (
@@ -253,3 +273,32 @@ class Lines(wiring.Component):
             m.d.sync += running.eq(0)
         m.d.comb += self.busy.eq(running | self.start)
         return m
+
+    def _code(self, m, valid):
+        """Return what is stored as a line's code, and when: the DAC's code, or its operand.
+
+        A line's key is made when its code is there, for that comes much later than the line.
+        """
+        self._driven = Signal(16)
+        if not self.config.build.read_physics:
+            return self._scaler.code, valid
+        m.submodules.voltages = voltages = self._voltages
+        line_key = self._line_key
+        with m.If(self.start):
+            m.d.sync += self._driven.eq(0)
+        with m.Elif(valid):
+            m.d.sync += self._driven.eq(self._driven + 1)
+        m.d.comb += [
+            voltages.first.eq(self.start),
+            voltages.valid.eq(line_key.o_valid & self.drive),
+            voltages.code.eq(delayed(m, self._scaler.code, "driven", line_key.latency)),
+            voltages.key.eq(line_key.o),
+            voltages.part.eq(self.part),
+            self.power.eq(voltages.power),
+            *(getattr(voltages, name).eq(getattr(self, name)) for name in Voltages.REGISTERS),
+        ]
+        plain = self._scaler.code << VOLTAGE_FRAC
+        return (
+            Mux(self.drive, voltages.operand, plain),
+            Mux(self.drive, voltages.o_valid, valid),
+        )

@@ -1,6 +1,6 @@
 """From sums to results: output noise, ADC, the buffer of codes, and scaling on the way out."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.hdl.converters import Adc
 from ohmgrid.hdl.noise import LineKey, gaussian
 from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.readout import LineValue, Readout
+from ohmgrid.read_registers import MANTISSA, READ_BITS, Part, ReadRegisters
 from ohmgrid.streams import GAUSS_BITS, Purpose
 
 __all__ = ["OUT_BITS", "Outputs"]
@@ -28,6 +30,8 @@ class Outputs(wiring.Component):
         Width of a sum.
     max_lines : int
         Most results of an operation.
+    read_physics : bool
+        Hold what the read-side non-idealities need.
 
     Members
     -------
@@ -39,6 +43,16 @@ class Outputs(wiring.Component):
         Operation key and pass (halvings), for the noise.
     scale, shift, noise, half : In
         Registers of the ADC.
+    read : In(1)
+        Sums are scaled and stored for `convert`, and not converted as they come.
+    part, static_key, backward : In
+        `ohmgrid.read_registers.Part` of these sums; operation key of the static verb; direction.
+    load_scale, load_shift, power_shift, ir, ... out_dither : In
+        `ohmgrid.read_registers.ReadRegisters`.
+    stored : Out
+        Sums stored since `clear`.
+    convert : In(1)
+        Strobe: convert ``lines`` lines from what was stored.
     count : Out
         Codes in the buffer.
     saturated : Out
@@ -51,8 +65,11 @@ class Outputs(wiring.Component):
     o : stream of signed(OUT_BITS)
     """
 
-    def __init__(self, sum_bits, max_lines):
+    REGISTERS = ("load_scale", "load_shift", "power_shift", *LineValue.REGISTERS, "out_dither")
+
+    def __init__(self, sum_bits, max_lines, read_physics=True):
         self.sum_bits, self.max_lines = sum_bits, max_lines
+        self._read_physics = read_physics
         super().__init__(
             {
                 "clear": In(1),
@@ -64,6 +81,13 @@ class Outputs(wiring.Component):
                 "shift": In(6),
                 "noise": In(21),
                 "half": In(ADC_BITS - 1),
+                "read": In(1),
+                "part": In(2),
+                "static_key": In(64),
+                "backward": In(1),
+                **{name: In(READ_BITS[name]) for name in self.REGISTERS},
+                "stored": Out(range(max_lines + 1)),
+                "convert": In(1),
                 "count": Out(range(max_lines + 1)),
                 "saturated": Out(range(max_lines + 1)),
                 "send": In(1),
@@ -75,11 +99,21 @@ class Outputs(wiring.Component):
             }
         )
         self._line_key, self._adc = LineKey(), Adc(sum_bits)
+        self._readout = Readout(max_lines, self._line_key.latency, self._adc.noise_latency)
 
     @property
     def latency(self):
         """Cycles from a sum until `count` holds its code."""
         return self._line_key.latency + 1 + self._adc.latency + 1
+
+    @property
+    def store_latency(self):
+        """Cycles from a sum until `stored` counts it."""
+        return self._line_key.latency + 1 + self._adc.scale_latency + 1
+
+    def convert_cycles(self, lines: int, registers: ReadRegisters) -> int:
+        """Return the cycles from `convert` until `count` holds the last code."""
+        return self._readout.cycles(lines, registers) + self._adc.ending + 1
 
     def send_cycles(self, lines):
         """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
@@ -97,32 +131,35 @@ class Outputs(wiring.Component):
             line_key.sub.eq(self.sub),
             line_key.purpose.eq(Purpose.OUTPUT),
             line_key.i_valid.eq(self.valid),
+            adc.scale.eq(self.scale),
+            adc.shift.eq(self.shift),
+            adc.noise.eq(self.noise),
         ]
         gauss = Signal(signed(9), reset_less=True)
         m.d.sync += gauss.eq(gaussian(line_key.o[:GAUSS_BITS]))
         m.d.comb += [
             adc.sum.eq(delayed(m, self.sum, "sum", line_key.latency + 1)),
             adc.gauss.eq(gauss),
-            adc.scale.eq(self.scale),
-            adc.shift.eq(self.shift),
-            adc.noise.eq(self.noise),
             adc.half.eq(self.half),
         ]
         done = Signal(self.latency - 1)
         m.d.sync += done.eq(done << 1 | self.valid)
+        coded = done[-1]
+        if self._read_physics:
+            coded = self._reads(m, done)
 
         m.submodules.buffer = buffer = Memory(
             shape=unsigned(ADC_BITS), depth=self.max_lines, init=[]
         )
         write, read = buffer.write_port(), buffer.read_port()
         m.d.comb += [
-            write.en.eq(done[-1]),
+            write.en.eq(coded),
             write.addr.eq(self.count),
             write.data.eq(adc.code),
         ]
         with m.If(self.valid):
             m.d.sync += line.eq(line + 1)
-        with m.If(done[-1]):
+        with m.If(coded):
             m.d.sync += [
                 self.count.eq(self.count + 1),
                 self.saturated.eq(self.saturated + adc.clipped),
@@ -150,3 +187,38 @@ class Outputs(wiring.Component):
             ]
         m.d.comb += self.busy.eq((left != 0) | at_code | at_product | self.o.valid)
         return m
+
+    def _reads(self, m, done):
+        """Store scaled sums, make values of them, let these enter the ADC; return when a code is
+        there."""
+        m.submodules.readout = readout = self._readout
+        adc, line_key = self._adc, self._line_key
+        m.d.comb += [
+            readout.clear.eq(self.clear),
+            readout.write.eq(done[self.store_latency - 2] & self.read),
+            readout.scaled.eq(adc.scaled),
+            readout.part.eq(self.part),
+            self.stored.eq(readout.stored),
+            readout.start.eq(self.convert),
+            readout.lines.eq(self.lines),
+            readout.answer.eq(line_key.o),
+            readout.noise.eq(self.noise),
+            adc.enters.eq(self.read),
+            adc.value.eq(readout.value),
+            adc.dithered.eq(self.read & self.out_dither),
+            adc.dither.eq(readout.dither),
+            *(getattr(readout, name).eq(getattr(self, name)) for name in LineValue.REGISTERS),
+        ]
+        with m.If(readout.ask):
+            m.d.comb += line_key.index.eq(readout.index)
+            with m.If(readout.static):
+                m.d.comb += [line_key.key.eq(self.static_key), line_key.sub.eq(self.backward)]
+        with m.If(self.read):
+            m.d.comb += [adc.noise.eq(readout.amplitude), adc.gauss.eq(readout.gauss)]
+            with m.If(self.part == Part.LOAD):
+                m.d.comb += [adc.scale.eq(self.load_scale), adc.shift.eq(self.load_shift)]
+            with m.If(self.part == Part.POWER):
+                m.d.comb += [adc.scale.eq(1 << (MANTISSA - 1)), adc.shift.eq(self.power_shift)]
+        ended = Signal(adc.ending)
+        m.d.sync += ended.eq(ended << 1 | readout.valid)
+        return Mux(self.read, ended[-1], done[-1])

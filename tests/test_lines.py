@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ohmgrid.config import PULSE_TYPES, BuildConfig, Config, PulseConfig
+from ohmgrid.config import PULSE_TYPES, BuildConfig, Config, ConverterConfig, PulseConfig
 from ohmgrid.hdl.lines import Lines
 from ohmgrid.hdl.pulses import TrainMaker
+from ohmgrid.hdl.voltages import Voltages
 from ohmgrid.model.converters import dac
 from ohmgrid.model.lines import key_halves, side_trains
 from ohmgrid.model.pulses import plan_update, probabilities
+from ohmgrid.model.voltages import operands, voltages
+from ohmgrid.read_registers import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers
 from ohmgrid.registers import pulse_registers
 from ohmgrid.streams import Purpose
 
@@ -64,7 +67,7 @@ class Bench:
     async def fill(self, ctx, side: str, count: int, **settings) -> int:
         """Run a pass; return its cycles."""
         dut = self.dut
-        names = ("codes", "trains", "static_keys", "cycle_keys")
+        names = ("codes", "trains", "static_keys", "cycle_keys", "drive")
         values = dict.fromkeys(names, 0) | {"pace": 1} | settings
         for name, value in {**values, "side": SIDES[side][0], "count": count}.items():
             ctx.set(getattr(dut, name), int(value))
@@ -114,8 +117,10 @@ def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     halvings=st.integers(0, 7),
     slot=st.integers(0, 30),
     zeros=st.sampled_from([0.0, 0.3, 1.0]),
+    part=st.sampled_from(list(Part)),
+    dithered=st.booleans(),
 )
-def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zeros):
+def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zeros, part, dithered):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     values = {"column": vector(rng, cols, zeros), "row": vector(rng, rows, zeros)}
@@ -131,6 +136,10 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
         (formats.x_frac, formats.d_frac),
     )
     mode = PULSE_TYPES.index(pulses.pulse_type)
+    bits = half.bit_length() + 1
+    io = ConverterConfig(dac_bits=bits, inp_noise=0.1, inp_asymmetry=0.2, inp_sto_round=dithered)
+    reads = {side: read_registers(io, 2.0**-17, len(v)) for side, v in values.items()}
+    fine = half << DITHER_BITS if dithered else half
     waits = rng.integers(0, 3, 5).tolist()
     seen = {}
 
@@ -156,6 +165,21 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
                 "static": await BENCH.read(ctx, side, "static", count),
                 "code pass": await BENCH.fill(ctx, side, count, codes=1, **scale),
                 "code": await BENCH.read(ctx, side, "code", count),
+                "drive pass": await BENCH.fill(
+                    ctx,
+                    side,
+                    count,
+                    codes=1,
+                    drive=1,
+                    part=part,
+                    key=static_key,
+                    sub=halvings,
+                    **{name: getattr(reads[side], name) for name in Voltages.REGISTERS},
+                    **{**scale, "factor": fine, "top": fine},
+                ),
+                "operand": await BENCH.read(ctx, side, "code", count),
+                "power": ctx.get(BENCH.dut.power),
+                "second code pass": await BENCH.fill(ctx, side, count, codes=1, drive=0, **scale),
                 "key pass": await BENCH.fill(
                     ctx, side, count, cycle_keys=1, key=cycle_key, sub=slot, **scale
                 ),
@@ -187,7 +211,12 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
             assert found[name] == BENCH.dut.cycles(count)
         assert_array_equal(found["static"], joined(static_key, purpose, count))
         alpha = max(1, largest[side])
-        assert_array_equal(found["code"], dac(values[side], alpha, halvings, half))
+        assert_array_equal(found["code"], dac(values[side], alpha, halvings, half) << VOLTAGE_FRAC)
+        assert found["drive pass"] == BENCH.dut.cycles(count, drive=True)
+        codes = dac(values[side], alpha, halvings, fine)
+        drive = operands(voltages(codes, static_key, halvings, reads[side]), part, reads[side])
+        assert_array_equal(found["operand"], drive)
+        assert part != Part.POWER or found["power"] == drive.sum()
         low, _ = key_halves(cycle_key, purpose, count, slot)
         assert_array_equal(found["cycle of slot"], low)
         if plan.bl:

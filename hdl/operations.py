@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 from amaranth.hdl import Array, Mux, Signal
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import SLOTS, W_NOISE_TYPES, Config
 from ohmgrid.hdl.array import LaneArray
 from ohmgrid.hdl.lines import Lines
 from ohmgrid.hdl.noise import KeySchedule
 from ohmgrid.hdl.outputs import Outputs
 from ohmgrid.hdl.pulses import Planner, TrainMaker
 from ohmgrid.protocol import Op
+from ohmgrid.read_registers import DITHER_BITS, Part, ReadRegisters, parts
 from ohmgrid.streams import Verb
 
 __all__ = ["COLUMN", "ROW", "OperationCycles", "Operations", "PulseWork", "goes"]
@@ -88,22 +89,61 @@ class Operations:
             outputs.sum.eq(Mux(forward, array.row_sum, array.column_sum)),
         ]
 
+    def _sweeps(self, m):
+        """Return two functions that go to the first and to the next sweep of a pass.
+
+        Without read-side non-idealities there is one, of values.
+        """
+
+        def drop():
+            return self.read & (self._of_direction("ir") != 0)
+
+        def power():
+            return self.read & (self._of_direction("w_kind") != 0)
+
+        def codes():
+            with m.If(self.backward):
+                m.next = "ROW_CODES"
+            with m.Else():
+                m.next = "COL_CODES"
+
+        def first():
+            m.d.sync += self.part.eq(Mux(drop(), Part.LOAD, Mux(power(), Part.POWER, Part.VALUE)))
+            codes()
+
+        def following():
+            m.d.comb += self.outputs.clear.eq(1)
+            m.d.sync += self.part.eq(
+                Mux(
+                    self.part == Part.LOAD,
+                    Part.POSITION,
+                    Mux((self.part == Part.POSITION) & power(), Part.POWER, Part.VALUE),
+                )
+            )
+            codes()
+
+        return first, following
+
     def _multiply(self, m):
         """Forward and backward: codes, sweep, conversion, another pass if an output clipped."""
         regs, array, outputs = self.regs, self.array, self.outputs
+        first_sweep, next_sweep = self._sweeps(m)
+        last_sweep = self.part == Part.VALUE
+        # Powers without weights are summed while the codes are made.
+        additive = self._of_direction("w_kind") == W_NOISE_TYPES.index("additive-constant")
 
         def keyed():
             m.d.sync += self.mvm_key.eq(self.schedule.key)
             m.d.comb += outputs.clear.eq(1)
             with m.If(self.alpha == 0):
                 m.next = "MULTIPLIED"
-            with m.Elif(self.backward):
-                m.next = "ROW_CODES"
             with m.Else():
-                m.next = "COL_CODES"
+                first_sweep()
 
         def coded():
-            with m.If(self.updates):
+            with m.If((self.part == Part.POWER) & additive):
+                m.next = "POWER"
+            with m.Elif(self.updates & last_sweep):
                 m.next = "UPDATE"
             with m.Else():
                 m.next = "SWEEP"
@@ -112,10 +152,12 @@ class Operations:
         verb = Mux(self.backward, Verb.BACKWARD, Verb.FORWARD)
         self._key(m, "MULTIPLY", keyed, verb, step)
         half = self._of_direction("dac_half")
+        fine = Mux(self.read & self._of_direction("inp_dither"), half << DITHER_BITS, half)
         codes = {
             "codes": 1,
-            "factor": half,
-            "top": half,
+            "drive": self.read,
+            "factor": fine,
+            "top": fine,
             "divisor": (self.alpha << self.halvings)[: len(self.lines.divisor)],
         }
         self._pass(m, "ROW_CODES", coded, ROW, **codes)
@@ -142,18 +184,43 @@ class Operations:
             m.d.sync += [self.row.eq(self.row + 1), self.reading.eq(self.reading << 1 | 1)]
             with m.If(self.row == regs["rows"] - 1):
                 m.next = "CONVERT_WAIT"
+        with m.State("POWER"):
+            m.d.comb += [
+                self.busy.eq(1),
+                outputs.valid.eq(1),
+                outputs.sum.eq(self.lines.power),
+            ]
+            m.next = "POWER_WAIT"
+        with m.State("POWER_WAIT"):
+            m.d.comb += self.busy.eq(1)
+            with m.If(outputs.stored == 1):
+                next_sweep()
+
+        def converted():
+            m.next = "MULTIPLIED"
+            with m.If(
+                ~self.backward
+                & (outputs.saturated != 0)
+                & (self.halvings + 1 < regs["forward_passes"])
+            ):
+                m.d.comb += outputs.clear.eq(1)
+                m.d.sync += self.halvings.eq(self.halvings + 1)
+                first_sweep()
+
         with m.State("CONVERT_WAIT"):
             m.d.comb += self.busy.eq(1)
+            with m.If(self.read & (outputs.stored == outputs.lines)):
+                with m.If(last_sweep):
+                    m.d.comb += outputs.convert.eq(1)
+                    m.next = "READ_WAIT"
+                with m.Else():
+                    next_sweep()
+            with m.If(~self.read & (outputs.count == outputs.lines)):
+                converted()
+        with m.State("READ_WAIT"):
+            m.d.comb += self.busy.eq(1)
             with m.If(outputs.count == outputs.lines):
-                m.next = "MULTIPLIED"
-                with m.If(
-                    ~self.backward
-                    & (outputs.saturated != 0)
-                    & (self.halvings + 1 < regs["forward_passes"])
-                ):
-                    m.d.comb += outputs.clear.eq(1)
-                    m.d.sync += self.halvings.eq(self.halvings + 1)
-                    m.next = "COL_CODES"
+                converted()
         with m.State("MULTIPLIED"):
             m.d.comb += [self.busy.eq(1), outputs.send.eq(1)]
             m.next = "SEND"
@@ -271,8 +338,8 @@ class OperationCycles:
         # The state that sends the strobe, and those that wait for `done`.
         self._key = KeySchedule().cycles + 1
 
-    def _pass(self, count: int, pace: int = 1, steps: int = 0) -> int:
-        return self._lines.cycles(count, pace, steps) + 1
+    def _pass(self, count: int, pace: int = 1, steps: int = 0, drive: bool = False) -> int:
+        return self._lines.cycles(count, pace, steps, drive) + 1
 
     def _sweep(self, cycles: int) -> int:
         return 1 + cycles + self._array.drain + 1
@@ -284,38 +351,81 @@ class OperationCycles:
         """Return the sum with command, dispatch, the end of the verb and the answer."""
         return 2 + sum(parts) + 2
 
-    def forward(self, rows: int, cols: int, passes: int) -> int:
-        """Return the cycles of a forward operation; ``passes`` is 0 for a vector of zeros."""
+    def forward(self, rows: int, cols: int, passes: int, read: ReadRegisters | None = None) -> int:
+        """Return the cycles of a forward operation.
+
+        Parameters
+        ----------
+        passes : int
+            0 for a vector of zeros.
+        read : ReadRegisters, optional
+            Non-idealities that are on.
+        """
         sweep = self._sweep(self._array.sweep_cycles(rows, cols))
         # Two cycles from the address of a sum to the sum, one to see that all are converted.
-        convert = rows - 1 + 2 + self._outputs.latency + 1
-        one = self._pass(cols) + sweep + convert
+        convert = rows - 1 + 2 + self._latency(read) + 1
+        one = self._pass(cols, drive=read is not None) + sweep + convert
+        if read is not None:
+            one = len(parts(read)) * one + self._alone(cols, rows, read)
         return self._framed(self._key, passes * one, self._send(rows))
 
-    def backward(self, rows: int, cols: int, zero: bool = False) -> int:
+    def backward(
+        self, rows: int, cols: int, zero: bool = False, read: ReadRegisters | None = None
+    ) -> int:
         """Return the cycles of a backward operation; ``zero`` for a vector of zeros."""
-        parts = [self._key, self._send(cols)]
+        work = [self._key, self._send(cols)]
         if not zero:
-            sweep = self._array.sweep_cycles(rows, cols)
-            parts += [self._pass(rows), self._converted(cols, sweep, 0, self._sweep(sweep))]
-        return self._framed(*parts)
+            work += [self._before(rows, cols, read), self._backward_sweep(rows, cols, read)]
+        return self._framed(*work)
 
-    def _converted(self, cols: int, sweep: int, last_stall: int, swept: int) -> int:
-        """Return the cycles until all is swept (after ``swept`` cycles) and converted.
+    def _latency(self, read: ReadRegisters | None) -> int:
+        """Return the cycles from a sum until it is converted, or stored."""
+        return self._outputs.latency if read is None else self._outputs.store_latency
+
+    def _alone(self, inputs: int, outputs: int, read: ReadRegisters) -> int:
+        """Return the cycles of a pass beside those of its sweeps."""
+        cycles = self._outputs.convert_cycles(outputs, read)
+        if read.w_kind and Part.POWER not in parts(read):
+            cycles += self._pass(inputs, drive=True) + self._outputs.store_latency + 1
+        return cycles
+
+    def _backward_sweep(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
+        sweep = self._array.sweep_cycles(rows, cols)
+        codes = self._pass(rows, drive=read is not None)
+        return codes + self._converted(cols, sweep, 0, self._sweep(sweep), read)
+
+    def _before(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
+        """Return the cycles of a backward pass beside its last sweep."""
+        if read is None:
+            return 0
+        sweeps = (len(parts(read)) - 1) * self._backward_sweep(rows, cols, read)
+        return sweeps + self._alone(rows, cols, read)
+
+    def _converted(
+        self, cols: int, sweep: int, last_stall: int, swept: int, read: ReadRegisters | None
+    ) -> int:
+        """Return the cycles until all is swept (after ``swept`` cycles) and converted or stored.
 
         The sums of a sweep's last block come out, one a cycle, from two cycles after its last
         visit came to stage D.
         """
         in_block = (cols - 1) % self._lanes + 1
         last_sum = sweep - last_stall + 2 + in_block
-        return max(swept, last_sum + self._outputs.latency) + 1
+        return max(swept, last_sum + self._latency(read)) + 1
 
     def update(self, rows: int, cols: int, work: PulseWork) -> int:
         """Return the cycles of an update."""
         swept = self._pulsed(rows, cols, work) if work.bl else 0
         return self._framed(self._planned(rows, cols, work), swept)
 
-    def backward_update(self, rows: int, cols: int, work: PulseWork, zero: bool = False) -> int:
+    def backward_update(
+        self,
+        rows: int,
+        cols: int,
+        work: PulseWork,
+        zero: bool = False,
+        read: ReadRegisters | None = None,
+    ) -> int:
         """Return the cycles of both; ``zero`` for errors that are all zero."""
         if zero:
             return self.backward(rows, cols, zero)
@@ -323,9 +433,10 @@ class OperationCycles:
         swept = self._pulsed(rows, cols, work) if work.bl else self._sweep(sweep)
         return self._framed(
             self._key,
-            self._pass(rows),
+            self._before(rows, cols, read),
+            self._pass(rows, drive=read is not None),
             self._planned(rows, cols, work),
-            self._converted(cols, sweep, work.last_stall, swept),
+            self._converted(cols, sweep, work.last_stall, swept, read),
             self._send(cols),
         )
 

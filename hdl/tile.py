@@ -16,6 +16,7 @@ from ohmgrid.hdl.noise import KeySchedule
 from ohmgrid.hdl.operations import COLUMN, ROW, Operations, goes
 from ohmgrid.hdl.outputs import OUT_BITS, Outputs
 from ohmgrid.hdl.pulses import Planner
+from ohmgrid.hdl.voltages import Voltages
 from ohmgrid.protocol import (
     COMMAND_BITS,
     DEVICE_TABLES,
@@ -24,6 +25,7 @@ from ohmgrid.protocol import (
     TILE_REGISTERS,
     Op,
 )
+from ohmgrid.read_registers import Part
 from ohmgrid.streams import Verb
 
 __all__ = ["Tile"]
@@ -73,27 +75,38 @@ class Tile(Operations, wiring.Component):
         m.submodules.lines = self.lines = Lines(self.config)
         m.submodules.array = self.array = LaneArray(self.config)
         m.submodules.outputs = self.outputs = Outputs(
-            self.array.sum_bits, max(build.max_rows, build.max_cols)
+            self.array.sum_bits, max(build.max_rows, build.max_cols), build.read_physics
         )
 
         # The command at work.
         self.op, self.arg, self.argument = Signal(8), Signal(8), Signal(64)
         self.regs = regs = {name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()}
         self.halvings, self.slot = Signal(3), Signal(5)
-        self.mvm_key = Signal(64)
+        self.mvm_key, self.static_key = Signal(64), Signal(64)
+        self.part = Signal(Part, init=Part.VALUE)
         self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
         self.illegal = Signal()
         self.backward = (self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)
         self.updates = (self.op == Op.UPDATE) | (self.op == Op.BACKWARD_UPDATE)
         self.alpha = Signal(17)
-        m.d.comb += self.alpha.eq(
-            Mux(
-                self.backward,
-                Mux(regs["backward_managed"], self.lines.row_max, 1 << formats.d_frac),
-                Mux(regs["forward_managed"], self.lines.column_max, 1 << formats.x_frac),
-            )
-        )
+        self.read = Signal()
+        # Forward, zeros with input noise are not nothing.
+        awake = self.read & (regs["forward_inp_noise"] != 0) & (self.lines.column_max == 0)
+        m.d.comb += [
+            self.read.eq(self._of_direction("read") & build.read_physics),
+            self.alpha.eq(
+                Mux(
+                    self.backward,
+                    Mux(regs["backward_managed"], self.lines.row_max, 1 << formats.d_frac),
+                    Mux(
+                        regs["forward_managed"] & ~awake,
+                        self.lines.column_max,
+                        1 << formats.x_frac,
+                    ),
+                )
+            ),
+        ]
 
         self._connect(m)
         self._answer(m)
@@ -121,7 +134,9 @@ class Tile(Operations, wiring.Component):
             lines.row_enable.eq(array.row_enable),
             lines.mode.eq(regs["pulse_type"]),
             lines.bl.eq(self.planner.bl),
-            lines.sub.eq(self.slot),
+            lines.sub.eq(Mux(lines.drive, self.halvings, self.slot)),
+            lines.part.eq(self.part),
+            *(getattr(lines, name).eq(self._of_direction(name)) for name in Voltages.REGISTERS),
             lines.key.eq(self.schedule.key),
             array.registers.eq(self.device),
             array.table_write.eq(self.table_write),
@@ -130,9 +145,15 @@ class Tile(Operations, wiring.Component):
             array.forward.eq(self.op == Op.FORWARD),
             array.backward.eq(self.backward & (self.slot == 0)),
             array.update.eq(self.pulsing),
+            array.magnitude.eq((self.part == Part.LOAD) | (self.part == Part.POWER)),
             array.slots.eq(Mux(regs["serial"], (1 << self.slot)[:SLOTS], ~0)),
             outputs.key.eq(self.mvm_key),
             outputs.sub.eq(self.halvings),
+            outputs.read.eq(self.read),
+            outputs.part.eq(self.part),
+            outputs.static_key.eq(self.static_key),
+            outputs.backward.eq(self.backward),
+            *(getattr(outputs, name).eq(self._of_direction(name)) for name in Outputs.REGISTERS),
             outputs.alpha.eq(self.alpha),
             outputs.halvings.eq(self.halvings),
             outputs.lines.eq(Mux(self.backward, regs["cols"], regs["rows"])),
@@ -242,7 +263,12 @@ class Tile(Operations, wiring.Component):
             m.d.comb += self.busy.eq(1)
             with m.If(self.schedule.done):
                 m.next = "STATIC"
-        self._key(m, "STATIC", goes(m, "STATIC_ROWS"), Verb.STATIC, 0)
+
+        def keyed():
+            m.d.sync += self.static_key.eq(self.schedule.key)
+            m.next = "STATIC_ROWS"
+
+        self._key(m, "STATIC", keyed, Verb.STATIC, 0)
         self._pass(m, "STATIC_ROWS", goes(m, "STATIC_COLS"), ROW, static_keys=1)
         self._pass(m, "STATIC_COLS", goes(m, "ANSWER"), COLUMN, static_keys=1)
 

@@ -13,6 +13,7 @@ from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.sweep import memory_order
 from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
+from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.tile import TileBase, TileState
@@ -35,8 +36,11 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
-    for name in ("forward", "backward"):
+    for name, lines in (("forward", cols), ("backward", rows)):
         io = getattr(config, name)
+        read = asdict(read_registers(io, device.lsb, max(1, lines)))
+        values |= {f"{name}_{key}": value for key, value in read.items()}
+        values[f"{name}_read"] = int(bool(io.physics))
         registers = converter_registers(io, device.lsb)
         values |= {f"{name}_{key}": value for key, value in asdict(registers).items()}
         values |= {
@@ -149,7 +153,8 @@ class RtlTile(TileBase):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
-        self._refuse_read_physics("engine rtl")
+        if not config.build.read_physics:
+            self._refuse_read_physics("build.read_physics = false")
         build = config.build
         if rows > build.max_rows or cols > build.max_cols:
             raise ValueError(

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 
 from ohmgrid.config import (
     PULSE_TYPES,
+    W_NOISE_TYPES,
     BuildConfig,
     Config,
     ConverterConfig,
@@ -31,6 +32,7 @@ from ohmgrid.model.pulses import plan_update, probabilities
 from ohmgrid.model.sweep import sweep_cycles, visit_stalls
 from ohmgrid.model.tile import Tile
 from ohmgrid.protocol import TILE_REGISTERS, Op, command
+from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import pulse_registers
 from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
 from ohmgrid.sim.runner import run_cocotb
@@ -39,7 +41,13 @@ from ohmgrid.tile import TileState
 
 MAX_ROWS, MAX_COLS = 8, 12
 BUILDS = {
-    lanes: BuildConfig(lanes=lanes, share=share, max_rows=MAX_ROWS, max_cols=MAX_COLS)
+    lanes: BuildConfig(
+        lanes=lanes,
+        share=share,
+        max_rows=MAX_ROWS,
+        max_cols=MAX_COLS,
+        read_physics=lanes != 3,
+    )
     for lanes, share in ((1, 1), (3, 2), (4, 2), (16, 4))
 }
 SEEDS = st.integers(0, 2**32 - 1)
@@ -71,6 +79,23 @@ def devices(draw: st.DrawFn) -> StepDevice:
 
 
 @st.composite
+def physics(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw read-side non-idealities, some of them off."""
+    return {
+        "inp_noise": draw(st.sampled_from([0.0, 0.0, 0.05, 0.9])),
+        "inp_asymmetry": draw(st.sampled_from([0.0, 0.1, -0.5])),
+        "inp_sto_round": draw(st.booleans()),
+        "ir_drop": draw(st.sampled_from([0.0, 0.5, 3.0])),
+        "ir_drop_g_ratio": draw(st.sampled_from([20.0, 300.0])),
+        "w_noise": draw(st.sampled_from([0.0, 0.02, 1.0])),
+        "w_noise_type": draw(st.sampled_from(W_NOISE_TYPES)),
+        "out_asymmetry": draw(st.sampled_from([0.0, 0.2, -1.0])),
+        "out_noise_std": draw(st.sampled_from([0.0, 0.4])),
+        "out_sto_round": draw(st.booleans()),
+    }
+
+
+@st.composite
 def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
     """Draw all that can be loaded into a build at run time."""
 
@@ -82,6 +107,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
             out_bound=bound,
             out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            **(draw(physics()) if build.read_physics and draw(st.booleans()) else {}),
             **more,
         )
 
@@ -264,21 +290,26 @@ def test_cycles_are_those_predicted(lanes, data, seed, rows, cols):
     lr = float(model.device.granularity * 10.0 ** rng.uniform(-2, 2))
     driver.run(driver.registers(asdict(pulse_registers(config, model.device.granularity, lr))))
     driver.run([command(Op.LOAD_X), command(Op.LOAD_D)], [*x, *d])
-    x_zero = not x.any() and config.forward.noise_management == "abs-max"
+    managed = config.forward.noise_management == "abs-max"
+    x_zero = not x.any() and managed and config.forward.inp_noise == 0
     d_zero = not d.any() and config.backward.noise_management == "abs-max"
 
     _, answers = driver.run([command(Op.FORWARD)], (), rows)
     passes = 0 if x_zero else answers[0].passes
-    assert driver.cycles == predicted.forward(rows, cols, passes)
+    reads = [
+        read_registers(io, model.lsb, lines) if io.physics else None
+        for io, lines in ((config.forward, cols), (config.backward, rows))
+    ]
+    assert driver.cycles == predicted.forward(rows, cols, passes, reads[0])
     driver.run([command(Op.BACKWARD)], (), cols)
-    assert driver.cycles == predicted.backward(rows, cols, d_zero)
+    assert driver.cycles == predicted.backward(rows, cols, d_zero, reads[1])
     for step in range(3):
         fused = bool(rng.integers(2))
         work = pulse_work(config, x, d, lr, step, fused)
         verb = Op.BACKWARD_UPDATE if fused else Op.UPDATE
         _, answers = driver.run([command(verb)], (), cols if fused else 0)
         if fused:
-            assert driver.cycles == predicted.backward_update(rows, cols, work, d_zero)
+            assert driver.cycles == predicted.backward_update(rows, cols, work, d_zero, reads[1])
         else:
             assert driver.cycles == predicted.update(rows, cols, work)
         assert answers[0].bl == (0 if fused and d_zero else work.bl)
@@ -304,6 +335,12 @@ def test_streams_resets_and_nonsense(build, formats, pulse_type):
     config = Config(formats=formats, pulses=PulseConfig(pulse_type=pulse_type)).replace(
         build={**asdict(build), "max_rows": 6, "max_cols": 9}
     )
+    if build.lanes == 4:
+        drop = {"ir_drop": 1.0, "ir_drop_g_ratio": 50.0, "out_noise_std": 0.2}
+        config = config.replace(
+            forward={**drop, "inp_noise": 0.05, "w_noise": 0.1, "w_noise_type": "pcm-read"},
+            backward={"w_noise": 0.1, "w_noise_type": "additive-constant", "out_asymmetry": 0.1},
+        )
     passed = run_cocotb(
         TileGateware(config),
         Path(__file__).with_name("cocotb_tile.py"),

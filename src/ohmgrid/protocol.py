@@ -6,6 +6,8 @@ A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word. Standard 
 from enum import IntEnum
 from typing import NamedTuple
 
+from ohmgrid.read_registers import READ_BITS
+
 __all__ = [
     "COMMAND_BITS",
     "DEVICE_TABLES",
@@ -80,6 +82,10 @@ TILE_REGISTERS: dict[str, int] = {
     "backward_dac_half": 8,
     "backward_adc_half": 11,
     "backward_managed": 1,
+    "forward_read": 1,
+    **{f"forward_{name}": bits for name, bits in READ_BITS.items()},
+    "backward_read": 1,
+    **{f"backward_{name}": bits for name, bits in READ_BITS.items()},
     "rate": 18,
     "rate_shift": 6,
     "bl": 5,

@@ -35,10 +35,15 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.formats.weight_bits, config.formats.curve_segments, config.build.power
     ),
     "lane.Lane": lambda hdl, config: hdl.Lane(
-        config.build.max_blocks * config.build.max_rows, config.formats.weight_bits, 40
+        config.build.max_blocks * config.build.max_rows,
+        config.formats.weight_bits,
+        hdl.sum_bits(config),
+        hdl.code_bits(config),
     ),
     "lane.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
     "array.LaneArray": lambda hdl, config: hdl.LaneArray(config),
+    "voltages.Voltages": lambda hdl, config: hdl.Voltages(),
+    "readout.Readout": lambda hdl, config: hdl.Readout(config.build.max_rows, 4, 3),
     "lines.Lines": lambda hdl, config: hdl.Lines(config),
     "tile.Tile": lambda hdl, config: hdl.Tile(config),
 }

@@ -1,8 +1,8 @@
 """Integer arithmetic with every rounding named: twins of the functions in `ohmgrid.model.arith`.
 
 Functions are combinational and take Amaranth values of any width and sign; their widths hold every
-result. `Divider` takes one pair of operands a cycle, `SquareRoot` works bit by bit. Products are in
-`ohmgrid.hdl.products`.
+result. `Divider` takes one pair of operands a cycle, `SquareRoot` and `SerialProduct`
+work bit by bit. Other products are in `ohmgrid.hdl.products`.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -15,6 +15,7 @@ from ohmgrid.hdl.products import soft_product
 
 __all__ = [
     "Divider",
+    "SerialProduct",
     "SquareRoot",
     "saturate",
     "shift_half_up",
@@ -222,4 +223,54 @@ class SquareRoot(wiring.Component):
                 rest.eq(Mux(fits, difference, longer)),
                 root.eq(Cat(fits, root)),
             ]
+        return m
+
+
+class SerialProduct(wiring.Component):
+    """``o = a * b`` by one adder, a bit of ``b`` a cycle.
+
+    Parameters
+    ----------
+    a_bits, b_bits : int
+        Widths of the signed and of the unsigned factor.
+
+    Members
+    -------
+    start : In(1)
+        Strobe: ``a``, ``b`` and ``bits`` are there.
+    a : In(signed(a_bits))
+        Constant until `done`.
+    b : In(b_bits)
+    bits : In
+        How many bits of ``b`` may be set, >= 1.
+    done : Out(1)
+        High for one cycle, ``bits + 1`` cycles after `start`; ``o`` stays until the next start.
+    o : Out(signed(a_bits + b_bits))
+        The product shifted left by ``b_bits - bits``.
+    """
+
+    def __init__(self, a_bits, b_bits):
+        super().__init__(
+            {
+                "start": In(1),
+                "a": In(signed(a_bits)),
+                "b": In(b_bits),
+                "bits": In(range(b_bits + 1)),
+                "done": Out(1),
+                "o": Out(signed(a_bits + b_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        word = Signal.like(self.o, reset_less=True)
+        left = Signal.like(self.bits)
+        high = word[len(self.b) :].as_signed()
+        total = high + Mux(word[0], self.a, 0)
+        m.d.comb += self.o.eq(word)
+        m.d.sync += self.done.eq(left == 1)
+        with m.If(self.start):
+            m.d.sync += [word.eq(self.b), left.eq(self.bits)]
+        with m.Elif(left != 0):
+            m.d.sync += [word.eq(Cat(word[1 : len(self.b)], total)), left.eq(left - 1)]
         return m

@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
-from ohmgrid.hdl.lane import AdderTree, LaneGroup, code_bits, product_bits, sum_bits
+from ohmgrid.hdl.lane import AdderTree, LaneGroup, product_bits, sum_bits
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.sweep import Sweep
+from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.read_registers import VOLTAGE_FRAC
 
 __all__ = ["LaneArray"]

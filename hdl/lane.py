@@ -18,17 +18,9 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.device import DeviceUnit
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
-from ohmgrid.read_registers import VOLTAGE_BITS
+from ohmgrid.hdl.voltages import CODE_BITS, code_bits
 
-__all__ = ["CODE_BITS", "AdderTree", "Lane", "LaneGroup", "code_bits", "product_bits", "sum_bits"]
-
-CODE_BITS = 8
-"""Width of a DAC code, sign included."""
-
-
-def code_bits(config: Config) -> int:
-    """Return the width of what a lane multiplies with: a DAC code or a voltage."""
-    return VOLTAGE_BITS if config.build.read_physics else CODE_BITS
+__all__ = ["AdderTree", "Lane", "LaneGroup", "product_bits", "sum_bits"]
 
 
 def product_bits(config: Config) -> int:

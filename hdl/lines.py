@@ -11,11 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.converters import Scaler
-from ohmgrid.hdl.lane import code_bits
 from ohmgrid.hdl.noise import LineKey
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.pulses import TrainMaker
-from ohmgrid.hdl.voltages import POWER_BITS, Voltages
+from ohmgrid.hdl.voltages import POWER_BITS, Voltages, code_bits
 from ohmgrid.read_registers import READ_BITS, VOLTAGE_FRAC
 from ohmgrid.streams import Purpose
 

@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import W_NOISE_TYPES
-from ohmgrid.hdl.arith import SquareRoot
+from ohmgrid.hdl.arith import SerialProduct, SquareRoot
 from ohmgrid.hdl.noise import gaussian
 from ohmgrid.read_registers import (
     IR_FRAC,
@@ -28,7 +28,7 @@ from ohmgrid.read_registers import (
 )
 from ohmgrid.streams import GAUSS_BITS
 
-__all__ = ["LineValue", "Readout", "SerialProduct"]
+__all__ = ["LineValue", "Readout"]
 
 VALUE_BITS = REACH_BITS + 1
 ROOT_BITS = REACH_BITS // 2 + ROOT_FRAC
@@ -44,56 +44,6 @@ def reach(value: Value) -> Value:
     beyond = (value[REACH_BITS:] ^ sign.replicate(len(value) - REACH_BITS)).any()
     low = Mux(beyond, (~sign).replicate(REACH_BITS), value[:REACH_BITS])
     return Cat(low, sign).as_signed()
-
-
-class SerialProduct(wiring.Component):
-    """``o = a * b`` by one adder, a bit of ``b`` a cycle.
-
-    Parameters
-    ----------
-    a_bits, b_bits : int
-        Widths of the signed and of the unsigned factor.
-
-    Members
-    -------
-    start : In(1)
-        Strobe: ``a``, ``b`` and ``bits`` are there.
-    a : In(signed(a_bits))
-        Constant until `done`.
-    b : In(b_bits)
-    bits : In
-        How many bits of ``b`` may be set, >= 1.
-    done : Out(1)
-        High for one cycle, ``bits + 1`` cycles after `start`; ``o`` stays until the next start.
-    o : Out(signed(a_bits + b_bits))
-        The product shifted left by ``b_bits - bits``.
-    """
-
-    def __init__(self, a_bits, b_bits):
-        super().__init__(
-            {
-                "start": In(1),
-                "a": In(signed(a_bits)),
-                "b": In(b_bits),
-                "bits": In(range(b_bits + 1)),
-                "done": Out(1),
-                "o": Out(signed(a_bits + b_bits)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        word = Signal.like(self.o, reset_less=True)
-        left = Signal.like(self.bits)
-        high = word[len(self.b) :].as_signed()
-        total = high + Mux(word[0], self.a, 0)
-        m.d.comb += self.o.eq(word)
-        m.d.sync += self.done.eq(left == 1)
-        with m.If(self.start):
-            m.d.sync += [word.eq(self.b), left.eq(self.bits)]
-        with m.Elif(left != 0):
-            m.d.sync += [word.eq(Cat(word[1 : len(self.b)], total)), left.eq(left - 1)]
-        return m
 
 
 class LineValue(wiring.Component):

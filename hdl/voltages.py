@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.config import Config
 from ohmgrid.hdl.arith import saturate, shift_half_up
 from ohmgrid.hdl.noise import gaussian
 from ohmgrid.hdl.timed import Stages, Timed
@@ -19,13 +20,20 @@ from ohmgrid.read_registers import (
     Part,
 )
 
-__all__ = ["POWER_BITS", "Voltages"]
+__all__ = ["CODE_BITS", "POWER_BITS", "Voltages", "code_bits"]
 
+CODE_BITS = 8
+"""Width of a DAC code, sign included."""
 SCALED_BITS = 18
 """Width of what a `ohmgrid.hdl.converters.Scaler` gives."""
 POWER_BITS = VOLTAGE_BITS - 1 + 16
 """Width of the sum of powers of up to 2**16 lines."""
 MAGNITUDE = VOLTAGE_BITS - 1
+
+
+def code_bits(config: Config) -> int:
+    """Return the width of what a lane multiplies with: a DAC code or a voltage."""
+    return VOLTAGE_BITS if config.build.read_physics else CODE_BITS
 
 
 def _magnitude(value: Value) -> Value:

@@ -126,3 +126,27 @@ def test_bad_parameters_say_what_was_expected():
         run_function(lambda value: hdl.shift_round(value, 5), [4], [(0,)])
     with pytest.raises(ConfigError, match=r"bits: expected 2..64, got 1"):
         run_function(lambda value: hdl.saturate(value, 1), [4], [(0,)])
+
+
+@given(st.integers(2, 20), st.integers(1, 16), st.data())
+def test_serial_product_takes_as_many_cycles_as_its_factor_has_bits(a_bits, b_bits, data):
+    top = 1 << (a_bits - 1)
+    a = data.draw(st.integers(-top, top - 1))
+    bits = data.draw(st.integers(1, b_bits))
+    b = data.draw(st.integers(0, (1 << bits) - 1))
+    dut = hdl.SerialProduct(a_bits, b_bits)
+    seen = []
+
+    async def bench(ctx):
+        ctx.set(dut.a, a)
+        ctx.set(dut.b, b)
+        ctx.set(dut.bits, bits)
+        ctx.set(dut.start, 1)
+        for cycle in range(b_bits + 5):
+            if ctx.get(dut.done):
+                seen.append((cycle, ctx.get(dut.o)))
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+
+    run_clocked(dut, bench)
+    assert seen == [(bits + 1, a * b << (b_bits - bits))]

@@ -47,7 +47,11 @@ NO_TWIN = {
 
 # Parts of one calculation, each a file in the gateware and all in one file of the model; their
 # tests are those of the whole.
-PARTS = {"device_static": "device", "device_curve": "device"}
+PARTS = {
+    "device_static": "device",
+    "device_curve": "device",
+    "operation_cycles": "operations",
+}
 
 
 def imported(file: Path, package: str) -> set[str]:

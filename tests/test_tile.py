@@ -23,7 +23,7 @@ from ohmgrid.config import (
 from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import PRESETS, ConstantStep, LinearStep, SoftBounds, StepDevice
 from ohmgrid.hdl.device import REGISTERS
-from ohmgrid.hdl.operations import OperationCycles, PulseWork
+from ohmgrid.hdl.operation_cycles import OperationCycles, PulseWork
 from ohmgrid.hdl.tile import Tile as TileGateware
 from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import op_key, seed_key

@@ -275,12 +275,24 @@ def feed(pipe: IO[bytes], blocks: Iterator[bytes]) -> None:
             pipe.write(block)
 
 
+def dieharder_tests(text: str) -> list[list[str]]:
+    """Return the options of each run: of ``all``, or of ``7,203:5`` (test 203 of 5-tuples)."""
+    if text == "all":
+        return [["-a"]]
+    tests = []
+    for test in text.split(","):
+        numbers = test.split(":")
+        if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+            raise SystemExit(f"--dieharder: expected all, or tests as in 7,203:5, got {test!r}")
+        tests.append([f for pair in zip(("-d", "-n"), numbers, strict=False) for f in pair])
+    return tests
+
+
 def dieharder_part(args: argparse.Namespace) -> Iterator[Row]:
     """Pipe the words into dieharder; a row for each of its p-values."""
     if shutil.which("dieharder") is None:
         raise SystemExit("dieharder: not found; apt-get install dieharder")
-    tests = [["-a"]] if args.dieharder == "all" else [["-d", n] for n in args.dieharder.split(",")]
-    for options in tests:
+    for options in dieharder_tests(args.dieharder):
         command = ["dieharder", "-g", "200", *options, *(["-Y", "1"] if args.resolve else [])]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1
@@ -342,7 +354,8 @@ def main(argv: list[str] | None = None) -> int:
         "--dieharder",
         default="all",
         metavar="TESTS",
-        help="`all` or numbers of its tests: 0,1,2 (default all: an hour or more)",
+        help="`all`, or numbers of its tests with the size of tuples or the lag where they have "
+        "one: 7,203:5 (default all: hours)",
     )
     parser.add_argument(
         "--stream",

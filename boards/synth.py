@@ -38,7 +38,7 @@ from .units import REGISTRY, unit
 __all__ = ["DEVICES", "FAMILIES", "dont_care_collisions", "synth", "synth_command"]
 
 # iCE40 makes no multiplier block unasked.
-FAMILIES = {"ecp5": "synth_ecp5", "ice40": "synth_ice40 -dsp"}
+FAMILIES = {"ecp5": "synth_ecp5 -nowidelut", "ice40": "synth_ice40 -dsp"}
 """family -> yosys command."""
 
 # device -> (family, arguments of nextpnr, pins left beside clock and reset)
@@ -227,7 +227,7 @@ class _Yosys:
 @click.option("--family", type=click.Choice(list(FAMILIES)), default="ecp5", help="FPGA [ecp5].")
 @click.option("--config", metavar="FILE.toml", help="Sizes of the component; see `config`.")
 @click.option("--lanes", type=int, help="Lanes of an array [16].")
-@click.option("--share", type=int, help="Lanes that share a device unit [4].")
+@click.option("--share", type=int, help="Lanes that share a device unit [16].")
 @click.option("--parts/--no-parts", default=True, help="Count the submodules too [yes].")
 @click.option("--collisions", is_flag=True, help="Keep logic for reading a word being written.")
 @click.option("--pnr", is_flag=True, help="Place and route: clock and critical path (minutes).")

@@ -19,6 +19,13 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "arith.Divider": lambda hdl, config: hdl.Divider(32, 16, 16),
     "arith.SquareRoot": lambda hdl, config: hdl.SquareRoot(32),
     "converters.Scaler": lambda hdl, config: hdl.Scaler(config.formats.edge_bits),
+    "converters.Adc": lambda hdl, config: hdl.Adc(
+        import_module("ohmgrid.hdl.lane").sum_bits(config)
+    ),
+    "pulses.Planner": lambda hdl, config: hdl.Planner(
+        config.formats.edge_bits, config.formats.x_frac, config.formats.d_frac
+    ),
+    "pulses.TrainMaker": lambda hdl, config: hdl.TrainMaker("row", config.build.train_groups),
     "device.Popcount": lambda hdl, config: hdl.Popcount(),
     "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(
         config.formats.weight_bits,

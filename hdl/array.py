@@ -27,6 +27,8 @@ class CellAccess(wiring.Component):
     start_read, start_write : In(1), strobes
     rows, cols : In
     busy : Out(1)
+    active : Out(1)
+        From the cycle after the start on: words are addressed from here.
     address, lane : Out
         The word at work.
     write : Out(1)
@@ -50,6 +52,7 @@ class CellAccess(wiring.Component):
                 "rows": In(range(build.max_rows + 1)),
                 "cols": In(range(build.max_cols + 1)),
                 "busy": Out(1),
+                "active": Out(1),
                 "address": Out(range(build.max_blocks * build.max_rows)),
                 "lane": Out(range(max(2, build.lanes))),
                 "write": Out(1),
@@ -78,12 +81,14 @@ class CellAccess(wiring.Component):
                 with m.If(row == self.rows - 1):
                     m.d.sync += [row.eq(0), column.eq(column + lanes)]
                     with m.If(column + lanes >= self.cols):
+                        m.d.sync += self.active.eq(0)
                         m.next = "IDLE"
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(self.start_read | self.start_write)
                 m.d.sync += [self.address.eq(0), row.eq(0), self.lane.eq(0), column.eq(0)]
+                m.d.sync += self.active.eq(self.start_read | self.start_write)
                 with m.If(self.start_read):
                     m.next = "FETCH"
                 with m.Elif(self.start_write):
@@ -215,6 +220,8 @@ class LaneArray(wiring.Component):
                 m.d.comb += getattr(tree, f"i{product}").eq(getattr(group, f"product{k}"))
                 product += 1
 
+        # A sweep's settings are there long before its first visit.
+        backward = delayed(m, self.backward, "held_backward")
         advance = Signal()
         m.d.comb += advance.eq(~sum((group.more for group in groups[1:]), groups[0].more).any())
         m.d.comb += [
@@ -222,7 +229,7 @@ class LaneArray(wiring.Component):
             sweep.rows.eq(self.rows),
             sweep.cols.eq(self.cols),
             sweep.advance.eq(advance),
-            sweep.spaced.eq(self.backward),
+            sweep.spaced.eq(backward),
             self.row_enable.eq(advance),
             self.row_address.eq(sweep.row),
             self.column_address.eq(sweep.load_column),
@@ -232,7 +239,8 @@ class LaneArray(wiring.Component):
         m.submodules.cells = cells = CellAccess(self.config)
         reading = Signal(HOST_STAGES)
         m.d.sync += reading.eq(reading << 1 | cells.fetch)
-        host = cells.write | cells.fetch | reading.any()
+        host = cells.active
+        row_operand = delayed(m, self.backward | host, "row_operand")
         m.d.comb += [
             cells.rows.eq(self.rows),
             cells.cols.eq(self.cols),
@@ -248,9 +256,8 @@ class LaneArray(wiring.Component):
             cells.o.ready.eq(self.cells_o.ready),
         ]
 
-        # Row values: stage B from memory, C in registers, the keys also in D.
+        # Row values: stage B from memory (the code), C in registers, the keys also in D.
         at_c = {
-            "row_code": Signal.like(self.row_code, reset_less=True),
             "row_train": Signal(SLOTS, reset_less=True),
             "row_sign": Signal(reset_less=True),
         }
@@ -258,7 +265,6 @@ class LaneArray(wiring.Component):
         key_d = {name: Signal(bits, reset_less=True) for name, bits in _KEYS}
         with m.If(advance):
             m.d.sync += [
-                at_c["row_code"].eq(Mux(host, 1, self.row_code)),
                 at_c["row_train"].eq(self.row_train & self.slots),
                 at_c["row_sign"].eq(self.row_sign),
             ]
@@ -267,7 +273,7 @@ class LaneArray(wiring.Component):
 
         # A block's sums go into the chain two cycles after its last row was in stage D.
         ends = Signal(2)
-        m.d.sync += ends.eq(ends << 1 | (sweep.fresh & sweep.last_d & self.backward))
+        m.d.sync += ends.eq(ends << 1 | (sweep.fresh & sweep.last_d & backward))
         capture = ends[0] | reading[3]
         group_of, within = _split(m, sweep.load_lane, build)
         host_group, host_within = _split(m, cells.lane, build)
@@ -286,14 +292,15 @@ class LaneArray(wiring.Component):
                 group.load_static.eq(self.column_static),
                 group.load_cycle.eq(self.column_cycle),
                 group.parity.eq(sweep.parity_d),
-                group.backward.eq(self.backward | host),
+                group.backward.eq(row_operand),
+                group.row_code.eq(Mux(host, 1, self.row_code)),
                 group.magnitude.eq(self.magnitude),
                 group.address_d.eq(sweep.address_d),
                 group.hit_valid.eq(sweep.valid_c & self.update),
                 group.fresh.eq(sweep.fresh | reading[2]),
                 group.first.eq(sweep.first_d | reading[2]),
                 group.capture.eq(capture),
-                group.shift.eq(cells.shift | self.backward),
+                group.shift.eq(cells.shift | backward),
                 group.host_write.eq(cells.write & (host_group == number)),
                 group.host_lane.eq(host_within),
                 group.host_data.eq(self.cells_i.payload),

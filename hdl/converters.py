@@ -31,6 +31,8 @@ SHIFT_BITS = 6
 class Scaler(wiring.Component):
     """A value times a ratio: ``code = sign(value) * min(rint(|value| factor / divisor), top)``.
 
+    With ``magnitude`` the sign is left out.
+
     A DAC has ``factor = top = half`` and ``divisor = alpha << halvings``, a firing probability
     ``top = 65536``. Exact, ties to even; one value a cycle, `latency` cycles each.
 
@@ -45,7 +47,7 @@ class Scaler(wiring.Component):
     Members
     -------
     value : ``In(signed(edge_bits))``
-    factor, divisor, top : ``In``
+    magnitude, factor, divisor, top : ``In``
         Constant while values are in flight; ``divisor > 0``, ``top <= 65536``.
     code : ``Out(signed(18))``
 
@@ -67,6 +69,7 @@ class Scaler(wiring.Component):
         super().__init__(
             {
                 "value": In(signed(edge_bits)),
+                "magnitude": In(1),
                 "factor": In(factor_bits),
                 "divisor": In(divisor_bits),
                 "top": In(TOP_BITS),
@@ -83,7 +86,7 @@ class Scaler(wiring.Component):
         m = Module()
         m.submodules.product = product = self.product
         m.submodules.divider = divider = self.divider
-        sign = delayed(m, self.value[-1], "sign", self.latency - 1)
+        sign = delayed(m, self.value[-1] & ~self.magnitude, "sign", self.latency - 1)
         quotient = divider.quotient
         clipped = delayed(m, Mux(quotient > self.top, self.top, quotient), "clipped")
         m.d.comb += [
@@ -213,7 +216,8 @@ class Adc(wiring.Component):
                 )
             ),
         ]
-        exact = delayed(m, (product.o + Mux(sign, self.scale - 1, 0))[: len(product.o)], "exact")
+        less = delayed(m, (self.scale - 1)[: len(self.scale)], "less")
+        exact = delayed(m, (product.o + Mux(sign, less, 0))[: len(product.o)], "exact")
         shifted = self._shifted(m, exact)
         sign = delayed(m, sign, "late_sign", late - early)
         m.d.comb += self.scaled.eq(Cat(shifted ^ sign.replicate(REACH_BITS), sign))
@@ -221,8 +225,9 @@ class Adc(wiring.Component):
         # To nearest, ties to even: less than a half is added, and a half in full to an odd floor.
         half = (1 << (ADC_FRAC - 1)) - 1 + noisy[ADC_FRAC]
         raw = delayed(m, (noisy + Mux(self.dithered, self.dither, half)) >> ADC_FRAC, "raw")
-        above, below = raw > self.half, raw < -self.half
-        code = Mux(above, self.half, Mux(below, -self.half, raw))
+        highest, lowest = delayed(m, self.half, "highest"), delayed(m, -self.half, "lowest")
+        above, below = raw > highest, raw < lowest
+        code = Mux(above, highest, Mux(below, lowest, raw))
         m.d.comb += [
             self.code.eq(delayed(m, code[: len(self.code)], "held_code")),
             self.clipped.eq(delayed(m, above | below, "held_clipped")),

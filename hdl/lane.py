@@ -96,34 +96,29 @@ class Lane(wiring.Component):
     -------
     advance : In(1)
         Enables stages A to D.
-    address, read : In
-        Word to read in stage A.
+    address, read : In: word to read in stage A
     take : In(1)
         The block's first row is in stage B: the loaded column becomes the current one.
     load, load_code, load_train, load_sign : In
         Writes the next column's values.
     backward : In(1)
-        The multiplier takes the row's code (else the column's).
+        The multiplier takes the row's code (else the column's); constant during a sweep.
     magnitude : In(1)
         The multiplier takes the word's magnitude; a word below zero is complemented for it.
-    row_code, row_train, row_sign : In
-        The row's values, in stage C.
-    hit_valid : In(1)
-        Stage C holds a cell to update.
-    served : In(1)
-        The group sends this lane's cell to the device unit.
+    row_code : In: the row's code, in stage B
+    row_train, row_sign : In: the row's values, in stage C
+    hit_valid : In(1): stage C holds cells to update
+    served : In(1): the group sends this lane's cell to the device unit
     fresh, first : In(1)
         Stage D was loaded in this cycle (and with a block's first row).
     capture, shift : In(1)
         Moves the accumulator into the chain; shifts the chain by one lane.
     chain_i, chain_o : accumulators on their way out
-    write, write_address, write_data : In
-        Write port of the memory.
+    write, write_address, write_data : In: write port of the memory
     product : Out: stage D
-    weight, mask, down, hit : Out
-        The cell to update, in stage D.
-    collision : Out(1)
-        A write met the address being read (must never happen).
+    weight, mask, down, hit : Out: the cell to update, in stage D
+    coming : Out(1): stage C holds one
+    collision : Out(1): a write met the address being read (must never happen)
     """
 
     def __init__(self, depth, weight_bits, acc_bits, code_bits=CODE_BITS):
@@ -160,6 +155,7 @@ class Lane(wiring.Component):
                 "mask": Out(SLOTS),
                 "down": Out(1),
                 "hit": Out(1),
+                "coming": Out(1),
                 "collision": Out(1),
             }
         )
@@ -186,7 +182,6 @@ class Lane(wiring.Component):
         next_code = Signal.like(self.load_code)
         next_train = Signal(SLOTS)
         next_sign = Signal()
-        code = Signal.like(self.load_code)
         train = Signal(SLOTS)
         sign = Signal()
         with m.If(self.load):
@@ -197,34 +192,43 @@ class Lane(wiring.Component):
             ]
         with m.If(self.take):
             m.d.sync += [
-                code.eq(next_code),
                 train.eq(next_train),
                 sign.eq(next_sign),
-                # A lane without a column in the next block stays silent there.
-                next_code.eq(0),
-                next_train.eq(0),
             ]
+        # A lane without a column in the next block stays silent there. Loading begins later.
+        taken = Signal()
+        m.d.sync += taken.eq(self.take)
+        with m.If(taken):
+            m.d.sync += [next_code.eq(0), next_train.eq(0)]
 
         word = Signal(signed(self.weight_bits), reset_less=True)
-        operand = Mux(self.backward, self.row_code, code)
+        # Chosen before its register: the product fills the cycle that follows.
+        operand = Signal.like(self.load_code, reset_less=True)
         flip = (word[-1] & self.magnitude).replicate(len(word))
         factor = (word.as_unsigned() ^ flip).as_signed()
+        # Where a tree passes it on unadded two registers follow the block: see `Product`.
+        product = Signal.like(self.product, reset_less=True)
+        product.attrs["keep"] = 1
+        m.d.comb += self.product.eq(product)
+        with m.If(self.take | (self.backward & self.advance)):
+            m.d.sync += operand.eq(Mux(self.backward, self.row_code, next_code))
         mask = self.row_train & train
+        m.d.comb += self.coming.eq(mask.any() & self.hit_valid)
         with m.If(self.advance):
             m.d.sync += [
                 word.eq(read.data),
-                self.product.eq(factor * operand),
+                product.eq(factor * operand),
                 self.weight.eq(word),
                 self.mask.eq(mask),
                 self.down.eq(self.row_sign == sign),
-                self.hit.eq(mask.any() & self.hit_valid),
+                self.hit.eq(self.coming),
             ]
         with m.Elif(self.served):
             m.d.sync += self.hit.eq(0)
 
         total = Signal.like(self.chain_o, reset_less=True)
         with m.If(self.fresh):
-            m.d.sync += total.eq(Mux(self.first, 0, total) + self.product)
+            m.d.sync += total.eq(Mux(self.first, 0, total) + product)
         with m.If(self.capture | self.shift):
             m.d.sync += self.chain_o.eq(Mux(self.capture, total, self.chain_i))
         return m
@@ -254,12 +258,10 @@ class LaneGroup(wiring.Component):
         Half of the keys that belongs to the block in stage D.
     row_static, row_cycle : In(64), In(32)
         The row's noise keys, in stage D.
-    address_d : In
-        Address of the word in stage D.
+    address_d : In: address of the word in stage D
     host_write, host_lane, host_data : In
         Host access: writes a word of one lane at ``address``.
-    registers, table_write : In
-        Device parameters.
+    registers, table_write : In: device parameters
     more, collision : Out(1)
     """
 
@@ -357,10 +359,8 @@ class LaneGroup(wiring.Component):
                 lane.write_data.eq(Mux(self.host_write, self.host_data, result.weight)),
                 getattr(self, f"product{k}").eq(lane.product),
             ]
-        m.d.comb += [
-            self.chain_o.eq(lanes[0].chain_o),
-            self.collision.eq(result.valid & Cat(lane.collision for lane in lanes).any()),
-        ]
+        m.d.comb += self.chain_o.eq(lanes[0].chain_o)
+        m.d.sync += self.collision.eq(result.valid & Cat(lane.collision for lane in lanes).any())
 
         # Arbiter: the lowest lane that waits; more than one waiting holds the stage.
         hits = Cat(lane.hit for lane in lanes)
@@ -368,8 +368,10 @@ class LaneGroup(wiring.Component):
         for k in reversed(range(self.count)):
             with m.If(lanes[k].hit):
                 m.d.comb += chosen.eq(k)
+        # `more` moves every stage of every lane, so it is a register.
         rest = hits & (hits - 1)[: self.count]
-        m.d.comb += self.more.eq(rest.any())
+        waiting = Mux(self.advance, Cat(lane.coming for lane in lanes), rest)
+        m.d.sync += self.more.eq((waiting & (waiting - 1)[: self.count]).any())
         for k, lane in enumerate(lanes):
             m.d.comb += lane.served.eq(chosen == k)
 

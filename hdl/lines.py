@@ -149,10 +149,19 @@ class Lines(wiring.Component):
         m.submodules.scaler = scaler = self._scaler
         m.submodules.line_key = line_key = self._line_key
 
+        # The settings stay for a whole pass: their choice ends in registers.
+        held = {
+            name: delayed(m, getattr(self, name), f"held_{name}")
+            for name in (
+                *("side", "count", "codes", "trains", "static_keys", "cycle_keys"),
+                *("factor", "divisor", "top", "pace", "bl", "mode"),
+            )
+        }
+
         # A vector comes in: edge buffer and largest magnitude.
         place = Signal(counter)
         magnitude = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
-        m.d.comb += self.taken.eq(self.take & (place == self.count - 1))
+        m.d.comb += self.taken.eq(self.take & (place == held["count"] - 1))
         with m.If(self.clear):
             m.d.sync += place.eq(0)
         with m.Elif(self.take):
@@ -163,11 +172,11 @@ class Lines(wiring.Component):
         wait = Signal(6)
         running = Signal()
         issue = Signal()
-        m.d.comb += issue.eq(running & (wait == 0) & (line != self.count))
+        m.d.comb += issue.eq(running & (wait == 0) & (line != held["count"]))
         with m.If(self.start):
             m.d.sync += [running.eq(1), line.eq(0), wait.eq(0)]
         with m.Elif(issue):
-            m.d.sync += [line.eq(line + 1), wait.eq(self.pace - 1)]
+            m.d.sync += [line.eq(line + 1), wait.eq(held["pace"] - 1)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         valid = Signal()
@@ -188,22 +197,23 @@ class Lines(wiring.Component):
         negative = Signal(line_key.latency)
         m.d.sync += negative.eq(negative << 1 | (value < 0))
         m.d.comb += [
-            scaler.value.eq(Mux(self.trains & (value < 0), -value, value)),
-            scaler.factor.eq(self.factor),
-            scaler.divisor.eq(self.divisor),
-            scaler.top.eq(self.top),
+            scaler.value.eq(value),
+            scaler.magnitude.eq(held["trains"]),
+            scaler.factor.eq(held["factor"]),
+            scaler.divisor.eq(held["divisor"]),
+            scaler.top.eq(held["top"]),
             line_key.key.eq(self.key),
             line_key.index.eq(Mux(self.drive, self._driven, index)),
             line_key.sub.eq(self.sub),
             line_key.purpose.eq(
-                Mux(self.drive, Purpose.INPUT, Mux(self.side, Purpose.ROW, Purpose.COLUMN))
+                Mux(self.drive, Purpose.INPUT, Mux(held["side"], Purpose.ROW, Purpose.COLUMN))
             ),
             line_key.i_valid.eq(Mux(self.drive, code_valid[-1], valid)),
         ]
 
         values, done = [], []
         for number, (side, depth) in enumerate(zip(SIDES, self.depths, strict=True)):
-            here = self.side == number
+            here, cleared = held["side"] == number, self.clear & (self.side == number)
             maker = self._makers[number]
             m.submodules[f"{side}_trains"] = maker
 
@@ -213,7 +223,7 @@ class Lines(wiring.Component):
                 return store.write_port(), store.read_port()
 
             largest = getattr(self, f"{side}_max")
-            with m.If(here & self.clear):
+            with m.If(cleared):
                 m.d.sync += largest.eq(0)
             with m.Elif(here & self.take & (magnitude > largest)):
                 m.d.sync += largest.eq(magnitude)
@@ -226,24 +236,24 @@ class Lines(wiring.Component):
             ]
             values.append(read.data.as_signed())
             m.d.comb += [
-                maker.i.valid.eq(code_valid[-1] & self.trains & here),
+                maker.i.valid.eq(code_valid[-1] & held["trains"] & here),
                 maker.i.payload.index.eq(coded),
                 maker.i.payload.probability.eq(scaler.code),
                 maker.key.eq(self.key),
-                maker.bl.eq(self.bl),
-                maker.mode.eq(self.mode),
+                maker.bl.eq(held["bl"]),
+                maker.mode.eq(held["mode"]),
             ]
             done.append(maker.o.valid)
 
             enable = self.row_enable if side == "row" else 1
             address = getattr(self, f"{side}_address")
             stores = {
-                "code": (code_bits(self.config), here & self.codes & stored, coded, code),
+                "code": (code_bits(self.config), here & held["codes"] & stored, coded, code),
                 "train": (SLOTS, maker.o.valid, maker.o.payload.index, maker.o.payload.word),
-                "static": (64, here & self.static_keys & line_key.o_valid, keyed, line_key.o),
+                "static": (64, here & held["static_keys"] & line_key.o_valid, keyed, line_key.o),
                 "cycle": (
                     33,
-                    here & self.cycle_keys & line_key.o_valid,
+                    here & held["cycle_keys"] & line_key.o_valid,
                     keyed,
                     Cat(line_key.o[:32], negative[-1]),
                 ),
@@ -260,13 +270,15 @@ class Lines(wiring.Component):
                 ]
                 if name == "cycle":
                     m.d.comb += getattr(self, f"{side}_sign").eq(read.data[32])
-        m.d.comb += value.eq(Mux(self.side, values[1], values[0]))
+        m.d.comb += value.eq(Mux(held["side"], values[1], values[0]))
         with m.If(~self.start):
             m.d.sync += trained.eq(trained + (done[0] | done[1]))
 
         # All paths see all lines, wanted or not, so that one condition ends every pass.
         finished = (
-            (coded == self.count) & (keyed == self.count) & (~self.trains | (trained == self.count))
+            (coded == held["count"])
+            & (keyed == held["count"])
+            & (~held["trains"] | (trained == held["count"]))
         )
         with m.If(running & finished & ~self.start):
             m.d.sync += running.eq(0)

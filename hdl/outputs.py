@@ -117,13 +117,18 @@ class Outputs(wiring.Component):
 
     def send_cycles(self, lines):
         """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
-        return lines + 3
+        return lines + 4
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.line_key = line_key = self._line_key
         m.submodules.adc = adc = self._adc
 
+        # Settings stay for a whole operation: their choice ends in registers.
+        held = {
+            name: delayed(m, getattr(self, name), f"held_{name}")
+            for name in ("scale", "shift", "noise", "half", "alpha", "halvings")
+        }
         line = Signal(range(self.max_lines + 1))
         m.d.comb += [
             line_key.key.eq(self.key),
@@ -131,16 +136,16 @@ class Outputs(wiring.Component):
             line_key.sub.eq(self.sub),
             line_key.purpose.eq(Purpose.OUTPUT),
             line_key.i_valid.eq(self.valid),
-            adc.scale.eq(self.scale),
-            adc.shift.eq(self.shift),
-            adc.noise.eq(self.noise),
+            adc.scale.eq(held["scale"]),
+            adc.shift.eq(held["shift"]),
+            adc.noise.eq(held["noise"]),
         ]
         gauss = Signal(signed(9), reset_less=True)
         m.d.sync += gauss.eq(gaussian(line_key.o[:GAUSS_BITS]))
         m.d.comb += [
             adc.sum.eq(delayed(m, self.sum, "sum", line_key.latency + 1)),
             adc.gauss.eq(gauss),
-            adc.half.eq(self.half),
+            adc.half.eq(held["half"]),
         ]
         done = Signal(self.latency - 1)
         m.d.sync += done.eq(done << 1 | self.valid)
@@ -167,10 +172,11 @@ class Outputs(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [line.eq(0), self.count.eq(0), self.saturated.eq(0)]
 
-        # Sending: address, code, product, scaled result; all wait while the stream does.
+        # Sending: address, code, its register, product, result; all wait while the stream does.
         left = Signal(range(self.max_lines + 1))
         moves = ~self.o.valid | self.o.ready
-        at_code, at_product = Signal(), Signal()
+        at_read, at_code, at_product = Signal(), Signal(), Signal()
+        code = Signal(signed(ADC_BITS), reset_less=True)
         product = Signal(signed(ADC_BITS + ALPHA_BITS), reset_less=True)
         m.d.comb += read.en.eq(moves)
         with m.If(self.send):
@@ -179,13 +185,15 @@ class Outputs(wiring.Component):
             m.d.sync += [left.eq(left - 1), read.addr.eq(read.addr + 1)]
         with m.If(moves):
             m.d.sync += [
-                at_code.eq(left != 0),
+                at_read.eq(left != 0),
+                at_code.eq(at_read),
+                code.eq(read.data),
                 at_product.eq(at_code),
-                product.eq(read.data.as_signed() * self.alpha),
+                product.eq(code * held["alpha"]),
                 self.o.valid.eq(at_product),
-                self.o.payload.eq(product << self.halvings),
+                self.o.payload.eq(product << held["halvings"]),
             ]
-        m.d.comb += self.busy.eq((left != 0) | at_code | at_product | self.o.valid)
+        m.d.comb += self.busy.eq((left != 0) | at_read | at_code | at_product | self.o.valid)
         return m
 
     def _reads(self, m, done):

@@ -115,9 +115,9 @@ class Planner(wiring.Component):
             Nothing to compute: no management, or a vector of zeros.
         """
         if trivial:
-            return 1
-        # Two products, the shift and a decision, a quotient, its root and the result.
-        return len(self.x_max) + RATE_BITS + rate_shift + 1 + QUOTIENT_BITS + self._root.cycles + 2
+            return 2
+        # Begin, two products, the shift and a decision, a quotient, its root and the result.
+        return len(self.x_max) + RATE_BITS + rate_shift + 2 + QUOTIENT_BITS + self._root.cycles + 2
 
     def elaborate(self, platform):
         m = Module()
@@ -128,9 +128,8 @@ class Planner(wiring.Component):
         held = Signal(2 * bits, reset_less=True)
         count = Signal(6, reset_less=True)
         rest = Signal(BL_BITS, reset_less=True)
-        over, beyond, none = Signal(reset_less=True), Signal(reset_less=True), Signal()
+        over, beyond, begin = Signal(reset_less=True), Signal(reset_less=True), Signal()
         common = Signal(FACTOR_BITS, reset_less=True)
-
         no_divisors = [self.x_divisor.eq(1), self.d_divisor.eq(1)]
 
         adding, added = Signal(), Signal.like(word)
@@ -154,24 +153,27 @@ class Planner(wiring.Component):
 
         above = Signal()
         m.d.comb += above.eq(word > Cat(Const(0, 16), self.desired_bl))
-        m.d.sync += [self.done.eq(0), count.eq(count - 1)]
+        # What decides comes from registers; the word is still while its root is taken.
+        zero = delayed(m, (self.x_max == 0) | (self.d_max == 0), "zero")
+        none = delayed(m, self.bl == 0, "none")
+        stretched = delayed(m, stretched, "stretched")
+        m.d.sync += [begin.eq(self.start), self.done.eq(0), count.eq(count - 1)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += none.eq((self.x_max == 0) | (self.d_max == 0))
                 m.d.sync += count.eq(bits - 1)
-                with m.If(self.start):
+                with m.If(begin):
                     m.d.sync += [
                         word.eq(self.d_max),
                         held.eq(self.x_max),
                         over.eq(0),
-                        self.bl.eq(Mux(none, 0, self.fixed_bl)),
-                        common.eq(Mux(none, 0, self.factor)),
+                        self.bl.eq(Mux(zero, 0, self.fixed_bl)),
+                        common.eq(Mux(zero, 0, self.factor)),
                         self.x_divisor.eq(Mux(self.managed, self.x_max, self._x_one)),
                         self.d_divisor.eq(Mux(self.managed, self.d_max, self._d_one)),
                     ]
-                    with m.If(none):
+                    with m.If(zero):
                         m.d.sync += no_divisors
-                    with m.If(~none & self.managed):
+                    with m.If(~zero & self.managed):
                         m.next = "FIRST PRODUCT"
                     with m.Else():
                         m.d.sync += self.done.eq(1)
@@ -215,7 +217,6 @@ class Planner(wiring.Component):
                 m.d.comb += root.start.eq(1)
                 m.next = "ROOT"
             with m.State("ROOT"):
-                m.d.comb += none.eq(self.bl == 0)
                 with m.If(root.done):
                     m.d.sync += [
                         self.done.eq(1),
@@ -254,7 +255,7 @@ class TrainMaker(wiring.Component):
         Index of the pulse type in `ohmgrid.config.PULSE_TYPES`.
     o : ``Out(stream.Signature(TRAIN, always_ready=True))``
 
-    Cost: 512 LUT4 a group for its line keys.
+    Cost: about 610 LUT4 a group for its line keys and 540 (iCE40: 380) beside them.
     """
 
     def __init__(self, side: str, groups: int = 2):
@@ -278,7 +279,7 @@ class TrainMaker(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the transfer of a line of one step to its train."""
-        return self._depth + 2
+        return self._depth + 3
 
     def steps(self, probability: int, bl: int, mode: int) -> int:
         """Return the cycles that a line takes."""
@@ -296,6 +297,7 @@ class TrainMaker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         line, busy = Signal(LINE, reset_less=True), Signal()
+        possible = Signal(reset_less=True)
         step, last_step = Signal(BL_BITS, reset_less=True), Signal(BL_BITS)
         last = busy & (step == last_step)
         # Settings are constant: what follows from them comes from registers, in time for a line.
@@ -303,17 +305,22 @@ class TrainMaker(wiring.Component):
         groups = sum((self.bl > n for n in range(self._slots, SLOTS, self._slots)), Const(0))
         slots = self.bl - self.bl.any() if self._row else 0
         longest = delayed(m, Mux(self.mode == STOCHASTIC, groups, slots)[:BL_BITS], "longest")
-        m.d.comb += last_step.eq(Mux(line.probability != 0, longest, 0))
+        m.d.comb += last_step.eq(Mux(possible, longest, 0))
         m.d.comb += self.i.ready.eq(~busy | last)
         m.d.sync += step.eq(step + 1)
         with m.If(self.i.ready):
-            m.d.sync += [busy.eq(self.i.valid), line.eq(self.i.payload), step.eq(0)]
+            m.d.sync += [
+                busy.eq(self.i.valid),
+                line.eq(self.i.payload),
+                possible.eq(self.i.payload.probability != 0),
+                step.eq(0),
+            ]
 
         fields = self._fields(m, line.index, busy, step)
         # One cycle before the hashes: where in the word this step's slots lie.
         number = self._number(m, line.probability)
         step = delayed(m, step, "step", self._depth - 1)
-        first = delayed(m, step == 0, "first")
+        first = delayed(m, step == 0, "first", 2)
         places = []
         for slot in range(SLOTS):
             hashed = step == slot // self._slots
@@ -324,19 +331,20 @@ class TrainMaker(wiring.Component):
                 limit = Mux(stochastic, self.bl, number[:BL_BITS])
                 place = (hashed | ~stochastic) & (limit > slot)
             places.append(place)
-        places = delayed(m, Cat(places), "places")
+        places = delayed(m, Cat(places), "places", 2)
         fixed = self._grows(m, number, step == 0) if self._row else Const(1)
         threshold = delayed(m, number, "threshold")
-        fires = [Mux(stochastic, field < threshold, fixed) for field in fields]
+        fires = Cat(Mux(stochastic, field < threshold, fixed) for field in fields)
+        fires = delayed(m, fires, "fires")
 
         word = Signal(SLOTS, reset_less=True)
         new = Cat(fires[slot % self._slots] & places[slot] for slot in range(SLOTS))
         m.d.sync += word.eq(new | Mux(first, 0, word))
         m.d.comb += [
             self.o.payload.word.eq(word),
-            self.o.payload.index.eq(delayed(m, line.index, "index", self._depth + 1)),
+            self.o.payload.index.eq(delayed(m, line.index, "index", self._depth + 2)),
         ]
-        ending = Signal(self._depth + 1)
+        ending = Signal(self._depth + 2)
         m.d.sync += ending.eq(Cat(last, ending))
         m.d.comb += self.o.valid.eq(ending[-1])
         return m

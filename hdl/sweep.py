@@ -98,19 +98,36 @@ class Sweep(wiring.Component):
         parity, in_first_block = Signal(), Signal()
         columns_left = Signal(range(self.max_cols + 1))
         first, last, too_close = Signal(), Signal(), Signal()
+        last_block = Signal()
+        # These are a cycle late: nothing is issued in the cycle after a start, and the last rows of
+        # two blocks are farther apart.
+        single_row, second_last = Signal(), Signal.like(self.row)
+        m.d.sync += [
+            single_row.eq(self.rows == 1),
+            second_last.eq(self.rows - 2),
+            last_block.eq(columns_left <= self.lanes),
+        ]
         m.d.comb += [
             first.eq(self.row == 0),
-            last.eq(self.row == self.rows - 1),
             self.valid.eq(issuing & (~first | loaded) & ~(self.spaced & last & too_close)),
         ]
         step = self.valid & self.advance
         with m.If(step):
-            m.d.sync += [self.address.eq(self.address + 1), self.row.eq(self.row + 1)]
+            m.d.sync += [
+                self.address.eq(self.address + 1),
+                self.row.eq(self.row + 1),
+                last.eq(single_row | (self.row == second_last)),
+            ]
             with m.If(first):
                 m.d.sync += loaded.eq(0)
             with m.If(last):
-                m.d.sync += [self.row.eq(0), parity.eq(~parity), in_first_block.eq(0)]
-                with m.If(columns_left <= self.lanes):
+                m.d.sync += [
+                    self.row.eq(0),
+                    last.eq(single_row),
+                    parity.eq(~parity),
+                    in_first_block.eq(0),
+                ]
+                with m.If(last_block):
                     m.d.sync += issuing.eq(0)
                 with m.Else():
                     m.d.sync += columns_left.eq(columns_left - self.lanes)
@@ -195,6 +212,7 @@ class Sweep(wiring.Component):
                 self.load_column.eq(0),
                 self.address.eq(0),
                 self.row.eq(0),
+                last.eq(self.rows == 1),
                 parity.eq(0),
                 in_first_block.eq(1),
                 in_flight.eq(0),

@@ -87,8 +87,12 @@ class Tile(Operations, wiring.Component):
         self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
         self.illegal = Signal()
-        self.backward = (self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)
-        self.updates = (self.op == Op.UPDATE) | (self.op == Op.BACKWARD_UPDATE)
+        # Registers, for they choose settings all over the tile; true from the dispatch's end on.
+        self.backward, self.updates = Signal(), Signal()
+        m.d.sync += [
+            self.backward.eq((self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)),
+            self.updates.eq((self.op == Op.UPDATE) | (self.op == Op.BACKWARD_UPDATE)),
+        ]
         self.alpha = Signal(17)
         self.read = Signal()
         # Forward, zeros with input noise are not nothing.
@@ -111,6 +115,11 @@ class Tile(Operations, wiring.Component):
         self._connect(m)
         self._answer(m)
         self._sums(m)
+        # A register is written in the cycle after its dispatch, before the next command's.
+        self.setting, writes = Signal(), Signal()
+        m.d.sync += writes.eq(self.setting)
+        with m.If(writes):
+            self._set_register(m)
         with m.FSM():
             self._commands(m)
             self._setup(m)
@@ -224,7 +233,7 @@ class Tile(Operations, wiring.Component):
             with m.Switch(self.op):
                 with m.Case(Op.SET):
                     m.next = "IDLE"
-                    self._set_register(m)
+                    m.d.comb += self.setting.eq(1)
                 for op, state in starts.items():
                     with m.Case(op), m.If(~self.shape_wrong):
                         m.next = state

@@ -62,7 +62,8 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
 
 @cache
 def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
-    return build(Tile(Config(formats=formats, build=parts)), "tile")
+    config = Config(formats=formats, build=parts)
+    return build(lambda: Tile(config), "tile", identity=f"Tile {formats} {parts}")
 
 
 def build_tile(config: Config) -> Library:

@@ -132,12 +132,12 @@ def test_scaler_is_the_dac(seed, edge_bits, dsp_bits, halvings, dac_bits, data):
 def test_scaler_is_the_firing_probability(seed, edge_bits, dsp_bits, factor, data):
     top = (1 << (edge_bits - 1)) - 1
     divisor = data.draw(st.integers(1, top + 1))
-    values = np.abs(spread(seed, top))
+    values = spread(seed, top)
     result = run_pipeline(
         Scaler(edge_bits, dsp_bits=dsp_bits),
         {"value": values.tolist()},
         ["code"],
-        {"factor": factor, "divisor": divisor, "top": 65536},
+        {"magnitude": 1, "factor": factor, "divisor": divisor, "top": 65536},
     )
     assert result["code"] == probabilities(values, factor, divisor).tolist()
 

@@ -1,11 +1,16 @@
 """One lane and the adder tree: products, coincidences and sums equal the model."""
 
 import numpy as np
+from amaranth.hdl import Module, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ohmgrid.boards.synth import synth
 from ohmgrid.hdl.lane import AdderTree, Lane
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.model.lane import coincidences, products
 from ohmgrid.sim.units import run_clocked
 
@@ -77,12 +82,12 @@ def test_lane_multiplies_accumulates_and_counts(seed, backward, bits, magnitude,
         ctx.set(dut.advance, 1)
         ctx.set(dut.hit_valid, 1)
         for cycle in range(rows + 5):
-            # Stage A holds row `cycle`, C row `cycle - 2`, D row `cycle - 3`.
+            # Stage A holds row `cycle`, B row `cycle - 1`, C row `cycle - 2`, D row `cycle - 3`.
             ctx.set(dut.read, cycle < rows)
             ctx.set(dut.address, min(cycle, rows - 1))
             ctx.set(dut.take, cycle == 1)
+            ctx.set(dut.row_code, int(codes[min(max(cycle - 1, 0), rows - 1)]))
             row = min(max(cycle - 2, 0), rows - 1)
-            ctx.set(dut.row_code, int(codes[row]))
             ctx.set(dut.row_train, int(trains[row]))
             ctx.set(dut.row_sign, int(signs[row]))
             ctx.set(dut.fresh, 3 <= cycle < rows + 3)
@@ -102,3 +107,29 @@ def test_lane_multiplies_accumulates_and_counts(seed, backward, bits, magnitude,
         assert mask.bit_count() == coincidences(trains[row], trains[-1])
         assert (down, hit) == (signs[row] == signs[-1], mask != 0)
     assert seen[-1] == expected.sum()
+
+
+class LaneBeforeARegister(wiring.Component):
+    """A lane whose product nothing is added to, as the odd one of an adder tree."""
+
+    address: In(range(64))
+    code: In(signed(8))
+    write: In(1)
+    data: In(signed(16))
+    o: Out(signed(23))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lane = lane = Lane(64, 16, 34)
+        m.d.comb += [
+            *(getattr(lane, name).eq(1) for name in ("advance", "read", "backward")),
+            *(lane.address.eq(self.address), lane.write_address.eq(self.address)),
+            *(lane.write.eq(self.write), lane.write_data.eq(self.data)),
+            *(lane.row_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
+        ]
+        return m
+
+
+def test_yosys_keeps_the_multiplier_of_a_lane():
+    """`tests/test_products.py` shows that yosys makes a constant 0 of such a product unguarded."""
+    assert synth(LaneBeforeARegister(), "ice40", by_part=False).total.dsp == 1

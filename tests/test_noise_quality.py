@@ -93,6 +93,14 @@ def test_dieharder_missing_is_one_line(bench, monkeypatch):
         bench.main(["--parts", "dieharder"])
 
 
+def test_dieharder_tests_are_chosen(bench):
+    assert bench.dieharder_tests("all") == [["-a"]]
+    assert bench.dieharder_tests("7,203:5") == [["-d", "7"], ["-d", "203", "-n", "5"]]
+    for wrong in ("", "7,", "dna", "7:1:2", "-1"):
+        with pytest.raises(SystemExit, match="expected all, or tests as in 7,203:5, got"):
+            bench.dieharder_tests(wrong)
+
+
 @pytest.mark.parametrize("stream", ["cells", "lines"])
 def test_dieharder_gets_the_words_and_its_answer_is_read(bench, monkeypatch, tmp_path, stream):
     taken = tmp_path / "taken"

@@ -68,7 +68,7 @@ tile_options = _stack(
     click.option("--device", metavar="NAME|FILE.toml", help="Preset (see `devices`) or TOML file."),
     click.option("--seed", type=int, help="Seed of all noise, weights and orders [1]."),
     click.option("--lanes", type=int, help="Cells read in each cycle; changes no result [16]."),
-    click.option("--share", type=int, help="Lanes that share a device unit; no result [4]."),
+    click.option("--share", type=int, help="Lanes that share a device unit; no result [16]."),
     click.option("--bit-length", type=int, help="Most slots of a pulse train, 1..31 [31]."),
 )
 

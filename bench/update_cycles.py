@@ -1,0 +1,93 @@
+"""Cycles of update sweeps in a real training run, for each visit, by how lanes share device units.
+
+``python bench/update_cycles.py`` trains digits on the golden model and counts, for the trains that
+occur, what `ohmgrid.model.sweep` says of a sweep. A visit is one row of one block: a word of every
+lane. Forward and backward sweeps take the cycles of a sweep without stalls.
+"""
+
+import json
+
+import click
+import numpy as np
+
+from ohmgrid.checks import check_int
+from ohmgrid.commands.options import Options, choose_config, choose_plan
+from ohmgrid.model.lane import coincidences
+from ohmgrid.model.sweep import sweep_cycles, visit_stalls
+from ohmgrid.model.tile import Tile
+from ohmgrid.model.trainer import Trainer, epoch_order
+
+
+class CountedTile(Tile):
+    """A tile that keeps which cells each of its update sweeps hit."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.hits: list[np.ndarray] = []
+
+    def _sweep(self, rows, columns, down, key, slot):
+        self.hits.append(coincidences(rows[:, None], columns[None, :]) != 0)
+        super()._sweep(rows, columns, down, key, slot)
+
+
+def count(hits: list[np.ndarray], lanes: int, share: int) -> tuple[int, int, int]:
+    """Return visits, cycles of sweeps without stalls, and cycles with them."""
+    visits = plain = cycles = 0
+    for each in hits:
+        rows, cols = each.shape
+        visits += rows * -(-cols // lanes)
+        plain += sweep_cycles(rows, cols, lanes)
+        stalls = visit_stalls(each, lanes, share).tolist()
+        cycles += sweep_cycles(rows, cols, lanes, stalls)
+    return visits, plain, cycles
+
+
+@click.command()
+@click.option("--examples", default=300, help="Examples that are trained [300].")
+@click.option("--skip", default=0, help="Examples trained before counting [0].")
+@click.option("--builds", default="8:1,8:4,8:8,16:4,16:16", help="LANES:SHARE,... to count for.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def main(examples: int, skip: int, builds: str, as_json: bool) -> None:
+    """Print the mean cycles of update sweeps on digits."""
+    check_int("examples", examples, 1, 10**5)
+    check_int("skip", skip, 0, 10**6)
+    config = choose_config(Options())
+    plan, data = choose_plan(Options(), config)
+    tiles = [CountedTile(config, *shape, n) for n, shape in enumerate(plan.net().shapes)]
+    trainer = Trainer(config, tiles, plan.net())
+    trainer.initialise()
+    order = np.resize(epoch_order(config.seed, 0, len(data.train_labels)), skip + examples)
+    for first, last in ((0, skip), (skip, skip + examples)):
+        for tile in tiles:
+            tile.hits.clear()
+        chosen = order[first:last]
+        trainer.train(data.train_x[chosen], data.train_labels[chosen], plan.lr)
+    hits = [each for tile in tiles for each in tile.hits]
+    rows = []
+    for build in builds.split(","):
+        lanes, share = (int(number) for number in build.split(":"))
+        visits, plain, cycles = count(hits, lanes, share)
+        rows.append(
+            {
+                "lanes": lanes,
+                "share": share,
+                "visits": visits,
+                "plain_per_visit": plain / visits,
+                "cycles_per_visit": cycles / visits,
+            }
+        )
+    hit = sum(int(each.sum()) for each in hits) / sum(each.size for each in hits)
+    if as_json:
+        click.echo(json.dumps({"examples": examples, "hit": hit, "rows": rows}))
+        return
+    click.echo(f"cells hit {hit:.1%}")
+    click.echo("lanes  share  cycles a visit  without stalls")
+    for row in rows:
+        click.echo(
+            f"{row['lanes']:5}  {row['share']:5}  {row['cycles_per_visit']:14.2f}"
+            f"  {row['plain_per_visit']:14.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from ohmgrid.aging_registers import AgingRegisters
 from ohmgrid.device_registers import STEP_FRAC
 from ohmgrid.model.compiled.arith import saturate
 from ohmgrid.model.compiled.jit import apart, kernel
+from ohmgrid.model.compiled.layout import ZERO
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_cells
 from ohmgrid.model.compiled.population import show_devices
 from ohmgrid.model.compiled.pulses import all_halves
@@ -15,7 +16,7 @@ from ohmgrid.streams import Purpose
 
 __all__ = ["Aging", "age_devices", "column_words", "reset_device"]
 
-ROW, COLUMN = int(Purpose.ROW), int(Purpose.COLUMN)
+ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
 
 
 class Aging(NamedTuple):
@@ -104,8 +105,8 @@ def age_devices(array, regs, aging, key, part, work):
     """
     apart()
     rows, span = array.rows, len(work.cell)
-    all_halves(rows, key, ROW, 0, work, work.row_key)
-    all_halves(array.cols, key, COLUMN, 0, work, work.col_key)
+    all_halves(rows, key, ROW, ZERO, work, work.row_key)
+    all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
     for column in range(part.number, array.cols, part.threads):
         for first in range(0, rows, span):
             count = min(span, rows - first)

@@ -4,13 +4,14 @@ import numpy as np
 
 from ohmgrid.model.compiled.device import visit_devices
 from ohmgrid.model.compiled.jit import apart, first_one, kernel
+from ohmgrid.model.compiled.layout import ZERO
 from ohmgrid.model.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
 from ohmgrid.streams import Purpose
 
 __all__ = ["EITHER", "PAIR", "RAISE", "apply_pulses"]
 
-ROW, COLUMN = int(Purpose.ROW), int(Purpose.COLUMN)
-EITHER, PAIR, RAISE = range(3)
+ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
+EITHER, PAIR, RAISE = map(np.int64, range(3))
 """A pulse raises or lowers its device; raises one of a pair; raises the device it is sent to."""
 SIGN = np.uint32(31)
 
@@ -34,12 +35,12 @@ def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part
         while left:
             fires[first_one(left), k >> 6] |= np.uint64(1) << np.uint64(k & 63)
             left &= left - np.uint32(1)
-    cell, both, total, row_key, count = work.cell, work.both, work.total, work.row_key, 0
+    cell, both, total, row_key, count = work.cell, work.both, work.total, work.row_key, ZERO
     # One round more than there are columns: the last one visits what is left.
     for c in range(firing_cols + 1):
         if count and (c == firing_cols or count + firing_rows > len(cell)):
             visit_devices(array, regs, count, work)
-            count = 0
+            count = ZERO
         if c == firing_cols:
             break
         column = np.int64(col_side.line[c])

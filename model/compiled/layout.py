@@ -11,6 +11,7 @@ from ohmgrid.registers import PulseRegisters, converter_registers
 __all__ = [
     "VISITS",
     "WHOLE",
+    "ZERO",
     "Converter",
     "Part",
     "Pulses",
@@ -20,6 +21,9 @@ __all__ = [
     "make_side",
 ]
 
+ZERO = np.int64(0)
+"""Not a literal 0, for which numba would compile a function once more; so are all constants that
+kernels hand to kernels."""
 VISITS = 1024
 """Devices that are visited together, or a column: their data stay in the first-level cache."""
 

@@ -20,7 +20,7 @@ from ohmgrid.tables import INDEX_SHIFT, PRE_BITS, SLOPE_FRAC, TABLE_SIZE
 
 __all__ = ["Functions", "Layers", "Network", "Signals", "count_hits", "make_signals", "train_block"]
 
-FORWARD, BACKWARD, UPDATE = int(Verb.FORWARD), int(Verb.BACKWARD), int(Verb.UPDATE)
+FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPDATE))
 
 
 class Layers(NamedTuple):
@@ -141,14 +141,15 @@ def _forward(pixels, net, step, x, slope, work):
     """
     layers, f, pre = net.layers, net.functions, work.out
     inputs = layers.cols[0] - 1
-    x[:inputs] = pixels
+    for j in range(inputs):
+        x[j] = pixels[j]
     x[inputs] = f.one
     last = len(layers.rows) - 1
     for n in range(last + 1):
         rows, cols, cell, col = layers.rows[n], layers.cols[n], layers.cell[n], layers.col[n]
         key = op_key(net.physics.base, FORWARD, layers.number[n], net.steps[n, 0] + step)
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.forward_io
-        multiply(seen, rows, cols, False, x[col : col + cols], io, key, work, pre)
+        multiply(seen, rows, cols, np.False_, x[col : col + cols], io, key, work, pre)
         for i in range(rows):
             scaled = shift_round(pre[i] * layers.y_mantissa[n], layers.y_shift[n])
             pre[i] = saturate(scaled, PRE_BITS)
@@ -203,7 +204,7 @@ def _backward(net, step, d, slope, work):
         rows, cols, cell, row = layers.rows[n], layers.cols[n], layers.cell[n], layers.row[n]
         key = op_key(net.physics.base, BACKWARD, layers.number[n], net.steps[n, 1] + step)
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.backward_io
-        multiply(seen, rows, cols, True, d[row : row + rows], io, key, work, z)
+        multiply(seen, rows, cols, np.True_, d[row : row + rows], io, key, work, z)
         below = layers.row[n - 1]
         for i in range(cols - 1):
             scaled = shift_round(z[i] * layers.z_mantissa[n], layers.z_shift[n])

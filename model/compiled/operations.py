@@ -10,7 +10,7 @@ from ohmgrid.streams import Purpose
 
 __all__ = ["multiply"]
 
-OUTPUT = int(Purpose.OUTPUT)
+OUTPUT = np.int64(Purpose.OUTPUT)
 SPAN = 64
 """How many products of a pair's 19-bit weight and an 8-bit code a 32-bit sum holds."""
 

@@ -5,6 +5,7 @@ import numpy as np
 from ohmgrid.config import PULSE_TYPES
 from ohmgrid.model.compiled.arith import divide_round, shift_round, square_root
 from ohmgrid.model.compiled.jit import apart, kernel
+from ohmgrid.model.compiled.layout import ZERO
 from ohmgrid.model.compiled.noise import hash_lines, line_key
 from ohmgrid.registers import FACTOR_BITS
 from ohmgrid.streams import Purpose
@@ -14,7 +15,7 @@ __all__ = ["NEGATIVE", "SLOT_MASK", "all_halves", "line_halves", "make_trains"]
 ONE = 1 << 16
 STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
 MEAN_COUNT = PULSE_TYPES.index("mean-count")
-TRAIN_X, TRAIN_D = int(Purpose.TRAIN_X), int(Purpose.TRAIN_D)
+TRAIN_X, TRAIN_D = np.int64(Purpose.TRAIN_X), np.int64(Purpose.TRAIN_D)
 NEGATIVE = np.uint32(1 << 31)
 """Bit of a train that holds the sign of its line's value; the slots are below."""
 SLOT_MASK = np.uint32((1 << 31) - 1)
@@ -142,13 +143,13 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     bl, x_factor, x_divisor, d_factor, d_divisor = _plan(_largest(x, cols), _largest(d, rows), p)
     if bl == 0:
         return 0, 0, 0
-    firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, True, row_side, work)
+    firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, np.int64(1), row_side, work)
     if firing_rows == 0:
         return bl, 0, 0
     return (
         bl,
         firing_rows,
-        _side(x, cols, x_factor, x_divisor, bl, p.kind, key, False, col_side, work),
+        _side(x, cols, x_factor, x_divisor, bl, p.kind, key, ZERO, col_side, work),
     )
 
 

@@ -11,7 +11,7 @@ from ohmgrid.model.compiled.aging import column_words, reset_device
 from ohmgrid.model.compiled.arith import shift_round
 from ohmgrid.model.compiled.array import RAISE, apply_pulses
 from ohmgrid.model.compiled.jit import apart, kernel
-from ohmgrid.model.compiled.layout import WHOLE, Pulses, Side
+from ohmgrid.model.compiled.layout import WHOLE, ZERO, Pulses, Side
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.model.compiled.population import show_devices
 from ohmgrid.model.compiled.pulses import all_halves, make_trains
@@ -21,7 +21,7 @@ from ohmgrid.streams import Purpose
 
 __all__ = ["Refresh", "refresh_pairs"]
 
-ROW, COLUMN, INPUT = int(Purpose.ROW), int(Purpose.COLUMN), int(Purpose.INPUT)
+ROW, COLUMN, INPUT = map(np.int64, (Purpose.ROW, Purpose.COLUMN, Purpose.INPUT))
 
 
 class Refresh(NamedTuple):
@@ -117,8 +117,8 @@ def _read_column(array, refresh, key, column, work):
 def _reset_column(array, regs, aging, key, column, work):
     """Reset the devices of a column that are due."""
     rows, span = array.rows, len(work.cell)
-    all_halves(rows, key, ROW, 0, work, work.row_key)
-    all_halves(array.cols, key, COLUMN, 0, work, work.col_key)
+    all_halves(rows, key, ROW, ZERO, work, work.row_key)
+    all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
     for first in range(0, rows, span):
         count = min(span, rows - first)
         column_words(first, count, work.col_key[column], work)
@@ -136,7 +136,7 @@ def _write_column(array, regs, refresh, key, column, work):
     work.chosen[:, 0] = 0
     for plane in range(4):
         work.chosen16[plane, 0] = work.spread16[plane, column]
-    hash_lines(line_key(key, INPUT, 0), work.chosen, 1, work.planes)
+    hash_lines(line_key(key, INPUT, ZERO), work.chosen, np.int64(1), work.planes)
     own = np.uint64(0)
     for plane in range(4):
         own |= np.uint64(work.planes16[plane, 0]) << np.uint64(16 * plane)
@@ -179,8 +179,8 @@ def refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work):
         if _near(array.hidden[column * rows : column * rows + rows], refresh) == 0:
             continue
         if not keyed:
-            all_halves(rows, key, ROW, 0, work, work.row_key)
-            all_halves(array.cols, key, COLUMN, 0, work, work.col_key)
+            all_halves(rows, key, ROW, ZERO, work, work.row_key)
+            all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
             keyed = True
         if _read_column(array, refresh, key, column, work):
             _reset_column(array, regs, aging, reset_key, column, work)

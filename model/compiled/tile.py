@@ -25,7 +25,7 @@ from ohmgrid.tile import TileBase, TileState
 
 __all__ = ["CompiledTile"]
 
-FORWARD, BACKWARD, UPDATE = int(Verb.FORWARD), int(Verb.BACKWARD), int(Verb.UPDATE)
+FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPDATE))
 
 
 @kernel

@@ -15,7 +15,8 @@ from ohmgrid.streams import Verb
 
 __all__ = ["Physics", "update_array"]
 
-UPDATE, TIME, REFRESH, RESET = map(int, (Verb.UPDATE, Verb.TIME, Verb.REFRESH, Verb.RESET))
+UPDATE, TIME = np.int64(Verb.UPDATE), np.int64(Verb.TIME)
+REFRESH, RESET = np.int64(Verb.REFRESH), np.int64(Verb.RESET)
 
 
 class Physics(NamedTuple):

@@ -97,30 +97,21 @@ def _ratio(numerator, denominator, bits):
 
 
 @kernel
-def _position(value, down, b_max, b_min, regs):
-    if regs.position == ROOM:
+def _position(value, down, b_max, b_min, kind):
+    if kind == ROOM:
         room = max(value - b_min if down else b_max - value, 0)
         return _ratio(room << POSITION_BITS, b_max - b_min, POSITION_BITS)
-    if regs.position == RANGE:
+    if kind == RANGE:
         signed, bound, frac = value, b_max - b_min, RANGE_FRAC
     else:
         signed, bound, frac = -value if down else value, -b_min if down else b_max, BOUND_FRAC
     size = _ratio(abs(signed) << frac, bound, POSITION_BITS - 1)
-    if signed == 0:
-        return CENTRE
-    return CENTRE - size if signed < 0 else CENTRE + size
+    size = -size if signed < 0 else size
+    return CENTRE + (0 if signed == 0 else size)
 
 
 @kernel
-def _table(place, down, regs):
-    frac, side = regs.segment_frac, 1 if down else 0
-    segment, part = place >> frac, place & ((1 << frac) - 1)
-    start = np.int64(regs.curves[side, segment])
-    return start + shift_half_up((regs.curves[side, segment + 1] - start) * part, frac)
-
-
-@kernel
-def _power(place, gamma, regs):
+def _power(place, gamma, curve_frac):
     if place == 0:
         return 0
     zeros = POSITION_BITS - bit_length(place)
@@ -128,19 +119,7 @@ def _power(place, gamma, regs):
     logarithm = (zeros << LOG_FRAC) + LOGS[mantissa >> (POSITION_BITS - 1 - TABLE_BITS)]
     exponent = max(shift_half_up(gamma * logarithm, REL_FRAC), 0)
     fraction = np.int64(POWERS[(exponent & ((1 << LOG_FRAC) - 1)) >> (LOG_FRAC - TABLE_BITS)])
-    return fraction >> min((exponent >> LOG_FRAC) + (POWER_BITS - regs.curve_frac), 31)
-
-
-@kernel
-def step_curve(value, down, gamma, b_max, b_min, regs):
-    """Return the step at a weight relative to the step at 0, as the model's `step_curve`."""
-    if not regs.own_bounds:
-        b_max, b_min = regs.b_max, regs.b_min
-    place = _position(value, down, b_max, b_min, regs)
-    if regs.power:
-        return _power(place, gamma, regs)
-    product = shift_half_up(gamma * _table(place, down, regs), REL_FRAC)
-    return saturate(regs.offset + product, CURVE_BITS)
+    return fraction >> min((exponent >> LOG_FRAC) + (POWER_BITS - curve_frac), 31)
 
 
 # Each loop below is a function of flat arrays: only so does the compiler work on many devices at a
@@ -179,18 +158,38 @@ def _flat_steps(rel, count, offset, local):
 
 
 @kernel
-def _curved_steps(value, both, rel, gamma, upper, lower, count, regs, local):
-    apart()
+def _places(value, both, upper, lower, count, regs, place):
+    """Fill the places of weights on their curves."""
+    own = regs.own_bounds != 0
     for k in range(count):
-        curve = step_curve(
+        place[k] = _position(
             np.int64(value[k]),
             (both[k] >> np.uint32(31)) != 0,
-            np.int64(gamma[k]),
-            np.int64(upper[k]),
-            np.int64(lower[k]),
-            regs,
+            np.int64(upper[k]) if own else regs.b_max,
+            np.int64(lower[k]) if own else regs.b_min,
+            regs.position,
         )
-        local[k] = saturate(shift_half_up(np.int64(rel[k]) * curve, REL_FRAC), CURVE_BITS)
+
+
+@kernel
+def _table_steps(place, both, rel, gamma, count, curves, frac, offset, local):
+    width, mask = curves.shape[1], (1 << frac) - 1
+    nodes = curves.ravel()
+    for k in range(count):
+        segment, part = np.int64(place[k]) >> frac, place[k] & mask
+        first = np.uint64(segment + width * np.int64(both[k] >> np.uint32(31)))
+        start = np.int64(nodes[first])
+        slope = nodes[first + np.uint64(1)] - start
+        product = shift_half_up(gamma[k] * (start + shift_half_up(slope * part, frac)), REL_FRAC)
+        curve = saturate(offset + product, CURVE_BITS)
+        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
+
+
+@kernel
+def _power_steps(place, rel, gamma, count, curve_frac, local):
+    for k in range(count):
+        curve = _power(np.int64(place[k]), np.int64(gamma[k]), curve_frac)
+        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
 
 
 @kernel
@@ -288,7 +287,13 @@ def visit_devices(array, regs, count, work):
     if regs.flat:
         _flat_steps(rel, count, regs.offset, local)
     else:
-        _curved_steps(value, both, rel, gamma, upper, lower, count, regs, local)
+        place = data[13]
+        _places(value, both, upper, lower, count, regs, place)
+        if regs.power:
+            _power_steps(place, rel, gamma, count, regs.curve_frac, local)
+        else:
+            frac, offset = regs.segment_frac, regs.offset
+            _table_steps(place, both, rel, gamma, count, regs.curves, frac, offset, local)
     _amplitudes(value, rel, local, count, regs, amplitude)
     if regs.visible:
         _dither(upper, lower, planes[2], planes[3], count)

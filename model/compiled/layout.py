@@ -153,7 +153,7 @@ class Scratch(NamedTuple):
     bytes8: np.ndarray
     """The same memory, uint8, shape (4, visits)."""
     device: np.ndarray
-    """int32, shape (13, visits): what a visit reads and computes of the devices."""
+    """int32, shape (14, visits): what a visit reads and computes of the devices."""
     pair_line: np.ndarray
     """uint32, shape (lines,): rows of both devices of pairs."""
     own_line: np.ndarray
@@ -209,7 +209,7 @@ def make_scratch(lines: int) -> Scratch:
         total=np.zeros(visits, np.uint32),
         bytes64=bytes64,
         bytes8=bytes8,
-        device=np.zeros((13, visits), np.int32),
+        device=np.zeros((14, visits), np.int32),
         pair_line=np.zeros(lines, np.uint32),
         own_line=np.zeros(lines, np.uint32),
         own_train=np.zeros(lines, np.uint32),

@@ -1,0 +1,177 @@
+"""Accuracy on MNIST by epoch, for presets and seeds: 528-250-125-10, batch 1, cross-entropy.
+
+``python bench/mnist.py --devices gokmen-vlasov,capacitor --seeds 1,2,3 --epochs 3 --out DIR`` keeps
+a checkpoint of each run and a row of ``accuracy.csv`` for each epoch, so that the same command goes
+on where it was stopped, and draws ``accuracy.png``. The device ``float`` is the same net in
+floating point, NumPy, from the same initial weights and in the same order of examples.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import click
+import numpy as np
+from matplotlib.figure import Figure
+
+from ohmgrid.checks import ConfigError, check_int
+from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
+from ohmgrid.config import Config
+from ohmgrid.data import Dataset
+from ohmgrid.engines import make_tiles, start_note
+from ohmgrid.files import make_folder, write_whole
+from ohmgrid.model.trainer import epoch_order, initial_state
+from ohmgrid.plots import save_figure
+from ohmgrid.presets import PRESETS
+from ohmgrid.session import CHECKPOINT, Plan, Session, read_checkpoint
+
+FLOAT = "float"
+Rows = dict[tuple[str, int, int], float]
+"""Device, seed and epoch to test accuracy."""
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    """Return the logistic function."""
+    return 1 / (1 + np.exp(-v))
+
+
+def float_accuracies(config: Config, plan: Plan, data: Dataset):
+    """Yield the test accuracy of the float net after each epoch."""
+    shapes = plan.net().shapes
+    weights = []
+    for number, (rows, cols) in enumerate(shapes):
+        tiles = make_tiles("model", config, [(1, 1)])
+        state = initial_state(config, rows, cols, number)
+        weights.append(state.weights * tiles[0].lsb)
+    unit = 1 << config.formats.x_frac
+    train, test = data.train_x / unit, data.test_x / unit
+
+    def with_bias(x: np.ndarray) -> np.ndarray:
+        return np.append(x, 1.0)
+
+    for epoch in range(plan.epochs):
+        for one in epoch_order(config.seed, epoch, len(train)):
+            inputs = [with_bias(train[one])]
+            for w in weights[:-1]:
+                inputs.append(with_bias(sigmoid(w @ inputs[-1])))
+            logits = weights[-1] @ inputs[-1]
+            d = np.exp(logits - logits.max())
+            d /= d.sum()
+            d[data.train_labels[one]] -= 1
+            for number in range(len(weights) - 1, -1, -1):
+                x = inputs[number]
+                below = (weights[number].T @ d)[:-1] * (x * (1 - x))[:-1]
+                weights[number] -= plan.lr * np.outer(d, x)
+                d = below
+        x = test
+        for w in weights[:-1]:
+            x = sigmoid(x @ w[:, :-1].T + w[:, -1])
+        guesses = (x @ weights[-1][:, :-1].T + weights[-1][:, -1]).argmax(axis=1)
+        yield float((guesses == data.test_labels).mean())
+
+
+def read_rows(path: Path) -> Rows:
+    """Return the rows that earlier runs have written."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {
+            (row["device"], int(row["seed"]), int(row["epoch"])): float(row["test_accuracy"])
+            for row in csv.DictReader(file)
+        }
+
+
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write all rows, sorted."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["device", "seed", "epoch", "test_accuracy"])
+    for key in sorted(rows):
+        writer.writerow([*key, rows[key]])
+    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def train(config: Config, plan: Plan, data: Dataset, folder: Path, record) -> None:
+    """Train one device to the end, from its checkpoint where there is one."""
+    config = fit_build(config, plan)
+    session = Session(config, plan, data, make_tiles("compiled", config, plan.net().shapes))
+    path = make_folder(folder) / CHECKPOINT
+    if path.exists():
+        session.resume(read_checkpoint(path))
+    else:
+        session.start()
+
+    def on_epoch(row: dict) -> None:
+        session.checkpoint().write(path)
+        record(row["epoch"], row["test_accuracy"])
+
+    for row in session.history:
+        record(row["epoch"], row["test_accuracy"])
+    session.run(lambda: False, lambda progress: None, on_epoch)
+
+
+def plot(path: Path, rows: Rows) -> None:
+    """Draw mean accuracy by epoch, with the spread over seeds."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for device in sorted({key[0] for key in rows}):
+        epochs = sorted({key[2] for key in rows if key[0] == device and key[2] > 0})
+        found = [[v for k, v in rows.items() if (k[0], k[2]) == (device, e)] for e in epochs]
+        means = np.array([np.mean(values) for values in found]) * 100
+        low = means - 100 * np.array([min(values) for values in found])
+        high = 100 * np.array([max(values) for values in found]) - means
+        axes.errorbar(epochs, means, yerr=[low, high], marker="o", capsize=3, label=device)
+    axes.set(xlabel="epoch", ylabel="test accuracy, %", title="MNIST, 528-250-125-10")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+@click.command()
+@click.option("--devices", default="gokmen-vlasov,capacitor,float", help="Presets, and `float`.")
+@click.option("--seeds", default="1,2,3", help="Seeds [1,2,3].")
+@click.option("--epochs", type=int, default=3, help="Epochs [3].")
+@click.option("--lr", type=float, default=0.05, help="Learning rate [0.05].")
+@click.option("--out", type=Path, required=True, metavar="DIR", help="Folder for everything.")
+def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
+    """Train MNIST with presets and seeds; see the module's text."""
+    names, numbers = devices.split(","), [int(seed) for seed in seeds.split(",")]
+    for name in names:
+        if name not in (*PRESETS, FLOAT):
+            raise ConfigError(f"devices: expected {', '.join(PRESETS)} or {FLOAT}, got {name!r}")
+    check_int("epochs", epochs, 1, 1000)
+    plan = Plan("mnist", "22x24", "528-250-125-10", lr=lr, epochs=epochs)
+    path = make_folder(out) / "accuracy.csv"
+    rows = read_rows(path)
+    data = load_plan_data(plan.data, plan.crop, Config())
+    if note := start_note("compiled"):
+        click.echo(note, err=True)
+    for name in names:
+        for seed in numbers:
+
+            def record(epoch: int, accuracy: float, name: str = name, seed: int = seed) -> None:
+                rows[name, seed, epoch] = accuracy
+                write_rows(path, rows)
+                click.echo(f"{name:18} seed {seed}  epoch {epoch}  {accuracy:.2%}", err=True)
+
+            if (name, seed, epochs) in rows:
+                continue
+            if name == FLOAT:
+                config = choose_config(Options(seed=seed))
+                for epoch, accuracy in enumerate(float_accuracies(config, plan, data), 1):
+                    record(epoch, accuracy)
+            else:
+                config = choose_config(Options(seed=seed, device=name))
+                train(config, plan, data, out / f"{name}-{seed}", record)
+    plot(out / "accuracy.png", rows)
+    for name in names:
+        line = []
+        for epoch in range(1, epochs + 1):
+            values = [rows[name, seed, epoch] for seed in numbers]
+            line.append(f"{np.mean(values):.2%} ({min(values):.2%} to {max(values):.2%})")
+        click.echo(f"{name:18} {'  '.join(line)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from ohmgrid.presets import PRESETS
 
 QUICK = ("--layers", "16-6-3", "--rounds", "2", "--seconds", "0.01", "--warm-up", "10")
 
-# Speaks the protocol of `peer_worker.py` without torch: every example takes a hundredth of a second.
+# Speaks the protocol of `peer_worker.py` without torch: an example takes a hundredth of a second.
 STUB = """
 import json, sys
 if sys.argv[1] == "-c":

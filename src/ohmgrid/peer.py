@@ -93,15 +93,21 @@ class Peer:
         path = Path(self._folder.name, "job.npz")
         np.savez(path, pixels=pixels, labels=labels, job=np.array(json.dumps(job)))
         self._errors = Path(self._folder.name, "stderr")
-        self._process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("peer_worker.py")), str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors.open("w"),
-            text=True,
-            env=os.environ | _ENVIRONMENT,
-        )
-        self._answer()
+        worker = str(Path(__file__).with_name("peer_worker.py"))
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [python, worker, str(path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=os.environ | _ENVIRONMENT,
+            )
+        try:
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

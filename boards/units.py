@@ -41,13 +41,15 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "device_curve.StepCurve": lambda hdl, config: hdl.StepCurve(
         config.formats.weight_bits, config.formats.curve_segments, config.build.power
     ),
+    "visible.VisibleWeight": lambda hdl, config: hdl.VisibleWeight(config.formats.weight_bits),
     "lane.Lane": lambda hdl, config: hdl.Lane(
         config.build.max_blocks * config.build.max_rows,
         config.formats.weight_bits,
         hdl.sum_bits(config),
         hdl.code_bits(config),
+        config.build.write_noise,
     ),
-    "lane.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
+    "group.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
     "array.LaneArray": lambda hdl, config: hdl.LaneArray(config),
     "voltages.Voltages": lambda hdl, config: hdl.Voltages(),
     "readout.Readout": lambda hdl, config: hdl.Readout(config.build.max_rows, 4, 3),

@@ -6,109 +6,16 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
+from ohmgrid.hdl.cells import CellAccess
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
-from ohmgrid.hdl.lane import AdderTree, LaneGroup, product_bits, sum_bits
-from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.group import LaneGroup, split_lane
+from ohmgrid.hdl.lane import AdderTree, product_bits, sum_bits
+from ohmgrid.hdl.pipeline import delayed, strobe_after
 from ohmgrid.hdl.sweep import Sweep
 from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.read_registers import VOLTAGE_FRAC
 
 __all__ = ["LaneArray"]
-
-HOST_STAGES = 5
-"""Cycles from the address of a host read until the words are in the chain."""
-
-
-class CellAccess(wiring.Component):
-    """All cells of the array, one by one, to or from a stream, in memory order.
-
-    Members
-    -------
-    start_read, start_write : In(1), strobes
-    rows, cols : In
-    busy : Out(1)
-    active : Out(1)
-        From the cycle after the start on: words are addressed from here.
-    address, lane : Out
-        The word at work.
-    write : Out(1)
-        Writes ``i.payload`` there.
-    fetch : Out(1)
-        Brings the words of all lanes at ``address`` into the chain in `HOST_STAGES` cycles.
-    shift : Out(1)
-        Moves the chain on by one lane.
-    word : In
-        The chain's head.
-    i, o : streams of conductances
-    """
-
-    def __init__(self, config):
-        build, word = config.build, signed(config.formats.weight_bits)
-        self.build = build
-        super().__init__(
-            {
-                "start_read": In(1),
-                "start_write": In(1),
-                "rows": In(range(build.max_rows + 1)),
-                "cols": In(range(build.max_cols + 1)),
-                "busy": Out(1),
-                "active": Out(1),
-                "address": Out(range(build.max_blocks * build.max_rows)),
-                "lane": Out(range(max(2, build.lanes))),
-                "write": Out(1),
-                "fetch": Out(1),
-                "shift": Out(1),
-                "word": In(word),
-                "i": In(stream.Signature(word)),
-                "o": Out(stream.Signature(word)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        lanes = self.build.lanes
-        row = Signal(range(self.build.max_rows))
-        column = Signal(range(self.build.max_cols + lanes + 1))
-        wait = Signal(range(HOST_STAGES))
-        m.d.comb += [self.busy.eq(1), self.o.payload.eq(self.word)]
-
-        def next_cell(next_row):
-            """Go to the next lane that holds a column, else to the next row, else block."""
-            m.d.sync += self.lane.eq(self.lane + 1)
-            with m.If((self.lane == lanes - 1) | (column + self.lane == self.cols - 1)):
-                m.d.sync += [self.lane.eq(0), self.address.eq(self.address + 1), row.eq(row + 1)]
-                m.next = next_row
-                with m.If(row == self.rows - 1):
-                    m.d.sync += [row.eq(0), column.eq(column + lanes)]
-                    with m.If(column + lanes >= self.cols):
-                        m.d.sync += self.active.eq(0)
-                        m.next = "IDLE"
-
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += self.busy.eq(self.start_read | self.start_write)
-                m.d.sync += [self.address.eq(0), row.eq(0), self.lane.eq(0), column.eq(0)]
-                m.d.sync += self.active.eq(self.start_read | self.start_write)
-                with m.If(self.start_read):
-                    m.next = "FETCH"
-                with m.Elif(self.start_write):
-                    m.next = "WRITE"
-            with m.State("WRITE"):
-                m.d.comb += [self.i.ready.eq(1), self.write.eq(self.i.valid)]
-                with m.If(self.i.valid):
-                    next_cell("WRITE")
-            with m.State("FETCH"):
-                m.d.comb += self.fetch.eq(1)
-                m.d.sync += wait.eq(HOST_STAGES - 1)
-                m.next = "READ"
-            with m.State("READ"):
-                with m.If(wait != 0):
-                    m.d.sync += wait.eq(wait - 1)
-                with m.Else():
-                    m.d.comb += [self.o.valid.eq(1), self.shift.eq(self.o.ready)]
-                    with m.If(self.o.ready):
-                        next_cell("FETCH")
-        return m
 
 
 class LaneArray(wiring.Component):
@@ -127,13 +34,17 @@ class LaneArray(wiring.Component):
     start : In(1)
         Strobe: sweep with the settings below, constant until `busy` falls.
     rows, cols, forward, backward, update : In
+        Rows are rows of devices.
     magnitude : In(1)
         Sum over the conductances' magnitudes.
+    paired : In(1)
+        A weight is the difference of two devices, in rows 2 i and 2 i + 1.
     slots : In(31)
         Slots of the trains that count (all, or one at a time).
     busy : Out(1)
     row_address, row_enable, row_code, row_train, row_sign, row_static, row_cycle
-        Read port of the row memories (values one cycle after the address).
+        Read port of the row memories (values one cycle after the address). Both devices of a pair
+        have a code: that of the minus device is the other's negative.
     column_address, column_code, ...
         Read port of the column memories.
     column_valid, column_sum : Out
@@ -142,6 +53,8 @@ class LaneArray(wiring.Component):
         Forward sums, likewise, two cycles after the address.
     cells_read, cells_write : In(1)
         Strobes: pass all cells to `cells_o` or take them from `cells_i`, in memory order.
+    cells_references : In(1)
+        What is taken are references; constant until `cells_busy` falls.
     cells_busy : Out(1)
     cells_i, cells_o : In and Out streams of conductances
     registers, table_write : In
@@ -163,6 +76,7 @@ class LaneArray(wiring.Component):
             "backward": In(1),
             "update": In(1),
             "magnitude": In(1),
+            "paired": In(1),
             "slots": In(SLOTS),
             "busy": Out(1),
             "row_enable": Out(1),
@@ -174,6 +88,7 @@ class LaneArray(wiring.Component):
             "row_sum": Out(signed(self.sum_bits)),
             "cells_read": In(1),
             "cells_write": In(1),
+            "cells_references": In(1),
             "cells_busy": Out(1),
             "cells_i": In(stream.Signature(signed(weight_bits))),
             "cells_o": Out(stream.Signature(signed(weight_bits))),
@@ -191,13 +106,15 @@ class LaneArray(wiring.Component):
             }
         super().__init__(members)
         self._sweep = Sweep(build.lanes, build.max_rows, build.max_cols, self.depth)
-        self._group_latency = LaneGroup(config, 1).latency
+        group = LaneGroup(config, 1)
+        self._group_latency, self.lag = group.latency, group.lag
         self._tree_latency = (build.lanes - 1).bit_length()
 
     @property
     def drain(self):
         """Cycles from the last visit in stage D until everything it started has ended."""
-        return max(self._group_latency, self._tree_latency + 3, self.config.build.lanes + 3) + 1
+        longest = max(self._tree_latency, self.config.build.lanes)
+        return max(self._group_latency, self.lag + longest + 3) + 1
 
     def sweep_cycles(self, rows, cols):
         """Return the cycles of a sweep without stalls; `busy` is high for `drain` + 1 more."""
@@ -235,9 +152,11 @@ class LaneArray(wiring.Component):
             self.column_address.eq(sweep.load_column),
         ]
 
-        # Host reads borrow the backward path: one visit with code 1 leaves the words in the chain.
-        m.submodules.cells = cells = CellAccess(self.config)
-        reading = Signal(HOST_STAGES)
+        # Host reads borrow the backward path: one visit with code 1, and without write noise,
+        # leaves the words in the chain.
+        stages = self.lag + 5
+        m.submodules.cells = cells = CellAccess(self.config, stages)
+        reading = Signal(stages)
         m.d.sync += reading.eq(reading << 1 | cells.fetch)
         host = cells.active
         row_operand = delayed(m, self.backward | host, "row_operand")
@@ -256,7 +175,8 @@ class LaneArray(wiring.Component):
             cells.o.ready.eq(self.cells_o.ready),
         ]
 
-        # Row values: stage B from memory (the code), C in registers, the keys also in D.
+        # Row values: stage B from memory, C in registers, the keys also in D.
+        code_c = Signal.like(self.row_code, reset_less=True)
         at_c = {
             "row_train": Signal(SLOTS, reset_less=True),
             "row_sign": Signal(reset_less=True),
@@ -265,18 +185,29 @@ class LaneArray(wiring.Component):
         key_d = {name: Signal(bits, reset_less=True) for name, bits in _KEYS}
         with m.If(advance):
             m.d.sync += [
+                code_c.eq(Mux(host, 1, self.row_code)),
                 at_c["row_train"].eq(self.row_train & self.slots),
                 at_c["row_sign"].eq(self.row_sign),
             ]
             for name, _ in _KEYS:
                 m.d.sync += [key_c[name].eq(getattr(self, name)), key_d[name].eq(key_c[name])]
 
-        # A block's sums go into the chain two cycles after its last row was in stage D.
-        ends = Signal(2)
-        m.d.sync += ends.eq(ends << 1 | (sweep.fresh & sweep.last_d & backward))
-        capture = ends[0] | reading[3]
-        group_of, within = _split(m, sweep.load_lane, build)
-        host_group, host_within = _split(m, cells.lane, build)
+        # What comes after stage D takes each visit when it is new there. A block's sums go into
+        # the chain two cycles after its last row was in stage P.
+        to_v = self.lag - 1
+        fresh = strobe_after(m, sweep.fresh, self.lag, "fresh")
+        ends = Signal()
+        m.d.sync += ends.eq(fresh & delayed(m, sweep.last_d, "last", self.lag) & backward)
+        capture = ends | reading[3 + self.lag]
+        row_code = delayed(m, code_c, "row_code", to_v)
+        load_operand = strobe_after(m, sweep.load, to_v, "load_operand")
+        take_operand = strobe_after(m, sweep.take_key, to_v, "take_operand")
+        load_code = delayed(m, self.column_code, "load_code", to_v)
+        operand_lane = delayed(m, sweep.load_lane, "operand_lane", to_v)
+        first = delayed(m, sweep.first_d, "first", self.lag)
+        group_of, within = split_lane(m, sweep.load_lane, build)
+        operand_group, operand_within = split_lane(m, operand_lane, build)
+        host_group, host_within = split_lane(m, cells.lane, build)
         for number, group in enumerate(groups):
             m.d.comb += [
                 group.advance.eq(advance),
@@ -286,22 +217,33 @@ class LaneArray(wiring.Component):
                 group.load.eq(sweep.load & (group_of == number)),
                 group.load_lane.eq(within),
                 group.load_parity.eq(sweep.load_parity),
-                group.load_code.eq(self.column_code),
                 group.load_train.eq(self.column_train),
                 group.load_sign.eq(self.column_sign),
                 group.load_static.eq(self.column_static),
                 group.load_cycle.eq(self.column_cycle),
+                group.load_bias.eq(sweep.load_last),
+                group.take_key.eq(sweep.take_key),
+                group.load_operand.eq(load_operand & (operand_group == number)),
+                group.operand_lane.eq(operand_within),
+                group.load_code.eq(load_code),
+                group.take_operand.eq(take_operand),
                 group.parity.eq(sweep.parity_d),
                 group.backward.eq(row_operand),
-                group.row_code.eq(Mux(host, 1, self.row_code)),
                 group.magnitude.eq(self.magnitude),
+                group.row_code.eq(row_code),
+                group.minus.eq(sweep.odd_c),
+                group.paired.eq(self.paired),
+                group.visible.eq(Mux(host, 0, self.registers.visible)),
                 group.address_d.eq(sweep.address_d),
                 group.hit_valid.eq(sweep.valid_c & self.update),
-                group.fresh.eq(sweep.fresh | reading[2]),
-                group.first.eq(sweep.first_d | reading[2]),
+                group.fresh.eq(fresh | reading[2 + self.lag]),
+                group.first.eq(first | reading[2 + self.lag]),
                 group.capture.eq(capture),
                 group.shift.eq(cells.shift | backward),
-                group.host_write.eq(cells.write & (host_group == number)),
+                group.host_write.eq(cells.write & ~self.cells_references & (host_group == number)),
+                group.host_reference.eq(
+                    cells.write & self.cells_references & (host_group == number)
+                ),
                 group.host_lane.eq(host_within),
                 group.host_data.eq(self.cells_i.payload),
                 group.registers.eq(self.registers),
@@ -324,7 +266,7 @@ class LaneArray(wiring.Component):
             m.d.sync += columns_left.eq(self.cols)
         with m.Elif(self.column_valid):
             m.d.sync += columns_left.eq(columns_left - 1)
-        with m.If(ends[0]):
+        with m.If(ends):
             m.d.sync += in_block.eq(build.lanes)
         with m.Elif(in_block != 0):
             m.d.sync += in_block.eq(in_block - 1)
@@ -335,19 +277,27 @@ class LaneArray(wiring.Component):
             shape=unsigned(sum_bits(self.config)), depth=build.max_rows, init=[]
         )
         read, write = sums.read_port(), sums.write_port()
-        tree_valid = delayed(m, sweep.fresh & self.forward, "tree_valid", tree.latency)
-        tree_row = delayed(m, sweep.row_d, "tree_row", tree.latency)
-        tree_start = delayed(m, sweep.start_d, "tree_start", tree.latency)
-        before = Signal(signed(sum_bits(self.config)), reset_less=True)
+        late = self.lag + tree.latency
+        tree_row = delayed(m, sweep.row_d, "tree_row", late)
+        tree_start = delayed(m, sweep.start_d, "tree_start", late)
+        # Of a pair, the first row's sum waits for the second's.
+        tree_fresh = strobe_after(m, sweep.fresh & self.forward, late, "tree_fresh")
+        tree_valid = tree_fresh & (~self.paired | tree_row[:1])
+        value, plus = (Signal.like(tree.o, reset_less=True) for _ in range(2))
+        m.d.sync += value.eq(tree.o)
+        with m.If(delayed(m, tree_fresh, "value_fresh")):
+            m.d.sync += plus.eq(value)
+        output = Mux(self.paired, tree_row >> 1, tree_row)[: len(tree_row)]
+        before = Signal.like(tree.o, reset_less=True)
         m.d.sync += before.eq(read.data.as_signed())
         m.d.comb += [
-            read.addr.eq(Mux(tree_valid, tree_row, self.sum_address)),
+            read.addr.eq(Mux(tree_valid, output, self.sum_address)),
             self.row_sum.eq(before >> self._dropped),
             write.en.eq(delayed(m, tree_valid, "sum_valid", 2)),
-            write.addr.eq(delayed(m, tree_row, "sum_row", 2)),
+            write.addr.eq(delayed(m, output, "sum_row", 2)),
             write.data.eq(
                 Mux(delayed(m, tree_start, "sum_start", 2), 0, before)
-                + delayed(m, tree.o, "sum_value", 2)
+                + delayed(m, Mux(self.paired, plus - value, value), "sum_value")
             ),
         ]
 
@@ -361,14 +311,3 @@ class LaneArray(wiring.Component):
 
 
 _KEYS = (("row_static", 64), ("row_cycle", 32))
-
-
-def _split(m, lane, build):
-    """Return (group, lane within the group) of a lane number: constants' table, no divider."""
-    group = Signal(range(max(2, build.units)))
-    within = Signal(range(max(2, build.share)))
-    with m.Switch(lane):
-        for k in range(build.lanes):
-            with m.Case(k):
-                m.d.comb += [group.eq(k // build.share), within.eq(k % build.share)]
-    return group, within

@@ -4,7 +4,7 @@ Each side (columns: activations, rows: errors) has an edge buffer and memories t
 reads. A *pass* goes through the lines of one side and fills some of those memories.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -37,7 +37,10 @@ class Lines(wiring.Component):
     side : In(1)
         0: columns, 1: rows.
     count : In
-        Lines of that side.
+        Lines of that side: of rows, rows of devices in a pass, outputs in a vector.
+    paired : In(1)
+        Rows 2 i and 2 i + 1 belong to the devices of output i: they have keys of their own, the
+        same train, and the second one has the negative code.
     clear : In(1)
         Strobe: a new vector of that side follows.
     take, value : In
@@ -78,6 +81,7 @@ class Lines(wiring.Component):
         members = {
             "side": In(1),
             "count": In(range(longest + 1)),
+            "paired": In(1),
             "clear": In(1),
             "take": In(1),
             "value": In(signed(config.formats.edge_bits)),
@@ -214,6 +218,7 @@ class Lines(wiring.Component):
         values, done = [], []
         for number, (side, depth) in enumerate(zip(SIDES, self.depths, strict=True)):
             here, cleared = held["side"] == number, self.clear & (self.side == number)
+            pairs = self.paired if side == "row" else Const(0, 1)
             maker = self._makers[number]
             m.submodules[f"{side}_trains"] = maker
 
@@ -232,12 +237,12 @@ class Lines(wiring.Component):
                 write.en.eq(self.take & here),
                 write.addr.eq(place),
                 write.data.eq(self.value),
-                read.addr.eq(line),
+                read.addr.eq(Mux(pairs, line >> 1, line)),
             ]
             values.append(read.data.as_signed())
             m.d.comb += [
                 maker.i.valid.eq(code_valid[-1] & held["trains"] & here),
-                maker.i.payload.index.eq(coded),
+                maker.i.payload.index.eq(Mux(pairs, coded >> 1, coded)),
                 maker.i.payload.probability.eq(scaler.code),
                 maker.key.eq(self.key),
                 maker.bl.eq(held["bl"]),
@@ -248,8 +253,13 @@ class Lines(wiring.Component):
             enable = self.row_enable if side == "row" else 1
             address = getattr(self, f"{side}_address")
             stores = {
-                "code": (code_bits(self.config), here & held["codes"] & stored, coded, code),
-                "train": (SLOTS, maker.o.valid, maker.o.payload.index, maker.o.payload.word),
+                "code": (
+                    code_bits(self.config),
+                    here & held["codes"] & stored,
+                    coded,
+                    Mux(pairs & coded[0], -code, code)[: code_bits(self.config)],
+                ),
+                "train": (SLOTS, maker.o.valid, trained, maker.o.payload.word),
                 "static": (64, here & held["static_keys"] & line_key.o_valid, keyed, line_key.o),
                 "cycle": (
                     33,

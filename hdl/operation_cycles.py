@@ -41,11 +41,12 @@ class OperationCycles:
     Parameters
     ----------
     config : Config
-        Formats and build.
+        Formats and build, and whether weights are pairs of devices.
     """
 
     def __init__(self, config: Config):
         build, formats = config.build, config.formats
+        self._devices = 2 if config.device.paired else 1
         self._array = LaneArray(config)
         self._lanes = build.lanes
         self._lines = Lines(config)
@@ -79,7 +80,7 @@ class OperationCycles:
         read : ReadRegisters, optional
             Non-idealities that are on.
         """
-        sweep = self._sweep(self._array.sweep_cycles(rows, cols))
+        sweep = self._sweep(self._array.sweep_cycles(self._devices * rows, cols))
         # Two cycles from the address of a sum to the sum, one to see that all are converted.
         convert = rows - 1 + 2 + self._latency(read) + 1
         one = self._pass(cols, drive=read is not None) + sweep + convert
@@ -108,8 +109,8 @@ class OperationCycles:
         return cycles
 
     def _backward_sweep(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
-        sweep = self._array.sweep_cycles(rows, cols)
-        codes = self._pass(rows, drive=read is not None)
+        sweep = self._array.sweep_cycles(self._devices * rows, cols)
+        codes = self._pass(self._devices * rows, drive=read is not None)
         return codes + self._converted(cols, sweep, 0, self._sweep(sweep), read)
 
     def _before(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
@@ -128,7 +129,7 @@ class OperationCycles:
         visit came to stage D.
         """
         in_block = (cols - 1) % self._lanes + 1
-        last_sum = sweep - last_stall + 2 + in_block
+        last_sum = sweep - last_stall + self._array.lag + 2 + in_block
         return max(swept, last_sum + self._latency(read)) + 1
 
     def update(self, rows: int, cols: int, work: PulseWork) -> int:
@@ -152,7 +153,7 @@ class OperationCycles:
         return self._framed(
             self._key,
             self._before(rows, cols, read),
-            self._pass(rows, drive=read is not None),
+            self._pass(self._devices * rows, drive=read is not None),
             self._planned(rows, cols, work),
             self._converted(cols, sweep, work.last_stall, swept, read),
             self._send(cols),
@@ -167,12 +168,12 @@ class OperationCycles:
             pace = -(-work.bl // self._slots)
             paces = (pace, pace) if stochastic else (work.bl, 1)
             for lines, pace, maker, p in zip(
-                (rows, cols), paces, self._makers, work.last, strict=True
+                (self._devices * rows, cols), paces, self._makers, work.last, strict=True
             ):
                 cycles += self._pass(lines, pace, maker.steps(p, work.bl, work.mode))
         return cycles
 
     def _pulsed(self, rows: int, cols: int, work: PulseWork) -> int:
         """Return the cycles of all sweeps; new cycle keys come before each but the first."""
-        keys = self._pass(rows) + self._pass(cols)
+        keys = self._pass(self._devices * rows) + self._pass(cols)
         return sum(map(self._sweep, work.sweeps)) + (len(work.sweeps) - 1) * keys

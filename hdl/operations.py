@@ -27,7 +27,7 @@ class Operations:
 
     They use the tile's parts (``schedule``, ``planner``, ``lines``, ``array``, ``outputs``), its
     registers ``regs`` and the signals that it makes for one command (``op``, ``halvings``,
-    ``slot``, ``pulsing``, ``mvm_key``, ``alpha``).
+    ``slot``, ``pulsing``, ``mvm_key``, ``alpha``, ``device_rows``).
     """
 
     def _pass(self, m, name, following, side, **settings):
@@ -38,7 +38,7 @@ class Operations:
             m.d.comb += [
                 self.busy.eq(1),
                 lines.side.eq(side),
-                lines.count.eq(self.regs["rows" if side == ROW else "cols"]),
+                lines.count.eq(self.device_rows if side == ROW else self.regs["cols"]),
                 lines.pace.eq(settings.get("pace", 1)),
             ]
             m.d.comb += [

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 
-__all__ = ["delayed"]
+__all__ = ["delayed", "strobe_after"]
 
 
 def delayed(m: Module, value: Value, name: str, cycles: int = 1) -> Any:
@@ -26,3 +26,12 @@ def delayed(m: Module, value: Value, name: str, cycles: int = 1) -> Any:
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def strobe_after(m: Module, strobe: Value, cycles: int, name: str) -> Any:
+    """Return a strobe of so many cycles ago; a reset forgets those on their way."""
+    if not cycles:
+        return strobe
+    passed = Signal(cycles, name=name)
+    m.d.sync += passed.eq(Cat(strobe, passed))
+    return passed[-1]

@@ -38,14 +38,17 @@ class Sweep(wiring.Component):
         Stage A.
     take : Out(1)
         Stage B holds a block's first row.
-    valid_c : Out(1)
+    take_key : Out(1)
+        A block's first row moves to stage D.
+    valid_c, odd_c : Out(1)
+        Stage C holds a visit; to a row with an odd number.
     valid_d, fresh, first_d, last_d, parity_d, start_d, row_d, address_d : Out
         Stage D: holds a visit; it was loaded in this cycle; it is a block's first / last row; half
         of the column keys; it is in the first block; its row and address.
     load_column : Out
         Column to read in this cycle.
-    load, load_lane, load_parity : Out
-        That column's values are there: write them to this lane.
+    load, load_lane, load_parity, load_last : Out
+        That column's values are there: write them to this lane; it is the last column.
     """
 
     def __init__(self, lanes, max_rows, max_cols, depth):
@@ -62,7 +65,9 @@ class Sweep(wiring.Component):
                 "row": Out(range(max_rows)),
                 "valid": Out(1),
                 "take": Out(1),
+                "take_key": Out(1),
                 "valid_c": Out(1),
+                "odd_c": Out(1),
                 "valid_d": Out(1),
                 "fresh": Out(1),
                 "first_d": Out(1),
@@ -75,6 +80,7 @@ class Sweep(wiring.Component):
                 "load": Out(1),
                 "load_lane": Out(range(max(2, lanes))),
                 "load_parity": Out(1),
+                "load_last": Out(1),
             }
         )
 
@@ -151,7 +157,9 @@ class Sweep(wiring.Component):
         m.d.sync += self.fresh.eq(stage_c["valid"] & self.advance)
         m.d.comb += [
             self.take.eq(stage_b["valid"] & stage_b["first"] & self.advance),
+            self.take_key.eq(stage_c["valid"] & stage_c["first"] & self.advance),
             self.valid_c.eq(stage_c["valid"]),
+            self.odd_c.eq(stage_c["row"][:1]),
             self.valid_d.eq(stage_d["valid"]),
             self.first_d.eq(stage_d["first"]),
             self.last_d.eq(stage_d["last"]),
@@ -182,7 +190,7 @@ class Sweep(wiring.Component):
         to_load = Signal(range(self.max_cols + 1))
         block_parity = Signal()
         m.d.sync += [self.load.eq(loading & (to_load != 0)), self.load_lane.eq(lane)]
-        m.d.sync += self.load_parity.eq(block_parity)
+        m.d.sync += [self.load_parity.eq(block_parity), self.load_last.eq(to_load == 1)]
         with m.If(loading):
             m.d.sync += lane.eq(lane + 1)
             with m.If(to_load != 0):

@@ -86,6 +86,9 @@ class Tile(Operations, wiring.Component):
         self.part = Signal(Part, init=Part.VALUE)
         self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
+        # A register: set long before a command that needs it, and not in anybody's way.
+        self.device_rows = Signal(range(2 * build.max_rows + 1))
+        m.d.sync += self.device_rows.eq(Mux(regs["paired"], regs["rows"] << 1, regs["rows"]))
         self.illegal = Signal()
         # Registers, for they choose settings all over the tile; true from the dispatch's end on.
         self.backward, self.updates = Signal(), Signal()
@@ -149,7 +152,10 @@ class Tile(Operations, wiring.Component):
             lines.key.eq(self.schedule.key),
             array.registers.eq(self.device),
             array.table_write.eq(self.table_write),
-            array.rows.eq(regs["rows"]),
+            lines.paired.eq(regs["paired"]),
+            array.paired.eq(regs["paired"]),
+            array.cells_references.eq(self.op == Op.WRITE_REFERENCES),
+            array.rows.eq(self.device_rows),
             array.cols.eq(regs["cols"]),
             array.forward.eq(self.op == Op.FORWARD),
             array.backward.eq(self.backward & (self.slot == 0)),
@@ -189,6 +195,7 @@ class Tile(Operations, wiring.Component):
         """Answer word and error bits."""
         build = self.config.build
         rows, cols = self.regs["rows"], self.regs["cols"]
+        most_rows = Mux(self.regs["paired"], build.max_rows // 2, build.max_rows)
         self.shape_wrong = Signal()
         # A register by itself: a simulator that meets logic in a check takes it for feedback.
         sound = Signal(init=1)
@@ -197,7 +204,7 @@ class Tile(Operations, wiring.Component):
             Assert(sound, "a cell was written while it was read"),
         ]
         m.d.comb += self.shape_wrong.eq(
-            (rows == 0) | (rows > build.max_rows) | (cols == 0) | (cols > build.max_cols)
+            (rows == 0) | (rows > most_rows) | (cols == 0) | (cols > build.max_cols)
         )
         passes, bl, saturated = Signal(8), Signal(8), Signal(32)
         m.d.comb += [
@@ -230,6 +237,8 @@ class Tile(Operations, wiring.Component):
                 Op.READ_CELLS: "CELLS",
                 Op.WRITE_CELLS: "CELLS",
             }
+            if self.config.build.references:
+                starts[Op.WRITE_REFERENCES] = "CELLS"
             with m.Switch(self.op):
                 with m.Case(Op.SET):
                     m.next = "IDLE"
@@ -304,7 +313,7 @@ class Tile(Operations, wiring.Component):
             m.d.comb += [
                 self.busy.eq(1),
                 array.cells_read.eq(self.op == Op.READ_CELLS),
-                array.cells_write.eq(self.op == Op.WRITE_CELLS),
+                array.cells_write.eq(self.op != Op.READ_CELLS),
             ]
             m.next = "CELLS_WAIT"
         with m.State("CELLS_WAIT"):

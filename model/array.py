@@ -7,7 +7,7 @@ from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.population import Population
 
-__all__ = ["apply_pulses", "array_sums", "pair_differences"]
+__all__ = ["apply_pulses", "array_sums", "pair_differences", "pulse_counts"]
 
 
 def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -> np.ndarray:
@@ -33,6 +33,27 @@ def pair_differences(devices: np.ndarray) -> np.ndarray:
     return devices[0::2] - devices[1::2]
 
 
+def pulse_counts(
+    row_trains: np.ndarray, column_trains: np.ndarray, down: np.ndarray, paired: bool = False
+) -> np.ndarray:
+    """Return the pulses that each device takes (int64, shape (rows, cols)).
+
+    Parameters
+    ----------
+    row_trains, column_trains : int64, shapes (rows,), (cols,)
+    down : bool, shape (rows, cols)
+        Where a pulse lowers the weight.
+    paired : bool
+        Of a pair, the plus device (even row) takes those that raise, the minus device those that
+        lower the weight.
+    """
+    counts = coincidences(row_trains[:, None], column_trains[None, :])
+    if not paired:
+        return counts
+    minus = (np.arange(len(row_trains)) % 2 == 1)[:, None]
+    return np.where(down == minus, counts, 0)
+
+
 def apply_pulses(
     weights: np.ndarray,
     row_trains: np.ndarray,
@@ -55,13 +76,10 @@ def apply_pulses(
     keys : two of uint32, shapes (rows,), (cols,)
         Row and column halves of the devices' dynamic noise words.
     paired : bool
-        Every pulse raises a device: the plus device (even row), or the minus device where it
-        lowers the weight.
+        Every pulse raises a device, as in `pulse_counts`.
     """
-    counts = coincidences(row_trains[:, None], column_trains[None, :])
+    counts = pulse_counts(row_trains, column_trains, down, paired)
     if paired:
-        minus = (np.arange(len(weights)) % 2 == 1)[:, None]
-        counts = np.where(down == minus, counts, 0)
         down = np.zeros_like(down)
     hit = np.nonzero(counts)
     if len(hit[0]) == 0:

@@ -32,15 +32,14 @@ from ohmgrid.device_registers import (
     SLOPE_FRAC,
     STEP_FRAC,
     TOTAL_BITS,
-    VISIBLE_FRAC,
     DeviceRegisters,
 )
 from ohmgrid.model.arith import divide_saturate, saturate, shift_half_up
-from ohmgrid.model.noise import bernoulli, cell_words, gaussian
+from ohmgrid.model.noise import bernoulli, gaussian
 from ohmgrid.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
-from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA, VISIBLE_TURNS
+from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA
 
-__all__ = ["Cells", "Static", "static_properties", "step_curve", "visible", "visit"]
+__all__ = ["Cells", "Static", "static_properties", "step_curve", "visit"]
 
 ONE = 1 << REL_FRAC
 Z_FRAC = GAUSS_SIGMA.bit_length() - 1
@@ -251,31 +250,3 @@ def visit(
         top, bottom = top & ~mask | low, bottom & ~mask | low
     moved = saturate(np.clip(moved, -bottom, top) - static.reference, weight_bits)
     return np.where(static.stuck, weight, moved)
-
-
-def visible(
-    weight: np.ndarray,
-    keys: tuple[np.ndarray, np.ndarray],
-    regs: DeviceRegisters,
-    weight_bits: int,
-) -> np.ndarray:
-    """Return what a read sees of hidden conductances: the same until the next pulse moves them.
-
-    The word of a cell is ``P32((row key ^ turned hidden weight) + column key)``.
-
-    Parameters
-    ----------
-    weight : int64
-        Hidden conductances, weight LSB.
-    keys : two of uint32
-        Row and column key of each cell, of shapes that broadcast to the weights'.
-    regs : DeviceRegisters
-    weight_bits : int
-    """
-    hidden = (weight & ((1 << weight_bits) - 1)).astype(np.uint32)
-    turned = np.zeros_like(hidden)
-    for turn in VISIBLE_TURNS:
-        turned ^= (hidden << np.uint32(turn)) | (hidden >> np.uint32(32 - turn))
-    word = cell_words(keys[0] ^ turned, keys[1])
-    spread = shift_half_up(gaussian(_bits(word, 0)) * np.int64(regs.visible), VISIBLE_FRAC)
-    return saturate(weight + spread, weight_bits)

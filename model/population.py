@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.device_registers import REL_FRAC, DeviceRegisters
-from ohmgrid.model.device import Static, static_properties, step_curve, visible
+from ohmgrid.model.device import Static, static_properties, step_curve
 from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import cell_words
+from ohmgrid.model.visible import visible
 from ohmgrid.streams import Purpose
 
 __all__ = ["Population", "populate"]
@@ -48,7 +49,7 @@ class Population(NamedTuple):
         if not self.registers.visible:
             return weights
         seen = visible(
-            weights.astype(np.int64), self.visible_keys, self.registers, self.weight_bits
+            weights.astype(np.int64), self.visible_keys, self.registers.visible, self.weight_bits
         )
         return seen.astype(np.int32)
 

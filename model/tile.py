@@ -9,14 +9,13 @@ input's scale, to be multiplied by `Tile.y_lsb` or `Tile.z_lsb`.
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.model.aging import age
 from ohmgrid.model.array import apply_pulses, pair_differences
 from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import multiply, pulse_slots
 from ohmgrid.model.population import populate
 from ohmgrid.model.readout import Readout, amplitudes
-from ohmgrid.model.refresh import refresh, refresh_registers
+from ohmgrid.model.time_effects import TimeEffects
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
@@ -53,7 +52,7 @@ class Tile(TileBase):
             self._key(Verb.STATIC, 0), *self.device_shape, self.device, config.formats.weight_bits
         )
         self._paired = config.device.paired
-        self._refresh = refresh_registers(config, self.lsb) if self._paired else None
+        self._time = TimeEffects(config, self.population, self.aging, self.lsb, self._key)
         self.weights = self.population.hold_stuck(np.zeros(self.device_shape, np.int32))
 
     def _key(self, verb: Verb, step: int) -> int:
@@ -145,7 +144,8 @@ class Tile(TileBase):
             x, d, self.config, registers, self.device.serial, key
         ):
             self._sweep(rows, columns, down, key, slot)
-        self._pass_time()
+        if self._time.due(self._steps[2]):
+            self.weights = self._time.apply(self.weights, self._steps[2])
 
     def _sweep(
         self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, slot: int
@@ -157,18 +157,6 @@ class Tile(TileBase):
             rows, down = np.repeat(rows, 2), np.repeat(down, 2, axis=0)
         keys = (row_keys, col_keys)
         apply_pulses(self.weights, rows, columns, down, self.population, keys, self._paired)
-
-    def _pass_time(self) -> None:
-        """Let the devices leak, diffuse and be refreshed, each when its number of updates is."""
-        count = self._steps[2]
-        if self.aging.every and count % self.aging.every == 0:
-            key = self._key(Verb.TIME, count)
-            self.weights = age(self.weights, self.population, self.aging, key)
-        if self._refresh and self._refresh.every and count % self._refresh.every == 0:
-            keys = self._key(Verb.REFRESH, count), self._key(Verb.RESET, count)
-            self.weights = refresh(
-                self.weights, self.population, self.aging, self.config, self._refresh, keys
-            )
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``: one fused sweep.

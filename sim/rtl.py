@@ -6,19 +6,24 @@ from functools import cache
 
 import numpy as np
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.device_registers import DeviceRegisters, device_registers
 from ohmgrid.hdl.device_ports import pack_registers, pack_tables
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
+from ohmgrid.model.noise import op_key, seed_key
+from ohmgrid.model.population import populate
 from ohmgrid.model.sweep import memory_order
+from ohmgrid.model.time_effects import TimeEffects
 from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.sim.cxxrtl import Library, build
+from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["RtlTile", "TileDriver", "build_tile", "register_values"]
+__all__ = ["RtlTile", "TileDriver", "build_tile", "check_device", "register_values"]
 
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
@@ -57,7 +62,20 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
         "desired_bl": pulses.desired_bl,
         "pulse_type": PULSE_MODES.index(pulses.pulse_type),
         "serial": int(device.serial),
+        "paired": int(config.device.paired),
     }
+
+
+def check_device(device: DeviceRegisters, build: BuildConfig) -> None:
+    """Raise `ConfigError` if a build of the gateware lacks what a device needs."""
+    needs = {
+        "power": device.power,
+        "write_noise": device.visible,
+        "references": any(device.reference) or device.symmetry_point,
+    }
+    for name, needed in needs.items():
+        if needed and not getattr(build, name):
+            raise ConfigError(f"build.{name}: expected true for this device, got false")
 
 
 @cache
@@ -146,38 +164,55 @@ class TileDriver:
 class RtlTile(TileBase):
     """One tile simulated from its gateware; the interface and the bits are those of the model.
 
+    Stuck weights, leak, diffusion and refresh are computed here, not in gateware: when they are
+    due, all conductances are read, changed by the model's functions and written back.
+
     Raises
     ------
     ValueError
-        If the shape exceeds ``config.build``.
+        If the shape exceeds ``config.build``, or the device needs what the build lacks.
+
+    Attributes
+    ----------
+    cycles : int
+        Clock cycles of the last operation, its vectors and commands included.
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
         if not config.build.read_physics:
             self._refuse_read_physics("build.read_physics = false")
+        if config.device.paired:
+            self._refuse_read_physics("pairs of devices in engine rtl")
         build = config.build
-        if rows > build.max_rows or cols > build.max_cols:
+        device_rows, _ = self.device_shape
+        if device_rows > build.max_rows or cols > build.max_cols:
             raise ValueError(
                 f"shape: expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
-                f"build.max_cols), got {rows} x {cols}"
+                f"build.max_cols), got {device_rows} x {cols}"
+                + (" (two rows for each pair of devices)" if config.device.paired else "")
             )
-        if self.device.power and not build.power:
-            raise ValueError("build.power: expected true for this device, got false")
+        check_device(self.device, build)
+        self._base = seed_key(config.seed)
+        self._population = populate(
+            self._key(Verb.STATIC, 0), *self.device_shape, self.device, config.formats.weight_bits
+        )
+        self._time = TimeEffects(config, self._population, self.aging, self.lsb, self._key)
         self._driver = TileDriver(build_tile(config).instance())
-        self._row, self._col = memory_order(rows, cols, build.lanes)
+        self._row, self._col = memory_order(device_rows, cols, build.lanes)
         self._lr: float | None = None
         self._x: np.ndarray | None = None
         setup = self._driver.registers(register_values(config, rows, cols, number))
         setup += self._driver.device(self.device, config.formats.weight_bits)
         self._driver.run([*setup, command(Op.SETUP)])
+        if build.references:
+            self._write(Op.WRITE_REFERENCES, self._population.static.reference)
         self._steps = [0, 0, 0]
-        self.load(TileState(np.zeros((rows, cols), np.int32), (0, 0, 0)))
+        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
+        self.cycles = self._driver.cycles
 
-    @property
-    def cycles(self) -> int:
-        """Clock cycles of the last operation, its vectors and commands included."""
-        return self._driver.cycles
+    def _key(self, verb: Verb, step: int) -> int:
+        return op_key(self._base, verb, self.number, step)
 
     def _load_x(self, x: np.ndarray) -> tuple[list[int], list[int]]:
         """Return command and words that bring ``x`` to the tile, none if it is there already."""
@@ -201,6 +236,7 @@ class RtlTile(TileBase):
         """Return ``W x`` (int64, shape (rows,))."""
         commands, words = self._load_x(x)
         y, answers = self._driver.run([*commands, command(Op.FORWARD)], words, self.rows)
+        self.cycles = self._driver.cycles
         self._steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
         return y
@@ -209,6 +245,7 @@ class RtlTile(TileBase):
         """Return ``W^T d`` (int64, shape (cols,))."""
         words = self._edge("d", d, self.rows).tolist()
         z, answers = self._driver.run([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
+        self.cycles = self._driver.cycles
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
@@ -232,24 +269,33 @@ class RtlTile(TileBase):
             words + errors,
             self.cols if op == Op.BACKWARD_UPDATE else 0,
         )
+        self.cycles = self._driver.cycles
         self._steps[2] += 1
+        if self._time.due(self._steps[2]):
+            self._write(Op.WRITE_CELLS, self._time.apply(self._read(), self._steps[2]))
         if op == Op.BACKWARD_UPDATE:
             self.saturated = answers[-1].saturated
         return z
 
     def state(self) -> TileState:
         """Return a copy of the state."""
-        words, _ = self._driver.run([command(Op.READ_CELLS)], (), self.rows * self.cols)
-        weights = np.zeros((self.rows, self.cols), np.int32)
-        weights[self._row, self._col] = words
         first, second, third = self._steps
-        return TileState(weights, (first, second, third))
+        return TileState(self._read(), (first, second, third))
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, self._steps = self._state(state)
         steps = dict(zip(STEP_REGISTERS, self._steps, strict=True))
-        self._driver.run(
-            [*self._driver.registers(steps), command(Op.WRITE_CELLS)],
-            weights[self._row, self._col],
-        )
+        self._driver.run(self._driver.registers(steps))
+        self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
+
+    def _read(self) -> np.ndarray:
+        """Return all conductances (int32, shape `device_shape`)."""
+        words, _ = self._driver.run([command(Op.READ_CELLS)], (), self._row.size)
+        weights = np.zeros(self.device_shape, np.int32)
+        weights[self._row, self._col] = words
+        return weights
+
+    def _write(self, op: Op, cells: np.ndarray) -> None:
+        """Send one word for each device, shape `device_shape`."""
+        self._driver.run([command(op)], cells[self._row, self._col])

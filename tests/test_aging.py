@@ -117,3 +117,9 @@ def test_the_period_is_the_longest_that_changes_a_thousandth():
     assert every(diffusion=1e-4) == 256
     assert every(lifetime=1e6, diffusion=1e-4) == 256
     assert every(lifetime=1e6, time_every=7) == 7
+
+
+def test_the_tiniest_diffusion_is_none():
+    registers = aging_registers(ConstantStep(diffusion=5e-324), 1e-5, 18, 1)
+    assert registers.every == 1 << 20
+    assert not any(registers.diffusion)

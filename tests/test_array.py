@@ -1,5 +1,7 @@
 """The array: sums and pulses of whole sweeps equal the model, in the predicted cycles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -7,22 +9,25 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ohmgrid.config import BuildConfig, Config
+from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.device_registers import device_registers
-from ohmgrid.devices import PRESETS, SoftBounds
+from ohmgrid.devices import SoftBoundsReference
 from ohmgrid.hdl.array import LaneArray
-from ohmgrid.hdl.device import pack_registers
-from ohmgrid.model.array import apply_pulses, array_sums
+from ohmgrid.hdl.device_ports import pack_registers, pack_tables
+from ohmgrid.model.array import apply_pulses, array_sums, pair_differences, pulse_counts
 from ohmgrid.model.device import static_properties
-from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
+from ohmgrid.model.population import Population
 from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
 from ohmgrid.read_registers import VOLTAGE_BITS, VOLTAGE_FRAC
 
 MAX_ROWS, MAX_COLS = 6, 11
 LIMIT = 5000
 SIDES = ("row", "column")
-DEVICES = [*PRESETS.values(), SoftBounds(dw_min=0.02)]
+# Every device goes through the tile (test_tile.py); this one has what the array must bring to it.
+DEVICE = SoftBoundsReference(
+    dw_min=0.02, dw_min_dtod=0.5, w_max_dtod=0.3, corrupt_devices_prob=0.1, perfect_bias=True
+)
 
 
 class Bench:
@@ -30,14 +35,18 @@ class Bench:
 
     def __init__(self, lanes: int, share: int):
         self.config = Config(
+            formats=FormatConfig(curve_segments=4),
             build=BuildConfig(
                 lanes=lanes,
                 share=share,
                 max_rows=MAX_ROWS,
                 max_cols=MAX_COLS,
                 read_physics=lanes != 3,
-            )
+            ),
         )
+        formats = self.config.formats
+        self.device = device_registers(DEVICE, formats.weight_bits, formats.curve_segments)
+        self.tables = list(pack_tables(self.device, formats.weight_bits))
         self.dut = LaneArray(self.config)
         self.values: dict[str, dict[str, np.ndarray]] = {}
         self.job = None
@@ -68,18 +77,24 @@ class Bench:
                 if enabled[side] and places[side] < len(column):
                     ctx.set(getattr(dut, f"{side}_{name}"), int(column[places[side]]))
 
-    async def setup(self, ctx, device, rows: int, cols: int) -> None:
+    async def setup(self, ctx, device, rows: int, cols: int, paired: bool) -> None:
         ctx.set(self.dut.rows, rows)
         ctx.set(self.dut.cols, cols)
+        ctx.set(self.dut.paired, paired)
         ctx.set(self.dut.registers, pack_registers(device))
-        for n, value in enumerate(device.c2c):
-            ctx.set(self.dut.c2c_write, {"en": 1, "address": n, "data": value})
+        for table, address, data in self.tables:
+            ctx.set(
+                self.dut.table_write, {"en": 1, "table": table, "address": address, "data": data}
+            )
             await ctx.tick()
-        ctx.set(self.dut.c2c_write.en, 0)
+        ctx.set(self.dut.table_write.en, 0)
+        # They stay for the jobs that follow.
+        self.tables = []
 
-    async def write(self, ctx, words, waits) -> None:
-        """Write cells in memory order."""
+    async def write(self, ctx, words, waits, references: int = 0) -> None:
+        """Write cells, or their references, in memory order."""
         dut = self.dut
+        ctx.set(dut.cells_references, references)
         ctx.set(dut.cells_write, 1)
         await ctx.tick()
         ctx.set(dut.cells_write, 0)
@@ -151,50 +166,73 @@ def lines(rng: np.random.Generator, count: int, density: float, top: int) -> dic
     }
 
 
-def halves(side: dict[str, np.ndarray], shift: int) -> np.ndarray:
-    return (side["static"] >> np.uint64(shift)).astype(np.uint32)
+def population_of(row, column, references, registers, weight_bits) -> Population:
+    """Return the devices of rows and columns with these keys."""
+    (row_lo, row_hi), (col_lo, col_hi) = (
+        [(side["static"] >> np.uint64(shift)).astype(np.uint32) for shift in (0, 32)]
+        for side in (row, column)
+    )
+    rows, hi = row_lo[:, None], row_hi[:, None]
+    words = cell_words(rows, col_lo), cell_words(hi, col_hi), cell_words(rows, col_hi)
+    bias = np.arange(len(col_lo)) == len(col_lo) - 1
+    nothing = np.zeros(0, np.int64)
+    return Population(
+        static=static_properties(words, bias[None, :], references, registers, weight_bits),
+        stuck_weight=nothing,
+        visible_keys=(hi, col_lo[None, :]),
+        aging=nothing,
+        symmetry_point=nothing,
+        registers=registers,
+        weight_bits=weight_bits,
+    )
 
 
 @pytest.mark.parametrize(("lanes", "share"), [(1, 1), (3, 2), (4, 4)])
 @settings(max_examples=4)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    rows=st.integers(1, MAX_ROWS),
+    outputs=st.integers(1, MAX_ROWS),
     cols=st.integers(1, MAX_COLS),
-    device=st.sampled_from(DEVICES),
+    paired=st.booleans(),
+    write_noise=st.sampled_from([0, 700]),
     density=st.sampled_from([0.0, 0.4, 1.0]),
     slot=st.integers(0, 30),
 )
 # Blocks as short as can be, every cell hit: stalls push the sums of two blocks together.
-@example(seed=1, rows=1, cols=MAX_COLS, device=DEVICES[1], density=1.0, slot=3)
-@example(seed=2, rows=2, cols=MAX_COLS - 1, device=DEVICES[1], density=1.0, slot=0)
-def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density, slot):
+@example(seed=1, outputs=1, cols=MAX_COLS, paired=False, write_noise=700, density=1.0, slot=3)
+@example(seed=2, outputs=2, cols=MAX_COLS - 1, paired=True, write_noise=0, density=1.0, slot=0)
+def test_array_equals_the_model(
+    lanes, share, seed, outputs, cols, paired, write_noise, density, slot
+):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     if (lanes, share) not in BENCHES:
         BENCHES[lanes, share] = Bench(lanes, share)
     bench = BENCHES[lanes, share]
     weight_bits = bench.config.formats.weight_bits
-    registers = device_registers(device, weight_bits)
+    registers = replace(bench.device, visible=write_noise)
     top = (1 << (weight_bits - 1)) - 1
-    weights = rng.integers(-top, top + 1, (rows, cols), dtype=np.int32)
+    rows = 2 * max(1, outputs // 2) if paired else outputs
+    weights, references = rng.integers(-top, top + 1, (2, rows, cols), dtype=np.int32)
     voltages = bench.config.build.read_physics
     largest = (1 << (VOLTAGE_BITS - 1)) - 1 if voltages else 127
     row, column = (lines(rng, count, density, largest) for count in (rows, cols))
+    if paired:
+        for name in ("code", "train", "sign"):
+            row[name][1::2] = row[name][::2]
+        row["code"][1::2] *= -1
     bench.values = {"row": row, "column": column}
 
     order = memory_order(rows, cols, lanes)
-    words = [cell_words(halves(row, n)[:, None], halves(column, n)) for n in (0, 32)]
-    static = static_properties(words[0], words[1], registers, weight_bits)
+    population = population_of(row, column, references, registers, weight_bits)
     down = row["sign"][:, None] == column["sign"]
-
-    def noise(i, j):
-        return cell_words(row["cycle"][i], column["cycle"][j])
+    seen_weights = population.read(weights)
 
     def updated(before, slots, spaced):
         after, trains = before.copy(), row["train"] & slots
-        apply_pulses(after, trains, column["train"], down, static, noise, registers)
-        hits = coincidences(trains[:, None], column["train"]) != 0
+        keys = row["cycle"], column["cycle"]
+        apply_pulses(after, trains, column["train"], down, population, keys, paired)
+        hits = pulse_counts(trains, column["train"], down, paired) != 0
         stalls = visit_stalls(hits, lanes, share).tolist()
         return after, sweep_cycles(rows, cols, lanes, stalls, spaced)
 
@@ -205,13 +243,14 @@ def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density,
     seen: dict[str, object] = {}
 
     async def job(ctx):
-        await bench.setup(ctx, registers, rows, cols)
+        await bench.setup(ctx, registers, rows, cols, paired)
+        await bench.write(ctx, references[order], waits, references=1)
         await bench.write(ctx, weights[order], waits)
         seen["written"] = await bench.read(ctx, waits)
         seen["forward"] = await bench.sweep(ctx, forward=1)
-        seen["row_sums"] = await bench.row_sums(ctx, rows)
+        seen["row_sums"] = await bench.row_sums(ctx, rows // 2 if paired else rows)
         await bench.sweep(ctx, forward=1, magnitude=1)
-        seen["row_magnitudes"] = await bench.row_sums(ctx, rows)
+        seen["row_magnitudes"] = await bench.row_sums(ctx, rows // 2 if paired else rows)
         seen["magnitudes"] = await bench.sweep(ctx, backward=1, magnitude=1)
         seen["backward"] = await bench.sweep(ctx, backward=1)
         seen["fused"] = await bench.sweep(ctx, backward=1, update=1)
@@ -223,20 +262,22 @@ def test_array_equals_the_model(lanes, share, seed, rows, cols, device, density,
     around = 1 + bench.dut.drain
     dropped = VOLTAGE_FRAC if voltages else 0
 
-    def column_sums(magnitude=False):
-        return (array_sums(weights.T, row["code"], magnitude) >> dropped).tolist()
+    def column_sums(cells):
+        return (array_sums(cells.T, row["code"]) >> dropped).tolist()
 
-    def row_sums(magnitude=False):
-        return array_sums(weights, column["code"], magnitude) >> dropped
+    def row_sums(cells):
+        matrix = pair_differences(cells) if paired else cells
+        return array_sums(matrix, column["code"]) >> dropped
 
+    magnitudes = seen_weights ^ (seen_weights >> 31)
     assert bench.dut.sweep_cycles(rows, cols) == plain
     assert_array_equal(seen["written"], weights[order])
     assert seen["forward"] == (plain + around, [])
-    assert_array_equal(seen["row_sums"], row_sums())
-    assert_array_equal(seen["row_magnitudes"], row_sums(True))
-    assert seen["backward"] == (plain + around, column_sums())
-    assert seen["magnitudes"] == (plain + around, column_sums(True))
-    assert seen["fused"] == (fused_cycles + around, column_sums())
+    assert_array_equal(seen["row_sums"], row_sums(seen_weights))
+    assert_array_equal(seen["row_magnitudes"], row_sums(magnitudes))
+    assert seen["backward"] == (plain + around, column_sums(seen_weights))
+    assert seen["magnitudes"] == (plain + around, column_sums(magnitudes))
+    assert seen["fused"] == (fused_cycles + around, column_sums(seen_weights))
     assert_array_equal(seen["fused_cells"], fused[order])
     assert seen["one_slot"] == (one_slot_cycles + around, [])
     assert_array_equal(seen["one_slot_cells"], one_slot[order])

@@ -1,4 +1,4 @@
-"""One lane and the adder tree: products, coincidences and sums equal the model."""
+"""One lane and the adder tree: visible weights, products, coincidences and sums equal the model."""
 
 import numpy as np
 from amaranth.hdl import Module, signed
@@ -12,6 +12,7 @@ from ohmgrid.boards.synth import synth
 from ohmgrid.hdl.lane import AdderTree, Lane
 from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.model.lane import coincidences, products
+from ohmgrid.model.visible import visible
 from ohmgrid.sim.units import run_clocked
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -51,19 +52,33 @@ def test_adder_tree_sums_after_its_latency(seed, count):
     np.testing.assert_array_equal(seen, values.sum(axis=1))
 
 
-@given(SEEDS, st.booleans(), st.sampled_from([12, 16, 18]), st.booleans(), st.sampled_from([8, 16]))
-def test_lane_multiplies_accumulates_and_counts(seed, backward, bits, magnitude, code_bits):
+@given(
+    SEEDS,
+    st.booleans(),
+    st.sampled_from([12, 16, 18]),
+    st.sampled_from([None, 0, 900]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([8, 16]),
+)
+def test_lane_multiplies_accumulates_and_counts(
+    seed, backward, bits, register, paired, magnitude, code_bits
+):
+    """Of ``register`` None, the lane is built without write noise."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     rows = 6
-    words = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), rows)
-    top = 2 ** (code_bits - 1)
-    codes, trains = rng.integers(1 - top, top, rows + 1), rng.integers(0, 2**31, rows + 1)
+    top = (1 << (bits - 1)) - 1
+    words = rng.integers(-top, top + 1, rows)
+    largest = (1 << (code_bits - 1)) - 1
+    codes = rng.integers(-largest, largest + 1, rows + 1)
+    trains = rng.integers(0, 2**31, rows + 1)
     trains[: rows // 2] &= 0xF0
     trains[-1] &= 0xF
     signs = rng.integers(0, 2, rows + 1)
-    dut = Lane(rows, bits, 40, code_bits)
-    seen = []
+    keys = rng.integers(0, 1 << 32, rows + 1, dtype=np.uint32)
+    dut = Lane(rows, bits, 40, code_bits, write_noise=register is not None)
+    cells, sums = [], []
 
     async def bench(ctx):
         ctx.set(dut.write, 1)
@@ -72,41 +87,59 @@ def test_lane_multiplies_accumulates_and_counts(seed, backward, bits, magnitude,
             ctx.set(dut.write_data, int(words[row]))
             await ctx.tick()
         ctx.set(dut.write, 0)
-        for name, value in (("code", codes), ("train", trains), ("sign", signs)):
+        for name, value in (("code", codes), ("train", trains), ("sign", signs), ("key", keys)):
             ctx.set(getattr(dut, f"load_{name}"), int(value[-1]))
         ctx.set(dut.load, 1)
+        ctx.set(dut.load_operand, 1)
         await ctx.tick()
         ctx.set(dut.load, 0)
+        ctx.set(dut.load_operand, 0)
         ctx.set(dut.backward, backward)
         ctx.set(dut.magnitude, magnitude)
+        ctx.set(dut.paired, paired)
+        ctx.set(dut.visible, register or 0)
         ctx.set(dut.advance, 1)
         ctx.set(dut.hit_valid, 1)
-        for cycle in range(rows + 5):
-            # Stage A holds row `cycle`, B row `cycle - 1`, C row `cycle - 2`, D row `cycle - 3`.
+
+        def row_at(stage):
+            """Row of a visit that came so many cycles after stage A."""
+            return min(max(cycle - stage, 0), rows - 1)
+
+        for cycle in range(rows + 5 + dut.lag):
+            # Stage A holds row `cycle`, C row `cycle - 2`, D row `cycle - 3`.
             ctx.set(dut.read, cycle < rows)
-            ctx.set(dut.address, min(cycle, rows - 1))
+            ctx.set(dut.address, row_at(0))
             ctx.set(dut.take, cycle == 1)
-            ctx.set(dut.row_code, int(codes[min(max(cycle - 1, 0), rows - 1)]))
-            row = min(max(cycle - 2, 0), rows - 1)
-            ctx.set(dut.row_train, int(trains[row]))
-            ctx.set(dut.row_sign, int(signs[row]))
-            ctx.set(dut.fresh, 3 <= cycle < rows + 3)
-            ctx.set(dut.first, cycle == 3)
-            ctx.set(dut.capture, cycle == rows + 3)
+            ctx.set(dut.take_key, cycle == 2)
+            ctx.set(dut.take_operand, cycle == 1 + dut.lag)
+            ctx.set(dut.row_train, int(trains[row_at(2)]))
+            ctx.set(dut.row_sign, int(signs[row_at(2)]))
+            ctx.set(dut.minus, row_at(2) % 2)
+            ctx.set(dut.row_key, int(keys[row_at(3)]))
+            ctx.set(dut.row_code, int(codes[row_at(1 + dut.lag)]))
+            in_p = cycle - 3 - dut.lag
+            ctx.set(dut.fresh, 0 <= in_p < rows)
+            ctx.set(dut.first, in_p == 0)
+            ctx.set(dut.capture, in_p == rows)
             if 3 <= cycle < rows + 3:
-                fields = (dut.product, dut.weight, dut.mask, dut.down, dut.hit)
-                seen.append([ctx.get(field) for field in fields])
+                fields = (dut.weight, dut.mask, dut.down, dut.hit)
+                cells.append([ctx.get(field) for field in fields])
+            if 0 <= in_p < rows:
+                sums.append(ctx.get(dut.product))
             await ctx.tick()
-        seen.append(ctx.get(dut.chain_o))
+        sums.append(ctx.get(dut.chain_o))
 
     run_clocked(dut, bench)
     operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
-    expected = products(words ^ (words >> 63) if magnitude else words, operand)
-    for row, (product, weight, mask, down, hit) in enumerate(seen[:-1]):
-        assert (product, weight) == (expected[row], words[row])
+    seen = visible(words, (keys[:rows], keys[-1:]), register or 0, bits)
+    expected = products(seen ^ (seen >> 63) if magnitude else seen, operand)
+    assert sums == [*expected, expected.sum()]
+    for row, (weight, mask, down, hit) in enumerate(cells):
+        lowers, minus = signs[row] == signs[-1], row % 2 == 1
+        assert weight == words[row]
         assert mask.bit_count() == coincidences(trains[row], trains[-1])
-        assert (down, hit) == (signs[row] == signs[-1], mask != 0)
-    assert seen[-1] == expected.sum()
+        assert down == (lowers and not paired)
+        assert hit == (mask != 0 and (not paired or lowers == minus))
 
 
 class LaneBeforeARegister(wiring.Component):
@@ -120,7 +153,7 @@ class LaneBeforeARegister(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.lane = lane = Lane(64, 16, 34)
+        m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False)
         m.d.comb += [
             *(getattr(lane, name).eq(1) for name in ("advance", "read", "backward")),
             *(lane.address.eq(self.address), lane.write_address.eq(self.address)),

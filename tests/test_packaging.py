@@ -43,6 +43,7 @@ NO_TWIN = {
     "timed": "delays the operands of a computation to the cycle that needs them",
     "products": "multiplies, in LUTs or in blocks: the model writes *",
     "device_ports": "describes the ports of the device unit",
+    "group": "brings the cells of some lanes to a device unit, in any order",
 }
 
 # Parts of one calculation, each a file in the gateware and all in one file of the model; their
@@ -51,6 +52,7 @@ PARTS = {
     "device_static": "device",
     "device_curve": "device",
     "operation_cycles": "operations",
+    "cells": "array",
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.pipeline import delayed, strobe_after
 
 
 @pytest.mark.parametrize("cycles", [0, 1, 5])
@@ -26,3 +26,25 @@ def test_delayed(cycles):
     simulator.add_testbench(bench)
     simulator.run()
     assert seen == [0] * cycles + list(range(1, 21 - cycles))
+
+
+@pytest.mark.parametrize("cycles", [0, 1, 4])
+def test_strobe_after(cycles):
+    m = Module()
+    strobe, late, clock = Signal(), Signal(), Signal()
+    m.d.sync += clock.eq(~clock)
+    m.d.comb += late.eq(strobe_after(m, strobe, cycles, "late"))
+    pattern = [1, 0, 1, 1, 0, 0, 0, 1] * 2
+    seen = []
+
+    async def bench(ctx):
+        for bit in pattern:
+            ctx.set(strobe, bit)
+            seen.append(ctx.get(late))
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert seen == ([0] * cycles + pattern)[: len(pattern)]

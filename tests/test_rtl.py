@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.model.tile import Tile
+from ohmgrid.presets import PRESETS
 from ohmgrid.protocol import Op, command
 from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
 from ohmgrid.tile import TileState
 
 # The build of test_tile.py: compiled once.
-CONFIG = Config(build=BuildConfig(lanes=4, share=2, max_rows=8, max_cols=12))
+CONFIG = Config(build=BuildConfig(lanes=4, share=2, max_rows=16, max_cols=12))
 ROWS, COLS = 5, 7
 
 
@@ -29,15 +31,37 @@ def random_state(rng: np.random.Generator, rows: int = ROWS, cols: int = COLS) -
     return TileState(weights, (3, 1, 1 << 47))
 
 
-@pytest.mark.parametrize("shape", [(9, 1), (1, 13), (100, 100)])
+@pytest.mark.parametrize("shape", [(17, 1), (1, 13), (100, 100)])
 def test_a_shape_beyond_the_build_is_refused(shape):
     rows, cols = shape
-    with pytest.raises(ValueError, match=rf"shape: expected at most 8 x 12 .*got {rows} x {cols}"):
+    with pytest.raises(ValueError, match=rf"shape: expected at most 16 x 12 .*got {rows} x {cols}"):
         RtlTile(CONFIG, rows, cols)
     with pytest.raises(ValueError, match=r"rows: expected 1\.\.65536, got 0"):
         RtlTile(CONFIG, 0, 1)
     with pytest.raises(ValueError, match=r"number: expected 0\.\.255, got 256"):
         RtlTile(CONFIG, 1, 1, 256)
+
+
+def test_a_pair_takes_two_rows():
+    pair = CONFIG.replace(device=PRESETS["pcm"])
+    assert RtlTile(pair, 8, 2).state().weights.shape == (16, 2)
+    with pytest.raises(ValueError, match=r"got 18 x 2 \(two rows for each pair of devices\)"):
+        RtlTile(pair, 9, 2)
+
+
+def test_pairs_with_read_physics_are_refused():
+    pair = CONFIG.replace(device=PRESETS["pcm"], forward={"inp_noise": 0.1})
+    with pytest.raises(ConfigError, match=r"forward\.inp_noise: expected to be off with pairs"):
+        RtlTile(pair, ROWS, COLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"), [("reram-es", "write_noise"), ("reram-array-om", "references")]
+)
+def test_a_device_that_the_build_lacks_is_refused(name, flag):
+    config = CONFIG.replace(device=PRESETS[name], build={flag: False})
+    with pytest.raises(ConfigError, match=rf"build\.{flag}: expected true for this device"):
+        RtlTile(config, ROWS, COLS)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +159,6 @@ def test_the_driver_raises_what_the_tile_reports():
     driver = TileDriver(build_tile(CONFIG).instance())
     with pytest.raises(RuntimeError, match="tile: op 77 reported ILLEGAL"):
         driver.run([77])
-    driver.run(driver.registers(register_values(CONFIG, 9, 1, 0)))
+    driver.run(driver.registers(register_values(CONFIG, 17, 1, 0)))
     with pytest.raises(RuntimeError, match="tile: op 5 reported SHAPE"):
         driver.run([command(Op.FORWARD)])

@@ -35,7 +35,8 @@ def run_sweep(lanes, rows, cols, stalls, spaced):
                 if ctx.get(dut.last_d):
                     lasts.append(busy)
             if ctx.get(dut.load):
-                loads.append((column, ctx.get(dut.load_lane), ctx.get(dut.load_parity)))
+                flags = ("load_lane", "load_parity", "load_last")
+                loads.append((column, *(ctx.get(getattr(dut, flag)) for flag in flags)))
             column = ctx.get(dut.load_column)
             ctx.set(dut.advance, held == 0)
             if not ctx.get(dut.busy):
@@ -62,7 +63,7 @@ def test_sweep_visits_and_cycles(shape, random, stalled, spaced):
         for block in range(blocks)
         for row in range(rows)
     ]
-    assert loads == [(col, col % lanes, col // lanes % 2) for col in range(cols)]
+    assert loads == [(col, col % lanes, col // lanes % 2, col == cols - 1) for col in range(cols)]
     assert busy == sweep_cycles(rows, cols, lanes, stalls, spaced)
     if spaced:
         assert all(later - last >= lanes for last, later in pairwise(lasts))

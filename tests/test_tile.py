@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from strategies import devices
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
     W_NOISE_TYPES,
@@ -21,61 +23,55 @@ from ohmgrid.config import (
     config_to_toml,
 )
 from ohmgrid.device_registers import device_registers
-from ohmgrid.devices import PRESETS, ConstantStep, LinearStep, SoftBounds, StepDevice
-from ohmgrid.hdl.device import REGISTERS
+from ohmgrid.devices import ConstantStep, SoftBounds, SoftBoundsReference
+from ohmgrid.hdl.device_ports import REGISTERS
 from ohmgrid.hdl.operation_cycles import OperationCycles, PulseWork
 from ohmgrid.hdl.tile import Tile as TileGateware
-from ohmgrid.model.lane import coincidences
+from ohmgrid.model.array import pulse_counts
 from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import pulse_slots
 from ohmgrid.model.pulses import plan_update, probabilities
 from ohmgrid.model.sweep import sweep_cycles, visit_stalls
 from ohmgrid.model.tile import Tile
+from ohmgrid.pairs import OneSided
+from ohmgrid.presets import PRESETS
 from ohmgrid.protocol import TILE_REGISTERS, Op, command
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import pulse_registers
-from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
+from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, check_device, register_values
 from ohmgrid.sim.runner import run_cocotb
+from ohmgrid.step_device import Device
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileState
 
 MAX_ROWS, MAX_COLS = 8, 12
 BUILDS = {
+    # A weight may be a pair of devices, in two rows.
     lanes: BuildConfig(
         lanes=lanes,
         share=share,
-        max_rows=MAX_ROWS,
+        max_rows=2 * MAX_ROWS,
         max_cols=MAX_COLS,
-        read_physics=lanes != 3,
+        power=full,
+        write_noise=full,
+        references=full,
+        read_physics=full,
     )
-    for lanes, share in ((1, 1), (3, 2), (4, 2), (16, 4))
+    for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))
 }
 SEEDS = st.integers(0, 2**32 - 1)
 ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)
 
 
-@st.composite
-def devices(draw: st.DrawFn) -> StepDevice:
-    """Draw a preset or a device of any class."""
-    if draw(st.booleans()):
-        return draw(st.sampled_from(list(PRESETS.values())))
-    spread = st.floats(0, 0.6)
-    common: dict[str, Any] = {
-        "dw_min": draw(st.sampled_from([1e-4, 0.001, 0.02, 0.1])),
-        "dw_min_std": draw(st.sampled_from([0.0, 0.3, 0.5, 3.0])),
-        "up_down": draw(st.floats(-0.9, 0.9)),
-        "w_max": draw(st.floats(0.5, 4.0)),
-        "w_min": draw(st.floats(-4.0, 0.0)),
-    }
-    for name in ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod"):
-        common[name] = draw(spread)
-    kind = draw(st.sampled_from([ConstantStep, LinearStep, SoftBounds]))
-    if kind is LinearStep:
-        common |= {"gamma_up": draw(st.floats(0, 1.9)), "gamma_down": draw(st.floats(0, 1.9))}
-        common |= {"mean_bound_reference": draw(st.booleans())}
-    if kind is not ConstantStep:
-        common["mult_noise"] = draw(st.booleans())
-    return kind(**common)
+def suits(device: Device, build: BuildConfig) -> bool:
+    """Return whether a build of the gateware has what a device needs."""
+    formats = FormatConfig()
+    registers = device_registers(device.unit, formats.weight_bits, formats.curve_segments)
+    try:
+        check_device(registers, build)
+    except ConfigError:
+        return False
+    return True
 
 
 @st.composite
@@ -98,6 +94,9 @@ def physics(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
     """Draw all that can be loaded into a build at run time."""
+    device = draw(devices().filter(lambda device: suits(device, build)))
+    # Pairs are read without the read side's non-idealities.
+    reads = build.read_physics and not device.paired
 
     def converters(**more) -> ConverterConfig:
         bound = draw(st.sampled_from([0.2, 2.0, 12.0]))
@@ -107,7 +106,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
             out_bound=bound,
             out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
-            **(draw(physics()) if build.read_physics and draw(st.booleans()) else {}),
+            **(draw(physics()) if reads and draw(st.booleans()) else {}),
             **more,
         )
 
@@ -127,7 +126,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
         ),
         backward=converters(),
         pulses=pulses,
-        device=draw(devices()),
+        device=device,
     )
 
 
@@ -143,8 +142,8 @@ def vectors(rng: np.random.Generator, cols: int, rows: int) -> tuple[np.ndarray,
 
 
 def random_weights(rng: np.random.Generator, tile) -> np.ndarray:
-    top = min(1 << 17, int(1.2 * tile.config.device.w_max / tile.lsb)) - 1
-    return rng.integers(-top, top + 1, (tile.rows, tile.cols), dtype=np.int32)
+    top = min(1 << 17, int(1.2 * tile.config.device.unit.w_max / tile.lsb)) - 1
+    return rng.integers(-top, top + 1, tile.device_shape, dtype=np.int32)
 
 
 def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[int]:
@@ -185,7 +184,26 @@ def test_any_configuration_equals_the_model(data, seed, rows, cols, number):
     assert found.steps == golden.steps
 
 
-@pytest.mark.parametrize("name", ["gokmen-vlasov", "ecram", "serial"])
+def test_one_build_runs_every_preset(rng):
+    """One library, loaded with one preset after the other, equals the model for each."""
+    library = build_tile(Config(build=BUILDS[4]))
+    for name, device in PRESETS.items():
+        config = Config(seed=int(rng.integers(2**63)), build=BUILDS[4], device=device)
+        assert build_tile(config) is library
+        tiles = [engine(config, 5, 9) for engine in (Tile, RtlTile)]
+        start = TileState(random_weights(rng, tiles[0]), (0, 0, 0))
+        for tile in tiles:
+            tile.load(start)
+        for _ in range(10):
+            x, d = rng.integers(-4096, 4097, 9), rng.integers(-16384, 16385, 5)
+            lr = 5 * tiles[0].device.granularity
+            golden, found = ([*tile.forward(x), *tile.backward_update(x, d, lr)] for tile in tiles)
+            assert_array_equal(found, golden, err_msg=name)
+        assert_array_equal(tiles[1].state().weights, tiles[0].weights, err_msg=name)
+        assert (tiles[0].weights != start.weights).any()
+
+
+@pytest.mark.parametrize("name", ["gokmen-vlasov", "reram-array-om", "pcm", "serial"])
 def test_a_long_run_equals_the_model(name, rng):
     device = SoftBounds(dw_min=0.01, dw_min_std=2.0) if name == "serial" else PRESETS[name]
     config = Config(seed=int(rng.integers(2**63)), build=BUILDS[4], device=device)
@@ -238,19 +256,24 @@ def pulse_work(
     config: Config, x: np.ndarray, d: np.ndarray, lr: float, step: int, fused: bool
 ) -> PulseWork:
     """Return, from the model alone, what the length of an update depends on."""
-    device = device_registers(config.device, config.formats.weight_bits)
     formats, pulses, build = config.formats, config.pulses, config.build
+    device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     registers = pulse_registers(config, device.granularity, lr)
     largest = int(np.abs(x).max()), int(np.abs(d).max())
     plan = plan_update(*largest, pulses, registers, (formats.x_frac, formats.d_frac))
     key = op_key(seed_key(config.seed), Verb.UPDATE, 0, step)
+    paired = config.device.paired
+    down = (x < 0)[None, :] == (d < 0)[:, None]
+    if paired:
+        down = np.repeat(down, 2, axis=0)
     sweeps, last_stalls = [], []
     for _, rows, columns in pulse_slots(x, d, config, registers, device.serial, key):
-        hits = coincidences(rows[:, None], columns) != 0
+        rows = np.repeat(rows, 2) if paired else rows
+        hits = pulse_counts(rows, columns, down, paired) != 0
         stalls = visit_stalls(hits, build.lanes, build.share).tolist()
         # Backward sums leave in the first sweep.
         spaced = fused and not sweeps
-        sweeps.append(sweep_cycles(len(d), len(x), build.lanes, stalls, spaced))
+        sweeps.append(sweep_cycles(len(down), len(x), build.lanes, stalls, spaced))
         last_stalls.append(stalls[-1])
     last = (
         int(probabilities(d, plan.d_factor, plan.d_divisor)[-1]),
@@ -262,12 +285,12 @@ def pulse_work(
         bl=plan.bl,
         mode=PULSE_TYPES.index(pulses.pulse_type),
         last=last,
-        sweeps=tuple(sweeps) or (sweep_cycles(len(d), len(x), build.lanes),),
+        sweeps=tuple(sweeps) or (sweep_cycles(len(down), len(x), build.lanes),),
         last_stall=last_stalls[0] if last_stalls else 0,
     )
 
 
-@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("lanes", [3, 4])
 @given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS)
 def test_cycles_are_those_predicted(lanes, data, seed, rows, cols):
     print(f"seed={seed}")
@@ -282,7 +305,7 @@ def test_cycles_are_those_predicted(lanes, data, seed, rows, cols):
     driver.run(
         [
             *driver.registers(register_values(config, rows, cols, 0)),
-            *driver.device(model.device),
+            *driver.device(model.device, config.formats.weight_bits),
             command(Op.SETUP),
         ]
     )
@@ -319,20 +342,32 @@ def test_cycles_are_those_predicted(lanes, data, seed, rows, cols):
 
 
 @pytest.mark.parametrize(
-    ("build", "formats", "pulse_type"),
+    ("build", "formats", "pulse_type", "device"),
     [
-        (BuildConfig(lanes=1, share=1), FormatConfig(), "mean-count"),
         (
-            BuildConfig(lanes=3, share=2, train_groups=1),
-            FormatConfig(weight_bits=16, edge_bits=12, x_frac=8, d_frac=10),
-            "deterministic-implicit",
+            BuildConfig(lanes=1, share=1),
+            FormatConfig(curve_segments=4),
+            "mean-count",
+            OneSided(ConstantStep(dw_min=0.01), refresh_every=0),
         ),
-        (BuildConfig(lanes=4, share=2), FormatConfig(), "stochastic-compressed"),
+        (
+            BuildConfig(lanes=3, share=2, train_groups=1, write_noise=False),
+            FormatConfig(weight_bits=16, edge_bits=12, x_frac=8, d_frac=10, curve_segments=1),
+            "deterministic-implicit",
+            ConstantStep(),
+        ),
+        (
+            BuildConfig(lanes=4, share=2),
+            FormatConfig(),
+            "stochastic-compressed",
+            SoftBoundsReference(dw_min=0.02, write_noise_std=3.0, reference_std=0.1),
+        ),
     ],
     ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",
 )
-def test_streams_resets_and_nonsense(build, formats, pulse_type):
-    config = Config(formats=formats, pulses=PulseConfig(pulse_type=pulse_type)).replace(
+def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
+    pulses = PulseConfig(pulse_type=pulse_type)
+    config = Config(formats=formats, pulses=pulses, device=device).replace(
         build={**asdict(build), "max_rows": 6, "max_cols": 9}
     )
     if build.lanes == 4:

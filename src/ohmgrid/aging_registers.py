@@ -47,7 +47,9 @@ def _every(device: StepDevice, batch: int) -> int:
         longest = min(longest, device.lifetime * SMALL)
     if device.diffusion:
         small = SMALL * (device.w_max - device.w_min)
-        longest = min(longest, (small / device.diffusion) ** 2)
+        ratio = small / device.diffusion
+        # A product may be infinite, a power may not.
+        longest = min(longest, ratio * ratio)
     return (1 << max(0, math.floor(math.log2(max(longest, 1.0))))) * batch
 
 

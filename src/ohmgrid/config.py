@@ -71,11 +71,15 @@ class BuildConfig:
     power: bool = True
     """Device units raise to powers too, as PowStep needs it."""
     max_rows: int = 256
-    """Most outputs of an array."""
+    """Most outputs of an array; a weight that is a pair of devices takes two."""
     max_cols: int = 576
     """Most inputs of an array, the always-on bias input included."""
     train_groups: int = 2
     """Groups of four pulse slots that each train generator makes in a cycle."""
+    write_noise: bool = True
+    """Lanes can read devices with write noise."""
+    references: bool = True
+    """Each cell has a second word, the weight of its reference device."""
     read_physics: bool = True
     """The gateware holds what the read-side non-idealities need (docs/readout.md)."""
 
@@ -83,11 +87,11 @@ class BuildConfig:
         check_int("lanes", self.lanes, 1, 1024)
         check_int("share", self.share, 1, 64)
         check_int("multipliers", self.multipliers, 0, 8)
-        check_flag("power", self.power)
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
-        check_flag("read_physics", self.read_physics)
+        for name in ("power", "write_noise", "references", "read_physics"):
+            check_flag(name, getattr(self, name))
 
     @property
     def max_blocks(self) -> int:

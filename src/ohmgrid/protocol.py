@@ -45,6 +45,8 @@ class Op(IntEnum):
     """Send all conductances in memory order."""
     WRITE_CELLS = 10
     """Take all conductances from the input stream, in memory order."""
+    WRITE_REFERENCES = 11
+    """Take the weights of all reference devices likewise (builds with ``references``)."""
 
 
 class Error(IntEnum):
@@ -95,6 +97,7 @@ TILE_REGISTERS: dict[str, int] = {
     "desired_bl": 5,
     "pulse_type": 2,
     "serial": 1,
+    "paired": 1,
 }
 """Registers of a tile and their widths; a register's number is its place here, the device's
 registers (`ohmgrid.hdl.device_ports.REGISTERS`) follow."""

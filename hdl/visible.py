@@ -1,0 +1,80 @@
+"""Write noise: the weight that a read sees, from the one that is stored: a pipeline for each lane.
+
+Twin of `ohmgrid.model.visible`.
+"""
+
+from amaranth.hdl import Cat, Const, Module, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.device_registers import VISIBLE_BITS, VISIBLE_FRAC
+from ohmgrid.hdl.arith import saturate, shift_half_up
+from ohmgrid.hdl.noise import CellMix, gaussian
+from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.products import SoftProduct
+from ohmgrid.streams import CELL_BITS, GAUSS_BITS, VISIBLE_TURNS
+
+__all__ = ["VisibleWeight"]
+
+Z_BITS = 9
+
+
+class VisibleWeight(wiring.Component):
+    """Adds the write noise of a cell to its weight; one a cycle, `latency` cycles, no stalls.
+
+    ``o = saturate(weight + round(z visible, VISIBLE_FRAC))``, ``z`` the Gaussian of
+    ``P32((row_key ^ turned weight) + col_key)``.
+
+    Parameters
+    ----------
+    weight_bits : int
+
+    Members
+    -------
+    weight : ``In(signed(weight_bits))``
+        The hidden weight.
+    row_key, col_key : ``In(32)``
+        Upper half of the row's static key, lower half of the column's.
+    visible : ``In(VISIBLE_BITS)``
+        Write noise; constant while cells are in flight. 0 leaves the weights as they are.
+    o : ``Out(signed(weight_bits))``
+    """
+
+    def __init__(self, weight_bits):
+        self._mix = CellMix()
+        # The register is recoded, not the draw: the lanes' recodings are equal, so that synthesis
+        # keeps one of them.
+        self._product = SoftProduct(signed(Z_BITS), VISIBLE_BITS, 2)
+        super().__init__(
+            {
+                "weight": In(signed(weight_bits)),
+                "row_key": In(CELL_BITS),
+                "col_key": In(CELL_BITS),
+                "visible": In(VISIBLE_BITS),
+                "o": Out(signed(weight_bits)),
+            }
+        )
+
+    @property
+    def latency(self):
+        """Cycles from a hidden weight to the visible one: hash, Gaussian, product, sum."""
+        return self._mix.latency + 1 + self._product.latency + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.mix = mix = self._mix
+        m.submodules.product = product = self._product
+        hidden = Cat(self.weight, Const(0, CELL_BITS - len(self.weight)))
+        turned = self.row_key
+        for turn in VISIBLE_TURNS:
+            turned = turned ^ hidden.rotate_left(turn)
+        m.d.comb += [
+            mix.row_key.eq(turned),
+            mix.col_key.eq(self.col_key),
+            product.a.eq(delayed(m, gaussian(mix.o[:GAUSS_BITS]), "z")),
+            product.b.eq(self.visible),
+        ]
+        hidden = delayed(m, self.weight, "hidden", self.latency - 1)
+        spread = shift_half_up(product.o, VISIBLE_FRAC)
+        m.d.comb += self.o.eq(delayed(m, saturate(hidden + spread, len(self.weight)), "seen"))
+        return m

@@ -31,6 +31,9 @@ CENTRE = 1 << (POSITION_BITS - 1)
 RANGE, ROOM = POSITIONS.index("range"), POSITIONS.index("room")
 ADDITIVE, COMPLEX = NOISES.index("additive"), NOISES.index("complex")
 DITHER = (1 << DITHER_BITS) - 1
+WEIGHT, VALUE, UPPER, LOWER, REL, GAMMA, STUCK, PULSES, NOISE, ROUNDING, REFERENCE = range(11)
+"""Rows of ``work.device``. A loop reads few arrays, so that the compiler can tell that none of them
+is the one it writes, and works on many devices at a time."""
 LOGS, POWERS = np.array(LOG_TABLE, np.int32), np.array(POWER_TABLE, np.int32)
 
 
@@ -122,8 +125,7 @@ def _power(place, gamma, curve_frac):
     return fraction >> min((exponent >> LOG_FRAC) + (POWER_BITS - curve_frac), 31)
 
 
-# Each loop below is a function of flat arrays: only so does the compiler work on many devices at a
-# time.
+# Each loop is a function of its own: only so does the compiler work on many devices at a time.
 
 
 @kernel
@@ -218,34 +220,17 @@ def _dither(upper, lower, high, last, count):
 
 
 @kernel
-def _move(
-    weight,
-    value,
-    reference,
-    stuck,
-    upper,
-    lower,
-    local,
-    amplitude,
-    both,
-    pulses,
-    noise,
-    rounding,
-    count,
-    dw,
-    dw_shift,
-    bits,
-):
-    """Replace the conductances by those after the pulses."""
+def _move(data, local, amplitude, both, count, dw, dw_shift, bits, moved):
+    """Fill the conductances after the pulses."""
     for k in range(count):
-        noisy = shift_half_up(np.int64(amplitude[k]) * noise[k], REL_FRAC)
-        total = saturate(np.int64(pulses[k]) * local[k] + noisy, TOTAL_BITS)
+        noisy = shift_half_up(np.int64(amplitude[k]) * data[NOISE, k], REL_FRAC)
+        total = saturate(np.int64(data[PULSES, k]) * local[k] + noisy, TOTAL_BITS)
         step = (total * dw) >> dw_shift
         step = -step if (both[k] >> np.uint32(31)) != 0 else step
-        moved = ((np.int64(value[k]) << STEP_FRAC) + step + rounding[k]) >> STEP_FRAC
-        clipped = min(max(moved, np.int64(lower[k])), np.int64(upper[k]))
-        moved = saturate(clipped - reference[k], bits)
-        weight[k] = weight[k] if stuck[k] else moved
+        value = ((np.int64(data[VALUE, k]) << STEP_FRAC) + step + data[ROUNDING, k]) >> STEP_FRAC
+        clipped = min(max(value, np.int64(data[LOWER, k])), np.int64(data[UPPER, k]))
+        weight = saturate(clipped - data[REFERENCE, k], bits)
+        moved[k] = data[WEIGHT, k] if data[STUCK, k] else weight
 
 
 @kernel
@@ -264,57 +249,49 @@ def visit_devices(array, regs, count, work):
     for byte in range(4):
         _split(work.total, count, byte, planes[byte])
     hash_cells((count + 7) >> 3, work.bytes64)
-    weight, upper, lower, rel, gamma, stuck = data[0], data[1], data[2], data[3], data[4], data[5]
-    packed = array.packed
+    packed, gamma, upper, lower = array.packed, data[GAMMA], data[UPPER], data[LOWER]
     for k in range(count):
         place = cell[k]
         shift = np.int32((both[k] >> np.uint32(31)) << np.uint32(4))
         steps = packed[place, 2]
-        weight[k] = array.hidden[place]
+        data[WEIGHT, k] = array.hidden[place]
+        data[VALUE, k] = array.hidden[place]
         upper[k] = packed[place, 0]
         lower[k] = packed[place, 1]
-        rel[k] = (steps >> shift) & 0x7FFF
+        data[REL, k] = (steps >> shift) & 0x7FFF
         gamma[k] = (((packed[place, 3] >> shift) & 0xFFFF) ^ 0x8000) - 0x8000
-        stuck[k] = steps & 0x8000
-    pulses, noise, rounding, reference = data[6], data[7], data[8], data[9]
-    local, amplitude, value = data[10], data[11], weight
-    _draw(both, planes[0], planes[1], planes[2], count, regs.c2c, pulses, noise, rounding)
+        data[STUCK, k] = steps & 0x8000
+    _draw(
+        both,
+        planes[0],
+        planes[1],
+        planes[2],
+        count,
+        regs.c2c,
+        data[PULSES],
+        data[NOISE],
+        data[ROUNDING],
+    )
     if len(array.reference):
         for k in range(count):
-            reference[k] = array.reference[cell[k]]
-        value = data[12]
-        _add_reference(weight, reference, count, regs.weight_bits, value)
+            data[REFERENCE, k] = array.reference[cell[k]]
+        _add_reference(data[WEIGHT], data[REFERENCE], count, regs.weight_bits, data[VALUE])
+    rel, local, amplitude = data[REL], work.local, work.amplitude
     if regs.flat:
         _flat_steps(rel, count, regs.offset, local)
     else:
-        place = data[13]
-        _places(value, both, upper, lower, count, regs, place)
+        place = work.place
+        _places(data[VALUE], both, upper, lower, count, regs, place)
         if regs.power:
             _power_steps(place, rel, gamma, count, regs.curve_frac, local)
         else:
             frac, offset = regs.segment_frac, regs.offset
             _table_steps(place, both, rel, gamma, count, regs.curves, frac, offset, local)
-    _amplitudes(value, rel, local, count, regs, amplitude)
+    _amplitudes(data[VALUE], rel, local, count, regs, amplitude)
     if regs.visible:
         _dither(upper, lower, planes[2], planes[3], count)
-    _move(
-        weight,
-        value,
-        reference,
-        stuck,
-        upper,
-        lower,
-        local,
-        amplitude,
-        both,
-        pulses,
-        noise,
-        rounding,
-        count,
-        regs.dw,
-        regs.dw_shift,
-        regs.weight_bits,
-    )
+    moved, bits = work.moved, regs.weight_bits
+    _move(data, local, amplitude, both, count, regs.dw, regs.dw_shift, bits, moved)
     for k in range(count):
-        array.hidden[cell[k]] = weight[k]
+        array.hidden[cell[k]] = moved[k]
     show_devices(array, regs, count, work)

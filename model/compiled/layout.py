@@ -153,7 +153,15 @@ class Scratch(NamedTuple):
     bytes8: np.ndarray
     """The same memory, uint8, shape (4, visits)."""
     device: np.ndarray
-    """int32, shape (14, visits): what a visit reads and computes of the devices."""
+    """int32, shape (11, visits): what a visit reads of the devices; rows as in `device`."""
+    place: np.ndarray
+    """int32, shape (visits,): places on the step curve."""
+    local: np.ndarray
+    """int32, shape (visits,): steps."""
+    amplitude: np.ndarray
+    """int32, shape (visits,): what their noise scales with."""
+    moved: np.ndarray
+    """int32, shape (visits,): conductances after the visit."""
     pair_line: np.ndarray
     """uint32, shape (lines,): rows of both devices of pairs."""
     own_line: np.ndarray
@@ -209,7 +217,11 @@ def make_scratch(lines: int) -> Scratch:
         total=np.zeros(visits, np.uint32),
         bytes64=bytes64,
         bytes8=bytes8,
-        device=np.zeros((14, visits), np.int32),
+        device=np.zeros((11, visits), np.int32),
+        place=np.zeros(visits, np.int32),
+        local=np.zeros(visits, np.int32),
+        amplitude=np.zeros(visits, np.int32),
+        moved=np.zeros(visits, np.int32),
         pair_line=np.zeros(lines, np.uint32),
         own_line=np.zeros(lines, np.uint32),
         own_train=np.zeros(lines, np.uint32),

@@ -110,7 +110,7 @@ def start_note(name: str) -> str:
     if name == "rtl":
         return "starting engine rtl (its first start builds it: minutes)"
     if name == "compiled" and not import_module("ohmgrid.model.compiled.jit").is_kept():
-        return "compiling the engine (once on this machine: about half a minute)"
+        return "compiling the engine (once on this machine: about a minute)"
     return ""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
@@ -122,7 +123,7 @@ def plot(path: Path, rows: Rows) -> None:
         high = 100 * np.array([max(values) for values in found]) - means
         axes.errorbar(epochs, means, yerr=[low, high], marker="o", capsize=3, label=device)
     axes.set(xlabel="epoch", ylabel="test accuracy, %", title="MNIST, 528-250-125-10")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     axes.grid(alpha=0.3)
     save_figure(figure, path)

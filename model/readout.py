@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.config import Config
 from ohmgrid.model.noise import gaussian, line_keys
 from ohmgrid.read_registers import (
     IR_FRAC,
@@ -22,11 +23,12 @@ from ohmgrid.read_registers import (
     SPREAD_FRAC,
     Part,
     ReadRegisters,
+    read_registers,
 )
-from ohmgrid.registers import ConverterRegisters
+from ohmgrid.registers import ConverterRegisters, converter_registers
 from ohmgrid.streams import GAUSS_BITS, Purpose
 
-__all__ = ["Readout", "amplitudes", "drop", "gauss_field", "scaled", "values"]
+__all__ = ["Readout", "amplitudes", "drop", "gauss_field", "make_readouts", "scaled", "values"]
 
 
 class Readout(NamedTuple):
@@ -75,6 +77,34 @@ def amplitudes(
     gauss = gauss_field(line_keys(static_key, Purpose.OUTPUT, np.arange(lines), sub), 0)
     spread = (gauss * registers.out_spread) >> SPREAD_FRAC
     return np.minimum(np.abs(noise + spread), (1 << NOISE_BITS) - 1)
+
+
+def make_readouts(
+    config: Config, lsb: float, rows: int, cols: int, static_key: int
+) -> tuple[Readout | None, Readout | None]:
+    """Return what each direction of a tile does beyond ideal converters: forward, backward.
+
+    Parameters
+    ----------
+    config : Config
+    lsb : float
+        Weight LSB in weight units.
+    rows, cols : int
+        Output lines and input lines of the forward direction.
+    static_key : int
+        The tile's operation key of the static verb.
+    """
+    found: list[Readout | None] = []
+    directions = (config.forward, cols, rows), (config.backward, rows, cols)
+    for sub, (io, inputs, outputs) in enumerate(directions):
+        if not io.physics:
+            found.append(None)
+            continue
+        registers = read_registers(io, lsb, inputs)
+        noise = converter_registers(io, lsb).noise
+        spread = amplitudes(static_key, sub, outputs, noise, registers)
+        found.append(Readout(registers, spread, sub == 0 and registers.inp_noise > 0))
+    return found[0], found[1]
 
 
 def drop(load: np.ndarray, position: np.ndarray, ir: int) -> np.ndarray:

@@ -14,9 +14,8 @@ from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import multiply, pulse_slots
 from ohmgrid.model.population import populate
-from ohmgrid.model.readout import Readout, amplitudes
+from ohmgrid.model.readout import make_readouts
 from ohmgrid.model.time_effects import TimeEffects
-from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tile import TileBase, TileState
@@ -47,9 +46,10 @@ class Tile(TileBase):
         super().__init__(config, rows, cols, number)
         self._base = seed_key(config.seed)
         self._steps = [0, 0, 0]
-        self._readouts = (self._readout(Verb.FORWARD), self._readout(Verb.BACKWARD))
+        static_key = self._key(Verb.STATIC, 0)
+        self._readouts = make_readouts(config, self.lsb, rows, cols, static_key)
         self.population = populate(
-            self._key(Verb.STATIC, 0), *self.device_shape, self.device, config.formats.weight_bits
+            static_key, *self.device_shape, self.device, config.formats.weight_bits
         )
         self._paired = config.device.paired
         self._time = TimeEffects(config, self.population, self.aging, self.lsb, self._key)
@@ -57,19 +57,6 @@ class Tile(TileBase):
 
     def _key(self, verb: Verb, step: int) -> int:
         return op_key(self._base, verb, self.number, step)
-
-    def _readout(self, verb: Verb) -> Readout | None:
-        """Return what the read side of a direction does beyond ideal converters, if anything."""
-        forward = verb == Verb.FORWARD
-        io = self.config.forward if forward else self.config.backward
-        if not io.physics:
-            return None
-        inputs, outputs = (self.cols, self.rows) if forward else (self.rows, self.cols)
-        registers = read_registers(io, self.lsb, inputs)
-        noise = converter_registers(io, self.lsb).noise
-        key = self._key(Verb.STATIC, 0)
-        spread = amplitudes(key, int(not forward), outputs, noise, registers)
-        return Readout(registers, spread, forward and registers.inp_noise > 0)
 
     def read(self) -> np.ndarray:
         """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""

@@ -7,13 +7,14 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ohmgrid.checks import ConfigError
+from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import PiecewiseStep, SoftBoundsPmax
 from ohmgrid.pairs import OneSided
 from ohmgrid.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.step_device import Device, StepDevice
 
-__all__ = ["devices", "step_devices"]
+__all__ = ["devices", "physics", "step_devices"]
 
 STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
 
@@ -96,3 +97,20 @@ def devices(draw: st.DrawFn) -> Device:
     if draw(st.integers(0, 4)) or unit.write_noise or unit.w_max <= 0:
         return unit
     return OneSided(unit, refresh_every=draw(st.integers(0, 4)))
+
+
+@st.composite
+def physics(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw read-side non-idealities, some of them off."""
+    return {
+        "inp_noise": draw(st.sampled_from([0.0, 0.0, 0.05, 0.9])),
+        "inp_asymmetry": draw(st.sampled_from([0.0, 0.1, -0.5])),
+        "inp_sto_round": draw(st.booleans()),
+        "ir_drop": draw(st.sampled_from([0.0, 0.5, 3.0])),
+        "ir_drop_g_ratio": draw(st.sampled_from([20.0, 300.0])),
+        "w_noise": draw(st.sampled_from([0.0, 0.02, 1.0])),
+        "w_noise_type": draw(st.sampled_from(W_NOISE_TYPES)),
+        "out_asymmetry": draw(st.sampled_from([0.0, 0.2, -1.0])),
+        "out_noise_std": draw(st.sampled_from([0.0, 0.4])),
+        "out_sto_round": draw(st.booleans()),
+    }

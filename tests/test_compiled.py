@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import devices
+from strategies import devices, physics
 
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
 from ohmgrid.engines import make_tiles
@@ -33,6 +33,7 @@ def configs(draw: st.DrawFn) -> Config:
             out_bound=bound,
             out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            **(draw(physics()) if draw(st.booleans()) else {}),
             **more,
         )
 

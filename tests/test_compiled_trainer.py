@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import devices
+from strategies import devices, physics
 
-from ohmgrid.config import PULSE_TYPES, Config, PulseConfig
+from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
 from ohmgrid.data import load_data
 from ohmgrid.engines import make_tiles, make_trainer
+from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.trainer import LOSSES, Net, Trainer, state_sha256
 from ohmgrid.session import Plan, Session
@@ -22,7 +23,8 @@ def trainers(config: Config, net: Net, threads: int = 1) -> tuple[Trainer, Train
         for engine in ("model", "compiled")
     )
     assert type(golden) is Trainer
-    assert type(compiled) is CompiledTrainer
+    ideal = not (config.forward.physics or config.backward.physics)
+    assert type(compiled) is (CompiledTrainer if ideal else Trainer)
     for trainer in (golden, compiled):
         trainer.initialise()
     return golden, compiled
@@ -63,6 +65,22 @@ def test_any_net_trains_to_the_same_bits(
         assert one.hits == compiled.train_one(pixels[3], int(labels[3]), lr).hits
         assert golden.predict(pixels[5]) == compiled.predict(pixels[5])
     check_equal(golden, compiled)
+
+
+@settings(max_examples=20)
+@given(physics(), physics(), devices(), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_read_side_non_idealities_train_to_the_same_bits(forward, backward, device, batch, seed):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    sides = ConverterConfig(**forward), ConverterConfig(**backward)
+    config = Config(seed=seed, device=device, forward=sides[0], backward=sides[1], batch=batch)
+    golden, compiled = trainers(config, Net((12, 9, 4)))
+    assert all(type(tile) is CompiledTile for tile in compiled.tiles)
+    pixels, labels = rng.integers(0, 4097, (8, 12)), rng.integers(0, 4, 8)
+    outcomes = [t.train(pixels, labels, 0.1, batch) for t in (golden, compiled)]
+    assert outcomes[0] == outcomes[1]
+    check_equal(golden, compiled)
+    assert golden.count_hits(pixels, labels) == compiled.count_hits(pixels, labels)
 
 
 def test_a_batch_sees_the_weights_as_they_stand(rng):
@@ -144,6 +162,9 @@ def test_wrong_arguments_get_one_line():
         make_trainer(config, make_tiles("compiled", config, net.shapes), net, 0)
     with pytest.raises(ValueError, match="tiles: expected tiles of the compiled engine"):
         CompiledTrainer(config, make_tiles("model", config, net.shapes), net)
+    real = config.replace(backward={"ir_drop": 1.0})
+    with pytest.raises(ValueError, match=r"tiles: expected .* with ideal converters"):
+        CompiledTrainer(real, make_tiles("compiled", real, net.shapes), net)
     _, compiled = trainers(config, net)
     nothing = np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
     with pytest.raises(ValueError, match=r"batch: expected 1\.\.65536, got 0"):

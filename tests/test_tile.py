@@ -2,19 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import devices
+from strategies import devices, physics
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
-    W_NOISE_TYPES,
     BuildConfig,
     Config,
     ConverterConfig,
@@ -72,23 +70,6 @@ def suits(device: Device, build: BuildConfig) -> bool:
     except ConfigError:
         return False
     return True
-
-
-@st.composite
-def physics(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw read-side non-idealities, some of them off."""
-    return {
-        "inp_noise": draw(st.sampled_from([0.0, 0.0, 0.05, 0.9])),
-        "inp_asymmetry": draw(st.sampled_from([0.0, 0.1, -0.5])),
-        "inp_sto_round": draw(st.booleans()),
-        "ir_drop": draw(st.sampled_from([0.0, 0.5, 3.0])),
-        "ir_drop_g_ratio": draw(st.sampled_from([20.0, 300.0])),
-        "w_noise": draw(st.sampled_from([0.0, 0.02, 1.0])),
-        "w_noise_type": draw(st.sampled_from(W_NOISE_TYPES)),
-        "out_asymmetry": draw(st.sampled_from([0.0, 0.2, -1.0])),
-        "out_noise_std": draw(st.sampled_from([0.0, 0.4])),
-        "out_sto_round": draw(st.booleans()),
-    }
 
 
 @st.composite

@@ -17,9 +17,11 @@ from ohmgrid.model.compiled.refresh import Refresh
 from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.noise import op_key as golden_op_key
 from ohmgrid.model.noise import seed_key
+from ohmgrid.model.operations import multiply as golden_multiply
 from ohmgrid.model.population import populate
+from ohmgrid.model.readout import Readout, make_readouts
 from ohmgrid.model.refresh import refresh_registers
-from ohmgrid.registers import pulse_registers
+from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
@@ -83,7 +85,6 @@ class CompiledTile(TileBase):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
-        self._refuse_read_physics("engine compiled")
         formats, paired = config.formats, config.device.paired
         base = seed_key(config.seed)
         refresh = refresh_registers(config, self.lsb) if paired else None
@@ -95,8 +96,13 @@ class CompiledTile(TileBase):
             aging=Aging.of(self.aging),
             refresh=Refresh.of(config, refresh),
         )
+        static_key = golden_op_key(base, Verb.STATIC, number, 0)
+        self._readouts = make_readouts(config, self.lsb, rows, cols, static_key)
+        if config.forward.physics or config.backward.physics:
+            # The compiled training loop has ideal converters only.
+            self.trainer = TileBase.trainer
         population = populate(
-            golden_op_key(base, Verb.STATIC, number, 0),
+            static_key,
             *self.device_shape,
             self.device,
             formats.weight_bits,
@@ -131,6 +137,9 @@ class CompiledTile(TileBase):
         return step
 
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
+        readout = self._readouts[int(backward)]
+        if readout is not None:
+            return self._read_pass(backward, values, readout)
         out = np.empty(self.cols if backward else self.rows, np.int64)
         step = self._step(int(backward))
         passes, saturated = _multiply(
@@ -147,6 +156,27 @@ class CompiledTile(TileBase):
         self.saturated = int(saturated)
         if not backward:
             self.passes = int(passes)
+        return out
+
+    def _read_pass(self, backward: bool, values: np.ndarray, readout: Readout) -> np.ndarray:
+        """Return what `_pass` does with read-side non-idealities, by the golden functions."""
+        config, formats = self.config, self.config.formats
+        io, frac = (
+            (config.backward, formats.d_frac) if backward else (config.forward, formats.x_frac)
+        )
+        verb = Verb.BACKWARD if backward else Verb.FORWARD
+        seen = self.array.seen.reshape(self.cols, self.rows)
+        out, passes, self.saturated = golden_multiply(
+            seen if backward else seen.T,
+            values.astype(np.int64),
+            io,
+            frac,
+            converter_registers(io, self.lsb),
+            golden_op_key(int(self.physics.base), verb, self.number, self._step(int(backward))),
+            readout,
+        )
+        if not backward:
+            self.passes = passes
         return out
 
     def forward(self, x: np.ndarray) -> np.ndarray:

@@ -85,7 +85,8 @@ class CompiledTrainer(Trainer):
     ----------
     config : Config
     tiles : sequence of CompiledTile
-        One for each layer of the net, of its `Net.shapes`. Their cells move into one array.
+        One for each layer of the net, of its `Net.shapes`, with ideal converters. Their cells
+        move into one array.
     net : Net
     threads : int
         Threads that share the examples of a mini-batch and the columns of a tile. No bit depends
@@ -98,9 +99,11 @@ class CompiledTrainer(Trainer):
         self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
     ) -> None:
         super().__init__(config, tiles, net, threads)
-        own = [tile for tile in tiles if isinstance(tile, CompiledTile)]
+        own = [
+            t for t in tiles if isinstance(t, CompiledTile) and t.trainer == CompiledTile.trainer
+        ]
         if len(own) != len(tiles):
-            raise ValueError("tiles: expected tiles of the compiled engine")
+            raise ValueError("tiles: expected tiles of the compiled engine, with ideal converters")
         self._net = self._network(own)
         self._pulses = own[0].pulses
         lines = max(max(tile.device_shape) for tile in own)

@@ -62,26 +62,34 @@ class CellAccess(wiring.Component):
         m = Module()
         lanes = self.build.lanes
         row = Signal(range(self.build.max_rows))
-        column = Signal(range(self.build.max_cols + lanes + 1))
+        # Columns from this block on; flags, for the counters' ends would be the longest paths.
+        left = Signal.like(self.cols)
+        last_block, last_row = Signal(), Signal()
+        row_ends = (self.lane == lanes - 1) | (last_block & (self.lane + 1 == left))
         wait = Signal(range(self.stages))
         m.d.comb += [self.busy.eq(1), self.o.payload.eq(self.word)]
 
         def next_cell(next_row):
             """Go to the next lane that holds a column, else to the next row, else block."""
             m.d.sync += self.lane.eq(self.lane + 1)
-            with m.If((self.lane == lanes - 1) | (column + self.lane == self.cols - 1)):
-                m.d.sync += [self.lane.eq(0), self.address.eq(self.address + 1), row.eq(row + 1)]
+            with m.If(row_ends):
+                m.d.sync += [
+                    *(self.lane.eq(0), self.address.eq(self.address + 1), row.eq(row + 1)),
+                    last_row.eq((self.rows == 1) | (row + 2 == self.rows)),
+                ]
                 m.next = next_row
-                with m.If(row == self.rows - 1):
-                    m.d.sync += [row.eq(0), column.eq(column + lanes)]
-                    with m.If(column + lanes >= self.cols):
+                with m.If(last_row):
+                    m.d.sync += [row.eq(0), last_row.eq(self.rows == 1), left.eq(left - lanes)]
+                    m.d.sync += last_block.eq(left <= 2 * lanes)
+                    with m.If(last_block):
                         m.d.sync += self.active.eq(0)
                         m.next = "IDLE"
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(self.start_read | self.start_write)
-                m.d.sync += [self.address.eq(0), row.eq(0), self.lane.eq(0), column.eq(0)]
+                m.d.sync += [self.address.eq(0), row.eq(0), self.lane.eq(0), left.eq(self.cols)]
+                m.d.sync += [last_row.eq(self.rows == 1), last_block.eq(self.cols <= lanes)]
                 m.d.sync += self.active.eq(self.start_read | self.start_write)
                 with m.If(self.start_read):
                     m.next = "FETCH"

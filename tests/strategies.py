@@ -77,7 +77,9 @@ def step_devices(draw: st.DrawFn) -> StepDevice:
             values[field.name] = draw(st.booleans())
     if cls is PiecewiseStep:
         size = draw(st.sampled_from([1, 2, 5, 9]))
-        nodes = st.lists(st.floats(0.0, 3.0), min_size=size, max_size=size)
+        # No step so small that a learning rate of some steps is below every float.
+        node = st.floats(0.0, 3.0).map(lambda value: round(value, 3))
+        nodes = st.lists(node, min_size=size, max_size=size)
         values |= {"piecewise_up": tuple(draw(nodes)), "piecewise_down": tuple(draw(nodes))}
     if cls is SoftBoundsPmax:
         values |= {"p_max": draw(st.integers(100, 3000)), "alpha": draw(st.floats(1e-4, 1e-2))}

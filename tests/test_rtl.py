@@ -9,6 +9,7 @@ from ohmgrid.config import BuildConfig, Config
 from ohmgrid.model.tile import Tile
 from ohmgrid.presets import PRESETS
 from ohmgrid.protocol import Op, command
+from ohmgrid.registers import pulse_registers
 from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
 from ohmgrid.tile import TileState
 
@@ -162,3 +163,9 @@ def test_the_driver_raises_what_the_tile_reports():
     driver.run(driver.registers(register_values(CONFIG, 17, 1, 0)))
     with pytest.raises(RuntimeError, match="tile: op 5 reported SHAPE"):
         driver.run([command(Op.FORWARD)])
+
+
+@pytest.mark.parametrize(("lr", "granularity"), [(1.0, 1e-320), (1e-320, 1.0)])
+def test_learning_rates_beyond_floats_get_their_line(lr, granularity):
+    with pytest.raises(ValueError, match="lr: expected a learning rate of"):
+        pulse_registers(CONFIG, granularity, lr)

@@ -75,10 +75,10 @@ def pulse_registers(config: Config, granularity: float, lr: float) -> PulseRegis
     pulses_per_unit = lr / granularity
     k16 = pulses_per_unit * 2.0 ** (16 - formats.x_frac - formats.d_frac)
     exponent = 18 - math.frexp(k16)[1]
-    rate = round(k16 * 2.0**exponent)
+    rate = round(math.ldexp(k16, exponent)) if k16 < math.inf else 0
     if rate == 1 << 18:
         rate, exponent = rate >> 1, exponent - 1
-    if exponent < 0 or exponent > 50:
+    if rate == 0 or exponent < 0 or exponent > 50:
         raise ValueError(
             f"lr: expected a learning rate of 2**-24..2**10 steps ({granularity:g}), got {lr:g}"
         )

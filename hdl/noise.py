@@ -130,7 +130,7 @@ class KeySchedule(wiring.Component):
     done : Out(1), strobe
     key : Out(64), key of the operation, valid from `done`
 
-    Cost: 135 flip-flops; 332 LUT4 on iCE40, 675 on ECP5 (wide LUTs, for speed).
+    Cost: 135 flip-flops; 332 LUT4 on iCE40, 341 on ECP5.
     """
 
     seed: In(KEY_BITS)
@@ -210,7 +210,7 @@ class LineKey(wiring.Component):
     o : Out(64), the line key
     o_valid : Out(1), `i_valid` delayed with the data
 
-    Cost: 64 LUT4 a round and 130 (iCE40) to 220 (ECP5) for the address, 65 flip-flops a stage.
+    Cost: 64 LUT4 a round and about 120 for the address, 65 flip-flops a stage.
     """
 
     def __init__(self, rounds_per_stage: int = 2):

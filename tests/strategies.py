@@ -1,8 +1,9 @@
-"""Random configurations that several test files draw (hypothesis)."""
+"""What several test files share: random configurations (hypothesis), operations by name."""
 
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from ohmgrid.pairs import OneSided
 from ohmgrid.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.step_device import Device, StepDevice
 
-__all__ = ["devices", "physics", "step_devices"]
+__all__ = ["devices", "operate", "physics", "step_devices"]
 
 STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
 
@@ -116,3 +117,15 @@ def physics(draw: st.DrawFn) -> dict[str, Any]:
         "out_noise_std": draw(st.sampled_from([0.0, 0.4])),
         "out_sto_round": draw(st.booleans()),
     }
+
+
+def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[int]:
+    """Run an operation; return its results and what it reports."""
+    if verb == "forward":
+        return [*tile.forward(x), tile.passes, tile.saturated]
+    if verb == "backward":
+        return [*tile.backward(d), tile.saturated]
+    if verb == "update":
+        tile.update(x, d, lr)
+        return []
+    return [*tile.backward_update(x, d, lr), tile.saturated]

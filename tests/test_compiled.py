@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import devices, physics
+from strategies import devices, operate, physics
 
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
 from ohmgrid.engines import make_tiles
@@ -68,18 +68,6 @@ def vector(rng: np.random.Generator, lines: int, top: int) -> np.ndarray:
     values = rng.integers(-top, top + 1, lines) >> int(rng.integers(0, 12))
     zeros = rng.choice([0.0, 0.3, 1.0], p=[0.5, 0.4, 0.1])
     return np.where(rng.random(lines) < zeros, 0, values)
-
-
-def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[int]:
-    """Run an operation; return its results and what it reports."""
-    if verb == "forward":
-        return [*tile.forward(x), tile.passes, tile.saturated]
-    if verb == "backward":
-        return [*tile.backward(d), tile.saturated]
-    if verb == "update":
-        tile.update(x, d, lr)
-        return []
-    return [*tile.backward_update(x, d, lr), tile.saturated]
 
 
 def random_state(rng: np.random.Generator, tile) -> TileState:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import devices, physics
+from strategies import devices, operate, physics
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
@@ -125,18 +125,6 @@ def vectors(rng: np.random.Generator, cols: int, rows: int) -> tuple[np.ndarray,
 def random_weights(rng: np.random.Generator, tile) -> np.ndarray:
     top = min(1 << 17, int(1.2 * tile.config.device.unit.w_max / tile.lsb)) - 1
     return rng.integers(-top, top + 1, tile.device_shape, dtype=np.int32)
-
-
-def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[int]:
-    """Run an operation; return its results and what it reports."""
-    if verb == "forward":
-        return [*tile.forward(x), tile.passes, tile.saturated]
-    if verb == "backward":
-        return [*tile.backward(d), tile.saturated]
-    if verb == "update":
-        tile.update(x, d, lr)
-        return []
-    return [*tile.backward_update(x, d, lr), tile.saturated]
 
 
 VERBS = ("forward", "backward", "update", "backward_update")

@@ -18,7 +18,6 @@ from ohmgrid.config import Config
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.files import write_whole
 from ohmgrid.staircase import staircase, symmetry_point, usual_pulses
-from ohmgrid.step_device import Device
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
 _CELLS = click.option("--cells", type=int, default=4096, help="Devices in the population [4096].")
@@ -38,10 +37,6 @@ def _bar(console: Console, total: int) -> Iterator[Any]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _config(device: Device, seed: int) -> Config:
-    return Config(seed=seed, device=device)
-
-
 def _picture(out: Path | None, name: str) -> Path:
     return out.with_suffix(".png") if out else Path(f"{name}.png")
 
@@ -53,6 +48,16 @@ def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
 def _print(console: Console, rows: dict[str, Any]) -> None:
     for name, value in rows.items():
         console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _report(console: Console, facts: dict[str, Any], rows: dict[str, Any], as_json: bool) -> None:
+    """Print the facts of a population as JSON, or its rows for people."""
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    head = "{device}, {cells} cells, seed {seed}, engine {engine}".format(**facts)
+    files = {key: facts[key] for key in ("out", "plot") if key in facts}
+    _print(console, {"device": head} | rows | files)
 
 
 def _check_out(out: Path | None) -> None:
@@ -95,7 +100,9 @@ def device(
     down = up if down is None else down
     console = Console(stderr=as_json)
     with _bar(console, up + down) as on_pulse:
-        result = staircase(_config(chosen, seed), up, down, cells, engine, on_pulse=on_pulse)
+        result = staircase(
+            Config(seed=seed, device=chosen), up, down, cells, engine, on_pulse=on_pulse
+        )
     arrays = result.arrays
     name = device_name(chosen)
     facts: dict[str, Any] = {
@@ -119,19 +126,14 @@ def device(
         picture = _picture(out, name)
         plot_staircase(picture, result, up, f"{name}, {cells} cells, seed {seed}")
         facts["plot"] = str(picture)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
     rows = {
-        "device": f"{name}, {cells} cells, seed {seed}, engine {engine}",
         f"{up} up": f"mean {facts['mean_up']:+.4f}, spread {facts['std_up']:.4f}",
         f"{down} down": f"mean {facts['mean_down']:+.4f}, spread {facts['std_down']:.4f}",
     }
     if up:
         first = arrays["step_mean"][0], arrays["step_std"][0]
         rows["first pulse"] = f"mean {first[0]:+.5f}, spread {first[1]:.5f}"
-    rows |= {key: facts[key] for key in ("out", "plot") if key in facts}
-    _print(console, rows)
+    _report(console, facts, rows, as_json)
 
 
 @click.command()
@@ -163,7 +165,7 @@ def symmetry(
     chosen, _ = load_device(device)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
-        result = symmetry_point(_config(chosen, seed), pairs, cells, engine, on_pulse)
+        result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)
     name = device_name(chosen)
     facts: dict[str, Any] = {
         "device": name,
@@ -183,16 +185,11 @@ def symmetry(
         picture = _picture(out, f"{name}-symmetry")
         plot_symmetry(picture, result, f"{name}, {cells} cells, seed {seed}")
         facts["plot"] = str(picture)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
     rows = {
-        "device": f"{name}, {cells} cells, seed {seed}, engine {engine}",
         "symmetry point": f"mean {facts['mean']:+.4f}, spread {facts['std']:.4f}, "
         f"after {pairs} pairs",
     }
-    rows |= {key: facts[key] for key in ("out", "plot") if key in facts}
-    _print(console, rows)
+    _report(console, facts, rows, as_json)
 
 
 def _toml(found: Any) -> str:

@@ -11,19 +11,16 @@ from ohmgrid.device_registers import VISIBLE_BITS, VISIBLE_FRAC
 from ohmgrid.hdl.arith import saturate, shift_half_up
 from ohmgrid.hdl.noise import CellMix, gaussian
 from ohmgrid.hdl.pipeline import delayed
-from ohmgrid.hdl.products import SoftProduct
 from ohmgrid.streams import CELL_BITS, GAUSS_BITS, VISIBLE_TURNS
 
 __all__ = ["VisibleWeight"]
-
-Z_BITS = 9
 
 
 class VisibleWeight(wiring.Component):
     """Adds the write noise of a cell to its weight; one a cycle, `latency` cycles, no stalls.
 
     ``o = saturate(weight + round(z visible, VISIBLE_FRAC))``, ``z`` the Gaussian of
-    ``P32((row_key ^ turned weight) + col_key)``.
+    ``P32((row_key ^ turned weight) + col_key)``. The product takes a multiplier block.
 
     Parameters
     ----------
@@ -42,9 +39,6 @@ class VisibleWeight(wiring.Component):
 
     def __init__(self, weight_bits):
         self._mix = CellMix()
-        # The register is recoded, not the draw: the lanes' recodings are equal, so that synthesis
-        # keeps one of them.
-        self._product = SoftProduct(signed(Z_BITS), VISIBLE_BITS, 2)
         super().__init__(
             {
                 "weight": In(signed(weight_bits)),
@@ -58,12 +52,11 @@ class VisibleWeight(wiring.Component):
     @property
     def latency(self):
         """Cycles from a hidden weight to the visible one: hash, Gaussian, product, sum."""
-        return self._mix.latency + 1 + self._product.latency + 1
+        return self._mix.latency + 3
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.mix = mix = self._mix
-        m.submodules.product = product = self._product
         hidden = Cat(self.weight, Const(0, CELL_BITS - len(self.weight)))
         turned = self.row_key
         for turn in VISIBLE_TURNS:
@@ -71,10 +64,10 @@ class VisibleWeight(wiring.Component):
         m.d.comb += [
             mix.row_key.eq(turned),
             mix.col_key.eq(self.col_key),
-            product.a.eq(delayed(m, gaussian(mix.o[:GAUSS_BITS]), "z")),
-            product.b.eq(self.visible),
         ]
+        z = delayed(m, gaussian(mix.o[:GAUSS_BITS]), "z")
+        product = delayed(m, z * self.visible, "product")
         hidden = delayed(m, self.weight, "hidden", self.latency - 1)
-        spread = shift_half_up(product.o, VISIBLE_FRAC)
+        spread = shift_half_up(product, VISIBLE_FRAC)
         m.d.comb += self.o.eq(delayed(m, saturate(hidden + spread, len(self.weight)), "seen"))
         return m

@@ -8,11 +8,11 @@ from ohmgrid.model.compiled.layout import ZERO
 from ohmgrid.model.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
 from ohmgrid.streams import Purpose
 
-__all__ = ["EITHER", "PAIR", "RAISE", "apply_pulses"]
+__all__ = ["EITHER", "PAIR", "apply_pulses"]
 
 ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
-EITHER, PAIR, RAISE = map(np.int64, range(3))
-"""A pulse raises or lowers its device; raises one of a pair; raises the device it is sent to."""
+EITHER, PAIR = map(np.int64, range(2))
+"""A pulse raises or lowers its device; raises one of a pair."""
 SIGN = np.uint32(31)
 
 
@@ -79,7 +79,7 @@ def apply_pulses(
     array : Array
     regs : Device
     mode : int
-        EITHER, PAIR or RAISE.
+        EITHER or PAIR.
     row_side, col_side : Side
         As from `make_trains`.
     firing_rows, firing_cols, bl : int

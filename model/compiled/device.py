@@ -24,7 +24,7 @@ from ohmgrid.model.compiled.pulses import SLOT_MASK
 from ohmgrid.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
 from ohmgrid.streams import GAUSS_SIGMA
 
-__all__ = ["Device", "visit_devices"]
+__all__ = ["Device", "split", "visit_devices"]
 
 Z_FRAC = GAUSS_SIGMA.bit_length() - 1
 CENTRE = 1 << (POSITION_BITS - 1)
@@ -129,7 +129,8 @@ def _power(place, gamma, curve_frac):
 
 
 @kernel
-def _split(total, count, byte, plane):
+def split(total, count, byte, plane):
+    """Write byte ``byte`` of each word to a plane."""
     shift = np.uint32(8 * byte)
     for k in range(count):
         plane[k] = np.uint8(total[k] >> shift)
@@ -247,7 +248,7 @@ def visit_devices(array, regs, count, work):
     apart()
     cell, both, planes, data = work.cell, work.both, work.bytes8, work.device
     for byte in range(4):
-        _split(work.total, count, byte, planes[byte])
+        split(work.total, count, byte, planes[byte])
     hash_cells((count + 7) >> 3, work.bytes64)
     packed, gamma, upper, lower = array.packed, data[GAMMA], data[UPPER], data[LOWER]
     for k in range(count):

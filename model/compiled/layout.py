@@ -126,7 +126,7 @@ class Scratch(NamedTuple):
     """uint64, shape (4, lines / 4): hashed keys."""
     planes16: np.ndarray
     busy: np.ndarray
-    """uint32, shape (lines,): lines whose DAC code is not 0."""
+    """uint32, shape (lines,): lines whose DAC code is not 0; of a refresh, pairs of a column."""
     codes: np.ndarray
     """int32, shape (lines,): DAC codes."""
     part: np.ndarray
@@ -170,11 +170,7 @@ class Scratch(NamedTuple):
     other_line: np.ndarray
     other_train: np.ndarray
     values: np.ndarray
-    """int32, shape (lines,): differences of a refresh."""
-    due: np.ndarray
-    """uint8, shape (lines,): devices to reset."""
-    drive: np.ndarray
-    """int32, shape (lines,): columns that a refresh drives; zeros outside it."""
+    """int32, shape (lines,): differences of the pairs that a refresh writes back."""
 
 
 def _two_views(lines: int, small: type, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -228,6 +224,4 @@ def make_scratch(lines: int) -> Scratch:
         other_line=np.zeros(lines, np.uint32),
         other_train=np.zeros(lines, np.uint32),
         values=np.zeros(lines, np.int32),
-        due=np.zeros(lines, np.uint8),
-        drive=np.zeros(lines, np.int32),
     )

@@ -10,7 +10,16 @@ from ohmgrid.model.compiled.noise import hash_lines, line_key
 from ohmgrid.registers import FACTOR_BITS
 from ohmgrid.streams import Purpose
 
-__all__ = ["NEGATIVE", "SLOT_MASK", "all_halves", "line_halves", "make_trains"]
+__all__ = [
+    "NEGATIVE",
+    "SLOT_MASK",
+    "all_halves",
+    "fire",
+    "line_halves",
+    "make_trains",
+    "plan",
+    "probability",
+]
 
 ONE = 1 << 16
 STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
@@ -22,7 +31,7 @@ SLOT_MASK = np.uint32((1 << 31) - 1)
 
 
 @kernel
-def _plan(x_max, d_max, p):
+def plan(x_max, d_max, p):
     """Return bit length and both probability factors and divisors, as `plan_update`."""
     if x_max == 0 or d_max == 0:
         return 0, 0, 1, 0, 1
@@ -79,10 +88,37 @@ def _count(train, count, bl, kind, rows, work):
 
 
 @kernel
+def probability(size, factor, divisor):
+    """Return the firing probability of a line whose value has that magnitude."""
+    return min(divide_round(size * factor, divisor), ONE)
+
+
+@kernel
 def _chances(values, lines, factor, divisor, chance):
     """Write the firing probability of every line, as `probabilities`."""
     for i in range(lines):
-        chance[i] = min(divide_round(abs(np.int64(values[i])) * factor, divisor), ONE)
+        chance[i] = probability(abs(np.int64(values[i])), factor, divisor)
+
+
+@kernel
+def fire(side, count, bl, kind, key, rows, work):
+    """Fill trains of the lines at the front of a side; pack those that fire, return how many.
+
+    ``side.train`` holds their signs, ``work.chance`` their firing probabilities.
+    """
+    apart()
+    if kind == STOCHASTIC:
+        _choose(side.line, count, work)
+        _draw(side.train, count, bl, key, TRAIN_D if rows else TRAIN_X, work)
+    else:
+        _count(side.train, count, bl, kind, rows, work)
+    firing = 0
+    for k in range(count):
+        train = side.train[k]
+        side.line[firing] = side.line[k]
+        side.train[firing] = train
+        firing += (train & SLOT_MASK) != 0
+    return firing
 
 
 @kernel
@@ -97,18 +133,7 @@ def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
         found = chance[i]
         chance[count] = found
         count += found != 0
-    if kind == STOCHASTIC:
-        _choose(side.line, count, work)
-        _draw(side.train, count, bl, key, TRAIN_D if rows else TRAIN_X, work)
-    else:
-        _count(side.train, count, bl, kind, rows, work)
-    firing = 0
-    for k in range(count):
-        train = side.train[k]
-        side.line[firing] = side.line[k]
-        side.train[firing] = train
-        firing += (train & SLOT_MASK) != 0
-    return firing
+    return fire(side, count, bl, kind, key, rows, work)
 
 
 @kernel
@@ -140,7 +165,7 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     bl, firing_rows, firing_cols : int
     """
     apart()
-    bl, x_factor, x_divisor, d_factor, d_divisor = _plan(_largest(x, cols), _largest(d, rows), p)
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(_largest(x, cols), _largest(d, rows), p)
     if bl == 0:
         return 0, 0, 0
     firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, np.int64(1), row_side, work)

@@ -5,22 +5,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.model.arith import shift_round as golden_shift_round
-from ohmgrid.model.compiled.aging import column_words, reset_device
+from ohmgrid.model.compiled.aging import reset_device
 from ohmgrid.model.compiled.arith import shift_round
-from ohmgrid.model.compiled.array import RAISE, apply_pulses
+from ohmgrid.model.compiled.device import split, visit_devices
 from ohmgrid.model.compiled.jit import apart, kernel
-from ohmgrid.model.compiled.layout import WHOLE, ZERO, Pulses, Side
-from ohmgrid.model.compiled.noise import GAUSSIAN, hash_lines, line_key
+from ohmgrid.model.compiled.layout import ZERO, Pulses, Side
+from ohmgrid.model.compiled.noise import GAUSSIAN, hash_cells, hash_lines, line_key
 from ohmgrid.model.compiled.population import show_devices
-from ohmgrid.model.compiled.pulses import all_halves, make_trains
+from ohmgrid.model.compiled.pulses import (
+    SLOT_MASK,
+    all_halves,
+    fire,
+    line_halves,
+    plan,
+    probability,
+)
 from ohmgrid.model.refresh import RefreshRegisters
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
 
 __all__ = ["Refresh", "refresh_pairs"]
 
+ONE = np.int64(1)
+ONE_BIT = np.uint64(1)
 ROW, COLUMN, INPUT = map(np.int64, (Purpose.ROW, Purpose.COLUMN, Purpose.INPUT))
 
 
@@ -82,80 +91,198 @@ def _code(weight, k, refresh, work):
 
 
 @kernel
-def _near(hidden, refresh):
-    """Return how many pairs noise could lift above both thresholds."""
+def _lifted(plus, minus, large, small):
+    """Return whether noise could lift a pair above both thresholds."""
+    return ((plus >= large) & (minus >= small)) | ((plus >= small) & (minus >= large))
+
+
+@kernel
+def _near(hidden, large, small):
+    """Return how many pairs of a column noise could lift above both thresholds."""
+    apart()
     count = 0
-    for k in range(0, len(hidden), 2):
-        large, small = max(hidden[k], hidden[k + 1]), min(hidden[k], hidden[k + 1])
-        count += (large >= refresh.least_large) & (small >= refresh.least_small)
+    # Indices that cannot be negative: only so does the compiler compare many pairs at a time.
+    for k in range(len(hidden) >> 1):
+        plus = np.uint64(k) << ONE_BIT
+        count += np.int32(_lifted(hidden[plus], hidden[plus + ONE_BIT], large, small))
     return count
 
 
 @kernel
-def _read_column(array, refresh, key, column, work):
-    """Fill ``work.values`` with what is to be written back; return how many pairs are due.
+def _list_near(hidden, large, small, first, count, pairs):
+    """List those pairs, numbered from ``first`` on, behind the ``count`` that are listed."""
+    apart()
+    for k in range(len(hidden) >> 1):
+        if _lifted(hidden[2 * k], hidden[2 * k + 1], large, small):
+            pairs[count] = first + k
+            count += 1
+    return count
 
-    ``work.due`` has 1 for each device of a pair that is due.
+
+@kernel
+def _draw(pairs, work):
+    """Hash the words of pairs, whose sums of keys are in ``work.total``, to ``work.bytes8``."""
+    for byte in range(4):
+        split(work.total, 2 * pairs, byte, work.bytes8[byte])
+    hash_cells((2 * pairs + 7) >> 3, work.bytes64)
+
+
+@kernel
+def _read(array, refresh, key, near, work):
+    """Read the ``near`` pairs in ``work.busy``; keep there those that are due.
+
+    ``work.values`` has their differences. Returns how many they are.
     """
-    rows, span, found = array.rows, len(work.cell), 0
-    for first in range(0, rows, span):
-        count = min(span, rows - first)
-        column_words(first, count, work.col_key[column], work)
-        for k in range(0, count, 2):
-            place, row = column * rows + first + k, first + k
-            plus = _code(array.hidden[place], k, refresh, work)
-            minus = _code(array.hidden[place + 1], k + 1, refresh, work)
-            due = max(plus, minus) > refresh.upper and min(plus, minus) > refresh.lower
-            found += due
-            work.due[row] = work.due[row + 1] = due
-            work.values[row] = max(plus - minus, 0) if due else 0
-            work.values[row + 1] = max(minus - plus, 0) if due else 0
-    return found
-
-
-@kernel
-def _reset_column(array, regs, aging, key, column, work):
-    """Reset the devices of a column that are due."""
-    rows, span = array.rows, len(work.cell)
-    all_halves(rows, key, ROW, ZERO, work, work.row_key)
+    apart()
+    all_halves(array.rows, key, ROW, ZERO, work, work.row_key)
     all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
-    for first in range(0, rows, span):
-        count = min(span, rows - first)
-        column_words(first, count, work.col_key[column], work)
-        for k in range(count):
-            place = column * rows + first + k
-            work.cell[k] = place
-            if work.due[first + k]:
-                reset_device(array, place, k, aging, regs.weight_bits, work)
-        show_devices(array, regs, count, work)
+    for k in range(near):
+        place = 2 * np.int64(work.busy[k])
+        column = place // array.rows
+        row = place - column * array.rows
+        work.total[2 * k] = work.row_key[row] + work.col_key[column]
+        work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
+    _draw(near, work)
+    due = ZERO
+    for k in range(near):
+        pair = work.busy[k]
+        place = 2 * np.int64(pair)
+        plus = _code(array.hidden[place], 2 * k, refresh, work)
+        minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
+        work.busy[due] = pair
+        work.values[due] = plus - minus
+        due += max(plus, minus) > refresh.upper and min(plus, minus) > refresh.lower
+    return due
 
 
 @kernel
-def _write_column(array, regs, refresh, key, column, work):
-    """Write the differences of a column back with pulses."""
+def _reset(array, regs, aging, key, due, work):
+    """Reset both devices of the ``due`` pairs in ``work.busy``.
+
+    Leaves the devices' rows in ``work.pair_line`` and the pairs' columns in ``work.other_line``.
+    """
+    apart()
+    lines, columns, rows, cols = work.pair_line, work.other_line, work.own_train, work.other_train
+    for k in range(due):
+        place = 2 * np.int64(work.busy[k])
+        column = place // array.rows
+        row = place - column * array.rows
+        lines[2 * k], lines[2 * k + 1], columns[k] = row, row + 1, column
+    line_halves(lines, 2 * due, key, ROW, ZERO, work, rows)
+    line_halves(columns, due, key, COLUMN, ZERO, work, cols)
+    for k in range(2 * due):
+        work.total[k] = rows[k] + cols[k >> 1]
+    _draw(due, work)
+    for k in range(2 * due):
+        place = 2 * np.int64(work.busy[k >> 1]) + (k & 1)
+        work.cell[k] = place
+        reset_device(array, place, k, aging, regs.weight_bits, work)
+    show_devices(array, regs, 2 * due, work)
+
+
+@kernel
+def _column_key(key, column, work):
+    """Return a column's own operation key: its line key."""
     work.chosen[:, 0] = 0
     for plane in range(4):
         work.chosen16[plane, 0] = work.spread16[plane, column]
-    hash_lines(line_key(key, INPUT, ZERO), work.chosen, np.int64(1), work.planes)
+    hash_lines(line_key(key, INPUT, ZERO), work.chosen, ONE, work.planes)
     own = np.uint64(0)
     for plane in range(4):
         own |= np.uint64(work.planes16[plane, 0]) << np.uint64(16 * plane)
-    row_side = Side(work.own_line, work.own_train)
-    col_side = Side(work.other_line, work.other_train)
-    work.drive[column] = refresh.pulses.x_one
-    bl, rows, cols = make_trains(
-        work.drive,
-        work.values,
-        array.rows,
-        array.cols,
-        refresh.pulses,
-        own,
-        row_side,
-        col_side,
-        work,
+    return own
+
+
+@kernel
+def _column_trains(p, own, column, first, end, start, work):
+    """Make the trains that write pairs ``first`` to ``end - 1``, all of one column, back.
+
+    Those of rows go to ``work.own_line`` and ``own_train`` from ``start`` on. Returns how many they
+    are and the column's train.
+    """
+    apart()
+    largest = ZERO
+    for k in range(first, end):
+        largest = max(largest, abs(np.int64(work.values[k])))
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(p.x_one, largest, p)
+    if bl == 0:
+        return ZERO, np.uint32(0)
+    side = Side(work.own_line[start:], work.own_train[start:])
+    count = ZERO
+    for k in range(first, end):
+        value = np.int64(work.values[k])
+        side.line[count] = work.pair_line[2 * k + (value < 0)]
+        side.train[count] = 0
+        found = probability(abs(value), d_factor, d_divisor)
+        work.chance[count] = found
+        count += found != 0
+    rows = fire(side, count, bl, p.kind, own, ONE, work)
+    single = Side(work.busy, work.row_key)
+    single.line[0], single.train[0] = column, 0
+    work.chance[0] = probability(p.x_one, x_factor, x_divisor)
+    return rows, (
+        single.train[0] if fire(single, ONE, bl, p.kind, own, ZERO, work) else np.uint32(0)
     )
-    work.drive[column] = 0
-    apply_pulses(array, regs, RAISE, row_side, rows, col_side, cols, bl, own, WHOLE, work)
+
+
+@kernel
+def _pulse(array, regs, columns, slot, slots, work):
+    """Visit the devices that the trains of all columns hit in ``slots``.
+
+    Of column c: number ``work.codes[c]``, key ``work.sums[c]``, train ``work.other_train[c]``, rows
+    from ``work.part[c]`` on.
+    """
+    apart()
+    count = ZERO
+    for c in range(columns):
+        train = work.other_train[c] & slots
+        start, end = work.part[c], work.part[c + 1]
+        if train == 0 or start == end:
+            continue
+        column, own = np.int64(work.codes[c]), np.uint64(work.sums[c])
+        work.busy[0] = column
+        line_halves(work.busy, ONE, own, COLUMN, slot, work, work.col_key)
+        line_halves(work.own_line[start:], end - start, own, ROW, slot, work, work.row_key)
+        for k in range(start, end):
+            both = work.own_train[k] & train
+            work.cell[count] = column * array.rows + np.int64(work.own_line[k])
+            work.both[count] = both
+            work.total[count] = work.row_key[k - start] + work.col_key[0]
+            count += both != 0
+    if count:
+        visit_devices(array, regs, count, work)
+
+
+@kernel
+def _write(array, regs, refresh, key, due, work):
+    """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
+    apart()
+    columns, start, first = ZERO, ZERO, ZERO
+    work.part[0] = 0
+    while first < due:
+        column, end = work.other_line[first], first + 1
+        while end < due and work.other_line[end] == column:
+            end += 1
+        own = _column_key(key, column, work)
+        rows, train = _column_trains(refresh.pulses, own, column, first, end, start, work)
+        start, first = start + rows, end
+        work.codes[columns], work.sums[columns] = column, np.int64(own)
+        work.other_train[columns] = train
+        columns += 1
+        work.part[columns] = start
+    for slot in range(SLOTS if regs.serial else 1):
+        slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
+        _pulse(array, regs, columns, slot, slots, work)
+
+
+@kernel
+def _renew(array, regs, aging, refresh, key, reset_key, near, work):
+    """Refresh those of the ``near`` pairs in ``work.busy`` that are due."""
+    apart()
+    due = _read(array, refresh, key, near, work)
+    if due:
+        _reset(array, regs, aging, reset_key, due, work)
+        _write(array, regs, refresh, key, due, work)
 
 
 @kernel
@@ -174,16 +301,14 @@ def refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work):
     work : Scratch
     """
     apart()
-    rows, keyed = array.rows, False
-    for column in range(part.number, array.cols, part.threads):
-        if _near(array.hidden[column * rows : column * rows + rows], refresh) == 0:
-            continue
-        if not keyed:
-            all_halves(rows, key, ROW, ZERO, work, work.row_key)
-            all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
-            keyed = True
-        if _read_column(array, refresh, key, column, work):
-            _reset_column(array, regs, aging, reset_key, column, work)
-            _write_column(array, regs, refresh, key, column, work)
-            # Both used the room of the read's keys.
-            keyed = False
+    rows, count, room = array.rows, ZERO, min(len(work.busy), len(work.cell)) >> 1
+    large, small = np.int32(refresh.least_large), np.int32(refresh.least_small)
+    # One round more than there are columns: the last one reads what is left.
+    for column in range(part.number, array.cols + part.threads, part.threads):
+        hidden = array.hidden[column * rows : column * rows + rows]
+        near = _near(hidden, large, small)
+        if count and (column >= array.cols or count + near > room):
+            _renew(array, regs, aging, refresh, key, reset_key, count, work)
+            count = ZERO
+        if near:
+            count = _list_near(hidden, large, small, column * (rows >> 1), count, work.busy)

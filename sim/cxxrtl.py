@@ -35,10 +35,12 @@ from ohmgrid.boards import toolchain
 from ohmgrid.checks import OhmgridError
 from ohmgrid.files import cache_dir
 
+from .cxxrtl_activity import by_activity
 from .cxxrtl_instance import AssertFailed, Instance, Ports, load
 from .cxxrtl_text import (
     mangled,
     merge_modules,
+    name_nets,
     ports_in,
     settle_outputs,
     single_pass,
@@ -56,14 +58,15 @@ _FLAGS = (
     *("-std=c++17", "-O2", "-fno-tree-vectorize", "-w"),
     *("-fPIC", "-shared", "-fvisibility=hidden"),
 )
-_PLAIN = "hierarchy -top top; proc; flatten; opt_clean; write_cxxrtl"
-# Net by net: CXXRTL repeats an expression wherever it inlines it, the compiler does not. It inlines
-# nothing with a public name (`rename`) below -O6. Nets that are driven piece by piece look like
-# loops to it (`splitnets`).
-_OPTIMISED = (
+_PLAIN = "hierarchy -top top; proc; flatten; opt_clean; write_cxxrtl -g0"
+# Nets that are driven piece by piece look like loops to CXXRTL (`splitnets`).
+_FLAT = (
     "hierarchy -top top; proc; flatten; opt_expr; opt_merge; opt_clean; splitnets -driver;"
-    " opt_clean; rename -enumerate -pattern n%; write_cxxrtl -noflatten -O5"
+    " opt_clean; write_rtlil"
 )
+# Net by net: CXXRTL repeats an expression wherever it inlines it, the compiler does not. It inlines
+# nothing with a public name (`name_nets`) below -O6.
+_NET_BY_NET = "write_cxxrtl -noflatten -O5 -g0"
 _LIBRARY = "library.so"
 
 
@@ -143,6 +146,7 @@ class Recipe:
             _HARNESS.read_text(encoding="utf-8"),
             Path(__file__).read_text(encoding="utf-8"),
             Path(__file__).with_name("cxxrtl_text.py").read_text(encoding="utf-8"),
+            Path(__file__).with_name("cxxrtl_activity.py").read_text(encoding="utf-8"),
             yosys.version,
             *_compiler(),
             *_FLAGS,
@@ -192,8 +196,10 @@ class Recipe:
             cpp = _settled(design, work)
             single = single_pass(cpp)
             cpp = specialise(cpp)
+            if single and "clk" in found:
+                cpp = by_activity(cpp)
         else:
-            cpp, single = _cxxrtl(design, _PLAIN, work), False
+            cpp, single = _yosys(design, _PLAIN, work), False
         (work / "design.cc").write_text(cpp, encoding="utf-8")
         named = {name: port for name, port in found.items() if name not in ("clk", "rst")}
         text = [
@@ -213,7 +219,7 @@ class Recipe:
         (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")
         _compile(work)
         # The C++ is as large as the library and can be had again.
-        for name in ("design.il", "design.cc"):
+        for name in ("in.il", "design.cc"):
             (work / name).unlink(missing_ok=True)
 
 
@@ -250,7 +256,8 @@ def _settled(design: str, work: Path) -> str:
     """Return the design in C++, equal parts shared as far as one evaluation settles it."""
     flat: set[str] = set()
     while True:
-        cpp = settle_outputs(_cxxrtl(merge_modules(design, flat=flat), _OPTIMISED, work))
+        nets = name_nets(_yosys(merge_modules(design, flat=flat), _FLAT, work))
+        cpp = settle_outputs(_yosys(nets, _NET_BY_NET, work))
         loose = set(unsettled(cpp))
         kept = set(re.findall(r"(?m)^bool (\w+)::eval\(", cpp)) - {"p_top"}
         if not loose or not kept:
@@ -259,15 +266,17 @@ def _settled(design: str, work: Path) -> str:
         flat |= loose - {"p_top"} or kept
 
 
-def _cxxrtl(design: str, script: str, work: Path) -> str:
-    (work / "design.il").write_text(design, encoding="utf-8")
+def _yosys(design: str, script: str, work: Path) -> str:
+    """Return what the last command of a script, one that writes a file, makes of a design."""
+    (work / "in.il").write_text(design, encoding="utf-8")
+    out = work / "design.cc"
     toolchain.run(
         toolchain.find("yosys", native=False),
-        ["-q", "-p", f"read_rtlil design.il; {script} -g0 design.cc"],
+        ["-q", "-p", f"read_rtlil in.il; {script} {out.name}"],
         cwd=work,
         log=work / "yosys.log",
     )
-    return (work / "design.cc").read_text(encoding="utf-8")
+    return out.read_text(encoding="utf-8")
 
 
 def _compiler() -> tuple[str, ...]:

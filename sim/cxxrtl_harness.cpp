@@ -151,6 +151,23 @@ CXXRTL_ALWAYS_INLINE void write(cxxrtl::memory<Bits> &memory, size_t index,
 		memory.update(index, v, mask, priority);
 }
 
+// Nonzero where two values differ.
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE uint32_t changed(const cxxrtl::value<Bits> &a, const cxxrtl::value<Bits> &b) {
+	uint32_t difference = 0;
+	for (size_t c = 0; c < a.chunks; c++)
+		difference |= a.data[c] ^ b.data[c];
+	return difference;
+}
+
+// Commit a register; nonzero where that changes it.
+template<size_t Bits>
+CXXRTL_ALWAYS_INLINE uint32_t take(cxxrtl::wire<Bits> &w) {
+	const uint32_t difference = changed(w.curr, w.next);
+	w.curr = w.next;
+	return difference;
+}
+
 } // namespace ohmgrid
 
 #include "design.cc"

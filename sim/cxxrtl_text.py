@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable
 __all__ = [
     "mangled",
     "merge_modules",
+    "name_nets",
     "ports_in",
     "settle_outputs",
     "single_pass",
@@ -45,7 +46,7 @@ def ports_in(rtlil: str, top: str = "top") -> dict[str, tuple[str, int]]:
 
 
 def merge_modules(
-    rtlil: str, *, top: str = "top", share: int = 30_000, flat: Collection[str] = ()
+    rtlil: str, *, top: str = "top", share: int = 300_000, flat: Collection[str] = ()
 ) -> str:
     """Make one module of equal ones; those worth it stay modules when the design is flattened.
 
@@ -112,6 +113,17 @@ def merge_modules(
             attributes += "attribute \\keep_hierarchy 1\n"
         text.append(f"{attributes}module {name}\n{body}end\n")
     return "\n".join(text)
+
+
+def name_nets(rtlil: str) -> str:
+    """Give every net of a flattened design without a name of its own a public one: the path of the
+    submodule that it came from, and a number.
+    """
+    names = {}
+    for k, net in enumerate(re.findall(r"(?m)^  wire [^\n]*?(\$\S+)$", rtlil)):
+        path = re.match(r"\$flatten((?:\\[^\\]*\.)+)", net)
+        names[net] = rf"\{path[1].replace(chr(92), '') if path else ''}n{k}"
+    return re.sub(r"(?<!\S)\$\S+", lambda net: names.get(net[0], net[0]), rtlil)
 
 
 def mangled(name: str) -> str:
@@ -186,9 +198,10 @@ def specialise(cpp: str) -> str:
     """Rewrite CXXRTL's C++ for the harness; where `single_pass` holds, for its short cycle too."""
     if single_pass(cpp):
         cpp = cpp.replace(_EDGE, "return p_clk.data[0];")
-        # Nobody asks what changed: copying is cheaper than comparing.
         cpp = re.sub(
-            r"if \(([pi]_\w+)\.commit\(observer\)\) changed = true;", r"\1.curr = \1.next;", cpp
+            r"if \(([pi]_\w+)\.commit\(observer\)\) changed",
+            r"if (ohmgrid::take(\1)) changed",
+            cpp,
         )
     cpp = re.sub(r"\b(memory_\w+)\.update\(", r"ohmgrid::write(\1, ", cpp)
     cpp = _CELLS.sub(r"ohmgrid::\g<0>", cpp)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from ohmgrid.boards.toolchain import ToolFailed
-from ohmgrid.sim import cxxrtl
+from ohmgrid.sim import cxxrtl, cxxrtl_activity
 from ohmgrid.sim.cxxrtl_text import merge_modules
 
 
@@ -286,6 +287,26 @@ def test_random_designs_equal_amaranths_simulator(cache, rng, merge, size, parts
     assert f"SINGLE_PASS {int(merge)}" in (made.folder / "ports.inc").read_text()
 
 
+@pytest.mark.parametrize("share", [0, 10**9])
+def test_what_rests_is_passed_over_without_a_difference(tmp_path, monkeypatch, rng, share):
+    """Equal, with parts as classes and flattened; every statement may be a group of its own."""
+    monkeypatch.setenv("OHMGRID_CACHE", str(tmp_path))
+    monkeypatch.setattr(cxxrtl_activity, "WORTH", 1)
+    monkeypatch.setattr(cxxrtl, "merge_modules", partial(merge_modules, share=share))
+    seed = int(rng.integers(2**32))
+    inputs: list[int] = []
+    for _ in range(40):
+        value = int.from_bytes(rng.bytes(13), "little") >> 4
+        inputs += [value] * int(rng.choice([1, 2, 30]))
+    expected = reference(Whole(seed, 20, 3), inputs)
+    sim = cxxrtl.build(Whole(seed, 20, 3), "whole").instance()
+    for cycle, value in enumerate(inputs):
+        sim.set("i", value)
+        if rng.integers(2):  # what is asked for between the edges must not change what follows
+            assert (sim.get("o"), sim.get("flags")) == expected[cycle], cycle
+        sim.step()
+
+
 class Gate(wiring.Component):
     """Without a clock."""
 
@@ -343,7 +364,7 @@ _GATE = """
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from ohmgrid.sim import cxxrtl
+from ohmgrid.sim import cxxrtl, cxxrtl_activity
 
 
 class Gate(wiring.Component):

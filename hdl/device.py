@@ -42,6 +42,7 @@ from ohmgrid.hdl.device_ports import (
 )
 from ohmgrid.hdl.device_static import StaticProperties
 from ohmgrid.hdl.noise import CellMix, gaussian
+from ohmgrid.hdl.pipeline import moving
 from ohmgrid.hdl.timed import Stages, Timed, half
 from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA
 
@@ -203,7 +204,7 @@ class DeviceUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe = Stages(m)
+        pipe = Stages(m, moving(m, self.request.valid, self.latency))
         request, result, bits = self.request, self.result, self._bits
         value = pipe.stage(
             "value",
@@ -227,6 +228,7 @@ class DeviceUnit(wiring.Component):
             curve.upper.eq(upper.value),
             curve.lower.eq(lower.value),
             curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
+            curve.resting.eq(~pipe.moving),
             curve.registers.eq(self.registers),
             curve.table_write.eq(self.table_write),
         ]
@@ -282,6 +284,7 @@ class DeviceUnit(wiring.Component):
             static.word2.eq(words[3].value),
             static.down.eq(pipe.at(down, time)),
             static.bias.eq(pipe.at(Timed(request.bias, 0), time)),
+            static.resting.eq(~pipe.moving),
             static.registers.eq(self.registers),
             static.table_write.eq(self.table_write),
         ]

@@ -54,6 +54,8 @@ class StepCurve(wiring.Component):
         Magnitudes of the cell's own bounds.
     slope : In(signed(SLOPE_BITS))
         Of the same cell, `slope_time` cycles later: what waits for it is not delayed here.
+    resting : In(1)
+        May be high while no operands are in flight.
     registers : In(REGISTERS)
     table_write : In(TABLE_WRITE)
     curve : Out(signed(CURVE_BITS))
@@ -75,6 +77,7 @@ class StepCurve(wiring.Component):
                 "upper": In(size),
                 "lower": In(size),
                 "slope": In(signed(SLOPE_BITS)),
+                "resting": In(1),
                 "registers": In(REGISTERS),
                 "table_write": In(TABLE_WRITE),
                 "curve": Out(signed(CURVE_BITS)),
@@ -97,7 +100,7 @@ class StepCurve(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe, regs = Stages(m), self.registers
+        pipe, regs = Stages(m, ~self.resting), self.registers
         down = Timed(self.down, 0)
         place, down = self._place(m, pipe, down)
         factor = self._line(pipe, place, down)

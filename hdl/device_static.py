@@ -43,6 +43,8 @@ class StaticProperties(wiring.Component):
     word2 : In(16)
     down, bias : In(1)
         Direction of the pulses; the cell is in the always-on column.
+    resting : In(1)
+        May be high while no operands are in flight.
     registers : In(REGISTERS)
     table_write : In(TABLE_WRITE)
     rel : Out(REL_BITS)
@@ -61,6 +63,7 @@ class StaticProperties(wiring.Component):
                 "word2": In(16),
                 "down": In(1),
                 "bias": In(1),
+                "resting": In(1),
                 "registers": In(REGISTERS),
                 "table_write": In(TABLE_WRITE),
                 "rel": Out(REL_BITS),
@@ -78,7 +81,7 @@ class StaticProperties(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe, regs = Stages(m), self.registers
+        pipe, regs = Stages(m, ~self.resting), self.registers
         word0, word1, down = (Timed(value, 0) for value in (self.word0, self.word1, self.down))
         perfect = Timed(self.bias & regs.perfect_bias, 0)
         rel = self._rel(pipe, word0, down, perfect)

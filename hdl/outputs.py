@@ -142,8 +142,11 @@ class Outputs(wiring.Component):
         ]
         gauss = Signal(signed(9), reset_less=True)
         m.d.sync += gauss.eq(gaussian(line_key.o[:GAUSS_BITS]))
+        taken = Signal.like(self.sum, reset_less=True)
+        with m.If(self.valid):
+            m.d.sync += taken.eq(self.sum)
         m.d.comb += [
-            adc.sum.eq(delayed(m, self.sum, "sum", line_key.latency + 1)),
+            adc.sum.eq(delayed(m, taken, "sum", line_key.latency)),
             adc.gauss.eq(gauss),
             adc.half.eq(held["half"]),
         ]

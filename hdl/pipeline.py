@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, Value
 
-__all__ = ["delayed", "strobe_after"]
+__all__ = ["delayed", "moving", "strobe_after"]
 
 
 def delayed(m: Module, value: Value, name: str, cycles: int = 1) -> Any:
@@ -35,3 +35,13 @@ def strobe_after(m: Module, strobe: Value, cycles: int, name: str) -> Any:
     passed = Signal(cycles, name=name)
     m.d.sync += passed.eq(Cat(strobe, passed))
     return passed[-1]
+
+
+def moving(m: Module, strobe: Value, cycles: int) -> Value:
+    """Return a value that is high from a strobe until so many cycles after the last one."""
+    left = Signal(range(cycles + 1))
+    with m.If(strobe):
+        m.d.sync += left.eq(cycles)
+    with m.Elif(left != 0):
+        m.d.sync += left.eq(left - 1)
+    return strobe | (left != 0)

@@ -60,6 +60,9 @@ class Stages:
     ----------
     m : Module
         The parts become its submodules; all delays are in one called ``delays``.
+    moving : Value
+        High while operands are in flight, from the cycle in which they come. Without any, the
+        memories of delays stand still: less to switch, and nothing to simulate.
     """
 
     RING = 4
@@ -70,12 +73,12 @@ class Stages:
     ADDITIONS = 2
     """Adders in a row of a product made of LUTs."""
 
-    def __init__(self, m: Module):
-        self.m = m
+    def __init__(self, m: Module, moving: Value):
+        self.m, self.moving = m, moving
         self._parts: dict[str, Module] = {}
         self._rings = 0
         self._slot = Signal(8, name="slot", reset_less=True)
-        self._part("delays").d.sync += self._slot.eq(self._slot + 1)
+        self._part("delays").d.sync += self._slot.eq(self._slot + moving)
 
     def _part(self, name: str) -> Module:
         if name not in self._parts:

@@ -3,7 +3,7 @@
 Twin of `ohmgrid.model.visible`.
 """
 
-from amaranth.hdl import Cat, Const, Module, signed
+from amaranth.hdl import Cat, Const, Module, Mux, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,7 @@ class VisibleWeight(wiring.Component):
     """
 
     def __init__(self, weight_bits):
-        self._mix = CellMix()
+        self._mix = CellMix(register_sum=False)
         super().__init__(
             {
                 "weight": In(signed(weight_bits)),
@@ -51,23 +51,25 @@ class VisibleWeight(wiring.Component):
 
     @property
     def latency(self):
-        """Cycles from a hidden weight to the visible one: hash, Gaussian, product, sum."""
-        return self._mix.latency + 3
+        """Cycles from a hidden weight to the visible one: sum of keys, hash, Gaussian, product,
+        sum."""
+        return 1 + self._mix.latency + 3
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.mix = mix = self._mix
+        m.submodules.spread = spread = Module()
         hidden = Cat(self.weight, Const(0, CELL_BITS - len(self.weight)))
         turned = self.row_key
         for turn in VISIBLE_TURNS:
             turned = turned ^ hidden.rotate_left(turn)
-        m.d.comb += [
-            mix.row_key.eq(turned),
-            mix.col_key.eq(self.col_key),
-        ]
-        z = delayed(m, gaussian(mix.o[:GAUSS_BITS]), "z")
-        product = delayed(m, z * self.visible, "product")
+        # Without write noise the hash and what follows stand still.
+        m.d.comb += mix.row_key.eq(
+            delayed(m, Mux(self.visible == 0, 0, (turned + self.col_key)[:CELL_BITS]), "keys")
+        )
+        z = delayed(spread, gaussian(mix.o[:GAUSS_BITS]), "z")
+        product = delayed(spread, z * self.visible, "product")
         hidden = delayed(m, self.weight, "hidden", self.latency - 1)
-        spread = shift_half_up(product, VISIBLE_FRAC)
-        m.d.comb += self.o.eq(delayed(m, saturate(hidden + spread, len(self.weight)), "seen"))
+        noisy = hidden + shift_half_up(product, VISIBLE_FRAC)
+        m.d.comb += self.o.eq(delayed(m, saturate(noisy, len(self.weight)), "seen"))
         return m

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.arith import saturate, shift_half_up
 from ohmgrid.hdl.noise import gaussian
+from ohmgrid.hdl.pipeline import moving
 from ohmgrid.hdl.timed import Stages, Timed
 from ohmgrid.read_registers import (
     DITHER_BITS,
@@ -96,11 +97,11 @@ class Voltages(wiring.Component):
     def latency(self) -> int:
         """Cycles from a code to its operand."""
         # Elaborated on the side: the stages know, so that nothing is counted by hand.
-        return self._pipeline(Module()).time
+        return self._pipeline(Module(), Const(1)).time
 
-    def _pipeline(self, m: Module) -> Timed:
+    def _pipeline(self, m: Module, moving: Value) -> Timed:
         """Add all stages; return the operand."""
-        stages = Stages(m)
+        stages = Stages(m, moving)
         registers = {name: Timed(getattr(self, name), 0, held=True) for name in self.REGISTERS}
         part = Timed(self.part, 0, held=True)
         code, key = Timed(self.code, 0), Timed(self.key, 0)
@@ -171,7 +172,7 @@ class Voltages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        result = self._pipeline(m)
+        result = self._pipeline(m, moving(m, self.valid, self.latency))
         valid = Signal(result.time)
         m.d.sync += valid.eq(valid << 1 | self.valid)
         m.d.comb += [self.operand.eq(result.value), self.o_valid.eq(valid[-1])]

@@ -147,35 +147,36 @@ def _place(name: str) -> str:
 
 def _groups(statements: list[_Statement], state: set[str], worth: int) -> list[list[_Statement]]:
     """Return the groups in the order of their evaluation, each in the order of its statements."""
-    sizes: Counter[str] = Counter()
-    for statement in statements:
-        sizes[statement.place] += statement.cost
-    place_of = _joined(sizes, worth)
-    ranked: defaultdict[tuple[int, str], list[_Statement]] = defaultdict(list)
+    place_of = _joined(statements, worth)
+    ranked: defaultdict[int, list[_Statement]] = defaultdict(list)
     writers: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
     for statement in statements:
         place = place_of[statement.place]
         before = [writer for name in statement.reads - state for writer in writers[name]]
         rank = max((rank + (other != place) for rank, other in before), default=0)
-        ranked[rank, place].append(statement)
+        ranked[rank].append(statement)
         for name in statement.writes:
             writers[name].add((rank, place))
     groups: defaultdict[tuple[int, str], list[_Statement]] = defaultdict(list)
-    for (rank, place), members in sorted(ranked.items()):
-        big = sum(statement.cost for statement in members) >= worth
-        groups[rank, place if big else ""] += members
+    for rank in sorted(ranked):
+        place_of = _joined(ranked[rank], worth)
+        for statement in ranked[rank]:
+            groups[rank, place_of[statement.place]].append(statement)
     return list(groups.values())
 
 
-def _joined(sizes: Counter[str], worth: int) -> dict[str, str]:
+def _joined(statements: list[_Statement], worth: int) -> dict[str, str]:
     """Return for each submodule the one that it is evaluated with: itself, or what contains it."""
+    sizes: Counter[str] = Counter()
+    for statement in statements:
+        sizes[statement.place] += statement.cost
     places = set(sizes)
     for place in sizes:
         while place:
             place = place.rpartition(".")[0]
             places.add(place)
     joined: dict[str, str] = {}
-    deepest_first = sorted(places, key=lambda place: (-place.count("."), place))
+    deepest_first = sorted(places, key=lambda p: (bool(p), p.count("."), p), reverse=True)
     for place in deepest_first:
         if place and sizes[place] < worth:
             joined[place] = place.rpartition(".")[0]

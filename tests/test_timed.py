@@ -1,7 +1,7 @@
 """Delays by registers and by rings, steps that wait for their latest operand, both products."""
 
 import pytest
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Const, Module, Signal, signed
 from amaranth.sim import Simulator
 
 from ohmgrid.hdl.timed import Stages, Timed
@@ -29,7 +29,7 @@ def run(m: Module, inputs: list[tuple[Signal, list[int]]], outputs: list[Signal]
 @pytest.mark.parametrize("cycles", [*range(1, 20), 31, 32, 33, 34, 35, 40])
 def test_a_value_is_delayed_by_exactly_so_many_cycles(cycles, rng):
     m = Module()
-    pipe = Stages(m)
+    pipe = Stages(m, Const(1))
     i, o, near = (Signal(signed(6), name=name) for name in ("i", "o", "near"))
     value = Timed(i, 3)
     m.d.comb += [o.eq(pipe.at(value, 3 + cycles)), near.eq(pipe.at(value, 4 + cycles))]
@@ -42,7 +42,7 @@ def test_a_value_is_delayed_by_exactly_so_many_cycles(cycles, rng):
 @pytest.mark.parametrize("block", [True, False])
 def test_steps_wait_for_their_latest_operand(block, rng):
     m = Module()
-    pipe = Stages(m)
+    pipe = Stages(m, Const(1))
     a, b = Signal(signed(12)), Signal(9)
     late = pipe.stage("part", "late", lambda b: b + 1, Timed(b, 0))
     product = pipe.product("part", "product", Timed(a, 0), late, block)
@@ -58,7 +58,7 @@ def test_steps_wait_for_their_latest_operand(block, rng):
 
 def test_values_travel_together_and_keep_their_shapes(rng):
     m = Module()
-    pipe = Stages(m)
+    pipe = Stages(m, Const(1))
     a, b = Signal(signed(5)), Signal(3)
     later = pipe.together(9, Timed(a, 0), Timed(b, 0))
     outs = [Signal(signed(8), name=f"o{n}") for n in range(2)]
@@ -69,6 +69,6 @@ def test_values_travel_together_and_keep_their_shapes(rng):
 
 
 def test_a_value_cannot_come_before_itself():
-    pipe = Stages(Module())
+    pipe = Stages(Module(), Const(1))
     with pytest.raises(ValueError, match="time: expected 5 or later, got 4"):
         pipe.at(Timed(Signal(), 5), 4)

@@ -23,8 +23,7 @@ def trainers(config: Config, net: Net, threads: int = 1) -> tuple[Trainer, Train
         for engine in ("model", "compiled")
     )
     assert type(golden) is Trainer
-    ideal = not (config.forward.physics or config.backward.physics)
-    assert type(compiled) is (CompiledTrainer if ideal else Trainer)
+    assert type(compiled) is CompiledTrainer
     for trainer in (golden, compiled):
         trainer.initialise()
     return golden, compiled
@@ -164,9 +163,6 @@ def test_wrong_arguments_get_one_line():
         make_trainer(config, make_tiles("compiled", config, net.shapes), net, 0)
     with pytest.raises(ValueError, match="tiles: expected tiles of the compiled engine"):
         CompiledTrainer(config, make_tiles("model", config, net.shapes), net)
-    real = config.replace(backward={"ir_drop": 1.0})
-    with pytest.raises(ValueError, match=r"tiles: expected .* with ideal converters"):
-        CompiledTrainer(real, make_tiles("compiled", real, net.shapes), net)
     _, compiled = trainers(config, net)
     nothing = np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
     with pytest.raises(ValueError, match=r"batch: expected 1\.\.65536, got 0"):

@@ -12,6 +12,7 @@ from ohmgrid.model.compiled.noise import op_key
 from ohmgrid.model.compiled.operations import multiply
 from ohmgrid.model.compiled.population import Array
 from ohmgrid.model.compiled.pulses import make_trains
+from ohmgrid.model.compiled.readout import Reading
 from ohmgrid.model.compiled.threads import barrier
 from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.trainer import GUARD, GUARDED_BITS
@@ -41,6 +42,10 @@ class Layers(NamedTuple):
     y_shift: np.ndarray
     z_mantissa: np.ndarray
     z_shift: np.ndarray
+    read_rows: np.ndarray
+    """int64, shape (tiles, REGISTERS): of `Reading`, forward."""
+    read_cols: np.ndarray
+    """The same, backward."""
 
 
 class Functions(NamedTuple):
@@ -68,6 +73,10 @@ class Network(NamedTuple):
     layers: Layers
     arrays: Array
     """Those of all tiles, one after the other."""
+    row_noise: np.ndarray
+    """int64, shape (rows of all tiles,): of `Reading`, forward."""
+    col_noise: np.ndarray
+    """int64, shape (columns of all tiles,): backward."""
     steps: np.ndarray
     """int64, shape (tiles, 3): operations so far."""
     functions: Functions
@@ -149,12 +158,14 @@ def _forward(pixels, net, step, x, slope, work):
         rows, cols, cell, col = layers.rows[n], layers.cols[n], layers.cell[n], layers.col[n]
         key = op_key(net.physics.base, FORWARD, layers.number[n], net.steps[n, 0] + step)
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.forward_io
-        multiply(seen, rows, cols, np.False_, x[col : col + cols], io, key, work, pre)
+        row = layers.row[n]
+        reading = Reading(layers.read_rows[n], net.row_noise[row : row + rows])
+        multiply(seen, rows, cols, np.False_, x[col : col + cols], io, reading, key, work, pre)
         for i in range(rows):
             scaled = shift_round(pre[i] * layers.y_mantissa[n], layers.y_shift[n])
             pre[i] = saturate(scaled, PRE_BITS)
         if n < last:
-            col, row = layers.col[n + 1], layers.row[n]
+            col = layers.col[n + 1]
             for i in range(rows):
                 value, derivative = _activate(pre[i], f)
                 x[col + i] = value
@@ -204,7 +215,9 @@ def _backward(net, step, d, slope, work):
         rows, cols, cell, row = layers.rows[n], layers.cols[n], layers.cell[n], layers.row[n]
         key = op_key(net.physics.base, BACKWARD, layers.number[n], net.steps[n, 1] + step)
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.backward_io
-        multiply(seen, rows, cols, np.True_, d[row : row + rows], io, key, work, z)
+        col = layers.col[n]
+        reading = Reading(layers.read_cols[n], net.col_noise[col : col + cols])
+        multiply(seen, rows, cols, np.True_, d[row : row + rows], io, reading, key, work, z)
         below = layers.row[n - 1]
         for i in range(cols - 1):
             scaled = shift_round(z[i] * layers.z_mantissa[n], layers.z_shift[n])

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from ohmgrid.model.compiled.arith import divide_round, shift_round
+from ohmgrid.model.compiled.arith import shift_round
+from ohmgrid.model.compiled.converters import dac, largest
 from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_lines, line_key
+from ohmgrid.model.compiled.readout import ON, read_multiply
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
 
@@ -13,22 +15,6 @@ __all__ = ["multiply"]
 OUTPUT = np.int64(Purpose.OUTPUT)
 SPAN = 64
 """How many products of a pair's 19-bit weight and an 8-bit code a 32-bit sum holds."""
-
-
-@kernel
-def _largest(values, lines):
-    top = 0
-    for i in range(lines):
-        top = max(top, abs(np.int64(values[i])))
-    return top
-
-
-@kernel
-def _dac(values, lines, scale, half, codes):
-    for i in range(lines):
-        value = np.int64(values[i])
-        code = min(divide_round(abs(value) * half, scale), half)
-        codes[i] = -code if value < 0 else code
 
 
 @kernel
@@ -101,7 +87,7 @@ def _convert(sums, lines, io, planes, out):
 
 
 @kernel
-def multiply(weights, rows, cols, backward, values, io, key, work, out):
+def multiply(weights, rows, cols, backward, values, io, reading, key, work, out):
     """Run one forward or backward operation, as `ohmgrid.model.operations.multiply`.
 
     Parameters
@@ -114,6 +100,7 @@ def multiply(weights, rows, cols, backward, values, io, key, work, out):
     values : integers, shape (inputs,)
         Activations or errors at the edge.
     io : Converter
+    reading : Reading
     key : uint64
         Operation key.
     work : Scratch
@@ -124,8 +111,10 @@ def multiply(weights, rows, cols, backward, values, io, key, work, out):
     passes, saturated : int
     """
     apart()
+    if reading.registers[ON]:
+        return read_multiply(weights, rows, cols, backward, values, io, reading, key, work, out)
     inputs, outputs = (rows, cols) if backward else (cols, rows)
-    alpha = _largest(values, inputs) if io.managed else io.one
+    alpha = largest(values, inputs) if io.managed else io.one
     if alpha == 0:
         for i in range(outputs):
             out[i] = 0
@@ -133,7 +122,7 @@ def multiply(weights, rows, cols, backward, values, io, key, work, out):
     halvings, saturated = 0, 0
     while True:
         scale = alpha << halvings
-        _dac(values, inputs, scale, io.dac_half, work.codes)
+        dac(values, inputs, scale, io.dac_half, work.codes)
         if backward:
             _backward_sums(weights, rows, cols, work)
         else:

@@ -13,15 +13,15 @@ from ohmgrid.model.compiled.noise import op_key
 from ohmgrid.model.compiled.operations import multiply
 from ohmgrid.model.compiled.population import pack, show_all
 from ohmgrid.model.compiled.pulses import make_trains
+from ohmgrid.model.compiled.readout import Reading
 from ohmgrid.model.compiled.refresh import Refresh
 from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.noise import op_key as golden_op_key
 from ohmgrid.model.noise import seed_key
-from ohmgrid.model.operations import multiply as golden_multiply
 from ohmgrid.model.population import populate
-from ohmgrid.model.readout import Readout, make_readouts
+from ohmgrid.model.readout import make_readouts
 from ohmgrid.model.refresh import refresh_registers
-from ohmgrid.registers import converter_registers, pulse_registers
+from ohmgrid.registers import pulse_registers
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
@@ -31,11 +31,11 @@ FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPD
 
 
 @kernel
-def _multiply(array, rows, backward, values, physics, number, step, work, out):
+def _multiply(array, rows, backward, values, physics, reading, number, step, work, out):
     """Run one forward or backward operation."""
     io = physics.backward_io if backward else physics.forward_io
     key = op_key(physics.base, BACKWARD if backward else FORWARD, number, step)
-    return multiply(array.seen, rows, array.cols, backward, values, io, key, work, out)
+    return multiply(array.seen, rows, array.cols, backward, values, io, reading, key, work, out)
 
 
 @kernel
@@ -77,6 +77,8 @@ class CompiledTile(TileBase):
         Its devices.
     physics : Physics
         What it shares with all tiles of its configuration.
+    readings : two of Reading
+        Read-side non-idealities, forward and backward.
     steps : int64, shape (3,)
         Forward, backward and update operations so far.
     """
@@ -97,10 +99,8 @@ class CompiledTile(TileBase):
             refresh=Refresh.of(config, refresh),
         )
         static_key = golden_op_key(base, Verb.STATIC, number, 0)
-        self._readouts = make_readouts(config, self.lsb, rows, cols, static_key)
-        if config.forward.physics or config.backward.physics:
-            # The compiled training loop has ideal converters only.
-            self.trainer = TileBase.trainer
+        forward, backward = make_readouts(config, self.lsb, rows, cols, static_key)
+        self.readings = Reading.of(forward, rows), Reading.of(backward, cols)
         population = populate(
             static_key,
             *self.device_shape,
@@ -137,9 +137,6 @@ class CompiledTile(TileBase):
         return step
 
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
-        readout = self._readouts[int(backward)]
-        if readout is not None:
-            return self._read_pass(backward, values, readout)
         out = np.empty(self.cols if backward else self.rows, np.int64)
         step = self._step(int(backward))
         passes, saturated = _multiply(
@@ -148,6 +145,7 @@ class CompiledTile(TileBase):
             backward,
             values,
             self.physics,
+            self.readings[int(backward)],
             self.number,
             step,
             self._work,
@@ -156,27 +154,6 @@ class CompiledTile(TileBase):
         self.saturated = int(saturated)
         if not backward:
             self.passes = int(passes)
-        return out
-
-    def _read_pass(self, backward: bool, values: np.ndarray, readout: Readout) -> np.ndarray:
-        """Return what `_pass` does with read-side non-idealities, by the golden functions."""
-        config, formats = self.config, self.config.formats
-        io, frac = (
-            (config.backward, formats.d_frac) if backward else (config.forward, formats.x_frac)
-        )
-        verb = Verb.BACKWARD if backward else Verb.FORWARD
-        seen = self.array.seen.reshape(self.cols, self.rows)
-        out, passes, self.saturated = golden_multiply(
-            seen if backward else seen.T,
-            values.astype(np.int64),
-            io,
-            frac,
-            converter_registers(io, self.lsb),
-            golden_op_key(int(self.physics.base), verb, self.number, self._step(int(backward))),
-            readout,
-        )
-        if not backward:
-            self.passes = passes
         return out
 
     def forward(self, x: np.ndarray) -> np.ndarray:

@@ -85,8 +85,7 @@ class CompiledTrainer(Trainer):
     ----------
     config : Config
     tiles : sequence of CompiledTile
-        One for each layer of the net, of its `Net.shapes`, with ideal converters. Their cells
-        move into one array.
+        One for each layer of the net, of its `Net.shapes`. Their cells move into one array.
     net : Net
     threads : int
         Threads that share the examples of a mini-batch and the columns of a tile. No bit depends
@@ -99,11 +98,9 @@ class CompiledTrainer(Trainer):
         self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
     ) -> None:
         super().__init__(config, tiles, net, threads)
-        own = [
-            t for t in tiles if isinstance(t, CompiledTile) and t.trainer == CompiledTile.trainer
-        ]
+        own = [tile for tile in tiles if isinstance(tile, CompiledTile)]
         if len(own) != len(tiles):
-            raise ValueError("tiles: expected tiles of the compiled engine, with ideal converters")
+            raise ValueError("tiles: expected tiles of the compiled engine")
         self._net = self._network(own)
         self._pulses = own[0].pulses
         lines = max(max(tile.device_shape) for tile in own)
@@ -141,6 +138,8 @@ class CompiledTrainer(Trainer):
             y_shift=y_scales[:, 1].copy(),
             z_mantissa=z_scales[:, 0].copy(),
             z_shift=z_scales[:, 1].copy(),
+            read_rows=np.stack([tile.readings[0].registers for tile in tiles]),
+            read_cols=np.stack([tile.readings[1].registers for tile in tiles]),
         )
         formats, relu = self.config.formats, self.net.activation == "relu"
         none = np.zeros(TABLE_SIZE, np.int32)
@@ -156,7 +155,10 @@ class CompiledTrainer(Trainer):
             slope=none if relu else self._slopes.astype(np.int32),
             exp=self._exp.astype(np.int32),
         )
-        return Network(tiles[0].physics, layers, arrays, steps, functions)
+        row_noise, col_noise = (
+            np.concatenate([tile.readings[side].noise for tile in tiles]) for side in (0, 1)
+        )
+        return Network(tiles[0].physics, layers, arrays, row_noise, col_noise, steps, functions)
 
     def _share(self, threads: int, call) -> list:
         """Return ``call(part, work)`` of every thread."""

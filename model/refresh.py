@@ -26,9 +26,11 @@ from ohmgrid.registers import (
     converter_registers,
     pulse_registers,
 )
-from ohmgrid.streams import Purpose
+from ohmgrid.streams import GAUSS_BITS, Purpose
 
 __all__ = ["RefreshRegisters", "refresh", "refresh_reads", "refresh_registers", "refresh_writes"]
+
+_LARGEST = gaussian(np.arange(1 << GAUSS_BITS)).max(keepdims=True).astype(np.int64)
 
 
 class RefreshRegisters(NamedTuple):
@@ -92,17 +94,27 @@ def refresh_reads(
     due : bool, shape (rows, cols)
         Pairs to refresh.
     difference : int64, shape (rows, cols)
-        Plus less minus code.
+        Plus less minus code; 0 where noise could not have made a pair due.
     """
+    plus, minus = weights[0::2].astype(np.int64), weights[1::2].astype(np.int64)
+    # Even the largest draw does not lift most pairs above both thresholds: those need no noise.
+    large = adc(np.maximum(plus, minus), _LARGEST, registers.converter) > registers.upper
+    small = adc(np.minimum(plus, minus), _LARGEST, registers.converter) > registers.lower
+    due, difference = large & small, np.zeros(plus.shape, np.int64)
+    near = np.nonzero(due)
+    if len(near[0]) == 0:
+        return due, difference
     rows, _ = key_halves(key, Purpose.ROW, weights.shape[0])
     cols, _ = key_halves(key, Purpose.COLUMN, weights.shape[1])
-    word = cell_words(rows[:, None], cols[None, :])
-    z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
-    raw = adc(weights.astype(np.int64), z, registers.converter)
-    codes = np.clip(raw, -registers.half, registers.half)
-    plus, minus = codes[0::2], codes[1::2]
-    large, small = np.maximum(plus, minus), np.minimum(plus, minus)
-    return (large > registers.upper) & (small > registers.lower), plus - minus
+    codes = []
+    for device, conductance in enumerate((plus[near], minus[near])):
+        word = cell_words(rows[2 * near[0] + device], cols[near[1]])
+        z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
+        raw = adc(conductance, z, registers.converter)
+        codes.append(np.clip(raw, -registers.half, registers.half))
+    due[near] = (np.maximum(*codes) > registers.upper) & (np.minimum(*codes) > registers.lower)
+    difference[near] = codes[0] - codes[1]
+    return due, difference
 
 
 class Write(NamedTuple):

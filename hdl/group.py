@@ -10,6 +10,7 @@ from ohmgrid.device_registers import VISIBLE_BITS
 from ohmgrid.hdl.device import DeviceUnit
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.lane import Lane, product_bits, sum_bits
+from ohmgrid.hdl.pipeline import delayed
 from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.streams import CELL_BITS
 
@@ -135,8 +136,8 @@ class LaneGroup(wiring.Component):
 
     @property
     def latency(self):
-        """Cycles from stage D to the write of the result."""
-        return 1 + self._unit().latency
+        """Cycles from stage D to the write of the result: choice of a lane, request, unit."""
+        return 2 + self._unit().latency
 
     def elaborate(self, platform):
         m = Module()
@@ -191,11 +192,20 @@ class LaneGroup(wiring.Component):
         for k, lane in enumerate(lanes):
             m.d.comb += lane.served.eq(chosen == k)
 
+        # The choice is a register: the way from all lanes to one request is long.
+        taken = delayed(m, chosen, "taken")
+        parity, address = delayed(m, self.parity, "parity_e"), delayed(m, self.address_d, "at_e")
+        waits = Signal()
+        m.d.sync += waits.eq(hits.any())
+        offers = Array(
+            delayed(m, Cat(lane.weight, lane.mask, lane.down), f"offer{k}")
+            for k, lane in enumerate(lanes)
+        )
         m.d.comb += [
             key_write.en.eq(self.load),
             key_write.addr.eq(Cat(self.load_lane, self.load_parity)),
             key_write.data.eq(Cat(self.load_static, self.load_cycle, self.load_bias)),
-            key_read.addr.eq(Cat(chosen, self.parity)),
+            key_read.addr.eq(Cat(taken, parity)),
             unit.registers.eq(self.registers),
             unit.table_write.eq(self.table_write),
         ]
@@ -209,18 +219,17 @@ class LaneGroup(wiring.Component):
                 write.en.eq(self.host_reference),
                 write.addr.eq(Cat(self.host_lane, self.address)),
                 write.data.eq(self.host_data),
-                read.addr.eq(Cat(chosen, self.address_d)),
+                read.addr.eq(Cat(taken, address)),
                 request.reference.eq(read.data),
             ]
-        picked = Array(Cat(lane.weight, lane.mask, lane.down) for lane in lanes)[chosen]
         m.d.sync += [
-            request.valid.eq(hits.any()),
-            Cat(request.weight, request.mask, request.down).eq(picked),
-            request.row_static.eq(self.row_static),
-            request.row_cycle.eq(self.row_cycle),
+            request.valid.eq(waits),
+            Cat(request.weight, request.mask, request.down).eq(offers[taken]),
+            request.row_static.eq(delayed(m, self.row_static, "row_static_e")),
+            request.row_cycle.eq(delayed(m, self.row_cycle, "row_cycle_e")),
             Cat(request.col_static, request.col_cycle, request.bias).eq(key_read.data),
-            request.lane.eq(chosen),
-            request.address.eq(self.address_d),
+            request.lane.eq(taken),
+            request.address.eq(address),
         ]
         return m
 

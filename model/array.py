@@ -7,7 +7,7 @@ from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.population import Population
 
-__all__ = ["apply_pulses", "array_sums", "pair_differences", "pulse_counts"]
+__all__ = ["apply_pulses", "array_sums", "pair_differences", "pulse_counts", "pulse_devices"]
 
 
 def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -> np.ndarray:
@@ -82,9 +82,34 @@ def apply_pulses(
     if paired:
         down = np.zeros_like(down)
     hit = np.nonzero(counts)
-    if len(hit[0]) == 0:
-        return
-    cells = Cells(weights[hit].astype(np.int64), counts[hit], down[hit])
+    if len(hit[0]):
+        noise = cell_words(keys[0][hit[0]], keys[1][hit[1]])
+        pulse_devices(weights, hit, counts[hit], down[hit], population, noise)
+
+
+def pulse_devices(
+    weights: np.ndarray,
+    hit: tuple[np.ndarray, ...],
+    counts: np.ndarray,
+    down: np.ndarray,
+    population: Population,
+    noise: np.ndarray,
+) -> None:
+    """Visit, in place, at least one device.
+
+    Parameters
+    ----------
+    weights : int32, shape (rows, cols)
+        Of devices.
+    hit : two of int64, shape (devices,)
+        Their rows and columns.
+    counts : int64, shape (devices,)
+        Pulses that each takes, > 0.
+    down : bool, shape (devices,)
+    population : Population
+    noise : uint32, shape (devices,)
+        Their dynamic noise words.
+    """
+    cells = Cells(weights[hit].astype(np.int64), counts, down)
     static = Static(*(field[hit] for field in population.static))
-    noise = cell_words(keys[0][hit[0]], keys[1][hit[1]])
     weights[hit] = visit(cells, static, noise, population.registers, population.weight_bits)

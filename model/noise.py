@@ -172,13 +172,13 @@ def _spread(values: NDArray, turns: tuple[int, ...]) -> NDArray[np.uint64]:
 
 
 def line_keys(
-    key: int, purpose: Purpose | int, index: ArrayLike, sub: ArrayLike = 0
+    key: ArrayLike, purpose: Purpose | int, index: ArrayLike, sub: ArrayLike = 0
 ) -> NDArray[np.uint64]:
-    """Compute the keys of some lines of one operation.
+    """Compute the keys of some lines of one operation, or of one operation each.
 
     Parameters
     ----------
-    key : 64 bits, from `op_key`
+    key : 64 bits, from `op_key`; broadcast against `index`
     purpose : 8 bits
     index : 16 bits each, numbers of the lines, any shape
     sub : 8 bits each, group of slots or number of the pass; broadcast against `index`
@@ -188,7 +188,8 @@ def line_keys(
     _check_fields("index", lines, 16)
     _check_fields("sub", groups, 8)
     address = _spread(lines, LINE_INDEX_TURNS) ^ _spread(groups, LINE_SUB_TURNS)
-    return permute64(address ^ (key ^ purpose << 56), LINE_ROUNDS)
+    keys = np.asarray(key, np.uint64) ^ np.uint64(purpose << 56)
+    return permute64(address ^ keys, LINE_ROUNDS)
 
 
 def cell_words(row_keys: ArrayLike, col_keys: ArrayLike) -> NDArray[np.uint32]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.aging_registers import AgingRegisters
-from ohmgrid.config import Config, ConverterConfig, PulseConfig
+from ohmgrid.config import SLOTS, Config, ConverterConfig, PulseConfig
 from ohmgrid.model.aging import reset
-from ohmgrid.model.array import apply_pulses
+from ohmgrid.model.array import pulse_devices
 from ohmgrid.model.converters import adc
 from ohmgrid.model.lines import key_halves, side_trains
 from ohmgrid.model.noise import cell_words, gaussian, line_keys
@@ -121,11 +121,8 @@ class Write(NamedTuple):
     """Pulses that write one column of differences back."""
 
     column: int
-    slot: int
-    rows: np.ndarray
-    """Trains of the devices' rows, int64, shape (2 * rows,)."""
-    train: int
-    """Train of the column."""
+    slots: np.ndarray
+    """Slots in which the column and each row of devices fire, int64, shape (2 * rows,)."""
     key: int
     """Operation key of the pulses' noise."""
 
@@ -135,10 +132,9 @@ def refresh_writes(
     difference: np.ndarray,
     config: Config,
     registers: RefreshRegisters,
-    serial: bool,
     key: int,
 ) -> list[Write]:
-    """Return the pulses that write the differences back, in order.
+    """Return the pulses that write the differences back, column by column.
 
     Each column has an operation key of its own, the line key (INPUT, column) of the refresh.
     """
@@ -161,11 +157,8 @@ def refresh_writes(
             continue
         rows = side_trains(d, Purpose.ROW, plan, registers.pulses.pulse_type, own_key)
         train = side_trains(x, Purpose.COLUMN, plan, registers.pulses.pulse_type, own_key)[column]
-        slots = range(plan.bl) if serial else (0,)
-        for slot in slots:
-            chosen = rows & (1 << slot) if serial else rows
-            if np.any(chosen & train):
-                writes.append(Write(int(column), slot, chosen, int(train), own_key))
+        if np.any(rows & train):
+            writes.append(Write(int(column), rows & train, own_key))
     return writes
 
 
@@ -188,18 +181,28 @@ def refresh(
     if not due.any():
         return weights
     weights = reset(weights, np.repeat(due, 2, axis=0), population, aging, keys[1])
-    serial = population.registers.serial
-    for write in refresh_writes(due, difference, config, registers, serial, keys[0]):
-        columns = np.zeros(weights.shape[1], np.int64)
-        columns[write.column] = write.train
-        row_keys, _ = key_halves(write.key, Purpose.ROW, len(weights), write.slot)
-        col_keys, _ = key_halves(write.key, Purpose.COLUMN, weights.shape[1], write.slot)
-        apply_pulses(
+    writes = refresh_writes(due, difference, config, registers, keys[0])
+    if not writes:
+        return weights
+    # Columns do not depend on one another: all at the same time, slot by slot if told.
+    columns = np.array([write.column for write in writes])
+    trains = np.array([write.slots for write in writes])
+    own_keys = np.array([write.key for write in writes], np.uint64)
+    slots = range(SLOTS) if population.registers.serial else (0,)
+    for slot in slots:
+        fired = trains & (1 << slot) if population.registers.serial else trains
+        write, row = np.nonzero(fired)
+        if len(row) == 0:
+            continue
+        column, key = columns[write], own_keys[write]
+        row_keys = line_keys(key, Purpose.ROW, row, slot).astype(np.uint32)
+        col_keys = line_keys(key, Purpose.COLUMN, column, slot).astype(np.uint32)
+        pulse_devices(
             weights,
-            write.rows,
-            columns,
-            np.zeros(weights.shape, bool),
+            (row, column),
+            np.bitwise_count(fired[write, row]).astype(np.int64),
+            np.zeros(len(row), bool),
             population,
-            (row_keys, col_keys),
+            cell_words(row_keys, col_keys),
         )
     return weights

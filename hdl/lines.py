@@ -48,7 +48,7 @@ class Lines(wiring.Component):
     taken : Out(1)
         That value was the last.
     column_max, row_max : Out
-        Largest magnitudes of both vectors.
+        Largest magnitudes of both vectors, two cycles after the last value.
     start : In(1)
         Strobe: begin a pass with the settings below, which must stay until `busy` falls.
     codes, trains, static_keys, cycle_keys : In(1)
@@ -164,7 +164,9 @@ class Lines(wiring.Component):
 
         # A vector comes in: edge buffer and largest magnitude.
         place = Signal(counter)
-        magnitude = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
+        size = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
+        magnitude, sized = delayed(m, size, "magnitude"), Signal()
+        m.d.sync += sized.eq(self.take)
         m.d.comb += self.taken.eq(self.take & (place == held["count"] - 1))
         with m.If(self.clear):
             m.d.sync += place.eq(0)
@@ -230,7 +232,7 @@ class Lines(wiring.Component):
             largest = getattr(self, f"{side}_max")
             with m.If(cleared):
                 m.d.sync += largest.eq(0)
-            with m.Elif(here & self.take & (magnitude > largest)):
+            with m.Elif(here & sized & (magnitude > largest)):
                 m.d.sync += largest.eq(magnitude)
             write, read = memory("edge", self.config.formats.edge_bits)
             m.d.comb += [

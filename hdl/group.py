@@ -50,7 +50,10 @@ class LaneGroup(wiring.Component):
         Host access: writes a word, or a reference, of one lane at ``address``.
     registers, table_write : In
         Device parameters.
-    more, collision : Out(1)
+    more : Out(1)
+        More than one cell of stage D waits.
+    collision : Out(1)
+        A result met the address being read (must never happen).
     """
 
     def __init__(self, config, count):
@@ -177,7 +180,10 @@ class LaneGroup(wiring.Component):
         m.d.comb += [
             self.chain_o.eq(lanes[0].chain_o),
         ]
-        m.d.sync += self.collision.eq(result.valid & Cat(lane.collision for lane in lanes).any())
+        # Where a result goes and what the lanes read, a cycle later: nothing waits for it.
+        reads = delayed(m, self.read & self.advance, "reads")
+        met = delayed(m, self.address, "read_at") == delayed(m, result.address, "written_at")
+        m.d.sync += self.collision.eq(delayed(m, result.valid, "writes") & reads & met)
 
         # Arbiter: the lowest lane that waits; more than one waiting holds the stage.
         hits = Cat(lane.hit for lane in lanes)

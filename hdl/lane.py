@@ -145,8 +145,6 @@ class Lane(wiring.Component):
         The cell to update, in stage D.
     coming : Out(1)
         Stage C holds one.
-    collision : Out(1)
-        A write met the address being read (must never happen).
     """
 
     def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise):
@@ -192,7 +190,6 @@ class Lane(wiring.Component):
                 "down": Out(1),
                 "hit": Out(1),
                 "coming": Out(1),
-                "collision": Out(1),
             }
         )
 
@@ -215,10 +212,7 @@ class Lane(wiring.Component):
             write.data.eq(self.write_data),
         ]
         # A sweep visits each address once and a result comes back many cycles later, so the
-        # memory needs no defined answer to a read and a write of one address.
-        m.d.comb += self.collision.eq(
-            self.write & self.advance & self.read & (self.write_address == self.address)
-        )
+        # memory needs no defined answer to a read and a write of one address; the group checks.
 
         # A lane without a column in the next block stays silent there.
         next_train = _loaded(m, self.load, self.load_train, self.take, "train")

@@ -9,6 +9,8 @@ Standard library only. ``model/device.py`` has the arithmetic that reads them.
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
+from statistics import NormalDist
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.curves import (
@@ -23,7 +25,7 @@ from ohmgrid.curves import (
 )
 from ohmgrid.laws import Law, Spread
 from ohmgrid.step_device import Device, StepDevice
-from ohmgrid.streams import GAUSS_COARSE, GAUSS_FINE, GAUSS_SIGMA
+from ohmgrid.streams import GAUSS_SIGMA
 
 __all__ = [
     "DEVIATES",
@@ -68,9 +70,19 @@ LEAST_FRAC = 4
 
 NOISES = ("multiplicative", "additive", "complex")
 
-DEVIATES = tuple(
-    (GAUSS_COARSE[bits % 64] + GAUSS_FINE[bits // 64]) / GAUSS_SIGMA for bits in range(1024)
-)
+
+def _deviates(count: int) -> tuple[float, ...]:
+    """Return ``count`` equally likely values of a standard normal: the means of as many equal parts
+    of it, stretched to a variance of 1.
+    """
+    normal = NormalDist()
+    densities = [0.0, *(normal.pdf(normal.inv_cdf(k / count)) for k in range(1, count)), 0.0]
+    means = [count * (left - right) for left, right in pairwise(densities)]
+    sigma = math.sqrt(math.fsum(z * z for z in means) / count)
+    return tuple(z / sigma for z in means)
+
+
+DEVIATES = _deviates(1024)
 """Standard normal deviate of each value of ten random bits."""
 
 

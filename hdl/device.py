@@ -206,13 +206,8 @@ class DeviceUnit(wiring.Component):
         m = Module()
         pipe = Stages(m, moving(m, self.request.valid, self.latency))
         request, result, bits = self.request, self.result, self._bits
-        value = pipe.stage(
-            "value",
-            "out",
-            lambda weight, reference: saturate(weight + reference, bits),
-            Timed(request.weight, 0),
-            Timed(request.reference, 0),
-        )
+        weight, reference = Timed(request.weight, 0), Timed(request.reference, 0)
+        value = pipe.stage("value", "out", lambda w, r: saturate(w + r, bits), weight, reference)
         down = Timed(request.down, 0)
         word, rel, slope, upper, lower, stuck = self._properties(m, pipe, down)
         m.submodules.popcount = popcount = Popcount()
@@ -238,7 +233,7 @@ class DeviceUnit(wiring.Component):
         tags = (Timed(request.lane, 0), Timed(request.address, 0))
         late = pipe.together(
             step.time,
-            *(value, Timed(request.reference, 0), down, upper, lower),
+            *(value, reference, down, upper, lower),
             word.slice(GAUSS_BITS, GAUSS_BITS + STEP_FRAC),
             word.slice(DITHER_START, DITHER_START + DITHER_BITS),
             *tags,

@@ -174,7 +174,10 @@ def test_every_preset_survives_its_dictionary(name):
             "piecewise_up, piecewise_down: expected equal lengths, got 2 and 1",
         ),
         ("[device]\nclass = 'PowStepReference'\nwrite_noise_std = 1", "PowStepReference has none"),
-        ("[device]\nclass = 'ConstantStep'\nenforce_consistency = false", "expected true"),
+        (
+            "[device]\nclass = 'ConstantStep'\nenforce_consistency = false\ndw_min_dtod = 0.6",
+            "dw_min_dtod: expected",
+        ),
         ("[device]\nclass = 'LinearStep'\nreverse_up = true\nmult_noise = false", "reverse_up"),
         ("[device]\nclass = 'OneSided'", "device: a OneSided pair needs a table device.device"),
         ("[device]\nclass = 'OneSided'\ndevice = 3", "device.device: expected a table, got 3"),

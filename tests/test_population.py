@@ -1,8 +1,11 @@
 """The devices of an array: distributions, stuck cells, references, symmetry points, write noise."""
 
+import math
+
 import numpy as np
 import pytest
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.device_registers import REL_FRAC, device_registers
 from ohmgrid.devices import (
     ConstantStep,
@@ -75,6 +78,48 @@ def test_divided_bounds_have_the_distribution_of_the_quotient():
     drawn = (1 + 0.1 * rng.standard_normal(10**6)) / np.abs(1 + 0.15 * rng.standard_normal(10**6))
     for part in (0.05, 0.25, 0.5, 0.75, 0.95):
         assert np.quantile(bounds, part) == pytest.approx(np.quantile(drawn, part), rel=0.015)
+
+
+def test_without_consistency_negative_draws_count_as_zero():
+    found = population(
+        ConstantStep(
+            enforce_consistency=False,
+            dw_min_dtod=0.5,
+            up_down_dtod=0.0,
+            w_max_dtod=0.5,
+            w_min_dtod=0.5,
+        )
+    )
+    share = 0.5 * (1 - math.erf(2 / math.sqrt(2)))
+    for field in (found.static.rel_up, found.static.b_max, found.static.b_min):
+        assert abs((field == 0).mean() - share) < 4.5 * np.sqrt(share / CELLS) + 1 / 1024
+    rel = found.static.rel_up / (1 << REL_FRAC)
+    drawn = np.maximum(1 + 0.5 * np.random.default_rng(7).standard_normal(10**6), 0)
+    close_moments(rel, drawn.mean(), drawn.std())
+    with pytest.raises(ConfigError, match=r"w_max_dtod: expected .*0\.5.*, got 0\.6"):
+        ConstantStep(enforce_consistency=False, w_max_dtod=0.6)
+
+
+def test_reversed_slopes_refer_to_the_other_bound():
+    """Of the cell's own bounds, the slope has the quotient's distribution."""
+    device = LinearStep(
+        w_max=0.7,
+        w_min=-0.9,
+        w_min_dtod=0.3,
+        gamma_up=0.6,
+        gamma_up_dtod=0.05,
+        reverse_up=True,
+        reverse_offset=0.05,
+        mean_bound_reference=False,
+    )
+    found = population(device).static.gamma_up / (1 << REL_FRAC)
+    rng = np.random.default_rng(7)
+    bounds = 0.9 * (1 + 0.3 * rng.standard_normal(10**6)) + 0.05
+    drawn = np.abs(0.6 + 0.05 * rng.standard_normal(10**6)) * 0.95 / np.abs(bounds)
+    for part in (0.05, 0.25, 0.5, 0.75, 0.95):
+        assert np.quantile(found, part) == pytest.approx(np.quantile(drawn, part), rel=0.02)
+    with pytest.raises(ConfigError, match="expected mult_noise with them, got false"):
+        LinearStep(reverse_down=True, mult_noise=False)
 
 
 def test_stuck_devices_have_their_share_and_their_range():

@@ -179,14 +179,14 @@ def _clip(value: float, bits: int) -> int:
     return max(-top, min(top, round(value)))
 
 
-def _ratio(sigma: float, divide: float) -> list[float]:
-    """Return 1024 equally likely values of ``(1 + sigma xi) / |1 + divide xi'|``."""
-    if divide == 0:
-        return [1 + sigma * z for z in DEVIATES]
+def _likely(spread: Spread) -> list[float]:
+    """Return 1024 equally likely values of a distribution."""
+    values = [spread.mean + spread.std * z for z in DEVIATES]
+    if spread.divide == 0:
+        return values
     smallest = 1e-6
-    divisors = [max(abs(1 + divide * z), smallest) for z in DEVIATES]
-    every = sorted((1 + sigma * z) / divisor for z in DEVIATES for divisor in divisors)
-    return every[512::1024]
+    divisors = [max(abs(1 + spread.divide * z), smallest) for z in DEVIATES]
+    return sorted(value / divisor for value in values for divisor in divisors)[512::1024]
 
 
 @cache
@@ -226,6 +226,8 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         else 1 + device.dw_min_dtod * z
         for z in DEVIATES
     ]
+    least = -math.inf if device.enforce_consistency else 0.0
+    gain = [max(least, value) for value in gain]
     balance = [device.up_down_dtod * z for z in DEVIATES]
     frac = _curve_frac(device, law, serial, max(gain) + max(balance))
     nodes = [table_nodes(law, f, segments) for f, _ in sides(law)]
@@ -240,10 +242,11 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     unit = 1 << frac
 
     def spread(gamma: Spread) -> tuple[int, ...]:
-        return tuple(_clip(one * (gamma.mean + gamma.std * z), GAMMA_BITS) for z in DEVIATES)
+        return tuple(_clip(one * value, GAMMA_BITS) for value in _likely(gamma))
 
     def bounds(mean: float, sigma: float, divide: float) -> tuple[int, ...]:
-        return tuple(_clip(mean / lsb * ratio, weight_bits) for ratio in _ratio(sigma, divide))
+        ratios = _likely(Spread(1.0, sigma, divide))
+        return tuple(_clip(mean / lsb * max(least, ratio), weight_bits) for ratio in ratios)
 
     dw, dw_shift = _dw(device.dw_min / lsb, frac)
     return DeviceRegisters(

@@ -58,9 +58,9 @@ class LinearStep(StepDevice):
     write_noise_std: float = 0.0
     """Spread of the visible around the hidden weight, in ``dw_min``; drawn anew by each pulse."""
     reverse_up: bool = False
-    """The up step grows away from the lower bound (mean bounds only)."""
+    """The up step grows away from the lower bound (with `mult_noise` only)."""
     reverse_down: bool = False
-    """The down step grows away from the upper bound (mean bounds only)."""
+    """The down step grows away from the upper bound (with `mult_noise` only)."""
     reverse_offset: float = 0.01
     """Added to the magnitude of a bound that `reverse_up` or `reverse_down` refers to."""
 
@@ -75,26 +75,32 @@ class LinearStep(StepDevice):
         flags = ("allow_increasing", "mean_bound_reference", "mult_noise")
         for name in (*flags, "reverse_up", "reverse_down"):
             check_flag(name, getattr(self, name))
-        if (self.reverse_up or self.reverse_down) and not (
-            self.mult_noise and self.mean_bound_reference
-        ):
-            raise ConfigError(
-                "reverse_up, reverse_down: expected mult_noise and mean_bound_reference with them"
-            )
+        if (self.reverse_up or self.reverse_down) and not self.mult_noise:
+            raise ConfigError("reverse_up, reverse_down: expected mult_noise with them, got false")
 
     def law(self) -> Law:
         up = down = 1.0
+        # Spread of the bounds that the slopes refer to.
+        up_bound, down_bound = self.w_max_dtod, self.w_min_dtod
         if self.reverse_up:
-            up = self.w_max / (self.w_min - self.reverse_offset)
+            bound = self.w_min - self.reverse_offset
+            up, up_bound = self.w_max / bound, self.w_min_dtod * self.w_min / bound
         if self.reverse_down:
-            down = self.w_min / (self.w_max + self.reverse_offset)
+            bound = self.w_max + self.reverse_offset
+            down, down_bound = self.w_min / bound, self.w_max_dtod * self.w_max / bound
+        own_bounds = not self.mean_bound_reference
+        if own_bounds and (self.reverse_up or self.reverse_down):
+            # The unit knows the bound ahead only: the slope has a bound of its own in its spread.
+            own_bounds = False
+        else:
+            up_bound = down_bound = 0.0
         return Law(
-            own_bounds=not self.mean_bound_reference,
+            own_bounds=own_bounds,
             noise="multiplicative" if self.mult_noise else "additive",
             up=lambda p: -p * up,
             down=lambda p: -p * down,
-            gamma_up=Spread(self.gamma_up, self.gamma_up_dtod),
-            gamma_down=Spread(self.gamma_down, self.gamma_down_dtod),
+            gamma_up=Spread(self.gamma_up, self.gamma_up_dtod, up_bound),
+            gamma_down=Spread(self.gamma_down, self.gamma_down_dtod, down_bound),
             signed_gamma=self.allow_increasing,
         )
 

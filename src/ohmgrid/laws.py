@@ -13,10 +13,11 @@ __all__ = ["Law", "Spread", "interpolate"]
 
 
 class Spread(NamedTuple):
-    """A normal distribution over devices."""
+    """A distribution over devices: ``(mean + std xi) / |1 + divide xi'|``."""
 
     mean: float = 0.0
     std: float = 0.0
+    divide: float = 0.0
 
 
 class Law(NamedTuple):

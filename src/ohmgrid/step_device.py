@@ -106,7 +106,8 @@ class StepDevice(Device):
         for name in ("dw_min_dtod_log_normal", "enforce_consistency", "perfect_bias"):
             check_flag(name, getattr(self, name))
         if not self.enforce_consistency:
-            raise ConfigError("enforce_consistency: expected true (the only one modelled)")
+            # Of larger spreads too many draws would be negative.
+            check_floats(self, 0.0, 0.5, "dw_min_dtod", "w_max_dtod", "w_min_dtod")
         check_floats(
             self, 0.0, 8.0, "corrupt_devices_range", "diffusion", "reset_dtod", "reset_std"
         )

@@ -1,6 +1,6 @@
 """The array: all lane groups, the sweep over them, the output sums and access to single cells."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -200,13 +200,13 @@ class LaneArray(wiring.Component):
         m.d.sync += ends.eq(fresh & delayed(m, sweep.last_d, "last", self.lag) & backward)
         capture = ends | reading[3 + self.lag]
         row_code = delayed(m, code_c, "row_code", to_v)
-        load_operand = strobe_after(m, sweep.load, to_v, "load_operand")
+        load_operands = Cat(
+            strobe_after(m, load, to_v, f"load_operand{k}") for k, load in enumerate(sweep.loads)
+        )
         take_operand = strobe_after(m, sweep.take_key, to_v, "take_operand")
         load_code = delayed(m, self.column_code, "load_code", to_v)
-        operand_lane = delayed(m, sweep.load_lane, "operand_lane", to_v)
         first = delayed(m, sweep.first_d, "first", self.lag)
-        group_of, within = split_lane(m, sweep.load_lane, build)
-        operand_group, operand_within = split_lane(m, operand_lane, build)
+        _, within = split_lane(m, sweep.load_lane, build)
         host_group, host_within = split_lane(m, cells.lane, build)
         for number, group in enumerate(groups):
             m.d.comb += [
@@ -214,7 +214,7 @@ class LaneArray(wiring.Component):
                 group.address.eq(Mux(host, cells.address, sweep.address)),
                 group.read.eq(sweep.valid | cells.fetch),
                 group.take.eq(sweep.take),
-                group.load.eq(sweep.load & (group_of == number)),
+                group.load.eq(sweep.loads[number * build.share :]),
                 group.load_lane.eq(within),
                 group.load_parity.eq(sweep.load_parity),
                 group.load_train.eq(self.column_train),
@@ -223,8 +223,7 @@ class LaneArray(wiring.Component):
                 group.load_cycle.eq(self.column_cycle),
                 group.load_bias.eq(sweep.load_last),
                 group.take_key.eq(sweep.take_key),
-                group.load_operand.eq(load_operand & (operand_group == number)),
-                group.operand_lane.eq(operand_within),
+                group.load_operand.eq(load_operands[number * build.share :]),
                 group.load_code.eq(load_code),
                 group.take_operand.eq(take_operand),
                 group.parity.eq(sweep.parity_d),

@@ -34,12 +34,14 @@ class LaneGroup(wiring.Component):
     -------
     As `Lane`, shared by all lanes of the group or with an index; in addition:
 
-    load, load_lane, load_parity : In
-        Selects the lane whose column is loaded; keys go to the half ``load_parity``.
+    load : In(count)
+        Strobe for each lane: its column is loaded.
+    load_lane, load_parity : In
+        That lane's number; its keys go to the half ``load_parity``.
     load_static, load_cycle, load_bias : In(64), In(32), In(1)
         The column's noise keys, and whether it is the always-on input.
-    load_operand, operand_lane : In
-        Selects the lane whose code is loaded.
+    load_operand : In(count)
+        Strobe for each lane: its code is loaded.
     parity : In(1)
         Half of the keys that belongs to the block in stage D.
     row_static, row_cycle : In(64), In(32)
@@ -68,7 +70,7 @@ class LaneGroup(wiring.Component):
             "address": In(address),
             "read": In(1),
             "take": In(1),
-            "load": In(1),
+            "load": In(count),
             "load_lane": In(self.lane_bits),
             "load_parity": In(1),
             "load_train": In(SLOTS),
@@ -77,8 +79,7 @@ class LaneGroup(wiring.Component):
             "load_cycle": In(32),
             "load_bias": In(1),
             "take_key": In(1),
-            "load_operand": In(1),
-            "operand_lane": In(self.lane_bits),
+            "load_operand": In(count),
             "load_code": In(signed(code_bits(config))),
             "take_operand": In(1),
             "parity": In(1),
@@ -167,9 +168,9 @@ class LaneGroup(wiring.Component):
             from_unit = result.valid & (result.lane == k)
             from_host = self.host_write & (self.host_lane == k)
             m.d.comb += [
-                lane.load.eq(self.load & (self.load_lane == k)),
+                lane.load.eq(self.load[k]),
                 lane.load_key.eq(self.load_static[:CELL_BITS]),
-                lane.load_operand.eq(self.load_operand & (self.operand_lane == k)),
+                lane.load_operand.eq(self.load_operand[k]),
                 lane.row_key.eq(self.row_static[CELL_BITS:]),
                 lane.chain_i.eq(after),
                 lane.write.eq(from_unit | from_host),
@@ -208,7 +209,7 @@ class LaneGroup(wiring.Component):
             for k, lane in enumerate(lanes)
         )
         m.d.comb += [
-            key_write.en.eq(self.load),
+            key_write.en.eq(self.load.any()),
             key_write.addr.eq(Cat(self.load_lane, self.load_parity)),
             key_write.data.eq(Cat(self.load_static, self.load_cycle, self.load_bias)),
             key_read.addr.eq(Cat(taken, parity)),

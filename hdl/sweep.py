@@ -49,6 +49,8 @@ class Sweep(wiring.Component):
         Column to read in this cycle.
     load, load_lane, load_parity, load_last : Out
         That column's values are there: write them to this lane; it is the last column.
+    loads : Out(lanes)
+        The same as a strobe for each lane, from registers: they go a long way.
     """
 
     def __init__(self, lanes, max_rows, max_cols, depth):
@@ -78,6 +80,7 @@ class Sweep(wiring.Component):
                 "address_d": Out(range(depth)),
                 "load_column": Out(range(max_cols)),
                 "load": Out(1),
+                "loads": Out(lanes),
                 "load_lane": Out(range(max(2, lanes))),
                 "load_parity": Out(1),
                 "load_last": Out(1),
@@ -189,7 +192,9 @@ class Sweep(wiring.Component):
         lane = Signal(range(max(2, self.lanes)))
         to_load = Signal(range(self.max_cols + 1))
         block_parity = Signal()
-        m.d.sync += [self.load.eq(loading & (to_load != 0)), self.load_lane.eq(lane)]
+        loads = loading & (to_load != 0)
+        m.d.sync += [self.load.eq(loads), self.load_lane.eq(lane)]
+        m.d.sync += [self.loads[k].eq(loads & (lane == k)) for k in range(self.lanes)]
         m.d.sync += [self.load_parity.eq(block_parity), self.load_last.eq(to_load == 1)]
         with m.If(loading):
             m.d.sync += lane.eq(lane + 1)

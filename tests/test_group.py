@@ -80,7 +80,7 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
             ):
                 ctx.set(getattr(dut, f"load_{name}"), int(values[lane]))
             ctx.set(dut.load_bias, lane == LANES - 1)
-            ctx.set(dut.load, 1)
+            ctx.set(dut.load, 1 << lane)
             await ctx.tick()
             ctx.set(dut.load, 0)
         ctx.set(dut.row_static, int(static[-1]))

@@ -2,9 +2,10 @@
 
 ``python bench/device_pulses.py REFERENCE.npz`` runs every preset that the file has (arrays
 ``PRESET/mean``, ``std``, ``step_mean``, ``step_std``: docs/devices.md) as ``ohmgrid device`` does,
-with many seeds, prints how they agree and, with ``--out DIR``, draws both. A recorded pulse agrees
-where the means differ by at most 4 standard errors or 1 % of the range, the spreads by at most 5 %
-or 4 standard errors.
+with many seeds, prints how they agree and, with ``--out DIR``, draws both. Device files named
+behind it are compared with the arrays that have their stems. A recorded pulse agrees where the
+means differ by at most 4 standard errors or 1 % of the range, the spreads by at most 5 % or 4
+standard errors.
 
 The standard error of one run of a quantity is its standard deviation over the seeds. That of a
 recorded mean has one more part: the simulator that was recorded draws its noise from a table of
@@ -13,6 +14,7 @@ makes every step of every device longer or shorter by ``dw_min_std`` times as mu
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ohmgrid.checks import ConfigError
+from ohmgrid.commands.options import load_device
 from ohmgrid.config import Config
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.files import make_folder
@@ -44,20 +47,23 @@ PROBE = 0.2
 """Relative change of ``dw_min`` that shows how the means depend on it."""
 
 
-def read_reference(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Return the recorded arrays of each preset, by our name of it."""
-    names = {name.replace("-", ""): name for name in PRESETS}
+def read_reference(path: Path, devices: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Return the recorded arrays of each of the devices, by our name of it."""
+    names = {name.replace("-", ""): name for name in devices}
     found: dict[str, dict[str, np.ndarray]] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
-                preset, _, field = key.partition("/")
-                if preset.lower() in names:
-                    found.setdefault(names[preset.lower()], {})[field] = file[key].astype(float)
+                recorded, _, field = key.partition("/")
+                name = names.get(recorded.lower().replace("-", ""))
+                if name:
+                    found.setdefault(name, {})[field] = file[key].astype(float)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: expected recorded statistics (.npz): {error}") from None
     if not found:
-        raise ConfigError(f"{path}: expected arrays PRESET/mean of known presets, found none")
+        raise ConfigError(
+            f"{path}: expected arrays NAME/mean of presets or given devices, found none"
+        )
     return found
 
 
@@ -129,21 +135,30 @@ def draw(
 
 @click.command()
 @click.argument("reference", type=Path, metavar="REFERENCE.npz")
+@click.argument("files", nargs=-1, metavar="[DEVICE.toml ...]")
 @click.option("--engine", default="compiled", metavar="|".join(ENGINES))
 @click.option("--seeds", type=click.IntRange(2, 1000), default=12, help="Runs of each [12].")
 @click.option("--out", type=Path, metavar="DIR", help="Draw both here.")
 @click.option("--json", "as_json", is_flag=True)
-def main(reference: Path, engine: str, seeds: int, out: Path | None, as_json: bool) -> None:
-    """Compare every preset of a file of recorded single-pulse statistics."""
+def main(
+    reference: Path,
+    files: tuple[str, ...],
+    engine: str,
+    seeds: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare every preset and given device of a file of recorded single-pulse statistics."""
     check_engine(engine)
-    recorded = read_reference(reference)
+    devices = PRESETS | {Path(name).stem: load_device(name)[0] for name in files}
+    recorded = read_reference(reference, devices)
     console = Console(stderr=as_json)
     rows = {}
     for name in track(recorded, description="", console=console, transient=True):
         theirs = recorded[name]
         pulses = len(theirs["mean"]) - 1
         up = pulses if theirs["step_mean"][-1] > 0 and name.startswith("pcm") else pulses // 2
-        down, device = pulses - up, PRESETS[name]
+        down, device = pulses - up, devices[name]
         runs = [
             staircase(Config(device=device, seed=seed), up, down, CELLS, engine).arrays
             for seed in range(1, seeds + 1)

@@ -2,19 +2,23 @@
 
 Run it with a Python that has aihwkit (it needs nothing of ohmgrid)::
 
-    PEER/bin/python bench/peer_pulses.py FILE.npz [PRESET ...]
+    PEER/bin/python bench/peer_pulses.py FILE.npz [PRESET | DEVICE.toml ...]
 
-4,096 devices start at w = 0 and get n up, then n down pulses: updates with x = 1, d = -1 or 1 and a
-learning rate of dw_min. aihwkit cannot be seeded: two runs differ.
+A device file has the class and the parameters of a device, as for ``ohmgrid device``: both know
+them by the same names. 4,096 devices start at w = 0 and get n up, then n down pulses: updates with
+x = 1, d = -1 or 1 and a learning rate of dw_min. aihwkit cannot be seeded: two runs differ.
 """
 
 # pyright: reportMissingImports=false
 
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import torch
 from aihwkit.simulator.configs import SingleRPUConfig
+from aihwkit.simulator.configs import devices as classes
 from aihwkit.simulator.presets import devices
 from aihwkit.simulator.tiles import AnalogTile
 
@@ -31,13 +35,19 @@ PULSES = {
     "ReRamArrayHfO2": (50, 50),
     "PCM": (100, 0),
 }
+OWN = (150, 150)
+"""Pulses of a device file."""
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 
 
 def record(name: str) -> dict[str, np.ndarray]:
-    """Return the statistics of one preset."""
-    device = getattr(devices, f"{name}PresetDevice")()
-    up, down = PULSES[name]
+    """Return the statistics of one preset or device file."""
+    if name in PULSES:
+        device, (up, down) = getattr(devices, f"{name}PresetDevice")(), PULSES[name]
+    else:
+        parameters = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        device = getattr(classes, f"{parameters.pop('class')}Device")(**parameters)
+        up, down = OWN
     tile = AnalogTile(SIDE, SIDE, SingleRPUConfig(device=device))
     tile.set_learning_rate(device.dw_min)
     tile.set_weights(torch.zeros(SIDE, SIDE))
@@ -59,13 +69,15 @@ def record(name: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Record the named presets, or all."""
-    if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(PULSES):
-        sys.exit(f"usage: peer_pulses.py FILE.npz [{' '.join(PULSES)}]")
+    """Record the named presets and device files, or all presets."""
+    names = sys.argv[2:]
+    if len(sys.argv) < 2 or not all(n in PULSES or n.endswith(".toml") for n in names):
+        sys.exit(f"usage: peer_pulses.py FILE.npz [DEVICE.toml | {' | '.join(PULSES)} ...]")
     arrays = {}
-    for name in sys.argv[2:] or PULSES:
+    for name in names or PULSES:
         print(name, flush=True)
-        arrays |= {f"{name}/{key}": values for key, values in record(name).items()}
+        stem = Path(name).stem
+        arrays |= {f"{stem}/{key}": values for key, values in record(name).items()}
     np.savez_compressed(sys.argv[1], **arrays)
 
 

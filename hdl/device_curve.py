@@ -157,9 +157,12 @@ class StepCurve(wiring.Component):
             )
         )
         size = pipe.stage(part, "size", lambda value: abs(value)[:bits], value)
-        ahead = pipe.stage(
-            part, "ahead", lambda upper, lower, down: Mux(down, lower, upper), upper, lower, down
-        )
+
+        def facing(upper: Value, lower: Value, down: Value) -> Value:
+            behind = of_bound & Mux(down, regs.behind_down, regs.behind_up)
+            return Mux(down ^ behind, lower, upper)
+
+        ahead = pipe.stage(part, "ahead", facing, upper, lower, down)
         span = pipe.stage(part, "span", lambda upper, lower: upper + lower, upper, lower)
         rest = pipe.stage(part, "rest", remaining, ahead, value, down)
         numerator = pipe.stage(part, "numerator", above, rest, size)

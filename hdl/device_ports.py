@@ -66,6 +66,8 @@ REGISTERS = data.StructLayout(
         "gamma_common": 1,
         "signed_gamma": 1,
         "position": 2,
+        "behind_up": 1,
+        "behind_down": 1,
         "power": 1,
         "power_shift": 5,
         "offset": signed(CURVE_BITS),

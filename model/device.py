@@ -143,9 +143,10 @@ def _position(
     if kind == "range":
         signed, bound, frac = value, b_max - b_min, RANGE_FRAC
     else:
+        behind = np.where(down, regs.behind_down, regs.behind_up)
         signed, bound, frac = (
             np.where(down, -value, value),
-            np.where(down, -b_min, b_max),
+            np.where(down ^ behind, -b_min, b_max),
             BOUND_FRAC,
         )
     size = divide_saturate(np.abs(signed) << frac, bound, POSITION_BITS - 1)

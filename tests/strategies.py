@@ -70,7 +70,7 @@ def step_devices(draw: st.DrawFn) -> StepDevice:
     cls = draw(st.sampled_from(STEP_CLASSES))
     values: dict[str, Any] = {}
     for field in fields(cls):
-        if field.name == "enforce_consistency" or draw(st.booleans()):
+        if draw(st.booleans()):
             continue
         if field.name in _RANGES and not isinstance(field.default, bool):
             values[field.name] = draw(st.floats(*_RANGES[field.name]))

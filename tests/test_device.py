@@ -61,6 +61,8 @@ def raw_registers(draw: st.DrawFn, weight_bits: int, segments: int) -> DeviceReg
         b_min=-draw(st.integers(0, top)),
         own_bounds=draw(st.booleans()),
         position=POSITIONS.index(draw(st.sampled_from(POSITIONS))),
+        behind_up=draw(st.booleans()),
+        behind_down=draw(st.booleans()),
         power=draw(st.booleans()),
         curve_up=table(NODE_BITS, segments + 1),
         curve_down=table(NODE_BITS, segments + 1),

@@ -134,7 +134,8 @@ def check_visit(device: StepDevice, pulses: int, seed: int) -> int:
     if not law.own_bounds:
         low, high = np.full(CELLS, regs.b_min), np.full(CELLS, regs.b_max)
     span = np.maximum(high - low, 1)
-    ahead = np.maximum(np.where(down, -low, high), 1)
+    behind = np.where(down, law.behind_down, law.behind_up)
+    ahead = np.maximum(np.where(down ^ behind, -low, high), 1)
     place = {
         "bound": np.where(down, -value, value) / ahead,
         "range": value / span,

@@ -44,6 +44,8 @@ class Device(NamedTuple):
     b_min: int
     own_bounds: int
     position: int
+    behind_up: int
+    behind_down: int
     power: int
     flat: int
     """The step is the same at every weight."""
@@ -73,6 +75,8 @@ class Device(NamedTuple):
             b_min=registers.b_min,
             own_bounds=int(registers.own_bounds),
             position=registers.position,
+            behind_up=int(registers.behind_up),
+            behind_down=int(registers.behind_down),
             power=int(registers.power),
             flat=int(not registers.power and not any(map(any, slopes))),
             curves=np.array([registers.curve_up, registers.curve_down], np.int32),
@@ -100,14 +104,15 @@ def _ratio(numerator, denominator, bits):
 
 
 @kernel
-def _position(value, down, b_max, b_min, kind):
+def _position(value, down, behind, b_max, b_min, kind):
     if kind == ROOM:
         room = max(value - b_min if down else b_max - value, 0)
         return _ratio(room << POSITION_BITS, b_max - b_min, POSITION_BITS)
     if kind == RANGE:
         signed, bound, frac = value, b_max - b_min, RANGE_FRAC
     else:
-        signed, bound, frac = -value if down else value, -b_min if down else b_max, BOUND_FRAC
+        signed, bound = -value if down else value, -b_min if down != behind else b_max
+        frac = BOUND_FRAC
     size = _ratio(abs(signed) << frac, bound, POSITION_BITS - 1)
     size = -size if signed < 0 else size
     return CENTRE + (0 if signed == 0 else size)
@@ -165,9 +170,11 @@ def _places(value, both, upper, lower, count, regs, place):
     """Fill the places of weights on their curves."""
     own = regs.own_bounds != 0
     for k in range(count):
+        down = (both[k] >> np.uint32(31)) != 0
         place[k] = _position(
             np.int64(value[k]),
-            (both[k] >> np.uint32(31)) != 0,
+            down,
+            (regs.behind_down if down else regs.behind_up) != 0,
             np.int64(upper[k]) if own else regs.b_max,
             np.int64(lower[k]) if own else regs.b_min,
             regs.position,

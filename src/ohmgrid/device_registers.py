@@ -133,6 +133,9 @@ class DeviceRegisters:
     """Positions refer to the cell's own bounds instead of `b_max` and `b_min`."""
     position: int
     """Index into `POSITIONS`."""
+    behind_up: bool
+    """Up pulses: position ``bound`` refers to the bound behind."""
+    behind_down: bool
     power: bool
     """The curve is a power of the position; `curve_up` and `curve_down` are not used."""
     curve_up: tuple[int, ...]
@@ -179,14 +182,14 @@ def _clip(value: float, bits: int) -> int:
     return max(-top, min(top, round(value)))
 
 
-def _likely(spread: Spread) -> list[float]:
-    """Return 1024 equally likely values of a distribution."""
-    values = [spread.mean + spread.std * z for z in DEVIATES]
-    if spread.divide == 0:
-        return values
+def _ratio(sigma: float, divide: float) -> list[float]:
+    """Return 1024 equally likely values of ``(1 + sigma xi) / |1 + divide xi'|``."""
+    if divide == 0:
+        return [1 + sigma * z for z in DEVIATES]
     smallest = 1e-6
-    divisors = [max(abs(1 + spread.divide * z), smallest) for z in DEVIATES]
-    return sorted(value / divisor for value in values for divisor in divisors)[512::1024]
+    divisors = [max(abs(1 + divide * z), smallest) for z in DEVIATES]
+    every = sorted((1 + sigma * z) / divisor for z in DEVIATES for divisor in divisors)
+    return every[512::1024]
 
 
 @cache
@@ -242,11 +245,11 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     unit = 1 << frac
 
     def spread(gamma: Spread) -> tuple[int, ...]:
-        return tuple(_clip(one * value, GAMMA_BITS) for value in _likely(gamma))
+        return tuple(_clip(one * (gamma.mean + gamma.std * z), GAMMA_BITS) for z in DEVIATES)
 
     def bounds(mean: float, sigma: float, divide: float) -> tuple[int, ...]:
-        ratios = _likely(Spread(1.0, sigma, divide))
-        return tuple(_clip(mean / lsb * max(least, ratio), weight_bits) for ratio in ratios)
+        ratios = (max(least, ratio) for ratio in _ratio(sigma, divide))
+        return tuple(_clip(mean / lsb * ratio, weight_bits) for ratio in ratios)
 
     dw, dw_shift = _dw(device.dw_min / lsb, frac)
     return DeviceRegisters(
@@ -270,6 +273,8 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         b_min=_clip(device.w_min / lsb, weight_bits),
         own_bounds=law.own_bounds,
         position=POSITIONS.index(law.position),
+        behind_up=law.behind_up,
+        behind_down=law.behind_down,
         power=law.power,
         # One bit less, so that the difference of two nodes has CURVE_BITS.
         curve_up=tuple(_clip(value * unit, CURVE_BITS - 1) for value in nodes[0]),

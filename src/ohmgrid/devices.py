@@ -79,28 +79,23 @@ class LinearStep(StepDevice):
             raise ConfigError("reverse_up, reverse_down: expected mult_noise with them, got false")
 
     def law(self) -> Law:
-        up = down = 1.0
-        # Spread of the bounds that the slopes refer to.
-        up_bound, down_bound = self.w_max_dtod, self.w_min_dtod
+        own, up, down = not self.mean_bound_reference, 1.0, 1.0
+        # Slopes of a reversed step, in units of the bound ahead or, of a cell's own, behind.
         if self.reverse_up:
             bound = self.w_min - self.reverse_offset
-            up, up_bound = self.w_max / bound, self.w_min_dtod * self.w_min / bound
+            up = -self.w_min / bound if own else self.w_max / bound
         if self.reverse_down:
             bound = self.w_max + self.reverse_offset
-            down, down_bound = self.w_min / bound, self.w_max_dtod * self.w_max / bound
-        own_bounds = not self.mean_bound_reference
-        if own_bounds and (self.reverse_up or self.reverse_down):
-            # The unit knows the bound ahead only: the slope has a bound of its own in its spread.
-            own_bounds = False
-        else:
-            up_bound = down_bound = 0.0
+            down = -self.w_max / bound if own else self.w_min / bound
         return Law(
-            own_bounds=own_bounds,
+            own_bounds=own,
+            behind_up=own and self.reverse_up,
+            behind_down=own and self.reverse_down,
             noise="multiplicative" if self.mult_noise else "additive",
             up=lambda p: -p * up,
             down=lambda p: -p * down,
-            gamma_up=Spread(self.gamma_up, self.gamma_up_dtod, up_bound),
-            gamma_down=Spread(self.gamma_down, self.gamma_down_dtod, down_bound),
+            gamma_up=Spread(self.gamma_up, self.gamma_up_dtod),
+            gamma_down=Spread(self.gamma_down, self.gamma_down_dtod),
             signed_gamma=self.allow_increasing,
         )
 

@@ -13,11 +13,10 @@ __all__ = ["Law", "Spread", "interpolate"]
 
 
 class Spread(NamedTuple):
-    """A distribution over devices: ``(mean + std xi) / |1 + divide xi'|``."""
+    """A normal distribution over devices."""
 
     mean: float = 0.0
     std: float = 0.0
-    divide: float = 0.0
 
 
 class Law(NamedTuple):
@@ -28,6 +27,9 @@ class Law(NamedTuple):
     units of the distance of both bounds; ``room``: distance to the bound ahead, in these units."""
     own_bounds: bool = False
     """The bounds are the cell's own (true) or the mean ones (false)."""
+    behind_up: bool = False
+    """Of ``bound``: the up pulse's position is in units of the bound behind."""
+    behind_down: bool = False
     power: bool = False
     noise: str = "multiplicative"
     """``multiplicative``: noise scales with the curve; ``additive``: with the step at w = 0;

@@ -51,6 +51,9 @@ DEVICES = {
 }
 """Devices that `synth` places and routes for, each in its largest usual package."""
 
+CLOCK_PINS = {"25k": "P3", "45k": "K23", "85k": "B29"}
+"""A pin of each ECP5 package with a way to the clock network; not every pin has a free one."""
+
 _READ_PORT = re.compile(r"(?ms)^  cell \$memrd_v2 .*?^  end$")
 
 
@@ -154,6 +157,10 @@ def synth(
             wrapped = Pins(make(), pins)
             run("pnr", _rtlil(wrapped, collisions), "-json pnr.json")
             allow = "--lpf-allow-unconstrained" if family == "ecp5" else "--pcf-allow-unconstrained"
+            if device in CLOCK_PINS:
+                pin = f'LOCATE COMP "clk" SITE "{CLOCK_PINS[device]}";\n'
+                (work / "pnr.lpf").write_text(pin, encoding="utf-8")
+                arguments = [*arguments, "--lpf", "pnr.lpf"]
             toolchain.run(
                 nextpnr,
                 [

@@ -48,6 +48,7 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         hdl.sum_bits(config),
         hdl.code_bits(config),
         config.build.write_noise,
+        config.build.read_physics,
     ),
     "group.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
     "array.LaneArray": lambda hdl, config: hdl.LaneArray(config),

@@ -36,7 +36,7 @@ class LaneArray(wiring.Component):
     rows, cols, forward, backward, update : In
         Rows are rows of devices.
     magnitude : In(1)
-        Sum over the conductances' magnitudes.
+        Sum over the weights' magnitudes; those of pairs saturate at a device's.
     paired : In(1)
         A weight is the difference of two devices, in rows 2 i and 2 i + 1.
     slots : In(31)
@@ -44,7 +44,8 @@ class LaneArray(wiring.Component):
     busy : Out(1)
     row_address, row_enable, row_code, row_train, row_sign, row_static, row_cycle
         Read port of the row memories (values one cycle after the address). Both devices of a pair
-        have a code: that of the minus device is the other's negative.
+        have a code: that of the minus device is the other's negative, or, for magnitudes, the
+        only one.
     column_address, column_code, ...
         Read port of the column memories.
     column_valid, column_sum : Out
@@ -296,7 +297,7 @@ class LaneArray(wiring.Component):
             write.addr.eq(delayed(m, output, "sum_row", 2)),
             write.data.eq(
                 Mux(delayed(m, tree_start, "sum_start", 2), 0, before)
-                + delayed(m, Mux(self.paired, plus - value, value), "sum_value")
+                + delayed(m, Mux(self.paired & ~self.magnitude, plus - value, value), "sum_value")
             ),
         ]
 

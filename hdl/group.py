@@ -136,6 +136,7 @@ class LaneGroup(wiring.Component):
             self.acc_bits,
             code_bits(self.config),
             self.config.build.write_noise,
+            self.config.build.read_physics,
         )
 
     @property

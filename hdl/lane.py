@@ -99,6 +99,8 @@ class Lane(wiring.Component):
         Width of what the words are multiplied with.
     write_noise : bool
         Whether reads can differ from what is stored.
+    read_physics : bool
+        Whether sums over magnitudes are asked for.
 
     Members
     -------
@@ -118,7 +120,9 @@ class Lane(wiring.Component):
     backward : In(1)
         The multiplier takes the row's code (else the column's); constant during a sweep.
     magnitude : In(1)
-        The multiplier takes the word's magnitude; a word below zero is complemented for it.
+        The multiplier takes the word's magnitude; a word below zero is complemented for it. Of a
+        pair, in the minus device's row, it takes that of minus less plus, saturated. Only with
+        ``read_physics``.
     row_code : In
         The row's code, a cycle before stage V.
     row_train, row_sign, minus : In
@@ -147,8 +151,9 @@ class Lane(wiring.Component):
         Stage C holds one.
     """
 
-    def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise):
-        self.depth, self.weight_bits, self.write_noise = depth, weight_bits, write_noise
+    def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise, read_physics):
+        self.depth, self.weight_bits = depth, weight_bits
+        self.write_noise, self.read_physics = write_noise, read_physics
         address = range(depth)
         super().__init__(
             {
@@ -231,7 +236,7 @@ class Lane(wiring.Component):
         with m.If(self.advance):
             m.d.sync += [
                 word.eq(read.data),
-                self.weight.eq(word),
+                self.weight.eq(self._joined(m, word) if self.read_physics else word),
                 self.mask.eq(mask),
                 self.down.eq(down & ~self.paired),
                 self.hit.eq(self.coming),
@@ -258,8 +263,7 @@ class Lane(wiring.Component):
         operand = Signal.like(self.load_code, reset_less=True)
         with m.If(self.take_operand | self.backward):
             m.d.sync += operand.eq(Mux(self.backward, self.row_code, next_code))
-        flip = (seen[-1] & self.magnitude).replicate(len(seen))
-        factor = (seen.as_unsigned() ^ flip).as_signed()
+        factor = self._sized(seen) if self.read_physics else seen
         # Where a tree passes it on unadded two registers follow the block: see `Product`.
         product = Signal.like(self.product, reset_less=True)
         product.attrs["keep"] = 1
@@ -272,6 +276,25 @@ class Lane(wiring.Component):
         with m.If(self.capture | self.shift):
             m.d.sync += self.chain_o.eq(Mux(self.capture, total, self.chain_i))
         return m
+
+    def _joined(self, m, word):
+        """Return a word, or of a pair minus less plus device, where its magnitude is asked for.
+
+        The plus device's word is one visit ahead. What is beyond the lowest weight becomes the
+        largest one, too: its magnitude is right.
+        """
+        plus = Signal.like(word, reset_less=True)
+        difference = Signal(signed(self.weight_bits + 1))
+        m.d.comb += difference.eq(word - plus)
+        with m.If(self.advance):
+            m.d.sync += plus.eq(Mux(self.paired & self.magnitude & ~self.minus, word, 0))
+        top = (1 << (self.weight_bits - 1)) - 1
+        return Mux(difference[-1] ^ difference[-2], top, difference)
+
+    def _sized(self, seen):
+        """Return what is multiplied: a word, or its magnitude."""
+        flip = (seen[-1] & self.magnitude).replicate(len(seen))
+        return (seen.as_unsigned() ^ flip).as_signed()
 
 
 def _loaded(m, load, value, take, name):

@@ -12,10 +12,10 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.converters import Scaler
 from ohmgrid.hdl.noise import LineKey
-from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.pipeline import delayed, strobe_after
 from ohmgrid.hdl.pulses import TrainMaker
 from ohmgrid.hdl.voltages import POWER_BITS, Voltages, code_bits
-from ohmgrid.read_registers import READ_BITS, VOLTAGE_FRAC
+from ohmgrid.read_registers import READ_BITS, VOLTAGE_FRAC, Part
 from ohmgrid.streams import Purpose
 
 __all__ = ["Lines"]
@@ -37,10 +37,11 @@ class Lines(wiring.Component):
     side : In(1)
         0: columns, 1: rows.
     count : In
-        Lines of that side: of rows, rows of devices in a pass, outputs in a vector.
+        Lines of that side: of rows, rows of devices in a pass of trains or keys, outputs else.
     paired : In(1)
         Rows 2 i and 2 i + 1 belong to the devices of output i: they have keys of their own, the
-        same train, and the second one has the negative code.
+        same train, and the second one has the negative code; in a sweep over magnitudes it alone
+        has the code. A pass of codes then takes a line every other cycle.
     clear : In(1)
         Strobe: a new vector of that side follows.
     take, value : In
@@ -199,6 +200,13 @@ class Lines(wiring.Component):
         with m.Else():
             m.d.sync += [coded.eq(coded + stored), keyed.eq(keyed + line_key.o_valid)]
 
+        # Of a pair, the minus device's code is written in the cycle after the other's.
+        again, before = strobe_after(m, stored, 1, "again"), delayed(m, coded, "before")
+        first_code = delayed(m, code, "first_code")
+        sizes = self.drive & ((self.part == Part.LOAD) | (self.part == Part.POWER))
+        minus_code = Mux(sizes, first_code, -first_code)[: code_bits(self.config)]
+        pair_code = Mux(again, minus_code, Mux(sizes, 0, code))[: code_bits(self.config)]
+
         value = Signal(signed(self.config.formats.edge_bits))
         negative = Signal(line_key.latency)
         m.d.sync += negative.eq(negative << 1 | (value < 0))
@@ -239,7 +247,7 @@ class Lines(wiring.Component):
                 write.en.eq(self.take & here),
                 write.addr.eq(place),
                 write.data.eq(self.value),
-                read.addr.eq(Mux(pairs, line >> 1, line)),
+                read.addr.eq(Mux(pairs & ~held["codes"], line >> 1, line)),
             ]
             values.append(read.data.as_signed())
             m.d.comb += [
@@ -257,9 +265,9 @@ class Lines(wiring.Component):
             stores = {
                 "code": (
                     code_bits(self.config),
-                    here & held["codes"] & stored,
-                    coded,
-                    Mux(pairs & coded[0], -code, code)[: code_bits(self.config)],
+                    here & held["codes"] & (stored | (pairs & again)),
+                    Mux(pairs, Cat(again, Mux(again, before, coded)), coded),
+                    Mux(pairs, pair_code, code),
                 ),
                 "train": (SLOTS, maker.o.valid, trained, maker.o.payload.word),
                 "static": (64, here & held["static_keys"] & line_key.o_valid, keyed, line_key.o),

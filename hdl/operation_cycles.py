@@ -101,16 +101,19 @@ class OperationCycles:
         """Return the cycles from a sum until it is converted, or stored."""
         return self._outputs.latency if read is None else self._outputs.store_latency
 
-    def _alone(self, inputs: int, outputs: int, read: ReadRegisters) -> int:
+    def _alone(self, inputs: int, outputs: int, read: ReadRegisters, pace: int = 1) -> int:
         """Return the cycles of a pass beside those of its sweeps."""
         cycles = self._outputs.convert_cycles(outputs, read)
         if read.w_kind and Part.POWER not in parts(read):
-            cycles += self._pass(inputs, drive=True) + self._outputs.store_latency + 1
+            cycles += self._pass(inputs, pace, drive=True) + self._outputs.store_latency + 1
         return cycles
+
+    def _row_codes(self, rows: int, read: ReadRegisters | None) -> int:
+        return self._pass(rows, self._devices, drive=read is not None)
 
     def _backward_sweep(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
         sweep = self._array.sweep_cycles(self._devices * rows, cols)
-        codes = self._pass(self._devices * rows, drive=read is not None)
+        codes = self._row_codes(rows, read)
         return codes + self._converted(cols, sweep, 0, self._sweep(sweep), read)
 
     def _before(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
@@ -118,7 +121,7 @@ class OperationCycles:
         if read is None:
             return 0
         sweeps = (len(parts(read)) - 1) * self._backward_sweep(rows, cols, read)
-        return sweeps + self._alone(rows, cols, read)
+        return sweeps + self._alone(rows, cols, read, self._devices)
 
     def _converted(
         self, cols: int, sweep: int, last_stall: int, swept: int, read: ReadRegisters | None
@@ -153,7 +156,7 @@ class OperationCycles:
         return self._framed(
             self._key,
             self._before(rows, cols, read),
-            self._pass(self._devices * rows, drive=read is not None),
+            self._row_codes(rows, read),
             self._planned(rows, cols, work),
             self._converted(cols, sweep, work.last_stall, swept, read),
             self._send(cols),

@@ -39,11 +39,9 @@ class Operations:
                 self.busy.eq(1),
                 lines.side.eq(side),
                 lines.count.eq(self.device_rows if side == ROW else self.regs["cols"]),
-                lines.pace.eq(settings.get("pace", 1)),
+                lines.pace.eq(1),
             ]
-            m.d.comb += [
-                getattr(lines, key).eq(value) for key, value in settings.items() if key != "pace"
-            ]
+            m.d.comb += [getattr(lines, key).eq(value) for key, value in settings.items()]
 
         with m.State(name):
             settle()
@@ -153,7 +151,8 @@ class Operations:
             "top": fine,
             "divisor": (self.alpha << self.halvings)[: len(self.lines.divisor)],
         }
-        self._pass(m, "ROW_CODES", coded, ROW, **codes)
+        pace = Mux(regs["paired"], 2, 1)
+        self._pass(m, "ROW_CODES", coded, ROW, count=regs["rows"], pace=pace, **codes)
         self._pass(m, "COL_CODES", coded, COLUMN, **codes)
 
         with m.State("SWEEP"):

@@ -7,10 +7,17 @@ from ohmgrid.model.lane import coincidences
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.population import Population
 
-__all__ = ["apply_pulses", "array_sums", "pair_differences", "pulse_counts", "pulse_devices"]
+__all__ = [
+    "apply_pulses",
+    "array_sums",
+    "magnitudes",
+    "pair_differences",
+    "pulse_counts",
+    "pulse_devices",
+]
 
 
-def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -> np.ndarray:
+def array_sums(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return ``matrix @ codes``, exact (int64): forward with the weights, backward transposed.
 
     Computed in float64, in which every partial sum is an integer below 2**53.
@@ -20,12 +27,19 @@ def array_sums(matrix: np.ndarray, codes: np.ndarray, magnitude: bool = False) -
     matrix : int32, shape (outputs, inputs)
     codes : int64, shape (inputs,)
         DAC codes or `ohmgrid.model.voltages.operands`.
-    magnitude : bool
-        Of the weights only: those below zero are complemented, so one LSB less than negated.
     """
-    if magnitude:
-        matrix = matrix ^ (matrix >> 31)
     return (matrix.astype(np.float64) @ codes.astype(np.float64)).astype(np.int64)
+
+
+def magnitudes(weights: np.ndarray, weight_bits: int, paired: bool = False) -> np.ndarray:
+    """Return magnitudes of weights (int32): those below zero are complemented, not negated.
+
+    So that is one LSB less. Of pairs it is minus less plus device that is not below zero, and
+    the magnitude saturates at the largest of one device.
+    """
+    if paired:
+        weights = -weights
+    return np.minimum(weights ^ (weights >> 31), (1 << (weight_bits - 1)) - 1)
 
 
 def pair_differences(devices: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ohmgrid.config import Config, ConverterConfig
-from ohmgrid.model.array import array_sums
+from ohmgrid.model.array import array_sums, magnitudes
 from ohmgrid.model.converters import dac, input_scale
 from ohmgrid.model.lines import side_trains
 from ohmgrid.model.outputs import convert, convert_parts, results
@@ -57,6 +57,7 @@ def multiply(
     if alpha == 0:
         return np.zeros(len(matrix), np.int64), 1, 0
     most = io.max_passes if io.bound_management == "iterative" else 1
+    sizes = matrix if readout is None else magnitudes(matrix, *readout.weights)
     halvings = 0
     while True:
         if readout is None:
@@ -66,7 +67,7 @@ def multiply(
             read = readout.registers
             half = io.dac_half << DITHER_BITS if read.inp_dither else io.dac_half
             drive = voltages(dac(values, alpha, halvings, half), key, halvings, read)
-            found = part_sums(matrix, drive, read)
+            found = part_sums(matrix, sizes, drive, read)
             codes, saturated = convert_parts(found, key, halvings, registers, io.adc_half, readout)
         if saturated == 0 or halvings + 1 == most:
             return results(codes, alpha, halvings), halvings + 1, saturated
@@ -74,20 +75,21 @@ def multiply(
 
 
 def part_sums(
-    matrix: np.ndarray, voltage: np.ndarray, registers: ReadRegisters
+    matrix: np.ndarray, sizes: np.ndarray, voltage: np.ndarray, registers: ReadRegisters
 ) -> dict[Part, np.ndarray]:
     """Return the sums of all sweeps of a pass (int64, shape (outputs,)).
 
     Parameters
     ----------
-    matrix : int32, shape (outputs, inputs)
+    matrix, sizes : int32, shape (outputs, inputs)
+        Weights and their magnitudes.
     voltage : int64, shape (inputs,)
     registers : ReadRegisters
     """
     sums = {}
     for part in parts(registers):
-        magnitude = part in (Part.LOAD, Part.POWER)
-        exact = array_sums(matrix, operands(voltage, part, registers), magnitude)
+        weights = sizes if part in (Part.LOAD, Part.POWER) else matrix
+        exact = array_sums(weights, operands(voltage, part, registers))
         sums[part] = exact >> VOLTAGE_FRAC
     if registers.w_kind and Part.POWER not in sums:
         sums[Part.POWER] = operands(voltage, Part.POWER, registers).sum(keepdims=True)

@@ -39,6 +39,8 @@ class Readout(NamedTuple):
     """Output noise of each line for one Gaussian LSB (int64, shape (outputs,))."""
     awake: bool
     """A vector of zeros is not skipped, for its noise counts: forward with input noise."""
+    weights: tuple[int, bool]
+    """Width of a device's conductance, and whether weights are pairs."""
 
 
 def gauss_field(keys: np.ndarray, low: int) -> np.ndarray:
@@ -103,7 +105,9 @@ def make_readouts(
         registers = read_registers(io, lsb, inputs)
         noise = converter_registers(io, lsb).noise
         spread = amplitudes(static_key, sub, outputs, noise, registers)
-        found.append(Readout(registers, spread, sub == 0 and registers.inp_noise > 0))
+        weights = config.formats.weight_bits, config.device.paired
+        awake = sub == 0 and registers.inp_noise > 0
+        found.append(Readout(registers, spread, awake, weights))
     return found[0], found[1]
 
 

@@ -182,8 +182,6 @@ class RtlTile(TileBase):
         super().__init__(config, rows, cols, number)
         if not config.build.read_physics:
             self._refuse_read_physics("build.read_physics = false")
-        if config.device.paired:
-            self._refuse_read_physics("pairs of devices in engine rtl")
         build = config.build
         device_rows, _ = self.device_shape
         if device_rows > build.max_rows or cols > build.max_cols:

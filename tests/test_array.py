@@ -14,7 +14,13 @@ from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import SoftBoundsReference
 from ohmgrid.hdl.array import LaneArray
 from ohmgrid.hdl.device_ports import pack_registers, pack_tables
-from ohmgrid.model.array import apply_pulses, array_sums, pair_differences, pulse_counts
+from ohmgrid.model.array import (
+    apply_pulses,
+    array_sums,
+    magnitudes,
+    pair_differences,
+    pulse_counts,
+)
 from ohmgrid.model.device import static_properties
 from ohmgrid.model.noise import cell_words
 from ohmgrid.model.population import Population
@@ -210,7 +216,8 @@ def test_array_equals_the_model(
         BENCHES[lanes, share] = Bench(lanes, share)
     bench = BENCHES[lanes, share]
     weight_bits = bench.config.formats.weight_bits
-    registers = replace(bench.device, visible=write_noise)
+    # Pairs have no write noise.
+    registers = replace(bench.device, visible=0 if paired else write_noise)
     top = (1 << (weight_bits - 1)) - 1
     rows = 2 * max(1, outputs // 2) if paired else outputs
     weights, references = rng.integers(-top, top + 1, (2, rows, cols), dtype=np.int32)
@@ -222,6 +229,10 @@ def test_array_equals_the_model(
             row[name][1::2] = row[name][::2]
         row["code"][1::2] *= -1
     bench.values = {"row": row, "column": column}
+    # For magnitudes, the minus device of a pair alone has a code.
+    sizes = row["code"].copy()
+    if paired:
+        sizes[::2], sizes[1::2] = 0, row["code"][::2]
 
     order = memory_order(rows, cols, lanes)
     population = population_of(row, column, references, registers, weight_bits)
@@ -249,9 +260,12 @@ def test_array_equals_the_model(
         seen["written"] = await bench.read(ctx, waits)
         seen["forward"] = await bench.sweep(ctx, forward=1)
         seen["row_sums"] = await bench.row_sums(ctx, rows // 2 if paired else rows)
-        await bench.sweep(ctx, forward=1, magnitude=1)
-        seen["row_magnitudes"] = await bench.row_sums(ctx, rows // 2 if paired else rows)
-        seen["magnitudes"] = await bench.sweep(ctx, backward=1, magnitude=1)
+        if voltages:
+            await bench.sweep(ctx, forward=1, magnitude=1)
+            seen["row_magnitudes"] = await bench.row_sums(ctx, rows // 2 if paired else rows)
+            bench.values["row"] = row | {"code": sizes}
+            seen["magnitudes"] = await bench.sweep(ctx, backward=1, magnitude=1)
+            bench.values["row"] = row
         seen["backward"] = await bench.sweep(ctx, backward=1)
         seen["fused"] = await bench.sweep(ctx, backward=1, update=1)
         seen["fused_cells"] = await bench.read(ctx, waits)
@@ -262,22 +276,25 @@ def test_array_equals_the_model(
     around = 1 + bench.dut.drain
     dropped = VOLTAGE_FRAC if voltages else 0
 
+    matrix = pair_differences(seen_weights) if paired else seen_weights
+    large = magnitudes(matrix, weight_bits, paired)
+
     def column_sums(cells):
-        return (array_sums(cells.T, row["code"]) >> dropped).tolist()
+        codes = row["code"][::2] if paired else row["code"]
+        return (array_sums(cells.T, codes) >> dropped).tolist()
 
     def row_sums(cells):
-        matrix = pair_differences(cells) if paired else cells
-        return array_sums(matrix, column["code"]) >> dropped
+        return array_sums(cells, column["code"]) >> dropped
 
-    magnitudes = seen_weights ^ (seen_weights >> 31)
     assert bench.dut.sweep_cycles(rows, cols) == plain
     assert_array_equal(seen["written"], weights[order])
     assert seen["forward"] == (plain + around, [])
-    assert_array_equal(seen["row_sums"], row_sums(seen_weights))
-    assert_array_equal(seen["row_magnitudes"], row_sums(magnitudes))
-    assert seen["backward"] == (plain + around, column_sums(seen_weights))
-    assert seen["magnitudes"] == (plain + around, column_sums(magnitudes))
-    assert seen["fused"] == (fused_cycles + around, column_sums(seen_weights))
+    assert_array_equal(seen["row_sums"], row_sums(matrix))
+    assert seen["backward"] == (plain + around, column_sums(matrix))
+    if voltages:
+        assert_array_equal(seen["row_magnitudes"], row_sums(large))
+        assert seen["magnitudes"] == (plain + around, column_sums(large))
+    assert seen["fused"] == (fused_cycles + around, column_sums(matrix))
     assert_array_equal(seen["fused_cells"], fused[order])
     assert seen["one_slot"] == (one_slot_cycles + around, [])
     assert_array_equal(seen["one_slot_cells"], one_slot[order])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ohmgrid.boards.synth import synth
 from ohmgrid.hdl.lane import AdderTree, Lane
 from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.model.array import magnitudes
 from ohmgrid.model.lane import coincidences, products
 from ohmgrid.model.visible import visible
 from ohmgrid.sim.units import run_clocked
@@ -60,14 +61,18 @@ def test_adder_tree_sums_after_its_latency(seed, count):
     st.booleans(),
     st.booleans(),
     st.sampled_from([8, 16]),
+    st.booleans(),
 )
 def test_lane_multiplies_accumulates_and_counts(
-    seed, backward, bits, register, paired, magnitude, code_bits
+    seed, backward, bits, register, paired, magnitude, code_bits, read_physics
 ):
     """Of ``register`` None, the lane is built without write noise."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     rows = 6
+    joined = paired and magnitude and read_physics
+    if joined and register:
+        register = 0  # no write noise in a pair
     top = (1 << (bits - 1)) - 1
     words = rng.integers(-top, top + 1, rows)
     largest = (1 << (code_bits - 1)) - 1
@@ -77,7 +82,9 @@ def test_lane_multiplies_accumulates_and_counts(
     trains[-1] &= 0xF
     signs = rng.integers(0, 2, rows + 1)
     keys = rng.integers(0, 1 << 32, rows + 1, dtype=np.uint32)
-    dut = Lane(rows, bits, 40, code_bits, write_noise=register is not None)
+    magnitude &= read_physics
+    write_noise = register is not None
+    dut = Lane(rows, bits, 40, code_bits, write_noise, read_physics)
     cells, sums = [], []
 
     async def bench(ctx):
@@ -132,11 +139,14 @@ def test_lane_multiplies_accumulates_and_counts(
     run_clocked(dut, bench)
     operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
     seen = visible(words, (keys[:rows], keys[-1:]), register or 0, bits)
-    expected = products(seen ^ (seen >> 63) if magnitude else seen, operand)
+    if joined:
+        # Magnitudes of pairs where there is a minus device.
+        seen[1::2] = magnitudes(seen[::2] - seen[1::2], bits, paired=True)
+    expected = products(magnitudes(seen, bits) if magnitude else seen, operand)
     assert sums == [*expected, expected.sum()]
     for row, (weight, mask, down, hit) in enumerate(cells):
         lowers, minus = signs[row] == signs[-1], row % 2 == 1
-        assert weight == words[row]
+        assert weight == words[row] or (joined and minus)
         assert mask.bit_count() == coincidences(trains[row], trains[-1])
         assert down == (lowers and not paired)
         assert hit == (mask != 0 and (not paired or lowers == minus))
@@ -153,7 +163,7 @@ class LaneBeforeARegister(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False)
+        m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False, read_physics=False)
         m.d.comb += [
             *(getattr(lane, name).eq(1) for name in ("advance", "read", "backward")),
             *(lane.address.eq(self.address), lane.write_address.eq(self.address)),

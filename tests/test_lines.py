@@ -97,6 +97,11 @@ def vector(rng: np.random.Generator, count: int, zeros: float) -> np.ndarray:
     return np.where(rng.random(count) < zeros, 0, values)
 
 
+def both(first: np.ndarray, second: np.ndarray, each: int) -> np.ndarray:
+    """Return the values of both devices of pairs in turn; ``first`` if ``each`` is 1."""
+    return np.stack([first, second][:each], axis=1).ravel()
+
+
 def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     low, high = key_halves(key, purpose, count, sub)
     return low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
@@ -119,9 +124,14 @@ def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     zeros=st.sampled_from([0.0, 0.3, 1.0]),
     part=st.sampled_from(list(Part)),
     dithered=st.booleans(),
+    paired=st.booleans(),
 )
-def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zeros, part, dithered):
+def test_lines_equal_the_model(
+    seed, rows, cols, pulses, lr, halvings, slot, zeros, part, dithered, paired
+):
+    """Of ``paired``, a value on the row side stands for two rows of devices."""
     print(f"seed={seed}")
+    rows = max(1, rows // 2) if paired else rows
     rng = np.random.default_rng(seed)
     values = {"column": vector(rng, cols, zeros), "row": vector(rng, rows, zeros)}
     largest = {side: int(np.abs(v).max()) for side, v in values.items()}
@@ -143,11 +153,17 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
     waits = rng.integers(0, 3, 5).tolist()
     seen = {}
 
+    def devices(side: str) -> int:
+        """Devices of an output or input."""
+        return 2 if paired and side == "row" else 1
+
     async def job(ctx):
+        ctx.set(BENCH.dut.paired, paired)
         for side in ("column", "row"):
             await BENCH.load(ctx, side, values[side], waits)
         for side in ("row", "column"):
-            count, alpha = len(values[side]), max(1, largest[side])
+            lines, each, alpha = len(values[side]), devices(side), max(1, largest[side])
+            count, codes = each * lines, {"codes": 1, "pace": each}
             scale = {"factor": half, "top": half, "divisor": alpha << halvings}
             trains = {
                 "factor": plan.x_factor if side == "column" else plan.d_factor,
@@ -163,13 +179,13 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
                     ctx, side, count, static_keys=1, key=static_key, sub=0, **scale
                 ),
                 "static": await BENCH.read(ctx, side, "static", count),
-                "code pass": await BENCH.fill(ctx, side, count, codes=1, **scale),
+                "code pass": await BENCH.fill(ctx, side, lines, **codes, **scale),
                 "code": await BENCH.read(ctx, side, "code", count),
                 "drive pass": await BENCH.fill(
                     ctx,
                     side,
-                    count,
-                    codes=1,
+                    lines,
+                    **codes,
                     drive=1,
                     part=part,
                     key=static_key,
@@ -179,7 +195,7 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
                 ),
                 "operand": await BENCH.read(ctx, side, "code", count),
                 "power": ctx.get(BENCH.dut.power),
-                "second code pass": await BENCH.fill(ctx, side, count, codes=1, drive=0, **scale),
+                "second code pass": await BENCH.fill(ctx, side, lines, **codes, drive=0, **scale),
                 "key pass": await BENCH.fill(
                     ctx, side, count, cycle_keys=1, key=cycle_key, sub=slot, **scale
                 ),
@@ -206,22 +222,27 @@ def test_lines_equal_the_model(seed, rows, cols, pulses, lr, halvings, slot, zer
     BENCH.run(job)
     for side, found in seen.items():
         _, purpose = SIDES[side]
-        count = len(values[side])
-        for name in ("static pass", "code pass", "key pass"):
+        lines, each = len(values[side]), devices(side)
+        count = each * lines
+        for name in ("static pass", "key pass"):
             assert found[name] == BENCH.dut.cycles(count)
+        assert found["code pass"] == BENCH.dut.cycles(lines, each)
         assert_array_equal(found["static"], joined(static_key, purpose, count))
         alpha = max(1, largest[side])
-        assert_array_equal(found["code"], dac(values[side], alpha, halvings, half) << VOLTAGE_FRAC)
-        assert found["drive pass"] == BENCH.dut.cycles(count, drive=True)
+        expected = dac(values[side], alpha, halvings, half) << VOLTAGE_FRAC
+        assert_array_equal(found["code"], both(expected, -expected, each))
+        assert found["drive pass"] == BENCH.dut.cycles(lines, each, drive=True)
         codes = dac(values[side], alpha, halvings, fine)
         drive = operands(voltages(codes, static_key, halvings, reads[side]), part, reads[side])
-        assert_array_equal(found["operand"], drive)
+        sizes = part in (Part.LOAD, Part.POWER)
+        first, second = (0 * drive, drive) if sizes else (drive, -drive)
+        assert_array_equal(found["operand"], both(drive if each == 1 else first, second, each))
         assert part != Part.POWER or found["power"] == drive.sum()
         low, _ = key_halves(cycle_key, purpose, count, slot)
         assert_array_equal(found["cycle of slot"], low)
         if plan.bl:
             low, _ = key_halves(cycle_key, purpose, count)
             trains = side_trains(values[side], purpose, plan, pulses.pulse_type, cycle_key)
-            assert_array_equal(found["train"], trains)
+            assert_array_equal(found["train"], trains.repeat(each))
             assert_array_equal(found["cycle"], low)
-            assert_array_equal(found["sign"], values[side] < 0)
+            assert_array_equal(found["sign"], (values[side] < 0).repeat(each))

@@ -78,7 +78,9 @@ def test_values_are_those_of_the_formula(
     io = replace(io, ir_drop_g_ratio=max(1.0, ratio), out_asymmetry=asymmetry)
     converter, registers = converter_registers(io, LSB), read_registers(io, LSB, cols)
     keys = line_keys(seed, Purpose.OUTPUT, np.arange(rows), 0)
-    found = values(part_sums(matrix, v, registers), keys, converter, registers) / 65536
+    found = (
+        values(part_sums(matrix, np.abs(matrix), v, registers), keys, converter, registers) / 65536
+    )
 
     one = converter.scale / 2.0**converter.shift / 65536  # codes for a sum's LSB
     cut = one + 2.0**-16  # bits dropped from a sum, and below 2**-16 codes
@@ -106,8 +108,8 @@ def test_with_everything_off_nothing_changes(seed, rows, cols, dac_bits, halving
     noise = amplitudes(seed, 0, rows, converter.noise, registers)
     assert_array_equal(noise, converter.noise)
     plain = convert(array_sums(matrix, v >> VOLTAGE_FRAC), seed, halvings, converter, io.adc_half)
-    sums = part_sums(matrix, v, registers)
-    readout = ModelReadout(registers, noise, False)
+    sums = part_sums(matrix, np.abs(matrix), v, registers)
+    readout = ModelReadout(registers, noise, False, (18, False))
     codes, saturated = convert_parts(sums, seed, halvings, converter, io.adc_half, readout)
     assert_array_equal(codes, plain[0])
     assert saturated == plain[1]
@@ -139,7 +141,7 @@ def test_read_noise_is_that_of_the_formula(seed, kind, dac_bits):
     matrix, v = problem(seed, io, rows, cols)
     v[: cols // 2] = 0
     converter, registers = converter_registers(io, LSB), read_registers(io, LSB, cols)
-    sums = part_sums(matrix, v, registers)
+    sums = part_sums(matrix, np.abs(matrix), v, registers)
     keys = line_keys(seed, Purpose.OUTPUT, np.arange(rows), 0)
     off = replace(registers, w_kind=0)
     noise = values(sums, keys, converter, registers) - values(sums, keys, converter, off)

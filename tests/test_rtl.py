@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config
+from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.tile import Tile
 from ohmgrid.presets import PRESETS
 from ohmgrid.protocol import Op, command
@@ -50,10 +51,20 @@ def test_a_pair_takes_two_rows():
         RtlTile(pair, 9, 2)
 
 
-def test_pairs_with_read_physics_are_refused():
-    pair = CONFIG.replace(device=PRESETS["pcm"], forward={"inp_noise": 0.1})
-    with pytest.raises(ConfigError, match=r"forward\.inp_noise: expected to be off with pairs"):
-        RtlTile(pair, ROWS, COLS)
+def test_pairs_are_read_with_all_that_wires_and_devices_do(rng):
+    physics = {"ir_drop": 1.0, "w_noise": 0.05, "w_noise_type": "pcm-read", "inp_noise": 0.02}
+    pair = CONFIG.replace(device=PRESETS["pcm"], forward=physics, backward=physics)
+    engines = [engine(pair, 6, COLS) for engine in (Tile, CompiledTile, RtlTile)]
+    # Conductances of both signs, whose difference is more than one device can hold.
+    start = TileState(rng.integers(-(1 << 17) + 1, 1 << 17, (12, COLS), dtype=np.int32), (0, 0, 0))
+    x, d = rng.integers(-4096, 4096, COLS), rng.integers(-9000, 9000, 6)
+    seen = []
+    for engine in engines:
+        engine.load(start)
+        seen.append([*engine.forward(x), *engine.backward(d), *engine.backward_update(x, d, 0.05)])
+    assert seen[0] == seen[1] == seen[2]
+    assert same(engines[1].state(), engines[0].state())
+    assert same(engines[2].state(), engines[0].state())
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,6 @@ def suits(device: Device, build: BuildConfig) -> bool:
 def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
     """Draw all that can be loaded into a build at run time."""
     device = draw(devices().filter(lambda device: suits(device, build)))
-    # Pairs are read without the read side's non-idealities.
-    reads = build.read_physics and not device.paired
 
     def converters(**more) -> ConverterConfig:
         bound = draw(st.sampled_from([0.2, 2.0, 12.0]))
@@ -87,7 +85,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
             out_bound=bound,
             out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
             noise_management=draw(st.sampled_from(["abs-max", "none"])),
-            **(draw(physics()) if reads and draw(st.booleans()) else {}),
+            **(draw(physics()) if build.read_physics and draw(st.booleans()) else {}),
             **more,
         )
 

@@ -55,9 +55,9 @@ ADDITIVE, WEIGHTED = map(W_NOISE_TYPES.index, ("additive-constant", "pcm-read"))
     OUT_DITHER,
 ) = range(len(READ_BITS))
 """Places of `ohmgrid.read_registers.ReadRegisters` in `Reading.registers`."""
-ON, AWAKE = len(READ_BITS), len(READ_BITS) + 1
-"""The direction has any of it; a vector of zeros is not skipped."""
-REGISTERS = len(READ_BITS) + 2
+ON, AWAKE, TOP = (len(READ_BITS) + place for place in range(3))
+"""Any of it is on; a vector of zeros is not skipped; largest magnitude, below 0 of pairs."""
+REGISTERS = len(READ_BITS) + 3
 
 
 class Reading(NamedTuple):
@@ -73,7 +73,9 @@ class Reading(NamedTuple):
         """Return those of one direction; None is ideal."""
         if readout is None:
             return cls(np.zeros(REGISTERS, np.int64), np.zeros(outputs, np.int64))
-        registers = (*astuple(readout.registers), 1, int(readout.awake))
+        weight_bits, paired = readout.weights
+        top = (1 << (weight_bits - 1)) - 1
+        registers = (*astuple(readout.registers), 1, int(readout.awake), -top if paired else top)
         return cls(np.array(registers, np.int64), readout.noise)
 
 
@@ -118,12 +120,16 @@ def _operands(volts, lines, sweep, registers, operand):
 
 
 @kernel
-def _swept(weight, magnitude):
-    return np.int64(weight ^ (weight >> 31) if magnitude else weight)
+def _swept(weight, top):
+    """Return a weight, or, unless ``top`` is 0, its magnitude: `ohmgrid.model.array.magnitudes`."""
+    wide = np.int64(weight)
+    if top < 0:
+        wide = -wide
+    return min(wide ^ (wide >> 63), abs(top)) if top else wide
 
 
 @kernel
-def _sums(weights, rows, cols, backward, operand, magnitude, sums):
+def _sums(weights, rows, cols, backward, operand, top, sums):
     """Write the exact sums of one sweep, without the voltages' fraction bits."""
     apart()
     outputs = cols if backward else rows
@@ -131,7 +137,7 @@ def _sums(weights, rows, cols, backward, operand, magnitude, sums):
         for j in range(cols):
             total = 0
             for i in range(rows):
-                total += _swept(weights[j * rows + i], magnitude) * np.int64(operand[i])
+                total += _swept(weights[j * rows + i], top) * np.int64(operand[i])
             sums[j] = total
     else:
         for i in range(rows):
@@ -142,7 +148,7 @@ def _sums(weights, rows, cols, backward, operand, magnitude, sums):
                 continue
             column = weights[j * rows : j * rows + rows]
             for i in range(rows):
-                sums[i] += _swept(column[i], magnitude) * factor
+                sums[i] += _swept(column[i], top) * factor
     for i in range(outputs):
         sums[i] >>= VOLTAGE_FRAC
 
@@ -173,12 +179,12 @@ def _losses(weights, rows, cols, backward, io, registers, work, lost):
         return
     load, sums = work.chance, work.sums
     _operands(work.codes, inputs, LOAD, registers, work.part)
-    _sums(weights, rows, cols, backward, work.part, True, sums)
+    _sums(weights, rows, cols, backward, work.part, registers[TOP], sums)
     for i in range(outputs):
         a = _reach((sums[i] * registers[LOAD_SCALE]) >> registers[LOAD_SHIFT])
         load[i] = min(a, (1 << LOAD_BITS) - 1)
     _operands(work.codes, inputs, POSITION, registers, work.part)
-    _sums(weights, rows, cols, backward, work.part, False, sums)
+    _sums(weights, rows, cols, backward, work.part, 0, sums)
     for i in range(outputs):
         position = _reach((sums[i] * io.scale) >> io.shift)
         lost[i] = _drop(np.int64(load[i]), position, registers[IR])
@@ -190,7 +196,7 @@ def _roots(weights, rows, cols, backward, registers, work, roots):
     inputs, outputs = (rows, cols) if backward else (cols, rows)
     _operands(work.codes, inputs, POWER, registers, work.part)
     if registers[W_KIND] == WEIGHTED:
-        _sums(weights, rows, cols, backward, work.part, True, work.sums)
+        _sums(weights, rows, cols, backward, work.part, registers[TOP], work.sums)
         for i in range(outputs):
             roots[i] = _root(work.sums[i], registers)
     else:
@@ -252,7 +258,7 @@ def read_multiply(weights, rows, cols, backward, values, io, reading, key, work,
         if registers[W_KIND]:
             _roots(weights, rows, cols, backward, registers, work, roots)
         _operands(volts, inputs, VALUE, registers, work.part)
-        _sums(weights, rows, cols, backward, work.part, False, work.sums)
+        _sums(weights, rows, cols, backward, work.part, 0, work.sums)
         hash_lines(line_key(key, OUTPUT, halvings), work.spread, (outputs + 3) // 4, work.planes)
         saturated = _convert(outputs, io, reading, roots, work, out)
         halvings += 1

@@ -25,7 +25,7 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "pulses.Planner": lambda hdl, config: hdl.Planner(
         config.formats.edge_bits, config.formats.x_frac, config.formats.d_frac
     ),
-    "pulses.TrainMaker": lambda hdl, config: hdl.TrainMaker("row", config.build.train_groups),
+    "pulses.TrainMaker": lambda hdl, config: hdl.TrainMaker(config.build.train_groups),
     "device.Popcount": lambda hdl, config: hdl.Popcount(),
     "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(
         config.formats.weight_bits,
@@ -41,6 +41,8 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "device_curve.StepCurve": lambda hdl, config: hdl.StepCurve(
         config.formats.weight_bits, config.formats.curve_segments, config.build.power
     ),
+    "aging.Aging": lambda hdl, config: hdl.Aging(config.formats.weight_bits),
+    "due_pairs.DuePairs": lambda hdl, config: hdl.DuePairs(config.build, 22),
     "visible.VisibleWeight": lambda hdl, config: hdl.VisibleWeight(config.formats.weight_bits),
     "lane.Lane": lambda hdl, config: hdl.Lane(
         config.build.max_blocks * config.build.max_rows,

@@ -1,24 +1,26 @@
 """The array: all lane groups, the sweep over them, the output sums and access to single cells."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
+from ohmgrid.hdl.aging import AGING_REGISTERS, CODE_BITS, Aging
 from ohmgrid.hdl.cells import CellAccess
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.group import LaneGroup, split_lane
 from ohmgrid.hdl.lane import AdderTree, product_bits, sum_bits
 from ohmgrid.hdl.pipeline import delayed, strobe_after
 from ohmgrid.hdl.sweep import Sweep
+from ohmgrid.hdl.visits import Visits
 from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.read_registers import VOLTAGE_FRAC
 
 __all__ = ["LaneArray"]
 
 
-class LaneArray(wiring.Component):
+class LaneArray(Visits, wiring.Component):
     """Lanes under one sweep, with the three verbs.
 
     Forward adds the products of all lanes and accumulates over blocks in a memory of one sum for
@@ -56,9 +58,23 @@ class LaneArray(wiring.Component):
         Strobes: pass all cells to `cells_o` or take them from `cells_i`, in memory order.
     cells_references : In(1)
         What is taken are references; constant until `cells_busy` falls.
+    cells_visit : In(1)
+        Strobe (a build with ``time``): visit all cells, those of a block or of a column.
+    cells_single, cells_only, cells_only_lane, cells_block_address, cells_block_column : In
+        As `ohmgrid.hdl.cells.CellAccess` has them.
+    cells_visiting, cells_visit_row : Out
+        A cell of that row is visited.
+    cells_change : In(Change)
+        What a visit does; the line memories hold the keys of the operation.
+    cells_returning, cells_row, cells_column, cells_lane, cells_code : Out
+        A visited cell comes back: where it is, and what the ADC reads.
+    cells_keep : In(1)
+        It takes on its new weight, if it is not stuck.
+    single, block_columns : In
+        A sweep goes through the block of ``cells_block_address`` alone, which has so many columns.
     cells_busy : Out(1)
     cells_i, cells_o : In and Out streams of conductances
-    registers, table_write : In
+    registers, aging, table_write : In
         Device parameters.
     collision : Out(1)
     """
@@ -90,10 +106,28 @@ class LaneArray(wiring.Component):
             "cells_read": In(1),
             "cells_write": In(1),
             "cells_references": In(1),
+            "cells_visit": In(1),
+            "cells_single": In(1),
+            "cells_only": In(1),
+            "cells_only_lane": In(range(max(2, build.lanes))),
+            "cells_visiting": Out(1),
+            "cells_visit_row": Out(range(build.max_rows)),
+            "single": In(1),
+            "block_columns": In(range(build.lanes + 1)),
+            "cells_block_address": In(range(self.depth)),
+            "cells_block_column": In(range(build.max_cols)),
+            "cells_change": In(2),
+            "cells_returning": Out(1),
+            "cells_row": Out(range(build.max_rows)),
+            "cells_column": Out(range(build.max_cols)),
+            "cells_lane": Out(range(max(2, build.lanes))),
+            "cells_code": Out(signed(CODE_BITS)),
+            "cells_keep": In(1),
             "cells_busy": Out(1),
             "cells_i": In(stream.Signature(signed(weight_bits))),
             "cells_o": Out(stream.Signature(signed(weight_bits))),
             "registers": In(REGISTERS),
+            "aging": In(AGING_REGISTERS),
             "table_write": In(TABLE_WRITE),
             "collision": Out(1),
         }
@@ -110,6 +144,15 @@ class LaneArray(wiring.Component):
         group = LaneGroup(config, 1)
         self._group_latency, self.lag = group.latency, group.lag
         self._tree_latency = (build.lanes - 1).bit_length()
+        self._aging = Aging(weight_bits)
+        # Host reads borrow the backward path: one visit with code 1, and without write noise,
+        # leaves the words in the chain.
+        self._cells = CellAccess(config, self.lag + 5, 1 + self._aging.latency)
+
+    @property
+    def turn(self):
+        """Cycles from the visit of a cell until it comes back."""
+        return self._cells.turn
 
     @property
     def drain(self):
@@ -120,6 +163,14 @@ class LaneArray(wiring.Component):
     def sweep_cycles(self, rows, cols):
         """Return the cycles of a sweep without stalls; `busy` is high for `drain` + 1 more."""
         return self._sweep.cycles(rows, cols)
+
+    def visit_cycles(self, rows, cols, single=False):
+        """Return the cycles that `cells_busy` is high in a visit of so many rows and columns."""
+        return self._cells.visit_cycles(rows, cols, single)
+
+    def column_cycles(self, rows):
+        """Return the same of a visit of one column."""
+        return self._cells.column_cycles(rows)
 
     def elaborate(self, platform):
         m = Module()
@@ -145,19 +196,19 @@ class LaneArray(wiring.Component):
         m.d.comb += [
             sweep.start.eq(self.start),
             sweep.rows.eq(self.rows),
-            sweep.cols.eq(self.cols),
+            sweep.cols.eq(Mux(self.single, self.block_columns, self.cols)),
+            sweep.first_address.eq(Mux(self.single, self.cells_block_address, 0)),
+            sweep.first_column.eq(Mux(self.single, self.cells_block_column, 0)),
+            sweep.last_block.eq(
+                ~self.single | (self.cells_block_column + build.lanes >= self.cols)
+            ),
             sweep.advance.eq(advance),
             sweep.spaced.eq(backward),
             self.row_enable.eq(advance),
-            self.row_address.eq(sweep.row),
-            self.column_address.eq(sweep.load_column),
         ]
 
-        # Host reads borrow the backward path: one visit with code 1, and without write noise,
-        # leaves the words in the chain.
-        stages = self.lag + 5
-        m.submodules.cells = cells = CellAccess(self.config, stages)
-        reading = Signal(stages)
+        m.submodules.cells = cells = self._cells
+        reading = Signal(cells.stages)
         m.d.sync += reading.eq(reading << 1 | cells.fetch)
         host = cells.active
         row_operand = delayed(m, self.backward | host, "row_operand")
@@ -174,6 +225,8 @@ class LaneArray(wiring.Component):
             self.cells_o.payload.eq(cells.o.payload),
             self.cells_o.valid.eq(cells.o.valid),
             cells.o.ready.eq(self.cells_o.ready),
+            self.row_address.eq(sweep.row),
+            self.column_address.eq(sweep.load_column),
         ]
 
         # Row values: stage B from memory, C in registers, the keys also in D.
@@ -209,6 +262,13 @@ class LaneArray(wiring.Component):
         first = delayed(m, sweep.first_d, "first", self.lag)
         _, within = split_lane(m, sweep.load_lane, build)
         host_group, host_within = split_lane(m, cells.lane, build)
+        host_data = self.cells_i.payload
+        host_write = cells.write & ~self.cells_references
+        visits = Const(0, 1)
+        if build.time:
+            visits, host_data = cells.active, self._visits(m, groups)
+            keep = self.cells_keep & ~self._aging.stuck
+            host_write = host_write | (cells.returning & keep)
         for number, group in enumerate(groups):
             m.d.comb += [
                 group.advance.eq(advance),
@@ -240,12 +300,13 @@ class LaneArray(wiring.Component):
                 group.first.eq(first | reading[2 + self.lag]),
                 group.capture.eq(capture),
                 group.shift.eq(cells.shift | backward),
-                group.host_write.eq(cells.write & ~self.cells_references & (host_group == number)),
+                group.host_write.eq(host_write & (host_group == number)),
                 group.host_reference.eq(
                     cells.write & self.cells_references & (host_group == number)
                 ),
                 group.host_lane.eq(host_within),
-                group.host_data.eq(self.cells_i.payload),
+                group.host_data.eq(host_data),
+                group.visit.eq(visits),
                 group.registers.eq(self.registers),
                 group.table_write.eq(self.table_write),
             ]
@@ -306,7 +367,8 @@ class LaneArray(wiring.Component):
             m.d.sync += draining.eq(self.drain)
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
-        m.d.comb += self.busy.eq(self.start | sweep.busy | (draining != 0))
+        # It begins to count down with the sweep's last cycle.
+        m.d.comb += self.busy.eq(self.start | (draining != 0))
         return m
 
 

@@ -84,7 +84,7 @@ are in flight. ``b_max`` and ``b_min`` are the magnitudes; ``power_shift`` is wh
 `POWER_BITS` is shifted by to ``curve_frac`` fraction bits; noise is ``noise_add`` and
 ``noise_factor`` times the weight's magnitude or, if ``additive``, 8 times the relative step."""
 
-TABLE_WRITE = data.StructLayout({"en": 1, "table": 3, "address": GAUSS_BITS + 1, "data": 36})
+TABLE_WRITE = data.StructLayout({"en": 1, "table": 4, "address": GAUSS_BITS + 1, "data": 36})
 """Write port of all tables: ``table`` is a place in `ohmgrid.protocol.DEVICE_TABLES`.
 
 ========= ============================================ ==================================
@@ -98,6 +98,10 @@ gamma     ten random bits, + 1024 down                 slope as drawn
 opposite  ten random bits                              what one slope has more
 curve     segment, + segments down                     node, then difference to the next one
 c2c       pulses                                       noise of so many
+leak      ten random bits                              part that leaks
+diffusion ten random bits                              size of a diffusion
+reset     ten random bits                              where leak and reset lead
+reference ten random bits                              reference as drawn
 ========= ============================================ ==================================
 """
 

@@ -50,6 +50,10 @@ class LaneGroup(wiring.Component):
         Address of the word in stage D.
     host_write, host_reference, host_lane, host_data : In
         Host access: writes a word, or a reference, of one lane at ``address``.
+    visit, visit_lane, visit_address : In
+        While ``visit`` is high, the reference of that lane at that address is read.
+    reference : Out(signed(weight_bits))
+        One cycle later (a build with ``references``, else 0).
     registers, table_write : In
         Device parameters.
     more : Out(1)
@@ -105,6 +109,10 @@ class LaneGroup(wiring.Component):
             "host_reference": In(1),
             "host_lane": In(self.lane_bits),
             "host_data": In(signed(formats.weight_bits)),
+            "visit": In(1),
+            "visit_lane": In(self.lane_bits),
+            "visit_address": In(address),
+            "reference": Out(signed(formats.weight_bits)),
             "registers": In(REGISTERS),
             "table_write": In(TABLE_WRITE),
             "more": Out(1),
@@ -227,8 +235,11 @@ class LaneGroup(wiring.Component):
                 write.en.eq(self.host_reference),
                 write.addr.eq(Cat(self.host_lane, self.address)),
                 write.data.eq(self.host_data),
-                read.addr.eq(Cat(taken, address)),
+                read.addr.eq(
+                    Mux(self.visit, Cat(self.visit_lane, self.visit_address), Cat(taken, address))
+                ),
                 request.reference.eq(read.data),
+                self.reference.eq(read.data),
             ]
         m.d.sync += [
             request.valid.eq(waits),

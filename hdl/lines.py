@@ -124,7 +124,7 @@ class Lines(wiring.Component):
         )
         self._line_key = LineKey()
         self._voltages = Voltages()
-        self._makers = [TrainMaker(side, config.build.train_groups) for side in SIDES]
+        self._maker = TrainMaker(config.build.train_groups)
 
     def cycles(self, count, pace=1, steps=0, drive=False):
         """Return the cycles that `busy` is high in a pass over ``count`` lines.
@@ -140,7 +140,7 @@ class Lines(wiring.Component):
         """
         last = max(self._scaler.latency, self._line_key.latency)
         if steps:
-            last = self._scaler.latency + steps - 1 + self._makers[0].latency
+            last = self._scaler.latency + steps - 1 + self._maker.latency
         if drive:
             last = self._scaler.latency + self._line_key.latency + self._voltages.latency
         # Start, edge buffer and issue, the last line's way, and the two that notice its end.
@@ -225,12 +225,22 @@ class Lines(wiring.Component):
             line_key.i_valid.eq(Mux(self.drive, code_valid[-1], valid)),
         ]
 
-        values, done = [], []
+        m.submodules.trains = maker = self._maker
+        twice = self.paired & held["side"]
+        m.d.comb += [
+            maker.i.valid.eq(code_valid[-1] & held["trains"]),
+            maker.i.payload.index.eq(Mux(twice, coded >> 1, coded)),
+            maker.i.payload.probability.eq(scaler.code),
+            maker.key.eq(self.key),
+            maker.row.eq(held["side"]),
+            maker.bl.eq(held["bl"]),
+            maker.mode.eq(held["mode"]),
+        ]
+
+        values = []
         for number, (side, depth) in enumerate(zip(SIDES, self.depths, strict=True)):
             here, cleared = held["side"] == number, self.clear & (self.side == number)
             pairs = self.paired if side == "row" else Const(0, 1)
-            maker = self._makers[number]
-            m.submodules[f"{side}_trains"] = maker
 
             def memory(name, bits, depth=depth, side=side):
                 store = Memory(shape=unsigned(bits), depth=depth, init=[])
@@ -250,15 +260,6 @@ class Lines(wiring.Component):
                 read.addr.eq(Mux(pairs & ~held["codes"], line >> 1, line)),
             ]
             values.append(read.data.as_signed())
-            m.d.comb += [
-                maker.i.valid.eq(code_valid[-1] & held["trains"] & here),
-                maker.i.payload.index.eq(Mux(pairs, coded >> 1, coded)),
-                maker.i.payload.probability.eq(scaler.code),
-                maker.key.eq(self.key),
-                maker.bl.eq(held["bl"]),
-                maker.mode.eq(held["mode"]),
-            ]
-            done.append(maker.o.valid)
 
             enable = self.row_enable if side == "row" else 1
             address = getattr(self, f"{side}_address")
@@ -269,7 +270,7 @@ class Lines(wiring.Component):
                     Mux(pairs, Cat(again, Mux(again, before, coded)), coded),
                     Mux(pairs, pair_code, code),
                 ),
-                "train": (SLOTS, maker.o.valid, trained, maker.o.payload.word),
+                "train": (SLOTS, here & maker.o.valid, trained, maker.o.payload.word),
                 "static": (64, here & held["static_keys"] & line_key.o_valid, keyed, line_key.o),
                 "cycle": (
                     33,
@@ -292,7 +293,7 @@ class Lines(wiring.Component):
                     m.d.comb += getattr(self, f"{side}_sign").eq(read.data[32])
         m.d.comb += value.eq(Mux(held["side"], values[1], values[0]))
         with m.If(~self.start):
-            m.d.sync += trained.eq(trained + (done[0] | done[1]))
+            m.d.sync += trained.eq(trained + maker.o.valid)
 
         # All paths see all lines, wanted or not, so that one condition ends every pass.
         finished = (

@@ -52,10 +52,10 @@ class OperationCycles:
         self._lines = Lines(config)
         self._outputs = Outputs(self._array.sum_bits, max(build.max_rows, build.max_cols))
         self._planner = Planner(formats.edge_bits, formats.x_frac, formats.d_frac)
-        self._makers = [TrainMaker(side, build.train_groups) for side in ("row", "column")]
+        self._maker = TrainMaker(build.train_groups)
         self._slots = 4 * build.train_groups
-        # The state that sends the strobe, and those that wait for `done`.
-        self._key = KeySchedule().cycles + 1
+        # The state before the strobe, its register, and those that wait for `done`.
+        self._key = KeySchedule().cycles + 2
 
     def _pass(self, count: int, pace: int = 1, steps: int = 0, drive: bool = False) -> int:
         return self._lines.cycles(count, pace, steps, drive) + 1
@@ -162,6 +162,50 @@ class OperationCycles:
             self._send(cols),
         )
 
+    def time(self, rows: int, cols: int, ages: bool, columns: dict[int, PulseWork] | None) -> int:
+        """Return the cycles that an update takes longer if something is due after it.
+
+        Parameters
+        ----------
+        ages : bool
+            Leak and diffusion are due.
+        columns : dict of PulseWork, or None
+            None: no refresh is due. Otherwise the columns of which it finds pairs due, and what
+            writes them back: ``last`` of the last row of devices and of the last column, sweeps of
+            the column's block.
+        """
+        devices = self._devices * rows
+        keyed = self._key + self._pass(devices) + self._pass(cols)
+        visit = self._array.visit_cycles(devices, cols) + 1
+        # One state finds out what is due next, another one follows in the end.
+        cycles = 2
+        if ages:
+            cycles += 1 + keyed + visit
+        if columns is not None:
+            cycles += 1 + self._refreshed(rows, cols, keyed, columns)
+        return cycles
+
+    def _refreshed(self, rows: int, cols: int, keyed: int, columns: dict[int, PulseWork]) -> int:
+        """Return the cycles of a refresh; ``keyed`` are those that make its keys."""
+        devices, cycles, stale = self._devices * rows, 0, True
+        for first in range(0, cols, self._lanes):
+            block = range(first, min(first + self._lanes, cols))
+            cycles += keyed if stale else 0
+            stale = False
+            # One state follows a block's reads, one leads to the next block.
+            cycles += self._array.visit_cycles(devices, len(block), single=True) + 1 + 2
+            if not columns.keys() & set(block):
+                continue
+            # To look at a column takes three, the first of these is counted.
+            cycles += 3 * len(block) - 1
+            for work in (columns[column] for column in block if column in columns):
+                cycles += keyed if stale else 0
+                stale = True
+                cycles += self._array.column_cycles(devices) + 1 + cols + 2
+                cycles += self._planned(rows, cols, work) + 1
+                cycles += self._pulsed(rows, cols, work) if work.bl else 0
+        return cycles
+
     def _planned(self, rows: int, cols: int, work: PulseWork) -> int:
         """Return the cycles of plan, operation key and trains."""
         planner = self._planner.cycles(work.rate_shift, work.trivial)
@@ -170,10 +214,10 @@ class OperationCycles:
             stochastic = work.mode == 0
             pace = -(-work.bl // self._slots)
             paces = (pace, pace) if stochastic else (work.bl, 1)
-            for lines, pace, maker, p in zip(
-                (self._devices * rows, cols), paces, self._makers, work.last, strict=True
+            for lines, pace, row, p in zip(
+                (self._devices * rows, cols), paces, (True, False), work.last, strict=True
             ):
-                cycles += self._pass(lines, pace, maker.steps(p, work.bl, work.mode))
+                cycles += self._pass(lines, pace, self._maker.steps(p, work.bl, work.mode, row))
         return cycles
 
     def _pulsed(self, rows: int, cols: int, work: PulseWork) -> int:

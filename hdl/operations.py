@@ -55,12 +55,8 @@ class Operations:
     def _key(self, m, name, following, verb, step):
         """Add the states that derive an operation key."""
         with m.State(name):
-            m.d.comb += [
-                self.busy.eq(1),
-                self.schedule.start.eq(1),
-                self.schedule.verb.eq(verb),
-                self.schedule.step.eq(step),
-            ]
+            m.d.comb += self.busy.eq(1)
+            m.d.sync += [self.key_start.eq(1), self.key_verb.eq(verb), self.key_step.eq(step)]
             m.next = f"{name}_WAIT"
         with m.State(f"{name}_WAIT"):
             m.d.comb += self.busy.eq(1)
@@ -123,10 +119,14 @@ class Operations:
         # Powers without weights are summed while the codes are made.
         additive = self._of_direction("w_kind") == W_NOISE_TYPES.index("additive-constant")
 
+        # Long settled when the key is there.
+        nothing = Signal()
+        m.d.sync += nothing.eq(self.alpha == 0)
+
         def keyed():
             m.d.sync += self.mvm_key.eq(self.schedule.key)
             m.d.comb += outputs.clear.eq(1)
-            with m.If(self.alpha == 0):
+            with m.If(nothing):
                 m.next = "MULTIPLIED"
             with m.Else():
                 first_sweep()
@@ -225,23 +225,22 @@ class Operations:
             for name, ops in (
                 ("forward_step", self.op == Op.FORWARD),
                 ("backward_step", self.backward),
-                ("update_step", self.updates),
+                ("update_step", self.updates & ~self.refreshing),
             ):
                 with m.If(ops):
                     m.d.sync += regs[name].eq(regs[name] + 1)
-            m.next = "ANSWER"
+            self._count_down(m, "ANSWER")
 
     def _update(self, m):
         """Plan the pulses, make trains and cycle keys, sweep; slot by slot if told."""
         planned, keyed = Signal(), Signal()
+        verb, step = self._update_key()
         with m.State("UPDATE"):
             m.d.comb += [
                 self.busy.eq(1),
                 self.planner.start.eq(1),
-                self.schedule.start.eq(1),
-                self.schedule.verb.eq(Verb.UPDATE),
-                self.schedule.step.eq(self.regs["update_step"]),
             ]
+            m.d.sync += [self.key_start.eq(1), self.key_verb.eq(verb), self.key_step.eq(step)]
             m.d.sync += [planned.eq(0), keyed.eq(0)]
             m.next = "UPDATE_WAIT"
         with m.State("UPDATE_WAIT"):
@@ -252,6 +251,8 @@ class Operations:
             ]
             with m.If(planned & keyed):
                 m.d.sync += self.pulsing.eq(self.planner.bl != 0)
+                with m.If(~self.refreshing):
+                    m.d.sync += self.slots.eq(self.planner.bl)
                 with m.If(self.planner.bl != 0):
                     m.next = "ROW_TRAINS"
                 with m.Elif(self.backward):

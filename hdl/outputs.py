@@ -117,7 +117,7 @@ class Outputs(wiring.Component):
 
     def send_cycles(self, lines):
         """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
-        return lines + 4
+        return lines + 5
 
     def elaborate(self, platform):
         m = Module()
@@ -129,6 +129,8 @@ class Outputs(wiring.Component):
             name: delayed(m, getattr(self, name), f"held_{name}")
             for name in ("scale", "shift", "noise", "half", "alpha", "halvings")
         }
+        # A multiplier block has no registers of its own: theirs are to stand beside it.
+        factor = delayed(m, held["alpha"], "factor")
         line = Signal(range(self.max_lines + 1))
         m.d.comb += [
             line_key.key.eq(self.key),
@@ -175,12 +177,13 @@ class Outputs(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [line.eq(0), self.count.eq(0), self.saturated.eq(0)]
 
-        # Sending: address, code, its register, product, result; all wait while the stream does.
+        # Sending: address, code, its register, product, another register, result; all wait while
+        # the stream does.
         left = Signal(range(self.max_lines + 1))
         moves = ~self.o.valid | self.o.ready
-        at_read, at_code, at_product = Signal(), Signal(), Signal()
+        at_read, at_code, at_product, at_late = Signal(), Signal(), Signal(), Signal()
         code = Signal(signed(ADC_BITS), reset_less=True)
-        product = Signal(signed(ADC_BITS + ALPHA_BITS), reset_less=True)
+        product, late = (Signal(signed(ADC_BITS + ALPHA_BITS), reset_less=True) for _ in range(2))
         m.d.comb += read.en.eq(moves)
         with m.If(self.send):
             m.d.sync += [left.eq(self.lines), read.addr.eq(0)]
@@ -192,11 +195,14 @@ class Outputs(wiring.Component):
                 at_code.eq(at_read),
                 code.eq(read.data),
                 at_product.eq(at_code),
-                product.eq(code * held["alpha"]),
-                self.o.valid.eq(at_product),
-                self.o.payload.eq(product << held["halvings"]),
+                product.eq(code * factor),
+                at_late.eq(at_product),
+                late.eq(product),
+                self.o.valid.eq(at_late),
+                self.o.payload.eq(late << held["halvings"]),
             ]
-        m.d.comb += self.busy.eq((left != 0) | at_read | at_code | at_product | self.o.valid)
+        on_the_way = at_read | at_code | at_product | at_late
+        m.d.comb += self.busy.eq((left != 0) | on_the_way | self.o.valid)
         return m
 
     def _reads(self, m, done):

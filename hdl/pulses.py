@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.checks import check_choice, check_int
+from ohmgrid.checks import check_int
 from ohmgrid.config import PULSE_TYPES, SLOTS
 from ohmgrid.hdl.arith import SquareRoot, shift_round
 from ohmgrid.hdl.noise import LineKey
@@ -239,8 +239,6 @@ class TrainMaker(wiring.Component):
 
     Parameters
     ----------
-    side : str
-        ``column`` (activations) or ``row`` (errors).
     groups : int
         Line keys made in a cycle, four slots each.
 
@@ -248,7 +246,9 @@ class TrainMaker(wiring.Component):
     -------
     i : ``In(stream.Signature(LINE))``
     key : ``In(64)``
-        Operation key. All three are constant while lines are in flight.
+        Operation key. All four are constant while lines are in flight.
+    row : ``In(1)``
+        Lines are rows (errors), not columns (activations).
     bl : ``In(5)``
         Slots used, 0..31.
     mode : ``In(2)``
@@ -258,10 +258,9 @@ class TrainMaker(wiring.Component):
     Cost: about 610 LUT4 a group for its line keys and 540 (iCE40: 380) beside them.
     """
 
-    def __init__(self, side: str, groups: int = 2):
-        check_choice("side", side, ("column", "row"))
+    def __init__(self, groups: int = 2):
         check_int("groups", groups, 1, 8)
-        self._row, self._slots = side == "row", 4 * groups
+        self._slots = 4 * groups
         self._keys = [LineKey() for _ in range(groups)]
         self._product = SoftProduct(PROBABILITY_BITS, BL_BITS, additions=2)
         # Deterministic trains need a cycle each for their count and their first slot.
@@ -270,6 +269,7 @@ class TrainMaker(wiring.Component):
             {
                 "i": In(stream.Signature(LINE)),
                 "key": In(KEY_BITS),
+                "row": In(1),
                 "bl": In(BL_BITS),
                 "mode": In(2),
                 "o": Out(stream.Signature(TRAIN, always_ready=True)),
@@ -281,17 +281,17 @@ class TrainMaker(wiring.Component):
         """Cycles from the transfer of a line of one step to its train."""
         return self._depth + 3
 
-    def steps(self, probability: int, bl: int, mode: int) -> int:
+    def steps(self, probability: int, bl: int, mode: int, row: bool) -> int:
         """Return the cycles that a line takes."""
         if probability == 0 or bl == 0:
             return 1
         if mode == STOCHASTIC:
             return -(-bl // self._slots)
-        return bl if self._row else 1
+        return bl if row else 1
 
-    def cycles(self, probabilities: Iterable[int], bl: int, mode: int) -> int:
+    def cycles(self, probabilities: Iterable[int], bl: int, mode: int, row: bool) -> int:
         """Return the cycles from the first transfer to the last train, if input never waits."""
-        steps = [self.steps(probability, bl, mode) for probability in probabilities]
+        steps = [self.steps(probability, bl, mode, row) for probability in probabilities]
         return sum(steps) - 1 + self.latency
 
     def elaborate(self, platform):
@@ -301,9 +301,9 @@ class TrainMaker(wiring.Component):
         step, last_step = Signal(BL_BITS, reset_less=True), Signal(BL_BITS)
         last = busy & (step == last_step)
         # Settings are constant: what follows from them comes from registers, in time for a line.
-        stochastic = delayed(m, self.mode == STOCHASTIC, "stochastic")
+        stochastic, row = delayed(m, self.mode == STOCHASTIC, "stochastic"), self.row
         groups = sum((self.bl > n for n in range(self._slots, SLOTS, self._slots)), Const(0))
-        slots = self.bl - self.bl.any() if self._row else 0
+        slots = Mux(row, self.bl - self.bl.any(), 0)
         longest = delayed(m, Mux(self.mode == STOCHASTIC, groups, slots)[:BL_BITS], "longest")
         m.d.comb += last_step.eq(Mux(possible, longest, 0))
         m.d.comb += self.i.ready.eq(~busy | last)
@@ -321,18 +321,14 @@ class TrainMaker(wiring.Component):
         number = self._number(m, line.probability)
         step = delayed(m, step, "step", self._depth - 1)
         first = delayed(m, step == 0, "first", 2)
-        places = []
+        places, limit = [], Mux(stochastic | row, self.bl, number[:BL_BITS])
         for slot in range(SLOTS):
             hashed = step == slot // self._slots
-            if self._row:
-                place = Mux(stochastic, hashed, step == slot) & (self.bl > slot)
-            else:
-                # A thermometer: every slot below the count.
-                limit = Mux(stochastic, self.bl, number[:BL_BITS])
-                place = (hashed | ~stochastic) & (limit > slot)
-            places.append(place)
+            # A thermometer on columns: every slot below the count.
+            here = Mux(stochastic, hashed, ~row | (step == slot))
+            places.append(here & (limit > slot))
         places = delayed(m, Cat(places), "places", 2)
-        fixed = self._grows(m, number, step == 0) if self._row else Const(1)
+        fixed = self._grows(m, number, step == 0) | ~row
         threshold = delayed(m, number, "threshold")
         fires = Cat(Mux(stochastic, field < threshold, fixed) for field in fields)
         fires = delayed(m, fires, "fires")
@@ -358,7 +354,7 @@ class TrainMaker(wiring.Component):
                 key.key.eq(self.key),
                 key.index.eq(index),
                 key.sub.eq(step * len(self._keys) + n),
-                key.purpose.eq(Purpose.TRAIN_D if self._row else Purpose.TRAIN_X),
+                key.purpose.eq(Mux(self.row, Purpose.TRAIN_D, Purpose.TRAIN_X)),
                 key.i_valid.eq(valid),
             ]
             late = delayed(m, key.o, f"late{n}", self._depth - key.latency)
@@ -372,7 +368,7 @@ class TrainMaker(wiring.Component):
         """
         m.submodules.product = product = self._product
         m.d.comb += [product.a.eq(probability), product.b.eq(self.bl)]
-        counted = self.mode == MEAN_COUNT if self._row else self.mode != STOCHASTIC
+        counted = (self.mode == MEAN_COUNT) | (~self.row & (self.mode != STOCHASTIC))
         early = delayed(m, probability, "probability", product.latency)
         number = Mux(counted, shift_round(product.o, 16), early)[:PROBABILITY_BITS]
         return delayed(m, number, "number", self._depth - 1 - product.latency)

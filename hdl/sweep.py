@@ -27,6 +27,10 @@ class Sweep(wiring.Component):
         Strobe: sweep ``rows`` x ``cols`` cells.
     rows, cols : In
         Shape, >= 1; constant during a sweep.
+    first_address, first_column : In
+        Of the first block.
+    last_block : In(1)
+        The last column of the sweep is the last one of the array.
     spaced : In(1)
         Last rows of two blocks stay ``lanes`` cycles apart in stage D, so that a block's backward
         sums have left when the next ones come. Only stalls can bring them closer.
@@ -60,6 +64,9 @@ class Sweep(wiring.Component):
                 "start": In(1),
                 "rows": In(range(max_rows + 1)),
                 "cols": In(range(max_cols + 1)),
+                "first_address": In(range(depth)),
+                "first_column": In(range(max_cols)),
+                "last_block": In(1),
                 "spaced": In(1),
                 "advance": In(1),
                 "busy": Out(1),
@@ -195,7 +202,10 @@ class Sweep(wiring.Component):
         loads = loading & (to_load != 0)
         m.d.sync += [self.load.eq(loads), self.load_lane.eq(lane)]
         m.d.sync += [self.loads[k].eq(loads & (lane == k)) for k in range(self.lanes)]
-        m.d.sync += [self.load_parity.eq(block_parity), self.load_last.eq(to_load == 1)]
+        m.d.sync += [
+            self.load_parity.eq(block_parity),
+            self.load_last.eq((to_load == 1) & self.last_block),
+        ]
         with m.If(loading):
             m.d.sync += lane.eq(lane + 1)
             with m.If(to_load != 0):
@@ -222,8 +232,8 @@ class Sweep(wiring.Component):
                 block_parity.eq(0),
                 to_load.eq(self.cols),
                 columns_left.eq(self.cols),
-                self.load_column.eq(0),
-                self.address.eq(0),
+                self.load_column.eq(self.first_column),
+                self.address.eq(self.first_address),
                 self.row.eq(0),
                 last.eq(self.rows == 1),
                 parity.eq(0),

@@ -8,6 +8,7 @@ from amaranth.hdl import Assert, Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.aging_registers import AGING_BITS
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.array import LaneArray
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
@@ -16,6 +17,7 @@ from ohmgrid.hdl.noise import KeySchedule
 from ohmgrid.hdl.operations import COLUMN, ROW, Operations, goes
 from ohmgrid.hdl.outputs import OUT_BITS, Outputs
 from ohmgrid.hdl.pulses import Planner
+from ohmgrid.hdl.time_effects import TimeEffects
 from ohmgrid.hdl.voltages import Voltages
 from ohmgrid.protocol import (
     COMMAND_BITS,
@@ -31,7 +33,7 @@ from ohmgrid.streams import Verb
 __all__ = ["Tile"]
 
 
-class Tile(Operations, wiring.Component):
+class Tile(Operations, TimeEffects, wiring.Component):
     """One tile of ``lanes`` lanes for arrays of any shape up to its memory.
 
     Parameters
@@ -83,6 +85,9 @@ class Tile(Operations, wiring.Component):
         self.regs = regs = {name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()}
         self.halvings, self.slot = Signal(3), Signal(5)
         self.mvm_key, self.static_key = Signal(64), Signal(64)
+        # Registers: the state reaches every bit of the key.
+        self.key_start, self.key_verb, self.key_step = Signal(), Signal(8), Signal(48)
+        m.d.sync += self.key_start.eq(0)
         self.part = Signal(Part, init=Part.VALUE)
         self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
@@ -90,12 +95,16 @@ class Tile(Operations, wiring.Component):
         self.device_rows = Signal(range(2 * build.max_rows + 1))
         m.d.sync += self.device_rows.eq(Mux(regs["paired"], regs["rows"] << 1, regs["rows"]))
         self.illegal = Signal()
+        self._time_signals()
         # Registers, for they choose settings all over the tile; true from the dispatch's end on.
         self.backward, self.updates = Signal(), Signal()
         m.d.sync += [
-            self.backward.eq((self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)),
+            self.backward.eq(
+                ((self.op == Op.BACKWARD) | (self.op == Op.BACKWARD_UPDATE)) & ~self.timing
+            ),
             self.updates.eq((self.op == Op.UPDATE) | (self.op == Op.BACKWARD_UPDATE)),
         ]
+        self.slots = Signal(5)
         self.alpha = Signal(17)
         self.read = Signal()
         # Forward, zeros with input noise are not nothing.
@@ -116,6 +125,7 @@ class Tile(Operations, wiring.Component):
         ]
 
         self._connect(m)
+        self._connect_time(m)
         self._answer(m)
         self._sums(m)
         # A register is written in the cycle after its dispatch, before the next command's.
@@ -130,6 +140,7 @@ class Tile(Operations, wiring.Component):
             self._multiply(m)
             self._update(m)
             self._cells(m)
+            self._time(m)
         return m
 
     def _of_direction(self, name):
@@ -144,7 +155,7 @@ class Tile(Operations, wiring.Component):
                 m.d.comb += getattr(array, f"{side}_{name}").eq(getattr(lines, f"{side}_{name}"))
         m.d.comb += [
             lines.row_enable.eq(array.row_enable),
-            lines.mode.eq(regs["pulse_type"]),
+            lines.mode.eq(Mux(self.refreshing, 0, regs["pulse_type"])),
             lines.bl.eq(self.planner.bl),
             lines.sub.eq(Mux(lines.drive, self.halvings, self.slot)),
             lines.part.eq(self.part),
@@ -152,8 +163,9 @@ class Tile(Operations, wiring.Component):
             lines.key.eq(self.schedule.key),
             array.registers.eq(self.device),
             array.table_write.eq(self.table_write),
-            lines.paired.eq(regs["paired"]),
-            array.paired.eq(regs["paired"]),
+            # A refresh pulses the two devices of a pair as rows of their own.
+            lines.paired.eq(regs["paired"] & ~self.refreshing),
+            array.paired.eq(regs["paired"] & ~self.refreshing),
             array.cells_references.eq(self.op == Op.WRITE_REFERENCES),
             array.rows.eq(self.device_rows),
             array.cols.eq(regs["cols"]),
@@ -183,13 +195,19 @@ class Tile(Operations, wiring.Component):
             outputs.o.ready.eq(self.o.ready),
             self.planner.x_max.eq(self.lines.column_max),
             self.planner.d_max.eq(self.lines.row_max),
+            self.schedule.start.eq(self.key_start),
+            self.schedule.verb.eq(self.key_verb),
+            self.schedule.step.eq(self.key_step),
             self.schedule.seed.eq(regs["seed"]),
             self.schedule.tile.eq(regs["number"]),
         ]
         m.d.sync += self.table_write.en.eq(0)
-        m.d.comb += self.planner.fixed_bl.eq(regs["bl"])
-        for name in ("rate", "rate_shift", "factor", "managed", "bl_managed", "desired_bl"):
-            m.d.comb += getattr(self.planner, name).eq(regs[name])
+        m.d.comb += self.planner.fixed_bl.eq(self._of_update("bl"))
+        for name in ("rate", "rate_shift", "factor", "desired_bl"):
+            m.d.comb += getattr(self.planner, name).eq(self._of_update(name))
+        for name in ("managed", "bl_managed"):
+            m.d.comb += getattr(self.planner, name).eq(regs[name] | self.refreshing)
+        m.d.comb += [getattr(array.aging, name).eq(regs[name]) for name in AGING_BITS]
 
     def _answer(self, m):
         """Answer word and error bits."""
@@ -210,7 +228,7 @@ class Tile(Operations, wiring.Component):
         m.d.comb += [
             self.errors.eq(Cat(self.illegal, self.shape_wrong & self.busy, ~sound)),
             passes.eq(Mux(self.op == Op.FORWARD, self.halvings + 1, 1)),
-            bl.eq(Mux(self.updates, self.planner.bl, 0)),
+            bl.eq(Mux(self.updates, self.slots, 0)),
             saturated.eq(Mux(self.backward | (self.op == Op.FORWARD), self.outputs.saturated, 0)),
             self.r.payload.eq(Cat(self.op, self.errors, passes, bl, saturated)),
         ]

@@ -3,7 +3,10 @@
 docs/devices.md has the equations. With D the part that a cell loses and u uniform on 12 bits::
 
     leak       w <- w - (w - bias) D + diffusion z, rounded with u, clipped to the cell's bounds
-    reset      w <- bias + noise z
+    reset      w <- bias + noise z, likewise
+
+Of the word of a leak, bits 0 to 9 are z and bits 10 to 21 u. A reset follows a read, whose noise is
+bits 0 to 9 of the same word: bits 10 to 19 are its z, bits 20 to 31 its u.
 """
 
 import numpy as np
@@ -18,16 +21,17 @@ from ohmgrid.streams import Purpose
 __all__ = ["age", "reset"]
 
 
-def _noise(key: int, shape: tuple[int, int]) -> np.ndarray:
+def _noise(key: int, shape: tuple[int, int], first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gaussian and rounding of each cell, from bit ``first`` of its word on."""
     rows, _ = key_halves(key, Purpose.ROW, shape[0])
     cols, _ = key_halves(key, Purpose.COLUMN, shape[1])
-    return cell_words(rows[:, None], cols[None, :])
+    word = cell_words(rows[:, None], cols[None, :]).astype(np.int64) >> first
+    return gaussian(word & 0x3FF).astype(np.int64), word >> 10 & 0xFFF
 
 
-def _settle(change: np.ndarray, word: np.ndarray, population: Population) -> np.ndarray:
+def _settle(change: np.ndarray, rounding: np.ndarray, population: Population) -> np.ndarray:
     """Round ``STEP_FRAC`` fraction bits without bias, clip to the cell's own bounds."""
     static = population.static
-    rounding = ((word >> np.uint32(10)) & np.uint32(0xFFF)).astype(np.int64)
     value = ((change + rounding) >> STEP_FRAC) + static.reference
     return np.clip(value, static.b_min, static.b_max) - static.reference
 
@@ -55,13 +59,12 @@ def age(
     key : int
         Operation key of `Verb.TIME`, step: updates so far.
     """
-    word = _noise(key, weights.shape)
+    z, rounding = _noise(key, weights.shape, 0)
     lost = np.asarray(registers.leak)[population.aging[0]]
     walk = np.asarray(registers.diffusion)[population.aging[1]]
     hidden = weights.astype(np.int64)
     leak = ((hidden - _bias(population, registers)) * lost << STEP_FRAC) >> registers.leak_shift
-    z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
-    moved = _settle((hidden << STEP_FRAC) - leak + walk * z, word, population)
+    moved = _settle((hidden << STEP_FRAC) - leak + walk * z, rounding, population)
     return _done(weights, moved, population)
 
 
@@ -79,11 +82,12 @@ def reset(
     weights : int32, shape (rows, cols)
     cells : bool, shape (rows, cols)
         Which cells are reset.
-    population, registers, key
-        As for `age`, of another operation.
+    population, registers
+        As for `age`.
+    key : int
+        Operation key of `Verb.REFRESH`.
     """
-    word = _noise(key, weights.shape)
-    z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
+    z, rounding = _noise(key, weights.shape, 10)
     target = (_bias(population, registers) << STEP_FRAC) + z * registers.reset_noise
-    moved = _settle(target, word, population)
+    moved = _settle(target, rounding, population)
     return np.where(cells, _done(weights, moved, population), weights)

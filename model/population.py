@@ -4,9 +4,11 @@ Words of a cell come from the two halves (lo, hi) of its line keys of `Verb.STAT
 halves are as independent as the keys of two columns::
 
     word 0 = P32(row lo + column lo)    word 1 = P32(row hi + column hi)
-    word 2 = P32(row lo + column hi)    write noise: keys row hi, column lo
+    word 2 = P32(row lo + column hi)    word 3 = P32(row hi + column lo)
 
-Keys with sub 1 give what is drawn once and then stored: references and stuck weights.
+Word 3 is what write noise makes of a hidden weight of 0, whose Gaussian takes field 0: fields 1 and
+2 are free. References take what is left of words 1, 2 and 3. Keys with sub 1 give the weights of
+stuck devices, which are stored.
 """
 
 from typing import NamedTuple
@@ -75,32 +77,31 @@ def populate(
         cell_words(row_hi, col_hi),
         cell_words(row_lo, col_hi),
     )
-    stored_lo, stored_hi = (
-        cell_words(row[:, None], col[None, :])
-        for row, col in zip(
-            key_halves(key, Purpose.ROW, rows, 1),
-            key_halves(key, Purpose.COLUMN, cols, 1),
-            strict=True,
-        )
-    )
+    word3 = cell_words(row_hi, col_lo)
+    _, row_stored = key_halves(key, Purpose.ROW, rows, 1)
+    _, col_stored = key_halves(key, Purpose.COLUMN, cols, 1)
+    stored = cell_words(row_stored[:, None], col_stored[None, :])
     bias_column = np.arange(cols)[None, :] == cols - 1
-    drawn = np.asarray(registers.reference)[_field(stored_lo, 0)]
+    left = (words[1] >> np.uint32(30)) | (words[2] >> np.uint32(26)) << np.uint32(2)
+    drawn = np.asarray(registers.reference)[left | (word3 >> np.uint32(30)) << np.uint32(8)]
     static = static_properties(words, bias_column, drawn, registers, weight_bits)
     point = np.zeros((rows, cols), np.int64)
     if registers.symmetry_point:
-        point = _symmetry_point(static, registers)
         top = (1 << (weight_bits - 1)) - 1
-        static = static._replace(reference=np.clip(drawn + point, -top, top))
+        reference = np.clip(drawn + _symmetry_point(static, registers), -top, top)
+        point, static = reference - drawn, static._replace(reference=reference)
     low = np.maximum(static.b_min, -registers.corrupt_range)
     high = np.minimum(static.b_max, registers.corrupt_range)
-    part = (stored_hi & np.uint32(0xFFFF)).astype(np.int64)
+    part = (stored & np.uint32(0xFFFF)).astype(np.int64)
     return Population(
         static=static,
         stuck_weight=low + (((high - low) * part) >> 16),
         visible_keys=(row_hi, col_lo),
         aging=np.stack(
-            [(words[2] >> np.uint32(16)).astype(np.int64) & 0x3FF]
-            + [_field(stored_lo, index) for index in (1, 2)]
+            [
+                (words[2] >> np.uint32(16)).astype(np.int64) & 0x3FF,
+                *(_field(word3, index) for index in (1, 2)),
+            ]
         ),
         symmetry_point=point,
         registers=registers,

@@ -6,6 +6,7 @@ above ``lower``, both devices are reset; then, column by column, the difference 
 pulses of an ordinary update (x = 1.0 on the column, d = the differences, learning rate 1).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from ohmgrid.registers import (
     converter_registers,
     pulse_registers,
 )
-from ohmgrid.streams import GAUSS_BITS, Purpose
+from ohmgrid.streams import GAUSS_BITS, Purpose, Verb, rewrite_step
 
 __all__ = ["RefreshRegisters", "refresh", "refresh_reads", "refresh_registers", "refresh_writes"]
 
@@ -132,16 +133,16 @@ def refresh_writes(
     difference: np.ndarray,
     config: Config,
     registers: RefreshRegisters,
-    key: int,
+    key_of: Callable[[int], int],
 ) -> list[Write]:
     """Return the pulses that write the differences back, column by column.
 
-    Each column has an operation key of its own, the line key (INPUT, column) of the refresh.
+    Each column has an operation key of its own, ``key_of(column)``.
     """
     writes = []
     formats = config.formats
     for column in np.flatnonzero(due.any(axis=0)):
-        own_key = int(line_keys(key, Purpose.INPUT, column))
+        own_key = key_of(int(column))
         signed = np.where(due[:, column], difference[:, column], 0)
         d = np.stack([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1).ravel()
         x = np.zeros(len(due[0]), np.int64)
@@ -168,20 +169,28 @@ def refresh(
     aging: AgingRegisters,
     config: Config,
     registers: RefreshRegisters,
-    keys: tuple[int, int],
+    updates: int,
+    key_of: Callable[[Verb, int], int],
 ) -> np.ndarray:
     """Return the conductances after a refresh of all pairs (int32, shape (2 * rows, cols)).
 
     Parameters
     ----------
-    keys : (int, int)
-        Operation keys of `Verb.REFRESH` and `Verb.RESET`, step: updates so far.
+    updates : int
+        Updates so far.
+    key_of : callable of (Verb, int)
+        Returns the operation key of a verb and a step.
     """
-    due, difference = refresh_reads(weights, registers, keys[0])
+    own = key_of(Verb.REFRESH, updates)
+    due, difference = refresh_reads(weights, registers, own)
     if not due.any():
         return weights
-    weights = reset(weights, np.repeat(due, 2, axis=0), population, aging, keys[1])
-    writes = refresh_writes(due, difference, config, registers, keys[0])
+    weights = reset(weights, np.repeat(due, 2, axis=0), population, aging, own)
+
+    def column_key(column: int) -> int:
+        return key_of(Verb.REWRITE, rewrite_step(updates, column))
+
+    writes = refresh_writes(due, difference, config, registers, column_key)
     if not writes:
         return weights
     # Columns do not depend on one another: all at the same time, slot by slot if told.

@@ -55,8 +55,13 @@ class TimeEffects:
         if self._ages(updates):
             weights = age(weights, self._population, self._aging, self._key(Verb.TIME, updates))
         if self._refresh and self._refreshes(updates):
-            keys = self._key(Verb.REFRESH, updates), self._key(Verb.RESET, updates)
             weights = refresh(
-                weights, self._population, self._aging, self._config, self._refresh, keys
+                weights,
+                self._population,
+                self._aging,
+                self._config,
+                self._refresh,
+                updates,
+                self._key,
             )
         return weights

@@ -6,16 +6,18 @@ from functools import cache
 
 import numpy as np
 
+from ohmgrid.aging_registers import AgingRegisters, aging_registers
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.device_registers import DeviceRegisters, device_registers
+from ohmgrid.hdl.aging import pack_aging_registers, pack_aging_tables
 from ohmgrid.hdl.device_ports import pack_registers, pack_tables
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.population import populate
+from ohmgrid.model.refresh import refresh_registers
 from ohmgrid.model.sweep import memory_order
-from ohmgrid.model.time_effects import TimeEffects
 from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
@@ -23,7 +25,7 @@ from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["RtlTile", "TileDriver", "build_tile", "check_device", "register_values"]
+__all__ = ["RtlTile", "TileDriver", "build_tile", "check_device", "countdowns", "register_values"]
 
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
@@ -36,7 +38,8 @@ PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
 def register_values(config: Config, rows: int, cols: int, number: int) -> dict[str, int]:
     """Return the values of all tile registers that do not change from step to step.
 
-    Keys are those of `ohmgrid.protocol.TILE_REGISTERS`; learning-rate registers are left out.
+    Keys are those of `ohmgrid.protocol.TILE_REGISTERS`; registers of the learning rate are left
+    out, and those that count down (`countdowns`).
     """
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
@@ -55,6 +58,19 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
         }
     passes = config.forward.max_passes if config.forward.bound_management == "iterative" else 1
     pulses = config.pulses
+    aging = aging_registers(config.device.unit, device.lsb, formats.weight_bits, config.batch)
+    refresh = refresh_registers(config, device.lsb) if config.device.paired else None
+    values["time_every"] = aging.every
+    if refresh and refresh.every:
+        values |= {
+            "refresh_every": refresh.every,
+            "refresh_upper": refresh.upper,
+            "refresh_lower": refresh.lower,
+            "refresh_desired_bl": refresh.pulses.desired_bl,
+            **{f"refresh_{name}": value for name, value in asdict(refresh.rate).items()},
+        }
+    converter, half = (refresh.converter, refresh.half) if refresh else (None, 0)
+    values |= pack_aging_registers(aging, device.symmetry_point, converter, half)
     return values | {
         "forward_passes": passes,
         "managed": int(pulses.managed),
@@ -66,16 +82,42 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
     }
 
 
-def check_device(device: DeviceRegisters, build: BuildConfig) -> None:
-    """Raise `ConfigError` if a build of the gateware lacks what a device needs."""
+def countdowns(values: Mapping[str, int], updates: int) -> dict[str, int]:
+    """Return the registers that count down to leak, diffusion and refresh, after some updates.
+
+    Parameters
+    ----------
+    values : mapping
+        As from `register_values`.
+    updates : int
+        Updates so far.
+    """
+    names = [name for name in ("time", "refresh") if values.get(f"{name}_every")]
+    return {
+        f"{name}_left": values[f"{name}_every"] - updates % values[f"{name}_every"]
+        for name in names
+    }
+
+
+def check_device(config: Config, device: DeviceRegisters) -> None:
+    """Raise `ConfigError` if the build of the gateware lacks what the device needs."""
+    build, formats = config.build, config.formats
+    values = register_values(config, 1, 1, 0)
     needs = {
         "power": device.power,
         "write_noise": device.visible,
         "references": any(device.reference) or device.symmetry_point,
+        "time": values["time_every"] or values.get("refresh_every"),
     }
     for name, needed in needs.items():
         if needed and not getattr(build, name):
             raise ConfigError(f"build.{name}: expected true for this device, got false")
+    # A difference of two codes is an error at the tile's edge.
+    if values.get("refresh_every") and 2 * values["read_half"] >= 1 << (formats.edge_bits - 1):
+        raise ConfigError(
+            f"device.refresh_adc_bits: expected at most {formats.edge_bits - 1} "
+            f"(formats.edge_bits - 1), got {values['read_half'].bit_length() + 1}"
+        )
 
 
 @cache
@@ -117,13 +159,21 @@ class TileDriver:
                 )
         return [command(Op.SET, names.index(name), value) for name, value in values.items()]
 
-    def device(self, registers: DeviceRegisters, weight_bits: int) -> list[int]:
-        """Return the commands that write the device's registers and its tables."""
+    def device(
+        self, registers: DeviceRegisters, weight_bits: int, aging: AgingRegisters | None = None
+    ) -> list[int]:
+        """Return the commands that write the device's registers and its tables.
+
+        Those of ``aging`` too, if it is given: a device that changes with time needs them.
+        """
         commands = [
             command(Op.SET, len(TILE_REGISTERS) + place, value & 0xFFFFFFFF)
             for place, value in enumerate(pack_registers(registers).values())
         ]
-        commands += [table_command(*write) for write in pack_tables(registers, weight_bits)]
+        tables = [*pack_tables(registers, weight_bits)]
+        if aging is not None:
+            tables += pack_aging_tables(aging, registers, weight_bits)
+        commands += [table_command(*write) for write in tables]
         return commands
 
     def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
@@ -164,8 +214,7 @@ class TileDriver:
 class RtlTile(TileBase):
     """One tile simulated from its gateware; the interface and the bits are those of the model.
 
-    Stuck weights, leak, diffusion and refresh are computed here, not in gateware: when they are
-    due, all conductances are read, changed by the model's functions and written back.
+    References and the weights of stuck devices are drawn here and written once.
 
     Raises
     ------
@@ -176,6 +225,8 @@ class RtlTile(TileBase):
     ----------
     cycles : int
         Clock cycles of the last operation, its vectors and commands included.
+    driver : TileDriver
+        Sends the commands.
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
@@ -190,27 +241,26 @@ class RtlTile(TileBase):
                 f"build.max_cols), got {device_rows} x {cols}"
                 + (" (two rows for each pair of devices)" if config.device.paired else "")
             )
-        check_device(self.device, build)
-        self._base = seed_key(config.seed)
+        check_device(config, self.device)
+        key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
-            self._key(Verb.STATIC, 0), *self.device_shape, self.device, config.formats.weight_bits
+            key, *self.device_shape, self.device, config.formats.weight_bits
         )
-        self._time = TimeEffects(config, self._population, self.aging, self.lsb, self._key)
-        self._driver = TileDriver(build_tile(config).instance())
+        self.driver = TileDriver(build_tile(config).instance())
         self._row, self._col = memory_order(device_rows, cols, build.lanes)
         self._lr: float | None = None
         self._x: np.ndarray | None = None
-        setup = self._driver.registers(register_values(config, rows, cols, number))
-        setup += self._driver.device(self.device, config.formats.weight_bits)
-        self._driver.run([*setup, command(Op.SETUP)])
+        values = register_values(config, rows, cols, number)
+        self._values = values
+        setup = self.driver.registers(values)
+        aging = self.aging if countdowns(values, 0) else None
+        setup += self.driver.device(self.device, config.formats.weight_bits, aging)
+        self.driver.run([*setup, command(Op.SETUP)])
         if build.references:
             self._write(Op.WRITE_REFERENCES, self._population.static.reference)
         self._steps = [0, 0, 0]
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
-        self.cycles = self._driver.cycles
-
-    def _key(self, verb: Verb, step: int) -> int:
-        return op_key(self._base, verb, self.number, step)
+        self.cycles = self.driver.cycles
 
     def _load_x(self, x: np.ndarray) -> tuple[list[int], list[int]]:
         """Return command and words that bring ``x`` to the tile, none if it is there already."""
@@ -228,13 +278,13 @@ class RtlTile(TileBase):
             pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
         )
         self._lr = lr
-        return self._driver.registers(values)
+        return self.driver.registers(values)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` (int64, shape (rows,))."""
         commands, words = self._load_x(x)
-        y, answers = self._driver.run([*commands, command(Op.FORWARD)], words, self.rows)
-        self.cycles = self._driver.cycles
+        y, answers = self.driver.run([*commands, command(Op.FORWARD)], words, self.rows)
+        self.cycles = self.driver.cycles
         self._steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
         return y
@@ -242,8 +292,8 @@ class RtlTile(TileBase):
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` (int64, shape (cols,))."""
         words = self._edge("d", d, self.rows).tolist()
-        z, answers = self._driver.run([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
-        self.cycles = self._driver.cycles
+        z, answers = self.driver.run([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
+        self.cycles = self.driver.cycles
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
@@ -262,15 +312,16 @@ class RtlTile(TileBase):
         errors = self._edge("d", d, self.rows).tolist()
         rate = self._rate(lr)
         commands, words = self._load_x(x)
-        z, answers = self._driver.run(
+        z, answers = self.driver.run(
             [*rate, *commands, command(Op.LOAD_D), command(op)],
             words + errors,
             self.cols if op == Op.BACKWARD_UPDATE else 0,
         )
-        self.cycles = self._driver.cycles
+        self.cycles = self.driver.cycles
         self._steps[2] += 1
-        if self._time.due(self._steps[2]):
-            self._write(Op.WRITE_CELLS, self._time.apply(self._read(), self._steps[2]))
+        if countdowns(self._values, self._steps[2] - 1).get("refresh_left") == 1:
+            # A refresh writes vectors of its own to the tile's edge.
+            self._x = None
         if op == Op.BACKWARD_UPDATE:
             self.saturated = answers[-1].saturated
         return z
@@ -283,17 +334,18 @@ class RtlTile(TileBase):
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, self._steps = self._state(state)
-        steps = dict(zip(STEP_REGISTERS, self._steps, strict=True))
-        self._driver.run(self._driver.registers(steps))
+        values = dict(zip(STEP_REGISTERS, self._steps, strict=True))
+        values |= countdowns(self._values, self._steps[2])
+        self.driver.run(self.driver.registers(values))
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
 
     def _read(self) -> np.ndarray:
         """Return all conductances (int32, shape `device_shape`)."""
-        words, _ = self._driver.run([command(Op.READ_CELLS)], (), self._row.size)
+        words, _ = self.driver.run([command(Op.READ_CELLS)], (), self._row.size)
         weights = np.zeros(self.device_shape, np.int32)
         weights[self._row, self._col] = words
         return weights
 
     def _write(self, op: Op, cells: np.ndarray) -> None:
         """Send one word for each device, shape `device_shape`."""
-        self._driver.run([command(op)], cells[self._row, self._col])
+        self.driver.run([command(op)], cells[self._row, self._col])

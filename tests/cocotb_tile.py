@@ -19,7 +19,7 @@ from ohmgrid.model.sweep import memory_order
 from ohmgrid.model.tile import Tile, TileState
 from ohmgrid.protocol import DEVICE_TABLES, TABLE_ARG, TILE_REGISTERS, Answer, Error, Op, command
 from ohmgrid.registers import pulse_registers
-from ohmgrid.sim.rtl import TileDriver, register_values
+from ohmgrid.sim.rtl import TileDriver, countdowns, register_values
 from ohmgrid.sim.runner import parameters
 
 CONFIG = config_from_toml(parameters()["config"])
@@ -161,8 +161,10 @@ class Bench:
         self.scoreboard = Scoreboard(self.rows, self.cols)
         model = self.scoreboard.model
         values = register_values(CONFIG, self.rows, self.cols, 0) | dict.fromkeys(STEPS, 7)
-        self.commands.extend(self.driver.registers(values))
-        device = self.driver.device(model.device, CONFIG.formats.weight_bits)
+        left = countdowns(values, 7)
+        self.commands.extend(self.driver.registers(values | left))
+        aging = model.aging if left else None
+        device = self.driver.device(model.device, CONFIG.formats.weight_bits, aging)
         if Bench.loaded:
             device = [word for word in device if word >> 8 & 255 not in TABLES]
         self.commands.extend(device)
@@ -267,6 +269,9 @@ async def work(bench: Bench, operations: int) -> None:
             bench.rate(random.choice(RATES))
         op = random.choice([Op.FORWARD, Op.BACKWARD, Op.UPDATE, Op.BACKWARD_UPDATE])
         bench.commands.append(command(op))
+        if CONFIG.device.paired and op in (Op.UPDATE, Op.BACKWARD_UPDATE):
+            # A refresh leaves vectors of its own.
+            bench.load_vectors()
     bench.commands.append(command(Op.READ_CELLS))
     await bench.finish()
 

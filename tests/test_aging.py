@@ -1,125 +1,141 @@
-"""Leak, diffusion and reset: what time does to the cells."""
+"""The unit of leak, reset and reads for a refresh equals the golden model, cell by cell."""
 
-from typing import Any
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import step_devices
 
 from ohmgrid.aging_registers import aging_registers
-from ohmgrid.config import Config
-from ohmgrid.devices import ConstantStep, SoftBoundsReference
-from ohmgrid.model.aging import reset
-from ohmgrid.model.tile import Tile
-from ohmgrid.tile import TileState
+from ohmgrid.checks import ConfigError
+from ohmgrid.device_registers import device_registers
+from ohmgrid.hdl.aging import Aging, Change, pack_aging_registers, pack_aging_tables
+from ohmgrid.hdl.device_ports import pack_registers, pack_tables, table_number
+from ohmgrid.model import aging as golden
+from ohmgrid.model.converters import adc
+from ohmgrid.model.noise import cell_words, gaussian, line_keys
+from ohmgrid.model.population import Population, populate
+from ohmgrid.registers import ConverterRegisters
+from ohmgrid.sim.units import run_clocked
+from ohmgrid.step_device import StepDevice
+from ohmgrid.streams import Purpose
 
-ROWS, COLS = 40, 50
-CELLS = ROWS * COLS
-
-
-def aged(
-    device: ConstantStep, weight: float, updates: int, batch: int = 1
-) -> tuple[Tile, np.ndarray]:
-    """Return a tile after updates that move nothing, and its weights in weight units."""
-    tile = Tile(Config(device=device, batch=batch), ROWS, COLS)
-    start = np.full((ROWS, COLS), round(weight / tile.lsb), np.int32)
-    tile.load(TileState(start, (0, 0, 0)))
-    x, d = np.zeros(COLS, np.int64), np.zeros(ROWS, np.int64)
-    for _ in range(updates):
-        tile.update(x, d, 0.1)
-    return tile, tile.weights * tile.lsb
+ROWS, COLS = 5, 7
 
 
-@pytest.mark.parametrize("every", [1, 4, 0])
-def test_a_leak_takes_the_part_that_its_lifetime_says(every: int):
-    device = ConstantStep(w_max=2.0, w_min=-2.0, w_max_dtod=0, lifetime=200.0, time_every=every)
-    tile, weights = aged(device, 0.5, 100)
-    assert tile.aging.every == (every or 1)
-    expected = 0.5 * (1 - 1 / 200) ** 100
-    assert abs(weights.mean() - expected) < 4.5 * weights.std() / np.sqrt(CELLS) + 5e-5
-    # Every rounding is random: a hundred of them spread a cell by less than ten LSB.
-    assert weights.std() < 10 * tile.lsb
+def halves(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return keys.astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
 
 
-def test_a_long_lifetime_leaks_seldom_and_no_less():
-    device = ConstantStep(w_max=2.0, w_min=-2.0, w_max_dtod=0, lifetime=1e5)
-    tile, weights = aged(device, 0.5, 256)
-    assert tile.aging.every == 64
-    expected = 0.5 * (1 - 1e-5) ** 256
-    assert abs(weights.mean() - expected) < 4.5 * weights.std() / np.sqrt(CELLS) + 2e-6
+@cache
+def cell_keys(key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the line keys of the row and of the column of every cell (uint64)."""
+    rows = line_keys(key, Purpose.ROW, np.arange(ROWS))
+    cols = line_keys(key, Purpose.COLUMN, np.arange(COLS))
+    return np.repeat(rows, COLS), np.tile(cols, ROWS)
 
 
-def test_lifetimes_spread_over_devices():
-    device = ConstantStep(
-        w_max=2.0, w_min=-2.0, w_max_dtod=0, lifetime=50.0, lifetime_dtod=0.2, time_every=1
+def used(static: tuple[np.ndarray, np.ndarray]) -> dict[int, set[int]]:
+    """Return the addresses that the cells read of each table: loading all takes too long."""
+    (row_lo, row_hi), (col_lo, col_hi) = map(halves, static)
+    word1, word2, word3 = (
+        cell_words(row, col).astype(int)
+        for row, col in ((row_hi, col_hi), (row_lo, col_hi), (row_hi, col_lo))
     )
-    _, weights = aged(device, 1.0, 20)
-    lives = -20 / np.log(weights)
-    # ln(1 - 1/t) is -1/t to within 1/(2 t): 1 % of a lifetime of 50.
-    assert np.median(lives) == pytest.approx(49.5, rel=0.02)
-    assert np.std(lives) == pytest.approx(10.0, rel=0.08)
+    addresses = {
+        "upper": word1 & 1023,
+        "lower": word1 >> 10 & 1023,
+        "leak": word2 >> 16 & 1023,
+        "diffusion": word3 >> 10 & 1023,
+        "reset": word3 >> 20 & 1023,
+        "reference": word1 >> 30 | word2 >> 26 << 2 | word3 >> 30 << 8,
+    }
+    return {table_number(name): set(each.tolist()) for name, each in addresses.items()}
 
 
-def test_a_leak_leads_to_the_reset_bias():
-    device = ConstantStep(
-        w_max=2.0, w_min=-2.0, w_max_dtod=0, lifetime=2.0, reset=0.2, reset_dtod=0.1, time_every=1
+def run(unit, static, operation, population, weights, settings, tables, change) -> np.ndarray:
+    """Return what the unit makes of all cells: new weights, or codes."""
+    needed, results = used(static), []
+    columns = {
+        "weight": weights.ravel(),
+        "reference": population.static.reference.ravel(),
+        "row_static": static[0],
+        "col_static": static[1],
+        "row_cycle": halves(operation[0])[0],
+        "col_cycle": halves(operation[1])[0],
+        "bias": np.arange(ROWS * COLS) % COLS == COLS - 1,
+    }
+
+    async def testbench(ctx):
+        ctx.set(unit.device, pack_registers(population.registers))
+        ctx.set(unit.registers, settings)
+        ctx.set(unit.change, change)
+        for table, address, entry in tables:
+            if address in needed.get(table, ()):
+                write = {"en": 1, "table": table, "address": address, "data": entry}
+                ctx.set(unit.table_write, write)
+                await ctx.tick()
+        ctx.set(unit.table_write.en, 0)
+        for cycle in range(weights.size + unit.latency):
+            ctx.set(unit.valid, cycle < weights.size)
+            # What stands on the inputs between cells must not matter.
+            for name, column in columns.items():
+                ctx.set(getattr(unit, name), int(column[cycle % weights.size]))
+            if cycle >= unit.latency:
+                results.append([ctx.get(port) for port in (unit.o, unit.code, unit.stuck)])
+            await ctx.tick()
+
+    run_clocked(unit, testbench)
+    o, code, stuck = np.array(results).T.reshape(3, *weights.shape)
+    if change == Change.READ:
+        return code
+    assert_array_equal(stuck, population.static.stuck)
+    return np.where(stuck, weights, o)
+
+
+@pytest.mark.parametrize("change", Change)
+@settings(max_examples=12)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1), weight_bits=st.sampled_from([18, 18, 14]))
+def test_every_change_equals_the_model(change, data, seed, weight_bits):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    device: StepDevice = data.draw(step_devices())
+    try:
+        registers = device_registers(device, weight_bits, 128)
+        aging = aging_registers(device, registers.lsb, weight_bits, int(rng.integers(1, 5)))
+    except ConfigError:
+        assume(False)
+        raise
+    key, own = (int(rng.integers(1 << 64, dtype=np.uint64)) for _ in range(2))
+    population: Population = populate(key, ROWS, COLS, registers, weight_bits)
+    top = (1 << (weight_bits - 1)) - 1
+    weights = rng.integers(-top, top + 1, (ROWS, COLS)) >> rng.integers(0, 12, (ROWS, COLS))
+    converter = ConverterRegisters(
+        scale=int(rng.integers(1 << 17, 1 << 18)),
+        shift=int(rng.integers(0, 64)),
+        noise=int(rng.integers(0, 1 << int(rng.integers(1, 22)))),
     )
-    _, weights = aged(device, 1.0, 30)
-    assert weights.mean() == pytest.approx(0.2, abs=4.5 * 0.1 / np.sqrt(CELLS))
-    assert weights.std() == pytest.approx(0.1, rel=0.08)
-
-
-def test_diffusion_is_a_random_walk():
-    device = ConstantStep(w_max=2.0, w_min=-2.0, w_max_dtod=0, diffusion=0.003, time_every=1)
-    _, weights = aged(device, 0.0, 100)
-    assert abs(weights.mean()) < 4.5 * 0.03 / np.sqrt(CELLS)
-    assert weights.std() == pytest.approx(0.03, rel=4.5 / np.sqrt(2 * CELLS))
-
-
-def test_a_minibatch_is_one_tick():
-    device = ConstantStep(w_max=2.0, w_min=-2.0, w_max_dtod=0, lifetime=20.0, time_every=1)
-    _, single = aged(device, 0.5, 10)
-    tile, batched = aged(device, 0.5, 40, batch=4)
-    assert tile.aging.every == 4
-    assert batched.mean() == pytest.approx(single.mean(), abs=2e-5)
-
-
-def test_stuck_devices_do_not_age():
-    device = ConstantStep(corrupt_devices_prob=0.3, lifetime=2.0, diffusion=0.1, time_every=1)
-    tile, _ = aged(device, 0.5, 5)
-    stuck = tile.population.static.stuck
-    assert stuck.any()
-    assert np.array_equal(tile.weights[stuck], tile.population.stuck_weight[stuck])
-
-
-def test_a_reset_goes_to_the_bias_of_each_device():
-    device = SoftBoundsReference(
-        w_max=1.0, w_min=-1.0, reset=0.01, reset_std=0.02, subtract_symmetry_point=True
+    half = int(rng.integers(1, 1 << 11))
+    found = run(
+        Aging(weight_bits),
+        cell_keys(key),
+        cell_keys(own),
+        population,
+        weights,
+        pack_aging_registers(aging, registers.symmetry_point, converter, half),
+        [*pack_tables(registers, weight_bits), *pack_aging_tables(aging, registers, weight_bits)],
+        change,
     )
-    tile = Tile(Config(device=device), ROWS, COLS)
-    chosen = np.zeros((ROWS, COLS), bool)
-    chosen[:, ::2] = True
-    start = np.full((ROWS, COLS), 4000, np.int32)
-    weights = reset(start, chosen, tile.population, tile.aging, 99)
-    assert (weights[~chosen] == 4000).all()
-    bias = tile.population.symmetry_point[chosen] * tile.lsb + 0.01
-    left = weights[chosen] * tile.lsb - bias
-    assert abs(left.mean()) < 4.5 * 0.02 / np.sqrt(left.size)
-    assert left.std() == pytest.approx(0.02, rel=0.1)
-
-
-def test_the_period_is_the_longest_that_changes_a_thousandth():
-    def every(**given: Any) -> int:
-        return aging_registers(ConstantStep(w_max=1.0, w_min=-1.0, **given), 1e-5, 18, 1).every
-
-    assert every() == 0
-    assert every(lifetime=1e6) == 512
-    assert every(lifetime=100.0) == 1
-    assert every(diffusion=1e-4) == 256
-    assert every(lifetime=1e6, diffusion=1e-4) == 256
-    assert every(lifetime=1e6, time_every=7) == 7
-
-
-def test_the_tiniest_diffusion_is_none():
-    registers = aging_registers(ConstantStep(diffusion=5e-324), 1e-5, 18, 1)
-    assert registers.every == 1 << 20
-    assert not any(registers.diffusion)
+    if change == Change.AGE:
+        expected = golden.age(weights, population, aging, own)
+    elif change == Change.RESET:
+        cells = np.ones(weights.shape, bool)
+        expected = golden.reset(weights, cells, population, aging, own)
+    else:
+        row, col = (halves(keys)[0] for keys in cell_keys(own))
+        z = gaussian(cell_words(row, col).astype(int) & 1023).astype(int).reshape(weights.shape)
+        expected = np.clip(adc(weights, z, converter), -half, half)
+    assert_array_equal(found, expected)

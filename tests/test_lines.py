@@ -211,7 +211,7 @@ def test_lines_equal_the_model(
                     "sign": await BENCH.read(ctx, side, "sign", count),
                 }
                 p = probabilities(values[side], trains["factor"], trains["divisor"])
-                steps = TrainMaker(side, 2).steps(int(p[-1]), plan.bl, mode)
+                steps = TrainMaker(2).steps(int(p[-1]), plan.bl, mode, side == "row")
                 predicted = BENCH.dut.cycles(count, pace, steps)
                 assert seen[side]["train pass"] == predicted
             # What other passes wrote is still there.

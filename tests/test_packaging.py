@@ -53,6 +53,8 @@ PARTS = {
     "device_curve": "device",
     "operation_cycles": "operations",
     "cells": "array",
+    "visits": "array",
+    "due_pairs": "refresh",
 }
 
 

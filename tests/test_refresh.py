@@ -4,13 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices import ConstantStep, ExpStep
+from ohmgrid.hdl.due_pairs import DuePairs
 from ohmgrid.model.refresh import refresh_reads, refresh_registers
 from ohmgrid.model.tile import Tile
 from ohmgrid.pairs import OneSided
 from ohmgrid.presets import PRESETS
+from ohmgrid.sim.units import run_clocked
 from ohmgrid.tile import TileState
 
 ROWS, COLS = 24, 30
@@ -114,3 +118,63 @@ def test_the_preset_refreshes_pcm_as_it_saturates():
     # Without refreshes both devices of every cell would be far beyond the thresholds by now.
     assert ((large > 1.9) & (both > 0.9)).mean() < 0.02
     assert isinstance(tile.config.device.unit, ExpStep)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    lanes=st.integers(1, 5),
+    rows=st.integers(1, 6),
+    blocks=st.integers(1, 2),
+)
+def test_the_gateware_finds_the_pairs_that_are_due(seed: int, lanes: int, rows: int, blocks: int):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    turn, upper, lower = 5, int(rng.integers(0, 40)), int(rng.integers(0, 30))
+    unit = DuePairs(BuildConfig(lanes=lanes, max_rows=2 * rows), turn)
+    codes = rng.integers(-60, 60, (blocks, 2 * rows, lanes))
+
+    async def read(ctx, block: np.ndarray) -> None:
+        for row, line in enumerate(block.tolist()):
+            for lane, code in enumerate(line):
+                ctx.set(unit.valid, 1)
+                for name, value in (("row", row), ("lane", lane), ("code", code)):
+                    ctx.set(getattr(unit, name), value)
+                await ctx.tick()
+            ctx.set(unit.valid, 0)
+            await ctx.tick()
+
+    async def visit(ctx) -> tuple[list[int], list[int]]:
+        values, keeps = [], []
+        for cycle in range(2 * rows + turn + 1):
+            ctx.set(unit.visiting, cycle < 2 * rows)
+            ctx.set(unit.visit_row, min(cycle, 2 * rows - 1))
+            assert ctx.get(unit.take) == (1 <= cycle <= 2 * rows)
+            if ctx.get(unit.take):
+                values.append(ctx.get(unit.value))
+            if turn <= cycle < turn + 2 * rows:
+                keeps.append(ctx.get(unit.keep))
+            await ctx.tick()
+        return values, keeps
+
+    async def testbench(ctx):
+        ctx.set(unit.upper, upper)
+        ctx.set(unit.lower, lower)
+        for block in codes:
+            ctx.set(unit.clear, 1)
+            await ctx.tick()
+            ctx.set(unit.clear, 0)
+            await read(ctx, block)
+            plus, minus = block[0::2], block[1::2]
+            due = (np.maximum(plus, minus) > upper) & (np.minimum(plus, minus) > lower)
+            difference = np.where(due, plus - minus, 0)
+            assert ctx.get(unit.any) == due.any()
+            for lane in range(lanes):
+                ctx.set(unit.column, lane)
+                await ctx.tick()
+                assert ctx.get(unit.column_due) == due[:, lane].any()
+                values, keeps = await visit(ctx)
+                raised = np.stack([np.maximum(difference, 0), np.maximum(-difference, 0)], axis=1)
+                assert values == (-raised[:, :, lane].ravel()).tolist()
+                assert keeps == np.repeat(due[:, lane], 2).tolist()
+
+    run_clocked(unit, testbench)

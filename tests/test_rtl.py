@@ -68,7 +68,13 @@ def test_pairs_are_read_with_all_that_wires_and_devices_do(rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "flag"), [("reram-es", "write_noise"), ("reram-array-om", "references")]
+    ("name", "flag"),
+    [
+        ("reram-es", "write_noise"),
+        ("reram-array-om", "references"),
+        ("capacitor", "time"),
+        ("pcm", "time"),
+    ],
 )
 def test_a_device_that_the_build_lacks_is_refused(name, flag):
     config = CONFIG.replace(device=PRESETS[name], build={flag: False})

@@ -23,6 +23,7 @@ def run_sweep(lanes, rows, cols, stalls, spaced):
         ctx.set(dut.rows, rows)
         ctx.set(dut.cols, cols)
         ctx.set(dut.spaced, spaced)
+        ctx.set(dut.last_block, 1)
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)

@@ -74,17 +74,19 @@ def _bias(array, place, aging):
 
 
 @kernel
-def _draws(k, work):
-    """Return Gaussian and rounding of word k."""
-    low, middle, high = work.bytes8[0, k], work.bytes8[1, k], work.bytes8[2, k]
-    gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
-    return gauss, np.int64(middle >> 2 | (high & 0x3F) << 6)
+def _draws(k, first, work):
+    """Return Gaussian and rounding of word k, from bit ``first`` on."""
+    word = np.int64(0)
+    for byte in range(4):
+        word |= np.int64(work.bytes8[byte, k]) << 8 * byte
+    word >>= first
+    return np.int64(GAUSSIAN[word & 0x3FF]), word >> 10 & 0xFFF
 
 
 @kernel
 def reset_device(array, place, k, aging, bits, work):
     """Reset one device with the noise of word k."""
-    z, rounding = _draws(k, work)
+    z, rounding = _draws(k, 10, work)
     target = (_bias(array, place, aging) << STEP_FRAC) + z * aging.reset_noise
     array.hidden[place] = _settle(array, place, target, rounding, bits)
 
@@ -115,7 +117,7 @@ def age_devices(array, regs, aging, key, part, work):
                 place = column * rows + first + k
                 work.cell[k] = place
                 index = array.aging[place]
-                z, rounding = _draws(k, work)
+                z, rounding = _draws(k, 0, work)
                 hidden = np.int64(array.hidden[place])
                 lost = aging.leak[index & 0x3FF]
                 leak = (

@@ -12,7 +12,7 @@ from ohmgrid.model.compiled.arith import shift_round
 from ohmgrid.model.compiled.device import split, visit_devices
 from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.compiled.layout import ZERO, Pulses, Side
-from ohmgrid.model.compiled.noise import GAUSSIAN, hash_cells, hash_lines, line_key
+from ohmgrid.model.compiled.noise import GAUSSIAN, hash_cells, op_key
 from ohmgrid.model.compiled.population import show_devices
 from ohmgrid.model.compiled.pulses import (
     SLOT_MASK,
@@ -24,13 +24,24 @@ from ohmgrid.model.compiled.pulses import (
 )
 from ohmgrid.model.refresh import RefreshRegisters
 from ohmgrid.registers import ADC_FRAC
-from ohmgrid.streams import Purpose
+from ohmgrid.streams import Purpose, Verb
 
-__all__ = ["Refresh", "refresh_pairs"]
+__all__ = ["Refresh", "Source", "refresh_pairs"]
 
 ONE = np.int64(1)
 ONE_BIT = np.uint64(1)
-ROW, COLUMN, INPUT = map(np.int64, (Purpose.ROW, Purpose.COLUMN, Purpose.INPUT))
+ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
+REFRESH, REWRITE = np.int64(Verb.REFRESH), np.int64(Verb.REWRITE)
+
+
+class Source(NamedTuple):
+    """What the keys of a refresh come from."""
+
+    base: np.uint64
+    number: int
+    """Number of the tile."""
+    updates: int
+    """Updates so far."""
 
 
 class Refresh(NamedTuple):
@@ -181,16 +192,10 @@ def _reset(array, regs, aging, key, due, work):
 
 
 @kernel
-def _column_key(key, column, work):
-    """Return a column's own operation key: its line key."""
-    work.chosen[:, 0] = 0
-    for plane in range(4):
-        work.chosen16[plane, 0] = work.spread16[plane, column]
-    hash_lines(line_key(key, INPUT, ZERO), work.chosen, ONE, work.planes)
-    own = np.uint64(0)
-    for plane in range(4):
-        own |= np.uint64(work.planes16[plane, 0]) << np.uint64(16 * plane)
-    return own
+def _column_key(source, column):
+    """Return a column's own operation key."""
+    step = (source.updates & 0xFFFFFFFF) | column << 32
+    return op_key(source.base, REWRITE, source.number, step)
 
 
 @kernel
@@ -254,7 +259,7 @@ def _pulse(array, regs, columns, slot, slots, work):
 
 
 @kernel
-def _write(array, regs, refresh, key, due, work):
+def _write(array, regs, refresh, source, due, work):
     """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
     apart()
     columns, start, first = ZERO, ZERO, ZERO
@@ -263,7 +268,7 @@ def _write(array, regs, refresh, key, due, work):
         column, end = work.other_line[first], first + 1
         while end < due and work.other_line[end] == column:
             end += 1
-        own = _column_key(key, column, work)
+        own = _column_key(source, column)
         rows, train = _column_trains(refresh.pulses, own, column, first, end, start, work)
         start, first = start + rows, end
         work.codes[columns], work.sums[columns] = column, np.int64(own)
@@ -276,17 +281,18 @@ def _write(array, regs, refresh, key, due, work):
 
 
 @kernel
-def _renew(array, regs, aging, refresh, key, reset_key, near, work):
+def _renew(array, regs, aging, refresh, source, near, work):
     """Refresh those of the ``near`` pairs in ``work.busy`` that are due."""
     apart()
+    key = op_key(source.base, REFRESH, source.number, source.updates)
     due = _read(array, refresh, key, near, work)
     if due:
-        _reset(array, regs, aging, reset_key, due, work)
-        _write(array, regs, refresh, key, due, work)
+        _reset(array, regs, aging, key, due, work)
+        _write(array, regs, refresh, source, due, work)
 
 
 @kernel
-def refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work):
+def refresh_pairs(array, regs, aging, refresh, source, part, work):
     """Refresh the pairs in the columns of one part.
 
     Parameters
@@ -295,8 +301,7 @@ def refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work):
     regs : Device
     aging : Aging
     refresh : Refresh
-    key, reset_key : uint64
-        Operation keys of `Verb.REFRESH` and `Verb.RESET`.
+    source : Source
     part : Part
     work : Scratch
     """
@@ -308,7 +313,7 @@ def refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work):
         hidden = array.hidden[column * rows : column * rows + rows]
         near = _near(hidden, large, small)
         if count and (column >= array.cols or count + near > room):
-            _renew(array, regs, aging, refresh, key, reset_key, count, work)
+            _renew(array, regs, aging, refresh, source, count, work)
             count = ZERO
         if near:
             count = _list_near(hidden, large, small, column * (rows >> 1), count, work.busy)

@@ -10,13 +10,12 @@ from ohmgrid.model.compiled.device import Device
 from ohmgrid.model.compiled.jit import kernel
 from ohmgrid.model.compiled.layout import Converter
 from ohmgrid.model.compiled.noise import op_key
-from ohmgrid.model.compiled.refresh import Refresh, refresh_pairs
+from ohmgrid.model.compiled.refresh import Refresh, Source, refresh_pairs
 from ohmgrid.streams import Verb
 
 __all__ = ["Physics", "update_array"]
 
 UPDATE, TIME = np.int64(Verb.UPDATE), np.int64(Verb.TIME)
-REFRESH, RESET = np.int64(Verb.REFRESH), np.int64(Verb.RESET)
 
 
 class Physics(NamedTuple):
@@ -60,6 +59,5 @@ def update_array(
     if aging.every and count % aging.every == 0:
         age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)
     if refresh.every and count % refresh.every == 0:
-        key = op_key(physics.base, REFRESH, number, count)
-        reset_key = op_key(physics.base, RESET, number, count)
-        refresh_pairs(array, regs, aging, refresh, key, reset_key, part, work)
+        source = Source(physics.base, number, count)
+        refresh_pairs(array, regs, aging, refresh, source, part, work)

@@ -7,14 +7,29 @@ Standard library only.
 import math
 from dataclasses import dataclass
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.device_registers import DEVIATES, STEP_FRAC
 from ohmgrid.step_device import StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
 
-__all__ = ["AgingRegisters", "aging_registers"]
+__all__ = ["AGING_BITS", "CHANGE_BITS", "LEAK_BITS", "AgingRegisters", "aging_registers"]
 
 LEAK_BITS = 16
 """Width of a leak's mantissa (unsigned)."""
+CHANGE_BITS = 24
+"""Width of a change for one LSB of a deviate (unsigned): twice the range of a conductance."""
+AGING_BITS = {
+    "leak_shift": 6,
+    "reset_noise": CHANGE_BITS,
+    "symmetric": 1,
+    "read_scale": 18,
+    "read_shift": 6,
+    "read_noise": 21,
+    "read_half": 11,
+}
+"""Registers of the gateware and their widths: of `AgingRegisters`, whether a reset goes to the
+symmetry point too, and of the ADC of a refresh (`ohmgrid.registers.ConverterRegisters`), whose
+shift is counted from `STEP_FRAC` fraction bits."""
 SMALL = 1e-3
 """Largest change, relative to the weight or its range, that is applied at once."""
 LONGEST = 1 << 20
@@ -64,6 +79,11 @@ def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int
     weight_bits : int
     batch : int
         Updates of a mini-batch: lifetimes and diffusion count mini-batches.
+
+    Raises
+    ------
+    ConfigError
+        If a reset or the diffusion between two applications is beyond all conductances.
     """
     every = _every(device, batch)
     ticks = every / batch
@@ -82,10 +102,21 @@ def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int
         every=every,
         leak=tuple(min((1 << LEAK_BITS) - 1, round(part * 2.0**shift)) for part in lost),
         leak_shift=shift,
-        diffusion=tuple(round(abs(walk * (1 + device.diffusion_dtod * z))) for z in DEVIATES),
+        diffusion=tuple(
+            _fits("diffusion", abs(walk * (1 + device.diffusion_dtod * z))) for z in DEVIATES
+        ),
         reset_bias=tuple(
             max(-top, min(top, round((device.reset + device.reset_dtod * z) / lsb)))
             for z in DEVIATES
         ),
-        reset_noise=round(device.reset_std / lsb / GAUSS_SIGMA * (1 << STEP_FRAC)),
+        reset_noise=_fits("reset_std", device.reset_std / lsb / GAUSS_SIGMA * (1 << STEP_FRAC)),
     )
+
+
+def _fits(name: str, value: float) -> int:
+    if value >= (1 << CHANGE_BITS) - 1:
+        raise ConfigError(
+            f"{name}: expected at most {(1 << CHANGE_BITS) / value:.3g} times the value given "
+            f"for these bounds"
+        )
+    return round(value)

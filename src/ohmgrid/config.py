@@ -82,6 +82,8 @@ class BuildConfig:
     """Each cell has a second word, the weight of its reference device."""
     read_physics: bool = True
     """The gateware holds what the read-side non-idealities need (docs/readout.md)."""
+    time: bool = True
+    """Cells can leak and diffuse, and pairs of devices can be refreshed."""
 
     def __post_init__(self) -> None:
         check_int("lanes", self.lanes, 1, 1024)
@@ -90,7 +92,7 @@ class BuildConfig:
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
-        for name in ("power", "write_noise", "references", "read_physics"):
+        for name in ("power", "write_noise", "references", "read_physics", "time"):
             check_flag(name, getattr(self, name))
 
     @property

@@ -6,6 +6,7 @@ A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word. Standard 
 from enum import IntEnum
 from typing import NamedTuple
 
+from ohmgrid.aging_registers import AGING_BITS
 from ohmgrid.read_registers import READ_BITS
 
 __all__ = [
@@ -98,11 +99,26 @@ TILE_REGISTERS: dict[str, int] = {
     "pulse_type": 2,
     "serial": 1,
     "paired": 1,
+    "time_every": 40,
+    "time_left": 40,
+    "refresh_every": 40,
+    "refresh_left": 40,
+    "refresh_upper": 11,
+    "refresh_lower": 11,
+    "refresh_rate": 18,
+    "refresh_rate_shift": 6,
+    "refresh_bl": 5,
+    "refresh_factor": 22,
+    "refresh_desired_bl": 5,
+    **AGING_BITS,
 }
 """Registers of a tile and their widths; a register's number is its place here, the device's
 registers (`ohmgrid.hdl.device_ports.REGISTERS`) follow."""
 
-DEVICE_TABLES = ("gain", "balance", "upper", "lower", "gamma", "opposite", "curve", "c2c")
+DEVICE_TABLES = (
+    *("gain", "balance", "upper", "lower", "gamma", "opposite", "curve", "c2c"),
+    *("leak", "diffusion", "reset", "reference"),
+)
 """Tables of a device (`ohmgrid.hdl.device_ports.TABLE_WRITE`); each is written as a register
 whose number is `TABLE_ARG` and its place here."""
 TABLE_ARG = 240

@@ -46,8 +46,14 @@ class Verb(IntEnum):
     TIME = 5
     """Leak and diffusion: what happens to the cells between operations."""
     REFRESH = 6
-    """Reading pairs for a refresh, and the pulses that write them back."""
-    RESET = 7
+    """Reading pairs for a refresh, and their reset."""
+    REWRITE = 7
+    """The pulses that write a refreshed column back: step `rewrite_step`."""
+
+
+def rewrite_step(updates: int, column: int) -> int:
+    """Return the step of `Verb.REWRITE`: the updates so far (32 bits), and the column above."""
+    return (updates & 0xFFFFFFFF) | column << 32
 
 
 class Purpose(IntEnum):

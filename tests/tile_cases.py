@@ -1,0 +1,103 @@
+"""Configurations and operands of the tile's tests: all that can be loaded into a few builds."""
+
+import numpy as np
+from hypothesis import strategies as st
+from strategies import devices, physics
+
+from ohmgrid.checks import ConfigError
+from ohmgrid.config import (
+    PULSE_TYPES,
+    BuildConfig,
+    Config,
+    ConverterConfig,
+    FormatConfig,
+    PulseConfig,
+)
+from ohmgrid.device_registers import device_registers
+from ohmgrid.sim.rtl import check_device
+from ohmgrid.step_device import Device
+
+__all__ = ["BUILDS", "COLS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
+
+MAX_ROWS, MAX_COLS = 8, 12
+BUILDS = {
+    # A weight may be a pair of devices, in two rows.
+    lanes: BuildConfig(
+        lanes=lanes,
+        share=share,
+        max_rows=2 * MAX_ROWS,
+        max_cols=MAX_COLS,
+        power=full,
+        write_noise=full,
+        references=full,
+        read_physics=full,
+        time=full or lanes == 3,
+    )
+    for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))
+}
+SEEDS = st.integers(0, 2**32 - 1)
+ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)
+
+
+def suits(device: Device, build: BuildConfig) -> bool:
+    """Return whether a build of the gateware has what a device needs."""
+    formats = FormatConfig()
+    registers = device_registers(device.unit, formats.weight_bits, formats.curve_segments)
+    try:
+        check_device(Config(device=device, build=build), registers)
+    except ConfigError:
+        return False
+    return True
+
+
+@st.composite
+def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
+    """Draw all that can be loaded into a build at run time."""
+    device = draw(devices().filter(lambda device: suits(device, build)))
+
+    def converters(**more) -> ConverterConfig:
+        bound = draw(st.sampled_from([0.2, 2.0, 12.0]))
+        return ConverterConfig(
+            dac_bits=draw(st.integers(2, 8)),
+            adc_bits=draw(st.integers(2, 12)),
+            out_bound=bound,
+            out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
+            noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            **(draw(physics()) if build.read_physics and draw(st.booleans()) else {}),
+            **more,
+        )
+
+    pulses = PulseConfig(
+        pulse_type=draw(st.sampled_from(PULSE_TYPES)),
+        desired_bl=draw(st.integers(1, 31)),
+        fixed_bl=draw(st.booleans()),
+        update_management=draw(st.booleans()),
+        update_bl_management=draw(st.booleans()),
+    )
+    return Config(
+        seed=draw(st.integers(0, 2**64 - 1)),
+        build=build,
+        forward=converters(
+            bound_management=draw(st.sampled_from(["none", "iterative"])),
+            max_passes=draw(st.integers(1, 8)),
+        ),
+        backward=converters(),
+        pulses=pulses,
+        device=device,
+    )
+
+
+def vectors(rng: np.random.Generator, cols: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return activations and errors: any size, some zeros, sometimes nothing else."""
+
+    def vector(count: int) -> np.ndarray:
+        values = rng.integers(-(1 << 15) + 1, 1 << 15, count) >> int(rng.integers(0, 14))
+        zeros = rng.choice([0.0, 0.3, 1.0], p=[0.5, 0.4, 0.1])
+        return np.where(rng.random(count) < zeros, 0, values)
+
+    return vector(cols), vector(rows)
+
+
+def random_weights(rng: np.random.Generator, tile) -> np.ndarray:
+    top = min(1 << 17, int(1.2 * tile.config.device.unit.w_max / tile.lsb)) - 1
+    return rng.integers(-top, top + 1, tile.device_shape, dtype=np.int32)

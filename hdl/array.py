@@ -261,7 +261,13 @@ class LaneArray(Visits, wiring.Component):
         load_code = delayed(m, self.column_code, "load_code", to_v)
         first = delayed(m, sweep.first_d, "first", self.lag)
         _, within = split_lane(m, sweep.load_lane, build)
+        # What the host or a visit writes goes through registers to all lanes.
         host_group, host_within = split_lane(m, cells.lane, build)
+        host_group, host_within = (
+            delayed(m, host_group, "host_g"),
+            delayed(m, host_within, "host_l"),
+        )
+        host_address = delayed(m, cells.address, "host_address")
         host_data = self.cells_i.payload
         host_write = cells.write & ~self.cells_references
         visits = Const(0, 1)
@@ -269,6 +275,9 @@ class LaneArray(Visits, wiring.Component):
             visits, host_data = cells.active, self._visits(m, groups)
             keep = self.cells_keep & ~self._aging.stuck
             host_write = host_write | (cells.returning & keep)
+        host_data = delayed(m, host_data, "host_data")
+        host_write = strobe_after(m, host_write, 1, "host_write")
+        host_reference = strobe_after(m, cells.write & self.cells_references, 1, "host_reference")
         for number, group in enumerate(groups):
             m.d.comb += [
                 group.advance.eq(advance),
@@ -301,10 +310,9 @@ class LaneArray(Visits, wiring.Component):
                 group.capture.eq(capture),
                 group.shift.eq(cells.shift | backward),
                 group.host_write.eq(host_write & (host_group == number)),
-                group.host_reference.eq(
-                    cells.write & self.cells_references & (host_group == number)
-                ),
+                group.host_reference.eq(host_reference & (host_group == number)),
                 group.host_lane.eq(host_within),
+                group.host_address.eq(host_address),
                 group.host_data.eq(host_data),
                 group.visit.eq(visits),
                 group.registers.eq(self.registers),

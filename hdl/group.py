@@ -48,8 +48,8 @@ class LaneGroup(wiring.Component):
         The row's noise keys, in stage D.
     address_d : In
         Address of the word in stage D.
-    host_write, host_reference, host_lane, host_data : In
-        Host access: writes a word, or a reference, of one lane at ``address``.
+    host_write, host_reference, host_lane, host_address, host_data : In
+        Host access: writes a word, or a reference, of one lane.
     visit, visit_lane, visit_address : In
         While ``visit`` is high, the reference of that lane at that address is read.
     reference : Out(signed(weight_bits))
@@ -108,6 +108,7 @@ class LaneGroup(wiring.Component):
             "host_write": In(1),
             "host_reference": In(1),
             "host_lane": In(self.lane_bits),
+            "host_address": In(address),
             "host_data": In(signed(formats.weight_bits)),
             "visit": In(1),
             "visit_lane": In(self.lane_bits),
@@ -183,7 +184,7 @@ class LaneGroup(wiring.Component):
                 lane.row_key.eq(self.row_static[CELL_BITS:]),
                 lane.chain_i.eq(after),
                 lane.write.eq(from_unit | from_host),
-                lane.write_address.eq(Mux(self.host_write, self.address, result.address)),
+                lane.write_address.eq(Mux(self.host_write, self.host_address, result.address)),
                 lane.write_data.eq(Mux(self.host_write, self.host_data, result.weight)),
                 getattr(self, f"product{k}").eq(lane.product),
             ]
@@ -233,7 +234,7 @@ class LaneGroup(wiring.Component):
             write, read = references.write_port(), references.read_port()
             m.d.comb += [
                 write.en.eq(self.host_reference),
-                write.addr.eq(Cat(self.host_lane, self.address)),
+                write.addr.eq(Cat(self.host_lane, self.host_address)),
                 write.data.eq(self.host_data),
                 read.addr.eq(
                     Mux(self.visit, Cat(self.visit_lane, self.visit_address), Cat(taken, address))

@@ -48,6 +48,7 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
         """Send address 1 through stages A to D; return in stage D."""
         ctx.set(dut.advance, 1)
         ctx.set(dut.address, 1)
+        ctx.set(dut.host_address, 1)
         ctx.set(dut.read, 1)
         await ctx.tick()
         ctx.set(dut.read, 0)
@@ -64,6 +65,7 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
         nonlocal held
         ctx.set(dut.registers, pack_registers(REGISTERS))
         ctx.set(dut.address, 1)
+        ctx.set(dut.host_address, 1)
         for lane in range(LANES):
             ctx.set(dut.host_lane, lane)
             for port, cells in ((dut.host_write, words), (dut.host_reference, references)):

@@ -1,8 +1,8 @@
 """Cycles of update sweeps in a real training run, for each visit, by how lanes share device units.
 
-``python bench/update_cycles.py`` trains digits on the golden model and counts, for the trains that
-occur, what `ohmgrid.model.sweep` says of a sweep. A visit is one row of one block: a word of every
-lane. Forward and backward sweeps take the cycles of a sweep without stalls.
+``python bench/update_cycles.py`` trains on the golden model (``--data``: digits) and counts, for
+the trains that occur, what `ohmgrid.model.sweep` says of a sweep. A visit is one row of one block:
+a word of every lane. Forward and backward sweeps take the cycles of a sweep without stalls.
 """
 
 import json
@@ -19,14 +19,17 @@ from ohmgrid.model.trainer import Trainer, epoch_order
 
 
 class CountedTile(Tile):
-    """A tile that keeps which cells each of its update sweeps hit."""
+    """A tile that keeps which cells each of its update sweeps hit, while `counting`."""
+
+    counting = False
 
     def __init__(self, *args):
         super().__init__(*args)
         self.hits: list[np.ndarray] = []
 
     def _sweep(self, rows, columns, down, key, slot):
-        self.hits.append(coincidences(rows[:, None], columns[None, :]) != 0)
+        if self.counting:
+            self.hits.append(coincidences(rows[:, None], columns[None, :]) != 0)
         super()._sweep(rows, columns, down, key, slot)
 
 
@@ -43,25 +46,37 @@ def count(hits: list[np.ndarray], lanes: int, share: int) -> tuple[int, int, int
 
 
 @click.command()
+@click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits].")
+@click.option("--crop", metavar="HxW", help="22x24 takes the middle of MNIST's images.")
+@click.option("--layers", metavar="N-N-...", help="Neurons of each layer [64-32-10].")
 @click.option("--examples", default=300, help="Examples that are trained [300].")
 @click.option("--skip", default=0, help="Examples trained before counting [0].")
 @click.option("--builds", default="8:1,8:4,8:8,16:4,16:16", help="LANES:SHARE,... to count for.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(examples: int, skip: int, builds: str, as_json: bool) -> None:
-    """Print the mean cycles of update sweeps on digits."""
+def main(
+    data: str | None,
+    crop: str | None,
+    layers: str | None,
+    examples: int,
+    skip: int,
+    builds: str,
+    as_json: bool,
+) -> None:
+    """Print the mean cycles of update sweeps in training."""
     check_int("examples", examples, 1, 10**5)
     check_int("skip", skip, 0, 10**6)
-    config = choose_config(Options())
-    plan, data = choose_plan(Options(), config)
+    options = Options(data=data, crop=crop, layers=layers)
+    config = choose_config(options)
+    plan, images = choose_plan(options, config)
     tiles = [CountedTile(config, *shape, n) for n, shape in enumerate(plan.net().shapes)]
     trainer = Trainer(config, tiles, plan.net())
     trainer.initialise()
-    order = np.resize(epoch_order(config.seed, 0, len(data.train_labels)), skip + examples)
+    order = np.resize(epoch_order(config.seed, 0, len(images.train_labels)), skip + examples)
     for first, last in ((0, skip), (skip, skip + examples)):
         for tile in tiles:
-            tile.hits.clear()
+            tile.counting = first == skip
         chosen = order[first:last]
-        trainer.train(data.train_x[chosen], data.train_labels[chosen], plan.lr)
+        trainer.train(images.train_x[chosen], images.train_labels[chosen], plan.lr)
     hits = [each for tile in tiles for each in tile.hits]
     rows = []
     for build in builds.split(","):

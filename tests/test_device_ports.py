@@ -41,7 +41,8 @@ def test_registers_and_tables_hold_every_device(devices, data, weight_bits, segm
         assert address == len(tables.setdefault(table, []))
         assert 0 <= entry < 1 << TABLE_WRITE["data"].width
         tables[table].append(entry)
-    assert set(tables) == set(range(len(DEVICE_TABLES)))
+    # What comes after these is of time, and has its own writes.
+    assert set(tables) == set(range(DEVICE_TABLES.index("leak")))
     gain = [signed(entry, REL_BITS + 1) for entry in tables[table_number("gain")]]
     assert gain == list(registers.gain)
     curve = tables[table_number("curve")]

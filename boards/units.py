@@ -42,7 +42,9 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.formats.weight_bits, config.formats.curve_segments, config.build.power
     ),
     "aging.Aging": lambda hdl, config: hdl.Aging(config.formats.weight_bits),
-    "due_pairs.DuePairs": lambda hdl, config: hdl.DuePairs(config.build, 22),
+    "due_pairs.DuePairs": lambda hdl, config: hdl.DuePairs(
+        config.build, import_module("ohmgrid.hdl.array").LaneArray(config).turn
+    ),
     "visible.VisibleWeight": lambda hdl, config: hdl.VisibleWeight(config.formats.weight_bits),
     "lane.Lane": lambda hdl, config: hdl.Lane(
         config.build.max_blocks * config.build.max_rows,

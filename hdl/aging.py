@@ -14,7 +14,7 @@ from ohmgrid.aging_registers import AGING_BITS, CHANGE_BITS, LEAK_BITS, AgingReg
 from ohmgrid.device_registers import STEP_FRAC, DeviceRegisters
 from ohmgrid.hdl.arith import saturate, shift_round
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE, loadable, table_number
-from ohmgrid.hdl.device_static import StaticProperties
+from ohmgrid.hdl.device_static import StaticProperties, field
 from ohmgrid.hdl.noise import CellMix, gaussian
 from ohmgrid.hdl.pipeline import moving
 from ohmgrid.hdl.timed import Stages, Timed
@@ -159,7 +159,7 @@ class Aging(wiring.Component):
         ages, reads = self.change == Change.AGE, self.change == Change.READ
         registers = self.registers
 
-        def field(word: Value) -> Value:
+        def deviate(word: Value) -> Value:
             bits = Mux(self.change == Change.RESET, word[GAUSS_BITS:], word)[:GAUSS_BITS]
             return gaussian(bits)
 
@@ -168,7 +168,7 @@ class Aging(wiring.Component):
             late = word[2 * start : 2 * start + STEP_FRAC]
             return Mux(ages, word[start : start + STEP_FRAC], Mux(reads, 0, late))
 
-        z = pipe.stage("noise", "z", field, words[0])
+        z = pipe.stage("noise", "z", deviate, words[0])
         factor = pipe.stage(
             "noise",
             "factor",
@@ -237,12 +237,9 @@ class Aging(wiring.Component):
             memory = loadable(pipe, name, self.table_write, 1 << GAUSS_BITS, bits)
             return pipe.read(part, name, memory, address)
 
-        def entry(word: Timed, index: int) -> Timed:
-            return word.slice(GAUSS_BITS * index, GAUSS_BITS * (index + 1))
-
         leak = table("leak", LEAK_BITS, second.slice(16, 16 + GAUSS_BITS), "leak")
-        walk = table("diffusion", CHANGE_BITS, entry(third, 1), "noise")
-        bias = table("reset", self._bits, entry(third, 2), "centre")
+        walk = table("diffusion", CHANGE_BITS, field(third, 1), "noise")
+        bias = table("reset", self._bits, field(third, 2), "centre")
         index = Cat(first.value[30:], second.value[26:], third.value[30:])
         drawn = table("reference", self._bits, Timed(index, first.time), "centre")
 

@@ -12,7 +12,7 @@ from ohmgrid.hdl.device_ports import REGISTERS, STEP_BITS, TABLE_WRITE, loadable
 from ohmgrid.hdl.timed import Stages, Timed
 from ohmgrid.streams import GAUSS_BITS
 
-__all__ = ["SLOPE_BITS", "StaticProperties"]
+__all__ = ["SLOPE_BITS", "StaticProperties", "field"]
 
 SLOPE_BITS = GAMMA_BITS + 1
 """Width of a slope or exponent (signed)."""
@@ -25,7 +25,8 @@ def _magnitude(value: Value) -> Value:
     return ((value.as_unsigned() ^ sign.replicate(len(value))) + sign)[: len(value) - 1]
 
 
-def _field(word: Timed, index: int) -> Timed:
+def field(word: Timed, index: int) -> Timed:
+    """Return the random bits of one draw: field ``index`` of a noise word."""
     return word.slice(GAUSS_BITS * index, GAUSS_BITS * (index + 1))
 
 
@@ -121,8 +122,8 @@ class StaticProperties(wiring.Component):
             size = size[:REL_BITS] | size[REL_BITS:].any().replicate(REL_BITS)
             return Mux(perfect, 1 << REL_FRAC, size)
 
-        gain = self._table(pipe, part, "gain", _field(word0, 0), STEP_BITS)
-        balance = self._table(pipe, part, "balance", _field(word0, 1), STEP_BITS)
+        gain = self._table(pipe, part, "gain", field(word0, 0), STEP_BITS)
+        balance = self._table(pipe, part, "balance", field(word0, 1), STEP_BITS)
         halves = pipe.stage(part, "spread", spread, gain, balance, down)
         sums = pipe.stage(part, "total", total, halves, down)
         return pipe.stage(part, "out", clipped, sums, perfect)
@@ -140,7 +141,7 @@ class StaticProperties(wiring.Component):
                 :SLOPE_BITS
             ].as_signed()
 
-        own, third = _field(word0, 2), _field(word1, 2)
+        own, third = field(word0, 2), field(word1, 2)
         drawn = Mux(self.down & ~regs.gamma_common, third.value, own.value)
         gamma = self._table(pipe, part, "gamma", Timed(Cat(drawn, self.down), 0), GAMMA_BITS)
         opposite = self._table(pipe, part, "opposite", third, GAMMA_BITS)
@@ -154,7 +155,7 @@ class StaticProperties(wiring.Component):
             return Mux(swap, second, first) | perfect.replicate(bits - 1)
 
         draws = [
-            self._table(pipe, part, name, _field(word1, index), bits)
+            self._table(pipe, part, name, field(word1, index), bits)
             for index, name in enumerate(("upper", "lower"))
         ]
         upper, lower = (

@@ -52,11 +52,15 @@ class Operations:
             with m.If(~lines.busy):
                 following()
 
+    def _start_key(self, m, verb, step):
+        """Start the key schedule in the next cycle."""
+        m.d.sync += [self.key_start.eq(1), self.key_verb.eq(verb), self.key_step.eq(step)]
+
     def _key(self, m, name, following, verb, step):
         """Add the states that derive an operation key."""
         with m.State(name):
             m.d.comb += self.busy.eq(1)
-            m.d.sync += [self.key_start.eq(1), self.key_verb.eq(verb), self.key_step.eq(step)]
+            self._start_key(m, verb, step)
             m.next = f"{name}_WAIT"
         with m.State(f"{name}_WAIT"):
             m.d.comb += self.busy.eq(1)
@@ -236,11 +240,8 @@ class Operations:
         planned, keyed = Signal(), Signal()
         verb, step = self._update_key()
         with m.State("UPDATE"):
-            m.d.comb += [
-                self.busy.eq(1),
-                self.planner.start.eq(1),
-            ]
-            m.d.sync += [self.key_start.eq(1), self.key_verb.eq(verb), self.key_step.eq(step)]
+            m.d.comb += [self.busy.eq(1), self.planner.start.eq(1)]
+            self._start_key(m, verb, step)
             m.d.sync += [planned.eq(0), keyed.eq(0)]
             m.next = "UPDATE_WAIT"
         with m.State("UPDATE_WAIT"):

@@ -12,8 +12,9 @@ import numpy as np
 
 from ohmgrid.checks import check_int
 from ohmgrid.commands.options import Options, choose_config, choose_plan
+from ohmgrid.config import BuildConfig
 from ohmgrid.model.lane import coincidences
-from ohmgrid.model.sweep import sweep_cycles, visit_stalls
+from ohmgrid.model.sweep import sweep_cycles
 from ohmgrid.model.tile import Tile
 from ohmgrid.model.trainer import Trainer, epoch_order
 
@@ -35,13 +36,13 @@ class CountedTile(Tile):
 
 def count(hits: list[np.ndarray], lanes: int, share: int) -> tuple[int, int, int]:
     """Return visits, cycles of sweeps without stalls, and cycles with them."""
+    build = BuildConfig(lanes=lanes, share=share)
     visits = plain = cycles = 0
     for each in hits:
         rows, cols = each.shape
         visits += rows * -(-cols // lanes)
-        plain += sweep_cycles(rows, cols, lanes)
-        stalls = visit_stalls(each, lanes, share).tolist()
-        cycles += sweep_cycles(rows, cols, lanes, stalls)
+        plain += sweep_cycles(rows, cols, build).total
+        cycles += sweep_cycles(rows, cols, build, each).total
     return visits, plain, cycles
 
 

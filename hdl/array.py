@@ -140,7 +140,9 @@ class LaneArray(Visits, wiring.Component):
                 f"{side}_cycle": In(32),
             }
         super().__init__(members)
-        self._sweep = Sweep(build.lanes, build.max_rows, build.max_cols, self.depth)
+        self._sweep = Sweep(
+            build.lanes, build.max_rows, build.max_cols, self.depth, build.key_banks
+        )
         group = LaneGroup(config, 1)
         self._group_latency, self.lag = group.latency, group.lag
         self._tree_latency = (build.lanes - 1).bit_length()
@@ -154,14 +156,17 @@ class LaneArray(Visits, wiring.Component):
         """Cycles from the visit of a cell until it comes back."""
         return self._cells.turn
 
-    @property
-    def drain(self):
-        """Cycles from the last visit in stage D until everything it started has ended."""
-        longest = max(self._tree_latency, self.config.build.lanes)
-        return max(self._group_latency, self.lag + longest + 3) + 1
+    def drain(self, update):
+        """Return the cycles from the last visit in stage D until all sums have left.
+
+        With ``update``: from then on, or from when the last cell left a queue, until all results
+        are written, too.
+        """
+        sums = self.lag + max(self._tree_latency, self.config.build.lanes) + 3
+        return (max(self._group_latency, sums) if update else sums) + 1
 
     def sweep_cycles(self, rows, cols):
-        """Return the cycles of a sweep without stalls; `busy` is high for `drain` + 1 more."""
+        """Return the cycles of a sweep that hits no cell; `busy` is high for `drain` + 1 more."""
         return self._sweep.cycles(rows, cols)
 
     def visit_cycles(self, rows, cols, single=False):
@@ -191,8 +196,13 @@ class LaneArray(Visits, wiring.Component):
 
         # A sweep's settings are there long before its first visit.
         backward = delayed(m, self.backward, "held_backward")
-        advance = Signal()
-        m.d.comb += advance.eq(~sum((group.more for group in groups[1:]), groups[0].more).any())
+        # Registers: they go a long way.
+        advance, hold, bank_used = Signal(), Signal(), Signal()
+        m.d.sync += [
+            hold.eq(Cat(group.full for group in groups).any()),
+            bank_used.eq(Cat(group.bank_used for group in groups).any()),
+        ]
+        m.d.comb += advance.eq(~hold)
         m.d.comb += [
             sweep.start.eq(self.start),
             sweep.rows.eq(self.rows),
@@ -203,6 +213,7 @@ class LaneArray(Visits, wiring.Component):
                 ~self.single | (self.cells_block_column + build.lanes >= self.cols)
             ),
             sweep.advance.eq(advance),
+            sweep.bank_used.eq(bank_used),
             sweep.spaced.eq(backward),
             self.row_enable.eq(advance),
         ]
@@ -229,22 +240,19 @@ class LaneArray(Visits, wiring.Component):
             self.column_address.eq(sweep.load_column),
         ]
 
-        # Row values: stage B from memory, C in registers, the keys also in D.
+        # Row values: stage B from memory, C in registers, all but the code also in D.
         code_c = Signal.like(self.row_code, reset_less=True)
-        at_c = {
-            "row_train": Signal(SLOTS, reset_less=True),
-            "row_sign": Signal(reset_less=True),
-        }
-        key_c = {name: Signal(bits, reset_less=True) for name, bits in _KEYS}
-        key_d = {name: Signal(bits, reset_less=True) for name, bits in _KEYS}
+        bits = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
+        at_b = {name: getattr(self, f"row_{name}") for name in bits}
+        at_b["train"] = self.row_train & self.slots
+        at_c, at_d = (
+            {name: Signal(bits[name], name=f"{name}_{stage}", reset_less=True) for name in bits}
+            for stage in "cd"
+        )
         with m.If(advance):
-            m.d.sync += [
-                code_c.eq(Mux(host, 1, self.row_code)),
-                at_c["row_train"].eq(self.row_train & self.slots),
-                at_c["row_sign"].eq(self.row_sign),
-            ]
-            for name, _ in _KEYS:
-                m.d.sync += [key_c[name].eq(getattr(self, name)), key_d[name].eq(key_c[name])]
+            m.d.sync += code_c.eq(Mux(host, 1, self.row_code))
+            for name in bits:
+                m.d.sync += [at_c[name].eq(at_b[name]), at_d[name].eq(at_c[name])]
 
         # What comes after stage D takes each visit when it is new there. A block's sums go into
         # the chain two cycles after its last row was in stage P.
@@ -286,7 +294,7 @@ class LaneArray(Visits, wiring.Component):
                 group.take.eq(sweep.take),
                 group.load.eq(sweep.loads[number * build.share :]),
                 group.load_lane.eq(within),
-                group.load_parity.eq(sweep.load_parity),
+                group.load_bank.eq(sweep.load_bank),
                 group.load_train.eq(self.column_train),
                 group.load_sign.eq(self.column_sign),
                 group.load_static.eq(self.column_static),
@@ -296,7 +304,12 @@ class LaneArray(Visits, wiring.Component):
                 group.load_operand.eq(load_operands[number * build.share :]),
                 group.load_code.eq(load_code),
                 group.take_operand.eq(take_operand),
-                group.parity.eq(sweep.parity_d),
+                group.fresh_d.eq(sweep.fresh),
+                group.bank_d.eq(sweep.bank_d),
+                group.next_bank.eq(sweep.next_bank),
+                group.row_train.eq(at_c["train"]),
+                group.row_sign.eq(at_c["sign"]),
+                *(getattr(group, f"{name}_d").eq(value) for name, value in at_d.items()),
                 group.backward.eq(row_operand),
                 group.magnitude.eq(self.magnitude),
                 group.row_code.eq(row_code),
@@ -318,8 +331,6 @@ class LaneArray(Visits, wiring.Component):
                 group.registers.eq(self.registers),
                 group.table_write.eq(self.table_write),
             ]
-            m.d.comb += [getattr(group, name).eq(value) for name, value in at_c.items()]
-            m.d.comb += [getattr(group, name).eq(value) for name, value in key_d.items()]
             if number + 1 < len(groups):
                 m.d.comb += group.chain_i.eq(groups[number + 1].chain_o)
         m.d.comb += [
@@ -370,14 +381,12 @@ class LaneArray(Visits, wiring.Component):
             ),
         ]
 
-        draining = Signal(range(self.drain + 1))
-        with m.If(sweep.busy | self.start):
-            m.d.sync += draining.eq(self.drain)
+        draining = Signal(range(self.drain(update=True) + 1))
+        waits = Cat(group.waits for group in groups).any()
+        with m.If(sweep.busy | self.start | waits):
+            m.d.sync += draining.eq(Mux(self.update, self.drain(True), self.drain(False)))
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
-        # It begins to count down with the sweep's last cycle.
+        # It begins to count down with the last cycle of the sweep and the queues.
         m.d.comb += self.busy.eq(self.start | (draining != 0))
         return m
-
-
-_KEYS = (("row_static", 64), ("row_cycle", 32))

@@ -15,7 +15,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.checks import check_int
-from ohmgrid.config import SLOTS
 from ohmgrid.device_registers import (
     C2C_FRAC,
     CURVE_BITS,
@@ -43,10 +42,12 @@ from ohmgrid.hdl.device_ports import (
 from ohmgrid.hdl.device_static import StaticProperties
 from ohmgrid.hdl.noise import CellMix, gaussian
 from ohmgrid.hdl.pipeline import moving
+from ohmgrid.hdl.popcount import Popcount
 from ohmgrid.hdl.timed import Stages, Timed, half
+from ohmgrid.powers import POWER_BITS
 from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA
 
-__all__ = ["PRODUCTS", "DeviceUnit", "Popcount"]
+__all__ = ["DeviceUnit", "products"]
 
 NOISE_BITS = 16
 AMPLITUDE_BITS = CURVE_BITS - 1
@@ -55,57 +56,11 @@ FINE_BITS = TOTAL_BITS - MAX_WEIGHT_BITS
 DITHER_START = 22
 """Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight from 22."""
 
-PRODUCTS = ("step", "noise", "local", "slope", "scale", "table", "pulses", "spread")
-"""All products, in the order in which they are given multiplier blocks."""
 
-
-def _full_add(a: Value, b: Value, c: Value) -> tuple[Value, Value]:
-    """Return sum and carry of three bits."""
-    return a ^ b ^ c, (a & b) | (c & (a | b))
-
-
-class Popcount(wiring.Component):
-    """Number of ones in a pulse train; one a cycle, `latency` cycles.
-
-    Four counts of seven bits, then their sum; the three bits that are left are the carries into
-    its adders.
-
-    Members
-    -------
-    i : In(31)
-    o : Out(5)
-    """
-
-    i: In(SLOTS)
-    o: Out(COUNT_BITS)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from a train to its count."""
-        return 2
-
-    def elaborate(self, platform):
-        m = Module()
-        sevens = []
-        for n in range(4):
-            a, b, c, d, e, f, g = self.i[7 * n : 7 * n + 7]
-            (one0, two0), (one1, two1) = _full_add(a, b, c), _full_add(d, e, f)
-            one, two2 = _full_add(one0, one1, g)
-            seven = Signal(3, name=f"seven{n}", reset_less=True)
-            m.d.sync += seven.eq(Cat(one, *_full_add(two0, two1, two2)))
-            sevens.append(seven)
-        rest = Signal(3, reset_less=True)
-        m.d.sync += rest.eq(self.i[28:])
-
-        def add(left: Value, right: Value, carry: Value) -> Value:
-            return (Cat(carry, left) + Cat(Const(1, 1), right)) >> 1
-
-        low = add(sevens[0], sevens[1], rest[0])
-        high = add(sevens[2], sevens[3], rest[1])
-        total = Signal(COUNT_BITS, reset_less=True)
-        m.d.sync += total.eq(add(low, high, rest[2]))
-        m.d.comb += self.o.eq(total)
-        return m
+def products(curve: bool) -> tuple[str, ...]:
+    """Return all products of a unit, in the order in which they are given multiplier blocks."""
+    of_curve = ("local", "slope", "scale", "table") if curve else ()
+    return ("step", "noise", *of_curve, "pulses", "spread")
 
 
 def _amount(value: Value) -> Value:
@@ -141,11 +96,14 @@ class DeviceUnit(wiring.Component):
     lane_bits, address_bits : int
         Widths of the tags that travel with a cell.
     multipliers : int
-        How many of `PRODUCTS` are made with multiplier blocks, the others are made of LUTs.
+        How many of its `products` are made with multiplier blocks, the others are made of LUTs.
     segments : int
         Segments of the curve's tables, a power of two up to `MAX_SEGMENTS`.
     power : bool
         With the powers of PowStep.
+    curve : bool
+        Steps may depend on the weight; without, there is ConstantStep alone
+        (`ohmgrid.device_registers.DeviceRegisters.constant`).
 
     Members
     -------
@@ -167,16 +125,17 @@ class DeviceUnit(wiring.Component):
         multipliers: int = 2,
         segments: int = 128,
         power: bool = True,
+        curve: bool = True,
     ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
-        check_int("multipliers", multipliers, 0, len(PRODUCTS))
+        check_int("multipliers", multipliers, 0, len(products(curve)))
         self._bits = weight_bits
-        self._blocks = PRODUCTS[:multipliers]
+        self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
-        self._static = StaticProperties(weight_bits)
-        self._curve = StepCurve(weight_bits, segments, power, self._blocks)
+        self._static = StaticProperties(weight_bits, curve)
+        self._curve = StepCurve(weight_bits, segments, power, self._blocks) if curve else None
         widths = (weight_bits, lane_bits, address_bits)
         super().__init__(
             {
@@ -190,14 +149,20 @@ class DeviceUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a request to its result."""
-        local = self._cycles("local", CURVE_BITS, REL_BITS)
         noise = self._cycles("noise", AMPLITUDE_BITS, NOISE_BITS)
+        pulses = self._cycles("pulses", CURVE_BITS, COUNT_BITS)
         step = self._cycles("step", MAX_WEIGHT_BITS, DW_BITS)
-        return self._curve_time + local + 4 + noise + 2 + step + 1 + 5
+        # From the step of a pulse to the sum's terms: the noise has an amplitude of its own.
+        terms = max(pulses, noise + (2 if self._curve else 0))
+        return self._local_time + terms + 2 + step + 1 + 5
 
     @property
-    def _curve_time(self) -> int:
-        return self._mixes[0].latency + self._static.latency + self._curve.latency
+    def _local_time(self) -> int:
+        """Cycles to the step of a pulse, in which shift or product is rounded and saturated."""
+        time = self._mixes[0].latency + self._static.latency
+        if not self._curve:
+            return time + 3
+        return time + self._curve.latency + self._cycles("local", CURVE_BITS, REL_BITS) + 2
 
     def _cycles(self, product: str, a_bits: int, b_bits: int) -> int:
         return Stages.product_cycles(a_bits, b_bits, product in self._blocks)
@@ -214,21 +179,17 @@ class DeviceUnit(wiring.Component):
         m.d.comb += popcount.i.eq(request.mask)
         count = Timed(popcount.o, popcount.latency)
 
-        m.submodules.curve = curve = self._curve
-        start = upper.time
-        late = pipe.together(start + curve.latency, rel, word.slice(0, GAUSS_BITS), count, value)
-        m.d.comb += [
-            curve.value.eq(pipe.at(value, start)),
-            curve.down.eq(pipe.at(down, start)),
-            curve.upper.eq(upper.value),
-            curve.lower.eq(lower.value),
-            curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
-            curve.resting.eq(~pipe.moving),
-            curve.registers.eq(self.registers),
-            curve.table_write.eq(self.table_write),
-        ]
-        curved = Timed(curve.curve, start + curve.latency)
-        total = self._total(pipe, curved, *late)
+        draw = word.slice(0, GAUSS_BITS)
+        if self._curve:
+            m.submodules.curve = self._curve
+            curve = self._step_at(self._curve, pipe, value, down, upper, lower, slope)
+            rel, draw, count, size = pipe.together(curve.time, rel, draw, count, value)
+            local = self._rounded(pipe, self._product(pipe, "local", "local", curve, rel))
+            amplitude = self._amplitude(pipe, local, rel, size)
+        else:
+            local = self._rounded(pipe, pipe.stage("local", "shifted", self._shifted, rel))
+            amplitude = local.slice(0, AMPLITUDE_BITS)
+        total = self._total(pipe, local, amplitude, draw, count)
         step = self._step(pipe, total)
         tags = (Timed(request.lane, 0), Timed(request.address, 0))
         late = pipe.together(
@@ -253,6 +214,24 @@ class DeviceUnit(wiring.Component):
             result.address.eq(pipe.at(cell.address, self.latency)),
         ]
         return m
+
+    def _step_at(
+        self, curve: StepCurve, pipe: Stages, value: Timed, down: Timed, *of_cell: Timed
+    ) -> Timed:
+        """Return the step at the weight, relative to that at 0."""
+        upper, lower, slope = of_cell
+        start = upper.time
+        pipe.m.d.comb += [
+            curve.value.eq(pipe.at(value, start)),
+            curve.down.eq(pipe.at(down, start)),
+            curve.upper.eq(upper.value),
+            curve.lower.eq(lower.value),
+            curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
+            curve.resting.eq(~pipe.moving),
+            curve.registers.eq(self.registers),
+            curve.table_write.eq(self.table_write),
+        ]
+        return Timed(curve.curve, start + curve.latency)
 
     def _properties(self, m: Module, pipe: Stages, down: Timed) -> tuple[Timed, ...]:
         """Return the dynamic word, and step, slope, bounds and stuck bit of the cell."""
@@ -291,15 +270,18 @@ class DeviceUnit(wiring.Component):
         factor = b if isinstance(b, Timed) else Timed(b, a.time, held=True)
         return pipe.product(part, name, a, factor, name in self._blocks)
 
-    def _total(
-        self, pipe: Stages, curve: Timed, rel: Timed, draw: Timed, count: Timed, value: Timed
-    ) -> Timed:
-        """Return the steps of all pulses with their noise, in units of the mean step."""
-        regs = self.registers
-        shift = GAUSS_SIGMA.bit_length() - 1 + C2C_FRAC - REL_FRAC
+    def _shifted(self, rel: Value) -> Value:
+        """Return ``rel`` times a curve that is 1 everywhere."""
+        return rel << (POWER_BITS - self.registers.power_shift)[:4]
 
-        def rounded(raw: Value) -> Value:
-            return shift_half_up(raw, REL_FRAC)
+    def _rounded(self, pipe: Stages, raw: Timed) -> Timed:
+        """Return the step of a pulse: the steps of cell and curve multiplied."""
+        wide = pipe.stage("local", "rounded", lambda raw: shift_half_up(raw, REL_FRAC), raw)
+        return pipe.stage("local", "out", lambda wide: saturate(wide, CURVE_BITS), wide)
+
+    def _amplitude(self, pipe: Stages, local: Timed, rel: Timed, value: Timed) -> Timed:
+        """Return what the noise of a pulse scales with."""
+        regs, part = self.registers, "amplitude"
 
         def scaled_by(rel: Value, value: Value) -> Value:
             return Mux(regs.additive, rel << ADDITIVE_SHIFT, _amount(value))[:CURVE_BITS]
@@ -314,21 +296,23 @@ class DeviceUnit(wiring.Component):
             total = size + extra
             return total[:AMPLITUDE_BITS] | total[AMPLITUDE_BITS:].any().replicate(AMPLITUDE_BITS)
 
+        weight = pipe.stage(part, "weight", scaled_by, rel, value)
+        product = self._product(pipe, part, "scale", weight, regs.noise_factor)
+        more = pipe.stage(part, "extra", extra, product)
+        size = pipe.stage(part, "size", magnitude, local)
+        return pipe.stage(part, "out", amplitude, size, more)
+
+    def _total(
+        self, pipe: Stages, local: Timed, amplitude: Timed, draw: Timed, count: Timed
+    ) -> Timed:
+        """Return the steps of all pulses with their noise, in units of the mean step."""
+        shift = GAUSS_SIGMA.bit_length() - 1 + C2C_FRAC - REL_FRAC
+
         def noise(spread: Value) -> Value:
             return shift_half_up(spread, shift)[:NOISE_BITS].as_signed()
 
         def total(pulses: Value, product: Value) -> Value:
             return (half(pulses, REL_FRAC) + product) >> REL_FRAC
-
-        raw = self._product(pipe, "local", "local", curve, rel)
-        wide = pipe.stage("local", "rounded", rounded, raw)
-        local = pipe.stage("local", "out", lambda wide: saturate(wide, CURVE_BITS), wide)
-
-        weight = pipe.stage("amplitude", "weight", scaled_by, rel, value)
-        part = self._product(pipe, "amplitude", "scale", weight, regs.noise_factor)
-        more = pipe.stage("amplitude", "extra", extra, part)
-        size = pipe.stage("amplitude", "size", magnitude, local)
-        factor = pipe.stage("amplitude", "out", amplitude, size, more)
 
         z = pipe.stage("noise", "z", gaussian, draw)
         table = loadable(pipe, "c2c", self.table_write, 1 << COUNT_BITS, C2C_BITS)
@@ -337,7 +321,7 @@ class DeviceUnit(wiring.Component):
         relative = pipe.stage("noise", "out", noise, spread)
 
         pulses = self._product(pipe, "total", "pulses", local, count)
-        product = self._product(pipe, "total", "noise", relative, factor)
+        product = self._product(pipe, "total", "noise", relative, amplitude)
         sums = pipe.stage("total", "sum", total, pulses, product)
         return pipe.stage("total", "out", lambda total: saturate(total, TOTAL_BITS), sums)
 

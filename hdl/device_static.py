@@ -36,6 +36,8 @@ class StaticProperties(wiring.Component):
     Parameters
     ----------
     weight_bits : int
+    slopes : bool
+        Without, there are no slopes: ``slope`` is 0.
 
     Members
     -------
@@ -55,8 +57,8 @@ class StaticProperties(wiring.Component):
     stuck : Out(1)
     """
 
-    def __init__(self, weight_bits: int):
-        self._weight_bits = weight_bits
+    def __init__(self, weight_bits: int, slopes: bool = True):
+        self._weight_bits, self._slopes = weight_bits, slopes
         super().__init__(
             {
                 "word0": In(WORD_BITS),
@@ -86,12 +88,13 @@ class StaticProperties(wiring.Component):
         word0, word1, down = (Timed(value, 0) for value in (self.word0, self.word1, self.down))
         perfect = Timed(self.bias & regs.perfect_bias, 0)
         rel = self._rel(pipe, word0, down, perfect)
-        slope = self._slope(pipe, word0, word1, down)
+        if self._slopes:
+            slope = self._slope(pipe, word0, word1, down)
+            m.d.comb += self.slope.eq(pipe.at(slope, self.latency))
         upper, lower = self._bounds(pipe, word1, perfect)
         stuck = pipe.stage("stuck", "stuck", lambda word: word < regs.corrupt, Timed(self.word2, 0))
         m.d.comb += [
             self.rel.eq(pipe.at(rel, self.latency)),
-            self.slope.eq(pipe.at(slope, self.latency)),
             self.upper.eq(pipe.at(upper, self.latency)),
             self.lower.eq(pipe.at(lower, self.latency)),
             self.stuck.eq(pipe.at(stuck, self.latency)),

@@ -1,7 +1,7 @@
 """Lanes that share a device unit, and the stored weights of their reference devices."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from ohmgrid.hdl.device import DeviceUnit
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.lane import Lane, product_bits, sum_bits
 from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.visit_queue import VisitQueue, visit_layout
 from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.streams import CELL_BITS
 
@@ -20,9 +21,9 @@ __all__ = ["LaneGroup", "split_lane"]
 class LaneGroup(wiring.Component):
     """``count`` lanes and the device unit that they share.
 
-    The cells of stage D that were hit go to the unit one a cycle, lowest lane first; the stage is
-    held while more than one waits (`more`). Results do not depend on the order. The references
-    of all lanes lie in one memory, since one cell a cycle needs its own.
+    Visits with cells that were hit wait in a queue; the cells go to the unit one a cycle, lowest
+    lane first. Results do not depend on the order. The references of all lanes lie in one memory,
+    and so do the column keys and trains, since one cell a cycle needs its own.
 
     Parameters
     ----------
@@ -36,16 +37,18 @@ class LaneGroup(wiring.Component):
 
     load : In(count)
         Strobe for each lane: its column is loaded.
-    load_lane, load_parity : In
-        That lane's number; its keys go to the half ``load_parity``.
+    load_lane, load_bank : In
+        That lane's number; its keys go to that bank.
     load_static, load_cycle, load_bias : In(64), In(32), In(1)
         The column's noise keys, and whether it is the always-on input.
     load_operand : In(count)
         Strobe for each lane: its code is loaded.
-    parity : In(1)
-        Half of the keys that belongs to the block in stage D.
-    row_static, row_cycle : In(64), In(32)
-        The row's noise keys, in stage D.
+    fresh_d : In(1)
+        Stage D holds a new visit.
+    bank_d : In
+        Bank of the keys of its block.
+    train_d, sign_d, static_d, cycle_d : In(31), In(1), In(64), In(32)
+        The row's train, its sign and noise keys, in stage D.
     address_d : In
         Address of the word in stage D.
     host_write, host_reference, host_lane, host_address, host_data : In
@@ -56,8 +59,10 @@ class LaneGroup(wiring.Component):
         One cycle later (a build with ``references``, else 0).
     registers, table_write : In
         Device parameters.
-    more : Out(1)
-        More than one cell of stage D waits.
+    next_bank : In
+    bank_used, full, waits : Out(1)
+        As of `VisitQueue`; a visit that came to stage D in the cycle after one in which it was
+        `full` is the last one that it takes.
     collision : Out(1)
         A result met the address being read (must never happen).
     """
@@ -68,7 +73,7 @@ class LaneGroup(wiring.Component):
         self.depth = build.max_blocks * build.max_rows
         self.acc_bits = sum_bits(config)
         self.lane_bits = max(1, (count - 1).bit_length())
-        address = range(self.depth)
+        address, bank = range(self.depth), range(build.key_banks)
         members = {
             "advance": In(1),
             "address": In(address),
@@ -76,7 +81,7 @@ class LaneGroup(wiring.Component):
             "take": In(1),
             "load": In(count),
             "load_lane": In(self.lane_bits),
-            "load_parity": In(1),
+            "load_bank": In(bank),
             "load_train": In(SLOTS),
             "load_sign": In(1),
             "load_static": In(64),
@@ -86,7 +91,8 @@ class LaneGroup(wiring.Component):
             "load_operand": In(count),
             "load_code": In(signed(code_bits(config))),
             "take_operand": In(1),
-            "parity": In(1),
+            "bank_d": In(bank),
+            "next_bank": In(bank),
             "backward": In(1),
             "magnitude": In(1),
             "row_code": In(signed(code_bits(config))),
@@ -95,8 +101,11 @@ class LaneGroup(wiring.Component):
             "minus": In(1),
             "paired": In(1),
             "visible": In(VISIBLE_BITS),
-            "row_static": In(64),
-            "row_cycle": In(32),
+            "fresh_d": In(1),
+            "train_d": In(SLOTS),
+            "sign_d": In(1),
+            "static_d": In(64),
+            "cycle_d": In(32),
             "address_d": In(address),
             "hit_valid": In(1),
             "fresh": In(1),
@@ -116,7 +125,9 @@ class LaneGroup(wiring.Component):
             "reference": Out(signed(formats.weight_bits)),
             "registers": In(REGISTERS),
             "table_write": In(TABLE_WRITE),
-            "more": Out(1),
+            "bank_used": Out(1),
+            "full": Out(1),
+            "waits": Out(1),
             "collision": Out(1),
         }
         for k in range(count):
@@ -131,6 +142,7 @@ class LaneGroup(wiring.Component):
             multipliers=self.config.build.multipliers,
             segments=self.config.formats.curve_segments,
             power=self.config.build.power,
+            curve=self.config.build.curve,
         )
 
     @property
@@ -150,8 +162,8 @@ class LaneGroup(wiring.Component):
 
     @property
     def latency(self):
-        """Cycles from stage D to the write of the result: choice of a lane, request, unit."""
-        return 2 + self._unit().latency
+        """Cycles from a cell's way out of the queue to the write of the result: request, unit."""
+        return 1 + self._unit().latency
 
     def elaborate(self, platform):
         m = Module()
@@ -162,8 +174,15 @@ class LaneGroup(wiring.Component):
             m.submodules[f"lane{k}"] = lane
             lanes.append(lane)
         m.submodules.unit = unit = self._unit()
-        m.submodules.keys = keys = Memory(shape=unsigned(97), depth=2 << self.lane_bits, init=[])
-        key_write, key_read = keys.write_port(), keys.read_port(domain="comb")
+        column = data.StructLayout(
+            {"static": 64, "cycle": 32, "bias": 1, "train": SLOTS, "sign": 1}
+        )
+        m.submodules.columns = columns = Memory(
+            shape=column, depth=build.key_banks << self.lane_bits, init=[]
+        )
+        load, keys = columns.write_port(), columns.read_port(domain="comb")
+        visit = visit_layout(self.count, weight_bits, len(self.address), len(self.bank_d))
+        m.submodules.queue = queue = VisitQueue(visit, build.queue)
 
         shared = [
             "advance", "address", "read", "take", "load_train", "load_sign", "take_key",
@@ -181,7 +200,7 @@ class LaneGroup(wiring.Component):
                 lane.load.eq(self.load[k]),
                 lane.load_key.eq(self.load_static[:CELL_BITS]),
                 lane.load_operand.eq(self.load_operand[k]),
-                lane.row_key.eq(self.row_static[CELL_BITS:]),
+                lane.row_key.eq(self.static_d[CELL_BITS:]),
                 lane.chain_i.eq(after),
                 lane.write.eq(from_unit | from_host),
                 lane.write_address.eq(Mux(self.host_write, self.host_address, result.address)),
@@ -196,37 +215,32 @@ class LaneGroup(wiring.Component):
         met = delayed(m, self.address, "read_at") == delayed(m, result.address, "written_at")
         m.d.sync += self.collision.eq(delayed(m, result.valid, "writes") & reads & met)
 
-        # Arbiter: the lowest lane that waits; more than one waiting holds the stage.
-        hits = Cat(lane.hit for lane in lanes)
-        chosen = Signal(self.lane_bits)
-        for k in reversed(range(self.count)):
-            with m.If(lanes[k].hit):
-                m.d.comb += chosen.eq(k)
-        # `more` moves every stage of every lane, so it is a register.
-        rest = hits & (hits - 1)[: self.count]
-        waiting = Mux(self.advance, Cat(lane.coming for lane in lanes), rest)
-        m.d.sync += self.more.eq((waiting & (waiting - 1)[: self.count]).any())
-        for k, lane in enumerate(lanes):
-            m.d.comb += lane.served.eq(chosen == k)
-
-        # The choice is a register: the way from all lanes to one request is long.
-        taken = delayed(m, chosen, "taken")
-        parity, address = delayed(m, self.parity, "parity_e"), delayed(m, self.address_d, "at_e")
-        waits = Signal()
-        m.d.sync += waits.eq(hits.any())
-        offers = Array(
-            delayed(m, Cat(lane.weight, lane.mask, lane.down), f"offer{k}")
-            for k, lane in enumerate(lanes)
-        )
         m.d.comb += [
-            key_write.en.eq(self.load.any()),
-            key_write.addr.eq(Cat(self.load_lane, self.load_parity)),
-            key_write.data.eq(Cat(self.load_static, self.load_cycle, self.load_bias)),
-            key_read.addr.eq(Cat(taken, parity)),
+            load.en.eq(self.load.any()),
+            load.addr.eq(Cat(self.load_lane, self.load_bank)),
+            load.data.static.eq(self.load_static),
+            load.data.cycle.eq(self.load_cycle),
+            load.data.bias.eq(self.load_bias),
+            load.data.train.eq(self.load_train),
+            load.data.sign.eq(self.load_sign),
+            queue.push.eq(self.fresh_d & queue.i.hits.any()),
+            queue.i.hits.eq(Cat(lane.hit for lane in lanes)),
+            *(queue.i.weights[k].eq(lane.weight) for k, lane in enumerate(lanes)),
+            queue.i.train.eq(self.train_d),
+            queue.i.sign.eq(self.sign_d),
+            queue.i.row_static.eq(self.static_d),
+            queue.i.row_cycle.eq(self.cycle_d),
+            queue.i.address.eq(self.address_d),
+            queue.i.bank.eq(self.bank_d),
+            queue.bank.eq(self.next_bank),
+            self.bank_used.eq(queue.bank_used),
+            self.full.eq(queue.full),
+            self.waits.eq(queue.waits),
+            keys.addr.eq(Cat(queue.lane, queue.o.bank)),
             unit.registers.eq(self.registers),
             unit.table_write.eq(self.table_write),
         ]
-        request = unit.request
+        request, lane = unit.request, queue.lane
         if build.references:
             m.submodules.references = references = Memory(
                 shape=unsigned(weight_bits), depth=self.depth << self.lane_bits, init=[]
@@ -237,19 +251,27 @@ class LaneGroup(wiring.Component):
                 write.addr.eq(Cat(self.host_lane, self.host_address)),
                 write.data.eq(self.host_data),
                 read.addr.eq(
-                    Mux(self.visit, Cat(self.visit_lane, self.visit_address), Cat(taken, address))
+                    Mux(
+                        self.visit,
+                        Cat(self.visit_lane, self.visit_address),
+                        Cat(lane, queue.o.address),
+                    )
                 ),
                 request.reference.eq(read.data),
                 self.reference.eq(read.data),
             ]
         m.d.sync += [
-            request.valid.eq(waits),
-            Cat(request.weight, request.mask, request.down).eq(offers[taken]),
-            request.row_static.eq(delayed(m, self.row_static, "row_static_e")),
-            request.row_cycle.eq(delayed(m, self.row_cycle, "row_cycle_e")),
-            Cat(request.col_static, request.col_cycle, request.bias).eq(key_read.data),
-            request.lane.eq(taken),
-            request.address.eq(address),
+            request.valid.eq(queue.valid),
+            request.weight.eq(queue.o.weights[lane]),
+            request.mask.eq(queue.o.train & keys.data.train),
+            request.down.eq((queue.o.sign == keys.data.sign) & ~self.paired),
+            request.row_static.eq(queue.o.row_static),
+            request.row_cycle.eq(queue.o.row_cycle),
+            request.col_static.eq(keys.data.static),
+            request.col_cycle.eq(keys.data.cycle),
+            request.bias.eq(keys.data.bias),
+            request.lane.eq(lane),
+            request.address.eq(queue.o.address),
         ]
         return m
 

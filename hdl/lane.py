@@ -6,8 +6,8 @@ One word of every lane is visited in each cycle. Stages of a visit::
     V  visible weight, `Lane.lag` - 1 cycles after D; operands
     P  product       S  accumulator (backward)
 
-A to D are held while ``advance`` is low (a group has more than one cell to send to its device
-unit); what comes after D never waits: it takes each visit once, when it is new in D.
+A to D are held while ``advance`` is low (a group's queue is full); what comes after D never waits:
+it takes each visit once, when it is new in D.
 
 Column values (DAC code, pulse train, noise key) stay in the lane for a whole block of rows and are
 loaded, one lane a cycle, into a second set of registers while the block before is swept. Codes come
@@ -135,8 +135,6 @@ class Lane(wiring.Component):
         Write noise, as in `VisibleWeight`.
     hit_valid : In(1)
         Stage C holds a cell to update.
-    served : In(1)
-        The group sends this lane's cell to the device unit.
     fresh, first : In(1)
         Stage P holds a visit (of a block's first row).
     capture, shift : In(1)
@@ -145,10 +143,8 @@ class Lane(wiring.Component):
     write, write_address, write_data : In
         Write port of the memory.
     product : Out: stage P
-    weight, mask, down, hit : Out
-        The cell to update, in stage D.
-    coming : Out(1)
-        Stage C holds one.
+    weight, hit : Out
+        The word in stage D; the cell is to be updated.
     """
 
     def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise, read_physics):
@@ -179,7 +175,6 @@ class Lane(wiring.Component):
                 "row_key": In(CELL_BITS),
                 "visible": In(VISIBLE_BITS),
                 "hit_valid": In(1),
-                "served": In(1),
                 "fresh": In(1),
                 "first": In(1),
                 "capture": In(1),
@@ -191,10 +186,7 @@ class Lane(wiring.Component):
                 "write_data": In(signed(weight_bits)),
                 "product": Out(signed(weight_bits + code_bits - 1)),
                 "weight": Out(signed(weight_bits)),
-                "mask": Out(SLOTS),
-                "down": Out(1),
                 "hit": Out(1),
-                "coming": Out(1),
             }
         )
 
@@ -230,19 +222,13 @@ class Lane(wiring.Component):
         word = Signal(signed(self.weight_bits), reset_less=True)
         mask = self.row_train & train
         down = self.row_sign == sign
-        m.d.comb += self.coming.eq(
-            mask.any() & self.hit_valid & ~(self.paired & (down ^ self.minus))
-        )
+        hit = mask.any() & self.hit_valid & ~(self.paired & (down ^ self.minus))
         with m.If(self.advance):
             m.d.sync += [
                 word.eq(read.data),
                 self.weight.eq(self._joined(m, word) if self.read_physics else word),
-                self.mask.eq(mask),
-                self.down.eq(down & ~self.paired),
-                self.hit.eq(self.coming),
+                self.hit.eq(hit),
             ]
-        with m.Elif(self.served):
-            m.d.sync += self.hit.eq(0)
 
         seen = self.weight
         if self.write_noise:

@@ -27,10 +27,10 @@ class PulseWork(NamedTuple):
     last: tuple[int, int]
     """Firing probabilities of the last row and of the last column."""
     sweeps: tuple[int, ...]
-    """Cycles of each sweep, stalls included (`ohmgrid.model.sweep.sweep_cycles`; the first one of
-    a fused operation is ``spaced``): one, or one for each slot."""
-    last_stall: int
-    """Cycles for which the first sweep's last visit is held."""
+    """Cycles of each sweep (`ohmgrid.model.sweep.sweep_cycles`; the first one of a fused operation
+    is ``spaced``): one, or one for each slot."""
+    last_visit: int
+    """Those of the first sweep until its last visit comes to stage D."""
 
 
 class OperationCycles:
@@ -60,8 +60,8 @@ class OperationCycles:
     def _pass(self, count: int, pace: int = 1, steps: int = 0, drive: bool = False) -> int:
         return self._lines.cycles(count, pace, steps, drive) + 1
 
-    def _sweep(self, cycles: int) -> int:
-        return 1 + cycles + self._array.drain + 1
+    def _sweep(self, cycles: int, update: bool = False) -> int:
+        return 1 + cycles + self._array.drain(update) + 1
 
     def _send(self, count: int) -> int:
         return 1 + self._outputs.send_cycles(count) + 1
@@ -114,7 +114,7 @@ class OperationCycles:
     def _backward_sweep(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
         sweep = self._array.sweep_cycles(self._devices * rows, cols)
         codes = self._row_codes(rows, read)
-        return codes + self._converted(cols, sweep, 0, self._sweep(sweep), read)
+        return codes + self._converted(cols, sweep, self._sweep(sweep), read)
 
     def _before(self, rows: int, cols: int, read: ReadRegisters | None) -> int:
         """Return the cycles of a backward pass beside its last sweep."""
@@ -123,16 +123,14 @@ class OperationCycles:
         sweeps = (len(parts(read)) - 1) * self._backward_sweep(rows, cols, read)
         return sweeps + self._alone(rows, cols, read, self._devices)
 
-    def _converted(
-        self, cols: int, sweep: int, last_stall: int, swept: int, read: ReadRegisters | None
-    ) -> int:
+    def _converted(self, cols: int, last_visit: int, swept: int, read: ReadRegisters | None) -> int:
         """Return the cycles until all is swept (after ``swept`` cycles) and converted or stored.
 
         The sums of a sweep's last block come out, one a cycle, from two cycles after its last
-        visit came to stage D.
+        visit came to stage D (after ``last_visit`` cycles).
         """
         in_block = (cols - 1) % self._lanes + 1
-        last_sum = sweep - last_stall + self._array.lag + 2 + in_block
+        last_sum = last_visit + self._array.lag + 2 + in_block
         return max(swept, last_sum + self._latency(read)) + 1
 
     def update(self, rows: int, cols: int, work: PulseWork) -> int:
@@ -158,7 +156,7 @@ class OperationCycles:
             self._before(rows, cols, read),
             self._row_codes(rows, read),
             self._planned(rows, cols, work),
-            self._converted(cols, sweep, work.last_stall, swept, read),
+            self._converted(cols, work.last_visit, swept, read),
             self._send(cols),
         )
 
@@ -223,4 +221,5 @@ class OperationCycles:
     def _pulsed(self, rows: int, cols: int, work: PulseWork) -> int:
         """Return the cycles of all sweeps; new cycle keys come before each but the first."""
         keys = self._pass(self._devices * rows) + self._pass(cols)
-        return sum(map(self._sweep, work.sweeps)) + (len(work.sweeps) - 1) * keys
+        sweeps = sum(self._sweep(sweep, update=True) for sweep in work.sweeps)
+        return sweeps + (len(work.sweeps) - 1) * keys

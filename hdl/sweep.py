@@ -20,6 +20,8 @@ class Sweep(wiring.Component):
     Parameters
     ----------
     lanes, max_rows, max_cols, depth : int
+    banks : int
+        Blocks whose column keys are kept, a power of two.
 
     Members
     -------
@@ -31,11 +33,14 @@ class Sweep(wiring.Component):
         Of the first block.
     last_block : In(1)
         The last column of the sweep is the last one of the array.
+    bank_used : In(1)
+        Visits wait that need the keys in bank ``next_bank``: that bank is not loaded. It can be
+        high for older visits only, and so stays low.
     spaced : In(1)
         Last rows of two blocks stay ``lanes`` cycles apart in stage D, so that a block's backward
         sums have left when the next ones come. Only stalls can bring them closer.
     advance : In(1)
-        Stages move (low: a group waits for its device unit).
+        Stages move (low: a group's queue is full).
     busy : Out(1)
         High from `start` until the last visit has left stage D.
     address, row, valid : Out
@@ -46,19 +51,23 @@ class Sweep(wiring.Component):
         A block's first row moves to stage D.
     valid_c, odd_c : Out(1)
         Stage C holds a visit; to a row with an odd number.
-    valid_d, fresh, first_d, last_d, parity_d, start_d, row_d, address_d : Out
-        Stage D: holds a visit; it was loaded in this cycle; it is a block's first / last row; half
-        of the column keys; it is in the first block; its row and address.
+    fresh, first_d, last_d, bank_d, start_d, row_d, address_d : Out
+        Stage D: a visit was loaded in this cycle; it is a block's first / last row; bank of its
+        column keys; it is in the first block; its row and address.
     load_column : Out
         Column to read in this cycle.
-    load, load_lane, load_parity, load_last : Out
-        That column's values are there: write them to this lane; it is the last column.
+    load, load_lane, load_bank, load_last : Out
+        That column's values are there: write them to this lane, its keys to this bank; it is the
+        last column.
+    next_bank : Out
+        Bank of the block that is loaded next.
     loads : Out(lanes)
         The same as a strobe for each lane, from registers: they go a long way.
     """
 
-    def __init__(self, lanes, max_rows, max_cols, depth):
+    def __init__(self, lanes, max_rows, max_cols, depth, banks):
         self.lanes, self.max_rows, self.max_cols, self.depth = lanes, max_rows, max_cols, depth
+        bank = range(banks)
         super().__init__(
             {
                 "start": In(1),
@@ -67,6 +76,7 @@ class Sweep(wiring.Component):
                 "first_address": In(range(depth)),
                 "first_column": In(range(max_cols)),
                 "last_block": In(1),
+                "bank_used": In(1),
                 "spaced": In(1),
                 "advance": In(1),
                 "busy": Out(1),
@@ -77,11 +87,10 @@ class Sweep(wiring.Component):
                 "take_key": Out(1),
                 "valid_c": Out(1),
                 "odd_c": Out(1),
-                "valid_d": Out(1),
                 "fresh": Out(1),
                 "first_d": Out(1),
                 "last_d": Out(1),
-                "parity_d": Out(1),
+                "bank_d": Out(bank),
                 "start_d": Out(1),
                 "row_d": Out(range(max_rows)),
                 "address_d": Out(range(depth)),
@@ -89,7 +98,8 @@ class Sweep(wiring.Component):
                 "load": Out(1),
                 "loads": Out(lanes),
                 "load_lane": Out(range(max(2, lanes))),
-                "load_parity": Out(1),
+                "load_bank": Out(bank),
+                "next_bank": Out(bank),
                 "load_last": Out(1),
             }
         )
@@ -99,8 +109,7 @@ class Sweep(wiring.Component):
 
         A block takes as many cycles as it has rows, or as the next block takes to load (as many as
         there are lanes, so that a block's backward sums can leave in that time); the first block's
-        loading and the way to stage D come on top. With stalls, `ohmgrid.model.sweep`
-        counts.
+        loading and the way to stage D come on top. `ohmgrid.model.sweep` counts all others.
         """
         blocks = -(-cols // self.lanes)
         return self.lanes + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD) + rows + 2
@@ -111,7 +120,7 @@ class Sweep(wiring.Component):
         # Stage A: counters.
         issuing = Signal()
         loaded = Signal()
-        parity, in_first_block = Signal(), Signal()
+        bank, in_first_block = Signal.like(self.bank_d), Signal()
         columns_left = Signal(range(self.max_cols + 1))
         first, last, too_close = Signal(), Signal(), Signal()
         last_block = Signal()
@@ -140,7 +149,7 @@ class Sweep(wiring.Component):
                 m.d.sync += [
                     self.row.eq(0),
                     last.eq(single_row),
-                    parity.eq(~parity),
+                    bank.eq(bank + 1),
                     in_first_block.eq(0),
                 ]
                 with m.If(last_block):
@@ -151,7 +160,7 @@ class Sweep(wiring.Component):
         # Stages B to D: the flags travel with the words.
         stages = []
         before = {
-            "valid": self.valid, "first": first, "last": last, "parity": parity,
+            "valid": self.valid, "first": first, "last": last, "bank": bank,
             "start": in_first_block, "row": self.row, "address": self.address,
         }  # fmt: skip
         for stage in "bcd":
@@ -170,10 +179,9 @@ class Sweep(wiring.Component):
             self.take_key.eq(stage_c["valid"] & stage_c["first"] & self.advance),
             self.valid_c.eq(stage_c["valid"]),
             self.odd_c.eq(stage_c["row"][:1]),
-            self.valid_d.eq(stage_d["valid"]),
             self.first_d.eq(stage_d["first"]),
             self.last_d.eq(stage_d["last"]),
-            self.parity_d.eq(stage_d["parity"]),
+            self.bank_d.eq(stage_d["bank"]),
             self.start_d.eq(stage_d["start"]),
             self.row_d.eq(stage_d["row"]),
             self.address_d.eq(stage_d["address"]),
@@ -193,17 +201,16 @@ class Sweep(wiring.Component):
         with m.If(self.fresh & stage_d["last"]):
             m.d.sync += [in_flight.eq(0), apart.eq(max(0, self.lanes - 4))]
 
-        # Column loader: starts when a block's first row is in stage D, because only then are both
-        # the lanes' second registers and the other half of the keys free.
-        loading = Signal()
+        # Column loader: starts when a block's first row is in stage D, because only then are the
+        # lanes' second registers free, and when the bank of keys is.
+        loading, delayed = Signal(), Signal()
         lane = Signal(range(max(2, self.lanes)))
         to_load = Signal(range(self.max_cols + 1))
-        block_parity = Signal()
         loads = loading & (to_load != 0)
         m.d.sync += [self.load.eq(loads), self.load_lane.eq(lane)]
         m.d.sync += [self.loads[k].eq(loads & (lane == k)) for k in range(self.lanes)]
         m.d.sync += [
-            self.load_parity.eq(block_parity),
+            self.load_bank.eq(self.next_bank),
             self.load_last.eq((to_load == 1) & self.last_block),
         ]
         with m.If(loading):
@@ -218,10 +225,10 @@ class Sweep(wiring.Component):
                     loading.eq(0),
                     loaded.eq(1),
                     lane.eq(0),
-                    block_parity.eq(~block_parity),
+                    self.next_bank.eq(self.next_bank + 1),
                 ]
-        with m.Elif(self.fresh & stage_d["first"] & (to_load != 0)):
-            m.d.sync += loading.eq(1)
+        with m.Elif((self.fresh & stage_d["first"] | delayed) & (to_load != 0)):
+            m.d.sync += [loading.eq(~self.bank_used), delayed.eq(self.bank_used)]
 
         with m.If(self.start):
             m.d.sync += [
@@ -229,14 +236,15 @@ class Sweep(wiring.Component):
                 loading.eq(1),
                 loaded.eq(0),
                 lane.eq(0),
-                block_parity.eq(0),
+                delayed.eq(0),
+                self.next_bank.eq(0),
                 to_load.eq(self.cols),
                 columns_left.eq(self.cols),
                 self.load_column.eq(self.first_column),
                 self.address.eq(self.first_address),
                 self.row.eq(0),
                 last.eq(self.rows == 1),
-                parity.eq(0),
+                bank.eq(0),
                 in_first_block.eq(1),
                 in_flight.eq(0),
                 apart.eq(0),

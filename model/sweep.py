@@ -1,11 +1,14 @@
 """Where a cell lies, in which order cells are visited, and how long that takes (golden model)."""
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["memory_order", "sweep_cycles", "visit_stalls"]
+from ohmgrid.config import BuildConfig
+from ohmgrid.model.visit_queue import VisitQueue
+
+__all__ = ["SweepCycles", "group_hits", "memory_order", "sweep_cycles"]
 
 
 def memory_order(rows: int, cols: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,11 +22,8 @@ def memory_order(rows: int, cols: int, lanes: int) -> tuple[np.ndarray, np.ndarr
     return row.ravel()[order], col.ravel()[order]
 
 
-def visit_stalls(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
-    """Return for how many cycles each visit waits for the device units.
-
-    A group of ``share`` lanes sends one hit cell a cycle, so a visit takes as many cycles as the
-    busiest group has hit cells.
+def group_hits(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
+    """Return how many cells each visit hits in each group of ``share`` lanes.
 
     Parameters
     ----------
@@ -31,62 +31,89 @@ def visit_stalls(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
 
     Returns
     -------
-    int64, shape (blocks * rows,), in the order of visits
+    int64, shape (blocks * rows, groups), in the order of visits
     """
     rows, cols = hits.shape
     blocks = -(-cols // lanes)
     padded = np.zeros((rows, blocks * lanes), bool)
     padded[:, :cols] = hits
     by_lane = padded.reshape(rows, blocks, lanes).transpose(1, 0, 2).reshape(-1, lanes)
-    starts = np.arange(0, lanes, share)
-    per_group = np.add.reduceat(by_lane.astype(np.int64), starts, axis=1)
-    return np.maximum(per_group.max(axis=1) - 1, 0)
+    return np.add.reduceat(by_lane.astype(np.int64), np.arange(0, lanes, share), axis=1)
+
+
+class SweepCycles(NamedTuple):
+    """How long a sweep takes."""
+
+    total: int
+    """Cycles until the last visit has left stage D, and all cells that are hit their queues."""
+    last: int
+    """Cycles until the last visit comes to stage D."""
 
 
 def sweep_cycles(
-    rows: int, cols: int, lanes: int, stalls: Sequence[int] = (), spaced: bool = False
-) -> int:
+    rows: int, cols: int, build: BuildConfig, hits: np.ndarray | None = None, spaced: bool = False
+) -> SweepCycles:
     """Return the cycles of a sweep, clock by clock.
 
-    A visit passes stages A (address), B, C and D and holds all of them for its stalls when it is
-    in D. Loading a block's columns takes one cycle a column, starts two cycles after the visit of
-    the previous block's first row came to D (the first block's: with the sweep), and must end
-    before the block's first visit is issued.
+    A visit passes stages A (address), B, C and D. In D, its hit cells go to the queues of their
+    groups; one cycle after a queue was full all stages are held. Loading a block's columns takes
+    one cycle a column, starts in the cycle after the previous block's first row came to D (the
+    first block's: with the sweep), and must end before the block's first visit is issued. It waits,
+    a cycle too long, while visits need the keys that are in its bank.
 
     Parameters
     ----------
-    rows, cols, lanes : int
-    stalls : sequence of int
-        As from `visit_stalls`; missing ones are 0.
+    rows, cols : int
+    build : BuildConfig
+    hits : bool, shape (rows, cols), optional
+        Cells to update; none if left out.
     spaced : bool
         Backward: last rows of two blocks stay ``lanes`` cycles apart in stage D, for a block's
         sums leave one a cycle.
     """
+    lanes = build.lanes
     blocks = -(-cols // lanes)
     total = rows * blocks
-    waits = list(stalls) or [0] * total
-    pipeline: list[int | None] = [None, None, None]
-    issued, clock, hold = 0, 0, 0
-    load_done = {0: lanes}
-    free = 0.0
-    while issued < total or any(visit is not None for visit in pipeline[:2]) or hold:
+    cells = group_hits(np.zeros((rows, cols), bool) if hits is None else hits, lanes, build.share)
+    demand = cells.tolist()
+    queues = [VisitQueue(build.queue) for _ in range(build.units)]
+    stages: list[int | None] = [None, None, None]
+    issued, clock, end, last = 0, 0, 0, 0
+    fresh = held = used = False
+    load_done, to_load, free = {0: lanes}, 0, 0.0
+    while True:
         clock += 1
-        if hold:
-            hold -= 1
-            continue
-        block, row = divmod(issued, rows)
-        ready = issued < total and (row or load_done.get(block, clock) < clock)
-        if spaced and row == rows - 1:
-            ready = ready and clock >= free
-            free = math.inf if ready else free
-        pipeline = [issued if ready else None, *pipeline[:2]]
-        issued += bool(ready)
-        visit = pipeline[2]
-        if visit is not None:
-            hold = waits[visit]
-            block, row = divmod(visit, rows)
+        visit = stages[2]
+        waits = any(queue.waits for queue in queues)
+        sweeping = issued < total or stages[:2] != [None, None] or (visit is not None and held)
+        if not (sweeping or waits or fresh):
+            return SweepCycles(end, last)
+        if sweeping or waits:
+            end = clock
+        full = any(queue.full for queue in queues)
+        # The bank of the next block to load was that of a block so many before.
+        bank = len(load_done) - build.key_banks
+        now_used = any(queue.block == bank for queue in queues)
+        block, row = divmod(visit or 0, rows)
+        for group, queue in enumerate(queues):
+            queue.clock(block, demand[visit][group] if fresh and visit is not None else 0)
+        if fresh:
+            last = clock - 1
             if row == rows - 1:
-                free = clock + 2 + max(0, lanes - 4)
+                free = clock + 1 + max(0, lanes - 4)
             if row == 0 and block + 1 < blocks:
-                load_done[block + 1] = clock + 1 + lanes
-    return clock
+                to_load = block + 1
+        if to_load and not used:
+            load_done[to_load] = clock + lanes
+            to_load = 0
+        used, fresh = now_used, False
+        if not held:
+            block, row = divmod(issued, rows)
+            ready = issued < total and (row > 0 or load_done.get(block, clock) < clock)
+            if spaced and row == rows - 1:
+                ready = ready and clock >= free
+                free = math.inf if ready else free
+            stages = [issued if ready else None, *stages[:2]]
+            issued += bool(ready)
+            fresh = stages[2] is not None
+        held = full

@@ -104,6 +104,7 @@ def check_device(config: Config, device: DeviceRegisters) -> None:
     build, formats = config.build, config.formats
     values = register_values(config, 1, 1, 0)
     needs = {
+        "curve": not device.constant,
         "power": device.power,
         "write_noise": device.visible,
         "references": any(device.reference) or device.symmetry_point,

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.device_registers import device_registers
-from ohmgrid.devices import PiecewiseStep, SoftBoundsPmax
+from ohmgrid.devices import ConstantStep, PiecewiseStep, SoftBoundsPmax
 from ohmgrid.pairs import OneSided
 from ohmgrid.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.step_device import Device, StepDevice
 
-__all__ = ["devices", "operate", "physics", "step_devices"]
+__all__ = ["constant", "devices", "operate", "physics", "step_devices"]
 
 STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
 
@@ -93,10 +93,15 @@ def step_devices(draw: st.DrawFn) -> StepDevice:
     return device
 
 
+def constant(device: StepDevice) -> ConstantStep:
+    """Return what is left of a device without its law."""
+    return ConstantStep(**{field.name: getattr(device, field.name) for field in fields(StepDevice)})
+
+
 @st.composite
-def devices(draw: st.DrawFn) -> Device:
-    """Any device: one or, now and then, a pair."""
-    unit = draw(step_devices())
+def devices(draw: st.DrawFn, curve: bool = True) -> Device:
+    """Any device: one or, now and then, a pair; without ``curve``, with a constant step."""
+    unit = draw(step_devices() if curve else step_devices().map(constant))
     if draw(st.integers(0, 4)) or unit.write_noise or unit.w_max <= 0:
         return unit
     return OneSided(unit, refresh_every=draw(st.integers(0, 4)))

@@ -9,6 +9,7 @@ from amaranth.sim import Simulator
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from strategies import constant
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.curves import POSITIONS
@@ -20,7 +21,7 @@ from ohmgrid.device_registers import (
     DeviceRegisters,
     device_registers,
 )
-from ohmgrid.hdl.device import PRODUCTS, DeviceUnit, Popcount
+from ohmgrid.hdl.device import DeviceUnit, products
 from ohmgrid.hdl.device_ports import NODE_BITS, pack_registers, pack_tables, table_number
 from ohmgrid.model.device import Cells, static_properties, visit
 from ohmgrid.model.noise import cell_words
@@ -152,9 +153,15 @@ def golden(
 class Bench:
     """One device unit in the simulator; `run` loads registers and sends cells."""
 
-    def __init__(self, weight_bits: int, multipliers: int, segments: int, power: bool):
+    def __init__(self, weight_bits: int, multipliers: int, segments: int, power: bool, curve: bool):
         self.unit = DeviceUnit(
-            weight_bits, LANE_BITS, ADDRESS_BITS, multipliers, segments=segments, power=power
+            weight_bits,
+            LANE_BITS,
+            ADDRESS_BITS,
+            multipliers,
+            segments=segments,
+            power=power,
+            curve=curve,
         )
         self.weight_bits = weight_bits
         self.simulator = Simulator(self.unit)
@@ -230,13 +237,22 @@ def check(build: tuple, registers: DeviceRegisters, seed: int, gaps: list, count
     assert_array_equal(address, cells["address"][number])
 
 
-BUILDS = [(18, 2, 128, True), (16, 4, 64, True), (18, 0, 256, True), (12, len(PRODUCTS), 1, False)]
-"""weight_bits, multipliers, segments, power"""
+BUILDS = [
+    (18, 2, 128, True, True),
+    (16, 4, 64, True, True),
+    (18, 0, 256, True, True),
+    (12, len(products(curve=True)), 1, False, True),
+    (18, len(products(curve=False)), 4, False, False),
+    (16, 0, 4, False, False),
+]
+"""weight_bits, multipliers, segments, power, curve"""
 
 
 def fits(device, build: tuple) -> DeviceRegisters:
     """Return the registers of a device, if this build holds it."""
-    weight_bits, _, segments, power = build
+    weight_bits, _, segments, power, curve = build
+    if not curve:
+        device = constant(device)
     try:
         registers = device_registers(device, weight_bits, segments)
     except ConfigError:
@@ -265,31 +281,16 @@ def test_one_unit_equals_visit_for_every_preset(name, rng):
 @settings(max_examples=5)
 @given(data=st.data())
 def test_unit_equals_visit_for_any_registers(build, data):
-    weight_bits, _, segments, power = build
+    weight_bits, _, segments, power, curve = build
     registers = data.draw(raw_registers(weight_bits, segments))
     if not power:
         registers = replace(registers, power=False)
+    if not curve:
+        one = 1 << registers.curve_frac
+        none = dict.fromkeys(("gamma_up", "gamma_down", "gamma_balance"), (0,) * 1024)
+        registers = replace(registers, offset=one, noise=NOISES.index("multiplicative"), **none)
+        assert registers.constant
     check(build, registers, data.draw(st.integers(0, 2**32 - 1)), [])
-
-
-def test_popcount_equals_bitwise_count(rng):
-    popcount = Popcount()
-    masks = [0, (1 << 31) - 1, *(1 << n for n in range(31)), *rng.integers(0, 1 << 31, 200)]
-    seen = []
-
-    async def bench(ctx):
-        for cycle in range(len(masks) + popcount.latency):
-            if cycle < len(masks):
-                ctx.set(popcount.i, int(masks[cycle]))
-            if cycle >= popcount.latency:
-                seen.append(ctx.get(popcount.o))
-            await ctx.tick()
-
-    simulator = Simulator(popcount)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert seen == [int(mask).bit_count() for mask in masks]
 
 
 @pytest.mark.parametrize(

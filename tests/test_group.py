@@ -39,10 +39,12 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
     dut = LaneGroup(Config(formats=FormatConfig(curve_segments=4), build=build), LANES)
     words, references = rng.integers(-(1 << 16), 1 << 16, (2, 1, LANES), dtype=np.int32)
     trains = np.where(hit >> np.arange(LANES) & 1, rng.integers(1, ALL, LANES), 0)
+    row_train = int(rng.integers(1, ALL))
+    hits = np.count_nonzero(trains & row_train)
     signs = rng.integers(0, 2, LANES)
     static = rng.integers(0, 1 << 64, LANES + 1, dtype=np.uint64)
     cycle = rng.integers(0, 1 << 32, LANES + 1, dtype=np.uint32)
-    held, seen = 0, []
+    seen = []
 
     async def visit(ctx, **at_c):
         """Send address 1 through stages A to D; return in stage D."""
@@ -62,7 +64,6 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
             ctx.set(getattr(dut, name), 0)
 
     async def bench(ctx):
-        nonlocal held
         ctx.set(dut.registers, pack_registers(REGISTERS))
         ctx.set(dut.address, 1)
         ctx.set(dut.host_address, 1)
@@ -85,16 +86,22 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
             ctx.set(dut.load, 1 << lane)
             await ctx.tick()
             ctx.set(dut.load, 0)
-        ctx.set(dut.row_static, int(static[-1]))
-        ctx.set(dut.row_cycle, int(cycle[-1]))
+        ctx.set(dut.static_d, int(static[-1]))
+        ctx.set(dut.cycle_d, int(cycle[-1]))
         ctx.set(dut.address_d, 1)
-        await visit(ctx, row_train=ALL, row_sign=1, hit_valid=1)
-        while ctx.get(dut.more):
-            held += 1
-            ctx.set(dut.advance, 0)
+        ctx.set(dut.train_d, row_train)
+        ctx.set(dut.sign_d, 1)
+        await visit(ctx, row_train=row_train, row_sign=1, hit_valid=1)
+        ctx.set(dut.fresh_d, 1)
+        await ctx.tick()
+        ctx.set(dut.fresh_d, 0)
+        waited = 0
+        while ctx.get(dut.waits):
+            waited += 1
             await ctx.tick()
-        ctx.set(dut.advance, 1)
-        await ctx.tick().repeat(dut.latency + 2)
+        # One cycle in the queue's memory, and one for each cell.
+        assert waited == (hits + 1 if hits else 0)
+        await ctx.tick().repeat(dut.latency + 1)
         # As the host reads: the word times 1.
         ctx.set(dut.backward, 1)
         ctx.set(dut.row_code, 1)
@@ -120,6 +127,7 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
     )
     expected = words.copy()
     down = (signs == 1)[None, :]
-    apply_pulses(expected, np.array([ALL]), trains, down, population, (cycle[-1:], cycle[:-1]))
+    apply_pulses(
+        expected, np.array([row_train]), trains, down, population, (cycle[-1:], cycle[:-1])
+    )
     assert seen == expected[0].tolist()
-    assert held == max(0, hit.bit_count() - 1)

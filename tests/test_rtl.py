@@ -70,6 +70,7 @@ def test_pairs_are_read_with_all_that_wires_and_devices_do(rng):
 @pytest.mark.parametrize(
     ("name", "flag"),
     [
+        ("ecram", "curve"),
         ("reram-es", "write_noise"),
         ("reram-array-om", "references"),
         ("capacitor", "time"),
@@ -77,7 +78,9 @@ def test_pairs_are_read_with_all_that_wires_and_devices_do(rng):
     ],
 )
 def test_a_device_that_the_build_lacks_is_refused(name, flag):
-    config = CONFIG.replace(device=PRESETS[name], build={flag: False})
+    config = CONFIG.replace(
+        device=PRESETS[name], build={flag: False} | ({"power": False} if flag == "curve" else {})
+    )
     with pytest.raises(ConfigError, match=rf"build\.{flag}: expected true for this device"):
         RtlTile(config, ROWS, COLS)
 

@@ -1,21 +1,27 @@
 """The sweep: every word once, in memory order, in exactly the predicted number of cycles."""
 
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ohmgrid.config import BuildConfig
 from ohmgrid.hdl.sweep import Sweep
-from ohmgrid.model.sweep import memory_order, sweep_cycles, visit_stalls
+from ohmgrid.model.sweep import group_hits, memory_order, sweep_cycles
+from ohmgrid.model.visit_queue import VisitQueue
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 20))
 
 
-def run_sweep(lanes, rows, cols, stalls, spaced):
+def run_sweep(build, rows, cols, hits, spaced):
     """Return the visits seen in stage D, the columns loaded, and the busy cycles."""
-    dut = Sweep(lanes, rows, cols, rows * -(-cols // lanes))
+    lanes = build.lanes
+    dut = Sweep(lanes, rows, cols, rows * -(-cols // lanes), build.key_banks)
+    cells = group_hits(hits, lanes, build.share).tolist()
+    queues = [VisitQueue(build.queue) for _ in range(build.units)]
+    blocks = {}
     visits, loads, lasts, busy = [], [], [], 0
 
     async def bench(ctx):
@@ -27,24 +33,34 @@ def run_sweep(lanes, rows, cols, stalls, spaced):
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
-        held, column = 0, 0
-        while True:
-            if ctx.get(dut.fresh):
-                held = stalls[len(visits)]
-                flags = ("row_d", "address_d", "parity_d", "first_d", "last_d", "start_d")
+        column = 0
+        for cycle in count(1):
+            fresh = ctx.get(dut.fresh)
+            if fresh:
+                flags = ("row_d", "address_d", "bank_d", "first_d", "last_d", "start_d")
                 visits.append(tuple(ctx.get(getattr(dut, flag)) for flag in flags))
                 if ctx.get(dut.last_d):
-                    lasts.append(busy)
+                    lasts.append(cycle)
             if ctx.get(dut.load):
-                flags = ("load_lane", "load_parity", "load_last")
+                flags = ("load_lane", "load_bank", "load_last")
                 loads.append((column, *(ctx.get(getattr(dut, flag)) for flag in flags)))
             column = ctx.get(dut.load_column)
-            ctx.set(dut.advance, held == 0)
-            if not ctx.get(dut.busy):
+            waits = any(queue.waits for queue in queues)
+            if ctx.get(dut.busy) or waits:
+                busy = cycle
+            elif not fresh:
                 break
-            held = max(0, held - 1)
-            busy += 1
+            # What the queues say reaches the sweep a cycle later.
+            full = any(queue.full for queue in queues)
+            used = ctx.get(dut.next_bank) in [blocks.get(queue.block) for queue in queues]
+            visit = len(visits) - 1
+            block = visit // rows
+            blocks[block] = ctx.get(dut.bank_d)
+            for group, queue in enumerate(queues):
+                queue.clock(block, cells[visit][group] if fresh else 0)
             await ctx.tick()
+            ctx.set(dut.advance, not full)
+            ctx.set(dut.bank_used, used)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
@@ -53,22 +69,27 @@ def run_sweep(lanes, rows, cols, stalls, spaced):
     return visits, loads, lasts, busy, dut.cycles(rows, cols)
 
 
-@given(SHAPES, st.randoms(use_true_random=False), st.booleans(), st.booleans())
-def test_sweep_visits_and_cycles(shape, random, stalled, spaced):
+@given(SHAPES, st.integers(1, 4), st.sampled_from([4, 16]), st.data(), st.booleans())
+def test_sweep_visits_and_cycles(shape, share, queue, data, spaced):
     lanes, rows, cols = shape
-    blocks = -(-cols // lanes)
-    stalls = [random.choice([0, 0, 1, 9]) if stalled else 0 for _ in range(rows * blocks)]
-    visits, loads, lasts, busy, predicted = run_sweep(lanes, rows, cols, stalls, spaced)
+    build = BuildConfig(lanes=lanes, share=share, queue=queue)
+    blocks, banks = -(-cols // lanes), build.key_banks
+    density = data.draw(st.sampled_from([0, 30, 100]))
+    percent = st.lists(st.integers(1, 100), min_size=rows * cols, max_size=rows * cols)
+    hits = (np.array(data.draw(percent)) <= density).reshape(rows, cols)
+    visits, loads, lasts, busy, predicted = run_sweep(build, rows, cols, hits, spaced)
     assert visits == [
-        (row, block * rows + row, block % 2, row == 0, row == rows - 1, block == 0)
+        (row, block * rows + row, block % banks, row == 0, row == rows - 1, block == 0)
         for block in range(blocks)
         for row in range(rows)
     ]
-    assert loads == [(col, col % lanes, col // lanes % 2, col == cols - 1) for col in range(cols)]
-    assert busy == sweep_cycles(rows, cols, lanes, stalls, spaced)
+    assert loads == [
+        (col, col % lanes, col // lanes % banks, col == cols - 1) for col in range(cols)
+    ]
+    assert (busy, lasts[-1] - 1) == sweep_cycles(rows, cols, build, hits, spaced)
     if spaced:
         assert all(later - last >= lanes for last, later in pairwise(lasts))
-    if not any(stalls):
+    if not hits.any():
         assert busy == predicted
 
 
@@ -87,11 +108,11 @@ def test_memory_order_is_that_of_the_visits(shape):
 
 
 @given(SHAPES, st.integers(1, 4), st.randoms(use_true_random=False))
-def test_stalls_count_the_busiest_group(shape, share, random):
+def test_hits_are_counted_by_group(shape, share, random):
     lanes, rows, cols = shape
     hits = np.array([[random.random() < 0.4 for _ in range(cols)] for _ in range(rows)])
-    stalls = visit_stalls(hits, lanes, share).reshape(-1, rows)
-    for block, row in np.ndindex(stalls.shape):
-        lane_hits = hits[row, block * lanes : (block + 1) * lanes]
-        groups = [lane_hits[k : k + share].sum() for k in range(0, len(lane_hits), share)]
-        assert stalls[block, row] == max(0, max(groups) - 1)
+    counts = group_hits(hits, lanes, share).reshape(-1, rows, -(-lanes // share))
+    for block, row, group in np.ndindex(counts.shape):
+        first = block * lanes
+        of_block = hits[row, first : min(first + lanes, cols)]
+        assert counts[block, row, group] == of_block[group * share : (group + 1) * share].sum()

@@ -21,8 +21,8 @@ from ohmgrid.model.array import pulse_counts
 from ohmgrid.model.noise import op_key, seed_key
 from ohmgrid.model.operations import pulse_slots
 from ohmgrid.model.pulses import plan_update, probabilities
-from ohmgrid.model.refresh import refresh_reads, refresh_registers
-from ohmgrid.model.sweep import sweep_cycles, visit_stalls
+from ohmgrid.model.refresh import refresh_reads, refresh_registers, refresh_writes
+from ohmgrid.model.sweep import sweep_cycles
 from ohmgrid.model.tile import Tile
 from ohmgrid.protocol import Op, command
 from ohmgrid.read_registers import read_registers
@@ -30,7 +30,7 @@ from ohmgrid.registers import pulse_registers
 from ohmgrid.sim.rtl import (
     RtlTile,
 )
-from ohmgrid.streams import Verb
+from ohmgrid.streams import Verb, rewrite_step
 from ohmgrid.tile import TileState
 
 
@@ -48,15 +48,14 @@ def pulse_work(
     down = (x < 0)[None, :] == (d < 0)[:, None]
     if paired:
         down = np.repeat(down, 2, axis=0)
-    sweeps, last_stalls = [], []
+    sweeps = []
     for _, rows, columns in pulse_slots(x, d, config, registers, device.serial, key):
         rows = np.repeat(rows, 2) if paired else rows
         hits = pulse_counts(rows, columns, down, paired) != 0
-        stalls = visit_stalls(hits, build.lanes, build.share).tolist()
         # Backward sums leave in the first sweep.
         spaced = fused and not sweeps
-        sweeps.append(sweep_cycles(len(down), len(x), build.lanes, stalls, spaced))
-        last_stalls.append(stalls[-1])
+        sweeps.append(sweep_cycles(len(down), len(x), build, hits, spaced))
+    sweeps = sweeps or [sweep_cycles(len(down), len(x), build)]
     last = (
         int(probabilities(d, plan.d_factor, plan.d_divisor)[-1]),
         int(probabilities(x, plan.x_factor, plan.x_divisor)[-1]),
@@ -67,8 +66,8 @@ def pulse_work(
         bl=plan.bl,
         mode=PULSE_TYPES.index(pulses.pulse_type),
         last=last,
-        sweeps=tuple(sweeps) or (sweep_cycles(len(down), len(x), build.lanes),),
-        last_stall=last_stalls[0] if last_stalls else 0,
+        sweeps=tuple(sweep.total for sweep in sweeps),
+        last_visit=sweeps[0].last,
     )
 
 
@@ -104,6 +103,12 @@ def time_work(
         return ages, None
     key = op_key(base, Verb.REFRESH, model.number, updates)
     due, difference = refresh_reads(weights, registers, key)
+
+    def column_key(column: int) -> int:
+        return op_key(base, Verb.REWRITE, model.number, rewrite_step(updates, column))
+
+    writes = refresh_writes(due, difference, config, registers, column_key)
+    slots = {write.column: write.slots for write in writes}
     columns = {}
     for column in np.flatnonzero(due.any(axis=0)).tolist():
         signed = np.where(due[:, column], difference[:, column], 0)
@@ -114,7 +119,12 @@ def time_work(
         plan = plan_update(int(x[column]), int(d.max()), registers.pulses, registers.rate, fracs)
         lanes = config.build.lanes
         in_block = min(lanes, model.cols - column + column % lanes)
-        sweep = sweep_cycles(len(d), in_block, lanes)
+        fired = slots.get(column, np.zeros(len(d), np.int64))
+        sweeps = []
+        for train in [fired & (1 << k) for k in range(plan.bl)] if model.device.serial else [fired]:
+            hits = np.zeros((len(d), in_block), bool)
+            hits[:, column % lanes] = train != 0
+            sweeps.append(sweep_cycles(len(d), in_block, config.build, hits))
         columns[column] = PulseWork(
             rate_shift=registers.rate.rate_shift,
             trivial=not d.any(),
@@ -124,8 +134,8 @@ def time_work(
                 int(probabilities(d, plan.d_factor, plan.d_divisor)[-1]),
                 int(probabilities(x, plan.x_factor, plan.x_divisor)[-1]),
             ),
-            sweeps=(sweep,) * (plan.bl if model.device.serial else 1),
-            last_stall=0,
+            sweeps=tuple(sweep.total for sweep in sweeps),
+            last_visit=0,
         )
     return ages, columns
 

@@ -66,8 +66,12 @@ class BuildConfig:
     """Cells read in each cycle."""
     share: int = 16
     """Lanes that share one device unit: more of them, fewer LUTs; 1 never waits."""
+    queue: int = 16
+    """Visits with hits that wait for a device unit before a sweep does; a power of two."""
     multipliers: int = 2
     """Multiplier blocks of a device unit; its other products are made of LUTs."""
+    curve: bool = True
+    """Steps may depend on the weight; without, there is ConstantStep alone."""
     power: bool = True
     """Device units raise to powers too, as PowStep needs it."""
     max_rows: int = 256
@@ -88,12 +92,18 @@ class BuildConfig:
     def __post_init__(self) -> None:
         check_int("lanes", self.lanes, 1, 1024)
         check_int("share", self.share, 1, 64)
+        check_int("queue", self.queue, 4, 1024)
+        if self.queue & (self.queue - 1):
+            raise ConfigError(f"queue: expected a power of two, got {self.queue}")
         check_int("multipliers", self.multipliers, 0, 8)
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
-        for name in ("power", "write_noise", "references", "read_physics", "time"):
+        for name in ("curve", "power", "write_noise", "references", "read_physics", "time"):
             check_flag(name, getattr(self, name))
+
+        if self.power and not self.curve:
+            raise ConfigError("power: expected false in a build without curve, got true")
 
     @property
     def max_blocks(self) -> int:
@@ -104,6 +114,16 @@ class BuildConfig:
     def units(self) -> int:
         """Device units: one for each group of ``share`` lanes."""
         return -(-self.lanes // self.share)
+
+    @property
+    def key_banks(self) -> int:
+        """Blocks of columns whose noise keys a group of lanes keeps, a power of two, >= 2.
+
+        Those of the block being swept, of the next one, and of earlier ones while their visits
+        wait: as many as there is room for in a LUT RAM of 16 words.
+        """
+        lanes = 1 << (min(self.share, self.lanes) - 1).bit_length()
+        return max(2, 16 // max(2, lanes))
 
 
 W_NOISE_TYPES = ("none", "additive-constant", "pcm-read")

@@ -172,6 +172,16 @@ class DeviceRegisters:
     """One weight LSB in weight units (not loaded)."""
 
     @property
+    def constant(self) -> bool:
+        """The step does not depend on the weight, and its noise scales with it."""
+        slopes = (*self.gamma_up, *self.gamma_down, *self.gamma_balance)
+        return (
+            not (self.power or any(slopes))
+            and self.offset == 1 << self.curve_frac
+            and NOISES[self.noise] == "multiplicative"
+        )
+
+    @property
     def segments(self) -> int:
         """Segments of the curve tables."""
         return len(self.curve_up) - 1

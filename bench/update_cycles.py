@@ -2,7 +2,9 @@
 
 ``python bench/update_cycles.py`` trains on the golden model (``--data``: digits) and counts, for
 the trains that occur, what `ohmgrid.model.sweep` says of a sweep. A visit is one row of one block:
-a word of every lane. Forward and backward sweeps take the cycles of a sweep without stalls.
+a word of every lane. Printed are cycles for each word of every lane: of a sweep that hits no cell,
+as forward and backward are; of one that visits all rows, as it is fused with backward; of one that
+visits the rows whose trains are not empty, as an update alone is.
 """
 
 import json
@@ -26,24 +28,27 @@ class CountedTile(Tile):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.hits: list[np.ndarray] = []
+        self.hits: list[tuple[np.ndarray, np.ndarray]] = []
 
     def _sweep(self, rows, columns, down, key, slot):
         if self.counting:
-            self.hits.append(coincidences(rows[:, None], columns[None, :]) != 0)
+            self.hits.append((rows != 0, coincidences(rows[:, None], columns[None, :]) != 0))
         super()._sweep(rows, columns, down, key, slot)
 
 
-def count(hits: list[np.ndarray], lanes: int, share: int) -> tuple[int, int, int]:
-    """Return visits, cycles of sweeps without stalls, and cycles with them."""
+def count(
+    hits: list[tuple[np.ndarray, np.ndarray]], lanes: int, share: int
+) -> tuple[int, int, int, int]:
+    """Return visits to all words, and cycles of sweeps that make them: no, all, listed rows hit."""
     build = BuildConfig(lanes=lanes, share=share)
-    visits = plain = cycles = 0
-    for each in hits:
+    visits = plain = cycles = listed = 0
+    for fires, each in hits:
         rows, cols = each.shape
         visits += rows * -(-cols // lanes)
         plain += sweep_cycles(rows, cols, build).total
         cycles += sweep_cycles(rows, cols, build, each).total
-    return visits, plain, cycles
+        listed += sweep_cycles(int(fires.sum()), cols, build, each[fires]).total
+    return visits, plain, cycles, listed
 
 
 @click.command()
@@ -52,7 +57,9 @@ def count(hits: list[np.ndarray], lanes: int, share: int) -> tuple[int, int, int
 @click.option("--layers", metavar="N-N-...", help="Neurons of each layer [64-32-10].")
 @click.option("--examples", default=300, help="Examples that are trained [300].")
 @click.option("--skip", default=0, help="Examples trained before counting [0].")
-@click.option("--builds", default="8:1,8:4,8:8,16:4,16:16", help="LANES:SHARE,... to count for.")
+@click.option(
+    "--builds", default="8:1,8:2,8:4,8:8,16:4,16:16", help="LANES:SHARE,... to count for."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(
     data: str | None,
@@ -82,7 +89,7 @@ def main(
     rows = []
     for build in builds.split(","):
         lanes, share = (int(number) for number in build.split(":"))
-        visits, plain, cycles = count(hits, lanes, share)
+        visits, plain, cycles, listed = count(hits, lanes, share)
         rows.append(
             {
                 "lanes": lanes,
@@ -90,18 +97,19 @@ def main(
                 "visits": visits,
                 "plain_per_visit": plain / visits,
                 "cycles_per_visit": cycles / visits,
+                "listed_per_visit": listed / visits,
             }
         )
-    hit = sum(int(each.sum()) for each in hits) / sum(each.size for each in hits)
+    hit = sum(int(each.sum()) for _, each in hits) / sum(each.size for _, each in hits)
     if as_json:
         click.echo(json.dumps({"examples": examples, "hit": hit, "rows": rows}))
         return
     click.echo(f"cells hit {hit:.1%}")
-    click.echo("lanes  share  cycles a visit  without stalls")
+    click.echo("lanes  share  no hits  all rows  rows that fire")
     for row in rows:
         click.echo(
-            f"{row['lanes']:5}  {row['share']:5}  {row['cycles_per_visit']:14.2f}"
-            f"  {row['plain_per_visit']:14.2f}"
+            f"{row['lanes']:5}  {row['share']:5}  {row['plain_per_visit']:7.2f}"
+            f"  {row['cycles_per_visit']:8.2f}  {row['listed_per_visit']:14.2f}"
         )
 
 

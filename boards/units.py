@@ -26,7 +26,7 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.formats.edge_bits, config.formats.x_frac, config.formats.d_frac
     ),
     "pulses.TrainMaker": lambda hdl, config: hdl.TrainMaker(config.build.train_groups),
-    "device.Popcount": lambda hdl, config: hdl.Popcount(),
+    "popcount.Popcount": lambda hdl, config: hdl.Popcount(),
     "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(
         config.formats.weight_bits,
         max(1, (config.build.share - 1).bit_length()),
@@ -34,6 +34,8 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.build.multipliers,
         config.formats.curve_segments,
         config.build.power,
+        config.build.curve,
+        config.build.references,
     ),
     "device_static.StaticProperties": lambda hdl, config: hdl.StaticProperties(
         config.formats.weight_bits
@@ -55,6 +57,16 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.build.read_physics,
     ),
     "group.LaneGroup": lambda hdl, config: hdl.LaneGroup(config, config.build.share),
+    "visit_queue.VisitQueue": lambda hdl, config: hdl.VisitQueue(
+        hdl.visit_layout(config.build.share, config.formats.weight_bits, 14, 3), config.build.queue
+    ),
+    "sweep.Sweep": lambda hdl, config: hdl.Sweep(
+        config.build.lanes,
+        config.build.max_rows,
+        config.build.max_cols,
+        config.build.max_blocks * config.build.max_rows,
+        config.build.key_banks,
+    ),
     "array.LaneArray": lambda hdl, config: hdl.LaneArray(config),
     "voltages.Voltages": lambda hdl, config: hdl.Voltages(),
     "readout.Readout": lambda hdl, config: hdl.Readout(config.build.max_rows, 4, 3),

@@ -43,6 +43,8 @@ class LaneArray(Visits, wiring.Component):
         A weight is the difference of two devices, in rows 2 i and 2 i + 1.
     slots : In(31)
         Slots of the trains that count (all, or one at a time).
+    list_clear, list_put, list_row : In
+        Makes the list of rows that an update without ``backward`` visits, as `Sweep` has them.
     busy : Out(1)
     row_address, row_enable, row_code, row_train, row_sign, row_static, row_cycle
         Read port of the row memories (values one cycle after the address). Both devices of a pair
@@ -95,6 +97,9 @@ class LaneArray(Visits, wiring.Component):
             "magnitude": In(1),
             "paired": In(1),
             "slots": In(SLOTS),
+            "list_clear": In(1),
+            "list_put": In(1),
+            "list_row": In(range(build.max_rows)),
             "busy": Out(1),
             "row_enable": Out(1),
             "row_address": Out(range(build.max_rows)),
@@ -205,6 +210,10 @@ class LaneArray(Visits, wiring.Component):
         m.d.comb += advance.eq(~hold)
         m.d.comb += [
             sweep.start.eq(self.start),
+            sweep.clear.eq(self.list_clear),
+            sweep.put.eq(self.list_put),
+            sweep.put_row.eq(self.list_row),
+            sweep.listed.eq(self.update & ~self.backward),
             sweep.rows.eq(self.rows),
             sweep.cols.eq(Mux(self.single, self.block_columns, self.cols)),
             sweep.first_address.eq(Mux(self.single, self.cells_block_address, 0)),

@@ -72,7 +72,6 @@ class _Late(NamedTuple):
     """What a cell's new weight needs besides the step."""
 
     value: Timed
-    reference: Timed
     down: Timed
     upper: Timed
     lower: Timed
@@ -104,6 +103,8 @@ class DeviceUnit(wiring.Component):
     curve : bool
         Steps may depend on the weight; without, there is ConstantStep alone
         (`ohmgrid.device_registers.DeviceRegisters.constant`).
+    references : bool
+        Without, all reference weights are 0.
 
     Members
     -------
@@ -126,12 +127,13 @@ class DeviceUnit(wiring.Component):
         segments: int = 128,
         power: bool = True,
         curve: bool = True,
+        references: bool = True,
     ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
         check_int("multipliers", multipliers, 0, len(products(curve)))
-        self._bits = weight_bits
+        self._bits, self._references = weight_bits, references
         self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
         self._static = StaticProperties(weight_bits, curve)
@@ -154,7 +156,7 @@ class DeviceUnit(wiring.Component):
         step = self._cycles("step", MAX_WEIGHT_BITS, DW_BITS)
         # From the step of a pulse to the sum's terms: the noise has an amplitude of its own.
         terms = max(pulses, noise + (2 if self._curve else 0))
-        return self._local_time + terms + 2 + step + 1 + 5
+        return self._local_time + terms + 2 + step + 1 + 3 + (2 if self._references else 0)
 
     @property
     def _local_time(self) -> int:
@@ -171,8 +173,12 @@ class DeviceUnit(wiring.Component):
         m = Module()
         pipe = Stages(m, moving(m, self.request.valid, self.latency))
         request, result, bits = self.request, self.result, self._bits
-        weight, reference = Timed(request.weight, 0), Timed(request.reference, 0)
-        value = pipe.stage("value", "out", lambda w, r: saturate(w + r, bits), weight, reference)
+        value, references = Timed(request.weight, 0), []
+        if self._references:
+            references = [Timed(request.reference, 0)]
+            value = pipe.stage(
+                "value", "out", lambda w, r: saturate(w + r, bits), value, *references
+            )
         down = Timed(request.down, 0)
         word, rel, slope, upper, lower, stuck = self._properties(m, pipe, down)
         m.submodules.popcount = popcount = Popcount()
@@ -194,13 +200,18 @@ class DeviceUnit(wiring.Component):
         tags = (Timed(request.lane, 0), Timed(request.address, 0))
         late = pipe.together(
             step.time,
-            *(value, reference, down, upper, lower),
+            *(value, down, upper, lower),
             word.slice(GAUSS_BITS, GAUSS_BITS + STEP_FRAC),
             word.slice(DITHER_START, DITHER_START + DITHER_BITS),
             *tags,
+            *references,
         )
-        cell = _Late(*late)
+        fields = len(_Late._fields)
+        cell = _Late(*late[:fields])
         updated = self._move(pipe, step, cell)
+        for reference in late[fields:]:
+            updated = pipe.stage("move", "distance", lambda a, b: a - b, updated, reference)
+            updated = pipe.stage("move", "out", lambda value: saturate(value, bits), updated)
 
         early, valid = Signal(stuck.time), Signal(self.latency - stuck.time)
         m.d.sync += [
@@ -376,6 +387,4 @@ class DeviceUnit(wiring.Component):
         over = pipe.stage(part, "over", beyond, turned, *bounds)
         stop = pipe.stage(part, "stop", end, turned, *bounds)
         free = pipe.stage(part, "free", inside, turned, cell.down)
-        clipped = pipe.stage(part, "clipped", chosen, over, stop, free)
-        distance = pipe.stage(part, "distance", lambda a, b: a - b, clipped, cell.reference)
-        return pipe.stage(part, "out", lambda value: saturate(value, bits + 1), distance)
+        return pipe.stage(part, "clipped", chosen, over, stop, free)

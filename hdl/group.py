@@ -143,6 +143,7 @@ class LaneGroup(wiring.Component):
             segments=self.config.formats.curve_segments,
             power=self.config.build.power,
             curve=self.config.build.curve,
+            references=self.config.build.references,
         )
 
     @property

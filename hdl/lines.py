@@ -69,6 +69,8 @@ class Lines(wiring.Component):
     pace : In(6)
         Cycles from one line to the next, >= 1.
     busy : Out(1)
+    list_clear, list_put, list_row : Out
+        The rows whose train has pulses: a pass of trains begins; its next one is this.
     row_address, row_enable : In ; row_code, row_train, row_sign, row_static, row_cycle : Out
         Read ports of the row memories, one cycle.
     column_address : In ; column_code, ... : Out
@@ -108,6 +110,9 @@ class Lines(wiring.Component):
             "pace": In(6),
             "busy": Out(1),
             "row_enable": In(1),
+            "list_clear": Out(1),
+            "list_put": Out(1),
+            "list_row": Out(range(config.build.max_rows)),
         }
         for side, depth in zip(SIDES, self.depths, strict=True):
             members |= {
@@ -292,6 +297,11 @@ class Lines(wiring.Component):
                 if name == "cycle":
                     m.d.comb += getattr(self, f"{side}_sign").eq(read.data[32])
         m.d.comb += value.eq(Mux(held["side"], values[1], values[0]))
+        m.d.sync += [
+            self.list_clear.eq(self.start & self.trains & self.side),
+            self.list_put.eq(maker.o.valid & held["side"] & maker.o.payload.word.any()),
+            self.list_row.eq(trained),
+        ]
         with m.If(~self.start):
             m.d.sync += trained.eq(trained + maker.o.valid)
 

@@ -2,14 +2,20 @@
 
 Column j lies in lane ``j mod lanes`` in block ``j div lanes``; block b, row i is at address
 ``b * rows + i`` of every lane. While a block is swept, the next one's column values are loaded.
+An update needs the rows alone whose trains are not empty: it visits those of a list.
 """
 
-from amaranth.hdl import Module, Signal
+from itertools import pairwise
+
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Sweep"]
 
+FILL = 3
+"""Cycles from the number of a visit within its block to its address."""
 LOAD_OVERHEAD = 4
 """Cycles of a block beyond the number of lanes, where loading takes longer than sweeping."""
 
@@ -29,6 +35,10 @@ class Sweep(wiring.Component):
         Strobe: sweep ``rows`` x ``cols`` cells.
     rows, cols : In
         Shape, >= 1; constant during a sweep.
+    clear, put, put_row : In
+        Strobes: empty the list of rows; put this one at its end.
+    listed : In(1)
+        Sweep the rows of the list alone, or nothing at all; constant during a sweep.
     first_address, first_column : In
         Of the first block.
     last_block : In(1)
@@ -73,6 +83,10 @@ class Sweep(wiring.Component):
                 "start": In(1),
                 "rows": In(range(max_rows + 1)),
                 "cols": In(range(max_cols + 1)),
+                "clear": In(1),
+                "put": In(1),
+                "put_row": In(range(max_rows)),
+                "listed": In(1),
                 "first_address": In(range(depth)),
                 "first_column": In(range(max_cols)),
                 "last_block": In(1),
@@ -109,53 +123,40 @@ class Sweep(wiring.Component):
 
         A block takes as many cycles as it has rows, or as the next block takes to load (as many as
         there are lanes, so that a block's backward sums can leave in that time); the first block's
-        loading and the way to stage D come on top. `ohmgrid.model.sweep` counts all others.
+        loading, or filling the pipeline, and the way to stage D come on top. `ohmgrid.model.sweep`
+        counts all others.
         """
         blocks = -(-cols // self.lanes)
-        return self.lanes + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD) + rows + 2
+        return (
+            max(self.lanes, FILL) + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD) + rows + 2
+        )
 
     def elaborate(self, platform):
         m = Module()
 
-        # Stage A: counters.
+        # Stage A.
         issuing = Signal()
         loaded = Signal()
         bank, in_first_block = Signal.like(self.bank_d), Signal()
         columns_left = Signal(range(self.max_cols + 1))
-        first, last, too_close = Signal(), Signal(), Signal()
-        last_block = Signal()
-        # These are a cycle late: nothing is issued in the cycle after a start, and the last rows of
-        # two blocks are farther apart.
-        single_row, second_last = Signal(), Signal.like(self.row)
-        m.d.sync += [
-            single_row.eq(self.rows == 1),
-            second_last.eq(self.rows - 2),
-            last_block.eq(columns_left <= self.lanes),
-        ]
-        m.d.comb += [
-            first.eq(self.row == 0),
-            self.valid.eq(issuing & (~first | loaded) & ~(self.spaced & last & too_close)),
-        ]
+        too_close, last_block = Signal(), Signal()
+        m.d.sync += last_block.eq(columns_left <= self.lanes)
         step = self.valid & self.advance
-        with m.If(step):
-            m.d.sync += [
-                self.address.eq(self.address + 1),
-                self.row.eq(self.row + 1),
-                last.eq(single_row | (self.row == second_last)),
-            ]
-            with m.If(first):
-                m.d.sync += loaded.eq(0)
-            with m.If(last):
-                m.d.sync += [
-                    self.row.eq(0),
-                    last.eq(single_row),
-                    bank.eq(bank + 1),
-                    in_first_block.eq(0),
-                ]
-                with m.If(last_block):
-                    m.d.sync += issuing.eq(0)
-                with m.Else():
-                    m.d.sync += columns_left.eq(columns_left - self.lanes)
+        listed = Signal(range(self.max_rows + 1))
+        first, last, filling = self._walk(m, step, listed)
+        # Loading takes longer than filling, but of one or two lanes.
+        filled = ~filling if self.lanes < FILL else Const(1, 1)
+        m.d.comb += self.valid.eq(
+            issuing & filled & (~first | loaded) & ~(self.spaced & last & too_close)
+        )
+        with m.If(step & first):
+            m.d.sync += loaded.eq(0)
+        with m.If(step & last):
+            m.d.sync += [bank.eq(bank + 1), in_first_block.eq(0)]
+            with m.If(last_block):
+                m.d.sync += issuing.eq(0)
+            with m.Else():
+                m.d.sync += columns_left.eq(columns_left - self.lanes)
 
         # Stages B to D: the flags travel with the words.
         stages = []
@@ -230,7 +231,7 @@ class Sweep(wiring.Component):
         with m.Elif((self.fresh & stage_d["first"] | delayed) & (to_load != 0)):
             m.d.sync += [loading.eq(~self.bank_used), delayed.eq(self.bank_used)]
 
-        with m.If(self.start):
+        with m.If(self.start & (~self.listed | (listed != 0))):
             m.d.sync += [
                 issuing.eq(1),
                 loading.eq(1),
@@ -241,12 +242,64 @@ class Sweep(wiring.Component):
                 to_load.eq(self.cols),
                 columns_left.eq(self.cols),
                 self.load_column.eq(self.first_column),
-                self.address.eq(self.first_address),
-                self.row.eq(0),
-                last.eq(self.rows == 1),
                 bank.eq(0),
                 in_first_block.eq(1),
                 in_flight.eq(0),
                 apart.eq(0),
             ]
         return m
+
+    def _walk(self, m, step, listed):
+        """Move stage A's row and address on.
+
+        Visits are numbered within a block; the number is the row's, or its place in the list. Row
+        and address follow `FILL` cycles behind: after a start, as many steps come unasked. Return
+        whether the row is a block's first one, whether its last one, and whether these steps come.
+        """
+        m.submodules.list = rows = Memory(
+            shape=unsigned(len(self.row)), depth=self.max_rows, init=[]
+        )
+        write, read = rows.write_port(), rows.read_port()
+        m.d.comb += [
+            write.en.eq(self.put),
+            write.addr.eq(listed),
+            write.data.eq(self.put_row),
+        ]
+        with m.If(self.clear):
+            m.d.sync += listed.eq(0)
+        with m.Elif(self.put):
+            m.d.sync += listed.eq(listed + 1)
+
+        number, final = Signal.like(self.row), Signal.like(self.row)
+        m.d.sync += final.eq(Mux(self.listed, listed, self.rows) - 1)
+        filling = Signal(FILL)
+        m.d.sync += filling.eq(filling << 1)
+        move, base = step | filling.any(), Signal.like(self.address)
+        stages = [
+            {name: Signal(reset_less=True, name=f"{name}{n}") for name in ("first", "last")}
+            for n in range(FILL)
+        ]
+        numbered, row = Signal.like(number), Signal.like(number)
+        m.d.comb += [read.addr.eq(number), read.en.eq(move)]
+        ends = number == final
+        with m.If(move):
+            m.d.sync += [
+                number.eq(Mux(ends, 0, number + 1)),
+                numbered.eq(number),
+                row.eq(Mux(self.listed, read.data, numbered)),
+                self.row.eq(row),
+                self.address.eq(base + row),
+                stages[0]["first"].eq(number == 0),
+                stages[0]["last"].eq(ends),
+            ]
+            for before, after in pairwise(stages):
+                m.d.sync += [after[name].eq(before[name]) for name in after]
+            with m.If(stages[1]["last"]):
+                m.d.sync += base.eq(base + self.rows)
+        with m.If(self.start):
+            m.d.sync += [filling.eq(1), number.eq(0), base.eq(self.first_address)]
+            # What is left there of another sweep waits for the columns, and ends no block.
+            m.d.sync += [
+                flag.eq(name == "first") for stage in stages for name, flag in stage.items()
+            ]
+        return stages[-1]["first"], stages[-1]["last"], filling.any()

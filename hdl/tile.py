@@ -153,6 +153,8 @@ class Tile(Operations, TimeEffects, wiring.Component):
             m.d.comb += getattr(lines, f"{side}_address").eq(getattr(array, f"{side}_address"))
             for name in ("code", "train", "sign", "static", "cycle"):
                 m.d.comb += getattr(array, f"{side}_{name}").eq(getattr(lines, f"{side}_{name}"))
+        for name in ("list_clear", "list_put", "list_row"):
+            m.d.comb += getattr(array, name).eq(getattr(lines, name))
         m.d.comb += [
             lines.row_enable.eq(array.row_enable),
             lines.mode.eq(Mux(self.refreshing, 0, regs["pulse_type"])),

@@ -68,7 +68,7 @@ class Stages:
     RING = 4
     """A delay of so many cycles is a small memory with a moving address (LUT RAM on ECP5, block
     RAM on iCE40), a shorter one a chain of registers."""
-    BLOCK = 16
+    BLOCK = (16, 8)
     """A delay of so many bits by so many cycles is a block RAM and a register."""
     ADDITIONS = 2
     """Adders in a row of a product made of LUTs."""
@@ -151,7 +151,8 @@ class Stages:
             raise ValueError(f"time: expected {timed.time} or later, got {time}")
         known = max(t for t in timed.copies if t <= time)
         value = timed.copies[known]
-        if min(time - known, len(value)) >= self.BLOCK:
+        bits, shortest = self.BLOCK
+        if len(value) >= bits and time - known >= shortest:
             cycles = time - known - 1
             depth = 1 << (cycles - 1).bit_length()
             value, known = self._ring(value, depth, cycles, "block"), known + cycles

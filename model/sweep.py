@@ -10,6 +10,9 @@ from ohmgrid.model.visit_queue import VisitQueue
 
 __all__ = ["SweepCycles", "group_hits", "memory_order", "sweep_cycles"]
 
+FILL = 3
+"""Cycles from the start of a sweep until an address can be there."""
+
 
 def memory_order(rows: int, cols: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of all cells in the order in which a sweep meets them.
@@ -53,17 +56,18 @@ class SweepCycles(NamedTuple):
 def sweep_cycles(
     rows: int, cols: int, build: BuildConfig, hits: np.ndarray | None = None, spaced: bool = False
 ) -> SweepCycles:
-    """Return the cycles of a sweep, clock by clock.
+    """Return the cycles of a sweep through so many rows (all or those listed), clock by clock.
 
     A visit passes stages A (address), B, C and D. In D, its hit cells go to the queues of their
     groups; one cycle after a queue was full all stages are held. Loading a block's columns takes
     one cycle a column, starts in the cycle after the previous block's first row came to D (the
-    first block's: with the sweep), and must end before the block's first visit is issued. It waits,
-    a cycle too long, while visits need the keys that are in its bank.
+    first block's: with the sweep, and `FILL` cycles at least), and must end before the block's
+    first visit is issued. It waits, a cycle too long, while visits need the keys in its bank.
 
     Parameters
     ----------
     rows, cols : int
+        Without rows there is nothing to do.
     build : BuildConfig
     hits : bool, shape (rows, cols), optional
         Cells to update; none if left out.
@@ -80,7 +84,7 @@ def sweep_cycles(
     stages: list[int | None] = [None, None, None]
     issued, clock, end, last = 0, 0, 0, 0
     fresh = held = used = False
-    load_done, to_load, free = {0: lanes}, 0, 0.0
+    load_done, to_load, free = {0: max(lanes, FILL)}, 0, 0.0
     while True:
         clock += 1
         visit = stages[2]

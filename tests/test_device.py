@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -28,6 +29,17 @@ from ohmgrid.model.noise import cell_words
 from ohmgrid.presets import PRESETS
 
 LANE_BITS, ADDRESS_BITS = 3, 10
+
+
+class Build(NamedTuple):
+    """What a unit is built for."""
+
+    weight_bits: int
+    multipliers: int
+    segments: int
+    power: bool = True
+    curve: bool = True
+    references: bool = True
 
 
 @st.composite
@@ -153,17 +165,9 @@ def golden(
 class Bench:
     """One device unit in the simulator; `run` loads registers and sends cells."""
 
-    def __init__(self, weight_bits: int, multipliers: int, segments: int, power: bool, curve: bool):
-        self.unit = DeviceUnit(
-            weight_bits,
-            LANE_BITS,
-            ADDRESS_BITS,
-            multipliers,
-            segments=segments,
-            power=power,
-            curve=curve,
-        )
-        self.weight_bits = weight_bits
+    def __init__(self, build: Build):
+        self.unit = DeviceUnit(lane_bits=LANE_BITS, address_bits=ADDRESS_BITS, **build._asdict())
+        self.weight_bits = build.weight_bits
         self.simulator = Simulator(self.unit)
         self.simulator.add_clock(1e-8)
         self.job: tuple | None = None
@@ -219,16 +223,18 @@ class Bench:
 
 
 @cache
-def bench(*build) -> Bench:
+def bench(build: Build) -> Bench:
     """Return the one bench of a build."""
-    return Bench(*build)
+    return Bench(build)
 
 
-def check(build: tuple, registers: DeviceRegisters, seed: int, gaps: list, count: int = 100):
+def check(build: Build, registers: DeviceRegisters, seed: int, gaps: list, count: int = 100):
     """Compare results of random cells with the model: values, and that each comes in its cycle."""
-    weight_bits = build[0]
+    weight_bits = build.weight_bits
     cells = random_cells(np.random.default_rng(seed), count, weight_bits, registers)
-    number, weight, lane, address = bench(*build).run(registers, cells, [*gaps, False])
+    if not build.references:
+        cells["reference"][:] = 0
+    number, weight, lane, address = bench(build).run(registers, cells, [*gaps, False])
     expected, stuck = golden(cells, registers, weight_bits)
     assert_array_equal(expected[stuck], cells["weight"][stuck])
     assert_array_equal(number, np.flatnonzero(~stuck))
@@ -238,26 +244,24 @@ def check(build: tuple, registers: DeviceRegisters, seed: int, gaps: list, count
 
 
 BUILDS = [
-    (18, 2, 128, True, True),
-    (16, 4, 64, True, True),
-    (18, 0, 256, True, True),
-    (12, len(products(curve=True)), 1, False, True),
-    (18, len(products(curve=False)), 4, False, False),
-    (16, 0, 4, False, False),
+    Build(18, 2, 128),
+    Build(16, 4, 64, references=False),
+    Build(18, 0, 256),
+    Build(12, len(products(curve=True)), 1, power=False),
+    Build(18, len(products(curve=False)), 4, power=False, curve=False, references=False),
+    Build(16, 0, 4, power=False, curve=False),
 ]
-"""weight_bits, multipliers, segments, power, curve"""
 
 
-def fits(device, build: tuple) -> DeviceRegisters:
+def fits(device, build: Build) -> DeviceRegisters:
     """Return the registers of a device, if this build holds it."""
-    weight_bits, _, segments, power, curve = build
-    if not curve:
+    if not build.curve:
         device = constant(device)
     try:
-        registers = device_registers(device, weight_bits, segments)
+        registers = device_registers(device, build.weight_bits, build.segments)
     except ConfigError:
         reject()
-    assume(power or not registers.power)
+    assume(build.power or not registers.power)
     return registers
 
 
@@ -281,11 +285,10 @@ def test_one_unit_equals_visit_for_every_preset(name, rng):
 @settings(max_examples=5)
 @given(data=st.data())
 def test_unit_equals_visit_for_any_registers(build, data):
-    weight_bits, _, segments, power, curve = build
-    registers = data.draw(raw_registers(weight_bits, segments))
-    if not power:
+    registers = data.draw(raw_registers(build.weight_bits, build.segments))
+    if not build.power:
         registers = replace(registers, power=False)
-    if not curve:
+    if not build.curve:
         one = 1 << registers.curve_frac
         none = dict.fromkeys(("gamma_up", "gamma_down", "gamma_balance"), (0,) * 1024)
         registers = replace(registers, offset=one, noise=NOISES.index("multiplicative"), **none)

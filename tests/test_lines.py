@@ -73,6 +73,11 @@ class Bench:
             ctx.set(getattr(dut, name), int(value))
         ctx.set(dut.start, 1)
         for cycle in range(2000):
+            # The list's last row comes when the pass has ended.
+            if ctx.get(dut.list_clear):
+                self.listed = []
+            if ctx.get(dut.list_put):
+                self.listed.append(ctx.get(dut.list_row))
             if not ctx.get(dut.busy):
                 return cycle
             await ctx.tick()
@@ -246,3 +251,5 @@ def test_lines_equal_the_model(
             assert_array_equal(found["train"], trains.repeat(each))
             assert_array_equal(found["cycle"], low)
             assert_array_equal(found["sign"], (values[side] < 0).repeat(each))
+            if side == "row":
+                assert_array_equal(BENCH.listed, np.flatnonzero(found["train"]))

@@ -49,12 +49,16 @@ def pulse_work(
     if paired:
         down = np.repeat(down, 2, axis=0)
     sweeps = []
-    for _, rows, columns in pulse_slots(x, d, config, registers, device.serial, key):
+    slots = list(pulse_slots(x, d, config, registers, device.serial, key))
+    fires = np.any([rows != 0 for _, rows, _ in slots], axis=0)
+    for _, rows, columns in slots:
         rows = np.repeat(rows, 2) if paired else rows
         hits = pulse_counts(rows, columns, down, paired) != 0
-        # Backward sums leave in the first sweep.
+        # Backward sums leave in the first sweep; others pass over rows without a pulse.
         spaced = fused and not sweeps
-        sweeps.append(sweep_cycles(len(down), len(x), build, hits, spaced))
+        if not spaced:
+            hits = hits[np.repeat(fires, 2) if paired else fires]
+        sweeps.append(sweep_cycles(len(hits), len(x), build, hits, spaced))
     sweeps = sweeps or [sweep_cycles(len(down), len(x), build)]
     last = (
         int(probabilities(d, plan.d_factor, plan.d_divisor)[-1]),
@@ -121,10 +125,12 @@ def time_work(
         in_block = min(lanes, model.cols - column + column % lanes)
         fired = slots.get(column, np.zeros(len(d), np.int64))
         sweeps = []
+        # The column fires in each slot: its rows are those that have a pulse.
+        fired = fired[fired != 0]
         for train in [fired & (1 << k) for k in range(plan.bl)] if model.device.serial else [fired]:
-            hits = np.zeros((len(d), in_block), bool)
+            hits = np.zeros((len(fired), in_block), bool)
             hits[:, column % lanes] = train != 0
-            sweeps.append(sweep_cycles(len(d), in_block, config.build, hits))
+            sweeps.append(sweep_cycles(len(fired), in_block, config.build, hits))
         columns[column] = PulseWork(
             rate_shift=registers.rate.rate_shift,
             trivial=not d.any(),

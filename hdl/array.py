@@ -202,12 +202,11 @@ class LaneArray(Visits, wiring.Component):
         # A sweep's settings are there long before its first visit.
         backward = delayed(m, self.backward, "held_backward")
         # Registers: they go a long way.
-        advance, hold, bank_used = Signal(), Signal(), Signal()
+        advance, bank_used = Signal(init=1), Signal()
         m.d.sync += [
-            hold.eq(Cat(group.full for group in groups).any()),
+            advance.eq(~Cat(group.full for group in groups).any()),
             bank_used.eq(Cat(group.bank_used for group in groups).any()),
         ]
-        m.d.comb += advance.eq(~hold)
         m.d.comb += [
             sweep.start.eq(self.start),
             sweep.clear.eq(self.list_clear),

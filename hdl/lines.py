@@ -143,11 +143,12 @@ class Lines(wiring.Component):
             trains.
         drive : bool
         """
-        last = max(self._scaler.latency, self._line_key.latency)
+        coded = self._scaler.latency + 1
+        last = max(coded, self._line_key.latency)
         if steps:
-            last = self._scaler.latency + steps - 1 + self._maker.latency
+            last = coded + steps - 1 + self._maker.latency
         if drive:
-            last = self._scaler.latency + self._line_key.latency + self._voltages.latency
+            last = coded + self._line_key.latency + self._voltages.latency
         # Start, edge buffer and issue, the last line's way, and the two that notice its end.
         return 4 + (count - 1) * pace + last
 
@@ -197,7 +198,7 @@ class Lines(wiring.Component):
 
         # Results come back in order, so each path counts its own.
         coded, keyed, trained = Signal(counter), Signal(counter), Signal(counter)
-        code_valid = Signal(scaler.latency)
+        code_valid = Signal(scaler.latency + 1)
         m.d.sync += code_valid.eq(code_valid << 1 | valid)
         code, stored = self._code(m, code_valid[-1])
         with m.If(self.start):
@@ -212,8 +213,9 @@ class Lines(wiring.Component):
         minus_code = Mux(sizes, first_code, -first_code)[: code_bits(self.config)]
         pair_code = Mux(again, minus_code, Mux(sizes, 0, code))[: code_bits(self.config)]
 
-        value = Signal(signed(self.config.formats.edge_bits))
-        negative = Signal(line_key.latency)
+        # A register behind the edge buffers' block RAM.
+        value = Signal(signed(self.config.formats.edge_bits), reset_less=True)
+        negative = Signal(line_key.latency - 1)
         m.d.sync += negative.eq(negative << 1 | (value < 0))
         m.d.comb += [
             scaler.value.eq(value),
@@ -296,7 +298,7 @@ class Lines(wiring.Component):
                 ]
                 if name == "cycle":
                     m.d.comb += getattr(self, f"{side}_sign").eq(read.data[32])
-        m.d.comb += value.eq(Mux(held["side"], values[1], values[0]))
+        m.d.sync += value.eq(Mux(held["side"], values[1], values[0]))
         m.d.sync += [
             self.list_clear.eq(self.start & self.trains & self.side),
             self.list_put.eq(maker.o.valid & held["side"] & maker.o.payload.word.any()),

@@ -43,6 +43,7 @@ NO_TWIN = {
     "timed": "delays the operands of a computation to the cycle that needs them",
     "products": "multiplies, in LUTs or in blocks: the model writes *",
     "device_ports": "describes the ports of the device unit",
+    "popcount": "counts ones: the model calls numpy.bitwise_count",
     "group": "brings the cells of some lanes to a device unit, in any order",
 }
 

@@ -10,7 +10,7 @@ from ohmgrid.device_registers import VISIBLE_BITS
 from ohmgrid.hdl.device import DeviceUnit
 from ohmgrid.hdl.device_ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.lane import Lane, product_bits, sum_bits
-from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.pipeline import delayed, strobe_after
 from ohmgrid.hdl.visit_queue import VisitQueue, visit_layout
 from ohmgrid.hdl.voltages import code_bits
 from ohmgrid.streams import CELL_BITS
@@ -182,6 +182,8 @@ class LaneGroup(wiring.Component):
             shape=column, depth=build.key_banks << self.lane_bits, init=[]
         )
         load, keys = columns.write_port(), columns.read_port(domain="comb")
+        # A cycle later than in the lanes, long before the first visit needs them: the way is long.
+        loaded = [(name, load.data[name], getattr(self, f"load_{name}")) for name in column.members]
         visit = visit_layout(self.count, weight_bits, len(self.address), len(self.bank_d))
         m.submodules.queue = queue = VisitQueue(visit, build.queue)
 
@@ -217,13 +219,9 @@ class LaneGroup(wiring.Component):
         m.d.sync += self.collision.eq(delayed(m, result.valid, "writes") & reads & met)
 
         m.d.comb += [
-            load.en.eq(self.load.any()),
-            load.addr.eq(Cat(self.load_lane, self.load_bank)),
-            load.data.static.eq(self.load_static),
-            load.data.cycle.eq(self.load_cycle),
-            load.data.bias.eq(self.load_bias),
-            load.data.train.eq(self.load_train),
-            load.data.sign.eq(self.load_sign),
+            load.en.eq(strobe_after(m, self.load.any(), 1, "loads")),
+            load.addr.eq(delayed(m, Cat(self.load_lane, self.load_bank), "load_to")),
+            *(field.eq(delayed(m, port, f"load_{name}")) for name, field, port in loaded),
             queue.push.eq(self.fresh_d & queue.i.hits.any()),
             queue.i.hits.eq(Cat(lane.hit for lane in lanes)),
             *(queue.i.weights[k].eq(lane.weight) for k, lane in enumerate(lanes)),

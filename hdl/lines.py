@@ -149,8 +149,8 @@ class Lines(wiring.Component):
             last = coded + steps - 1 + self._maker.latency
         if drive:
             last = coded + self._line_key.latency + self._voltages.latency
-        # Start, edge buffer and issue, the last line's way, and the two that notice its end.
-        return 4 + (count - 1) * pace + last
+        # Start, edge buffer and issue, the last line's way, and the three that notice its end.
+        return 5 + (count - 1) * pace + last
 
     def elaborate(self, platform):
         m = Module()
@@ -313,7 +313,9 @@ class Lines(wiring.Component):
             & (keyed == held["count"])
             & (~held["trains"] | (trained == held["count"]))
         )
-        with m.If(running & finished & ~self.start):
+        # A register: the way from all counters to whoever waits is long.
+        ended = delayed(m, running & finished, "ended")
+        with m.If(running & ended & ~self.start):
             m.d.sync += running.eq(0)
         m.d.comb += self.busy.eq(running | self.start)
         return m

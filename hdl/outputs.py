@@ -1,6 +1,6 @@
 """From sums to results: output noise, ADC, the buffer of codes, and scaling on the way out."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -117,7 +117,7 @@ class Outputs(wiring.Component):
 
     def send_cycles(self, lines):
         """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
-        return lines + 5
+        return lines + 6
 
     def elaborate(self, platform):
         m = Module()
@@ -177,13 +177,15 @@ class Outputs(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [line.eq(0), self.count.eq(0), self.saturated.eq(0)]
 
-        # Sending: address, code, its register, product, another register, result; all wait while
-        # the stream does.
+        # Sending: address, code, two registers, product, another register, result; all wait while
+        # the stream does. Of each two registers one can stand beside the multiplier block.
         left = Signal(range(self.max_lines + 1))
         moves = ~self.o.valid | self.o.ready
-        at_read, at_code, at_product, at_late = Signal(), Signal(), Signal(), Signal()
-        code = Signal(signed(ADC_BITS), reset_less=True)
+        passed = Signal(5)
+        code, near = (Signal(signed(ADC_BITS), reset_less=True) for _ in range(2))
         product, late = (Signal(signed(ADC_BITS + ALPHA_BITS), reset_less=True) for _ in range(2))
+        # See `ohmgrid.hdl.products.Product`.
+        product.attrs["keep"] = 1
         m.d.comb += read.en.eq(moves)
         with m.If(self.send):
             m.d.sync += [left.eq(self.lines), read.addr.eq(0)]
@@ -191,18 +193,15 @@ class Outputs(wiring.Component):
             m.d.sync += [left.eq(left - 1), read.addr.eq(read.addr + 1)]
         with m.If(moves):
             m.d.sync += [
-                at_read.eq(left != 0),
-                at_code.eq(at_read),
+                passed.eq(Cat(left != 0, passed)),
                 code.eq(read.data),
-                at_product.eq(at_code),
-                product.eq(code * factor),
-                at_late.eq(at_product),
+                near.eq(code),
+                product.eq(near * factor),
                 late.eq(product),
-                self.o.valid.eq(at_late),
+                self.o.valid.eq(passed[-1]),
                 self.o.payload.eq(late << held["halvings"]),
             ]
-        on_the_way = at_read | at_code | at_product | at_late
-        m.d.comb += self.busy.eq((left != 0) | on_the_way | self.o.valid)
+        m.d.comb += self.busy.eq((left != 0) | passed.any() | self.o.valid)
         return m
 
     def _reads(self, m, done):

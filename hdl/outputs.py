@@ -1,6 +1,6 @@
 """From sums to results: output noise, ADC, the buffer of codes, and scaling on the way out."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.hdl.converters import Adc
 from ohmgrid.hdl.noise import LineKey, gaussian
 from ohmgrid.hdl.pipeline import delayed
+from ohmgrid.hdl.products import SoftProduct
 from ohmgrid.hdl.readout import LineValue, Readout
 from ohmgrid.read_registers import MANTISSA, READ_BITS, Part, ReadRegisters
 from ohmgrid.streams import GAUSS_BITS, Purpose
@@ -99,6 +100,7 @@ class Outputs(wiring.Component):
             }
         )
         self._line_key, self._adc = LineKey(), Adc(sum_bits)
+        self._product = SoftProduct(ALPHA_BITS, signed(ADC_BITS), 2)
         self._readout = Readout(max_lines, self._line_key.latency, self._adc.noise_latency)
 
     @property
@@ -117,7 +119,7 @@ class Outputs(wiring.Component):
 
     def send_cycles(self, lines):
         """Return the cycles that `busy` is high when ``lines`` results leave and none waits."""
-        return lines + 6
+        return lines + 3 + self._product.latency
 
     def elaborate(self, platform):
         m = Module()
@@ -177,16 +179,15 @@ class Outputs(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [line.eq(0), self.count.eq(0), self.saturated.eq(0)]
 
-        # Sending: address, code, two registers, product, another register, result; all wait while
-        # the stream does. Of each two registers one can stand beside the multiplier block.
+        # Sending: address, code, its register, product, result; all wait while the stream does. The
+        # product is made of LUTs: the ways to and from a multiplier block would be the longest.
         left = Signal(range(self.max_lines + 1))
         moves = ~self.o.valid | self.o.ready
-        passed = Signal(5)
-        code, near = (Signal(signed(ADC_BITS), reset_less=True) for _ in range(2))
-        product, late = (Signal(signed(ADC_BITS + ALPHA_BITS), reset_less=True) for _ in range(2))
-        # See `ohmgrid.hdl.products.Product`.
-        product.attrs["keep"] = 1
-        m.d.comb += read.en.eq(moves)
+        code = Signal(signed(ADC_BITS), reset_less=True)
+        product = self._product
+        m.submodules.product = EnableInserter(moves)(product)
+        passed = Signal(2 + product.latency)
+        m.d.comb += [read.en.eq(moves), product.a.eq(factor), product.b.eq(code)]
         with m.If(self.send):
             m.d.sync += [left.eq(self.lines), read.addr.eq(0)]
         with m.Elif(moves & (left != 0)):
@@ -195,11 +196,8 @@ class Outputs(wiring.Component):
             m.d.sync += [
                 passed.eq(Cat(left != 0, passed)),
                 code.eq(read.data),
-                near.eq(code),
-                product.eq(near * factor),
-                late.eq(product),
                 self.o.valid.eq(passed[-1]),
-                self.o.payload.eq(late << held["halvings"]),
+                self.o.payload.eq(product.o << held["halvings"]),
             ]
         m.d.comb += self.busy.eq((left != 0) | passed.any() | self.o.valid)
         return m

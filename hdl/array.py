@@ -262,6 +262,8 @@ class LaneArray(Visits, wiring.Component):
             for name in bits:
                 m.d.sync += [at_c[name].eq(at_b[name]), at_d[name].eq(at_c[name])]
 
+        # A register behind the columns' block RAMs.
+        column = {n: delayed(m, getattr(self, f"column_{n}"), f"{n}_late") for n in ("code", *bits)}
         # What comes after stage D takes each visit when it is new there. A block's sums go into
         # the chain two cycles after its last row was in stage P.
         to_v = self.lag - 1
@@ -274,7 +276,7 @@ class LaneArray(Visits, wiring.Component):
             strobe_after(m, load, to_v, f"load_operand{k}") for k, load in enumerate(sweep.loads)
         )
         take_operand = strobe_after(m, sweep.take_key, to_v, "take_operand")
-        load_code = delayed(m, self.column_code, "load_code", to_v)
+        load_code = delayed(m, column["code"], "load_code", to_v)
         first = delayed(m, sweep.first_d, "first", self.lag)
         _, within = split_lane(m, sweep.load_lane, build)
         # What the host or a visit writes goes through registers to all lanes.
@@ -303,10 +305,7 @@ class LaneArray(Visits, wiring.Component):
                 group.load.eq(sweep.loads[number * build.share :]),
                 group.load_lane.eq(within),
                 group.load_bank.eq(sweep.load_bank),
-                group.load_train.eq(self.column_train),
-                group.load_sign.eq(self.column_sign),
-                group.load_static.eq(self.column_static),
-                group.load_cycle.eq(self.column_cycle),
+                *(getattr(group, f"load_{name}").eq(column[name]) for name in bits),
                 group.load_bias.eq(sweep.load_last),
                 group.take_key.eq(sweep.take_key),
                 group.load_operand.eq(load_operands[number * build.share :]),

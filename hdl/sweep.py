@@ -16,7 +16,7 @@ __all__ = ["Sweep"]
 
 FILL = 3
 """Cycles from the number of a visit within its block to its address."""
-LOAD_OVERHEAD = 4
+LOAD_OVERHEAD = 5
 """Cycles of a block beyond the number of lanes, where loading takes longer than sweeping."""
 
 
@@ -67,12 +67,12 @@ class Sweep(wiring.Component):
     load_column : Out
         Column to read in this cycle.
     load, load_lane, load_bank, load_last : Out
-        That column's values are there: write them to this lane, its keys to this bank; it is the
-        last column.
-    next_bank : Out
-        Bank of the block that is loaded next.
+        That column's values are there, two cycles after its address: write them to this lane, its
+        keys to this bank; it is the last column.
     loads : Out(lanes)
         The same as a strobe for each lane, from registers: they go a long way.
+    next_bank : Out
+        Bank of the block that is loaded next.
     """
 
     def __init__(self, lanes, max_rows, max_cols, depth, banks):
@@ -121,14 +121,17 @@ class Sweep(wiring.Component):
     def cycles(self, rows, cols):
         """Return the cycles that `busy` is high in a sweep that is never held.
 
-        A block takes as many cycles as it has rows, or as the next block takes to load (as many as
-        there are lanes, so that a block's backward sums can leave in that time); the first block's
-        loading, or filling the pipeline, and the way to stage D come on top. `ohmgrid.model.sweep`
-        counts all others.
+        A block takes as many cycles as it has rows, or as the next block takes to load (one more
+        than there are lanes, so that a block's backward sums can leave in that time); the first
+        block's loading, or filling the pipeline, and the way to stage D come on top.
+        `ohmgrid.model.sweep` counts all others.
         """
         blocks = -(-cols // self.lanes)
         return (
-            max(self.lanes, FILL) + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD) + rows + 2
+            max(self.lanes + 1, FILL)
+            + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD)
+            + rows
+            + 2
         )
 
     def elaborate(self, platform):
@@ -144,8 +147,8 @@ class Sweep(wiring.Component):
         step = self.valid & self.advance
         listed = Signal(range(self.max_rows + 1))
         first, last, filling = self._walk(m, step, listed)
-        # Loading takes longer than filling, but of one or two lanes.
-        filled = ~filling if self.lanes < FILL else Const(1, 1)
+        # Loading takes longer than filling, but of one lane.
+        filled = ~filling if self.lanes + 1 < FILL else Const(1, 1)
         m.d.comb += self.valid.eq(
             issuing & filled & (~first | loaded) & ~(self.spaced & last & too_close)
         )
@@ -207,13 +210,22 @@ class Sweep(wiring.Component):
         loading, delayed = Signal(), Signal()
         lane = Signal(range(max(2, self.lanes)))
         to_load = Signal(range(self.max_cols + 1))
-        loads = loading & (to_load != 0)
-        m.d.sync += [self.load.eq(loads), self.load_lane.eq(lane)]
-        m.d.sync += [self.loads[k].eq(loads & (lane == k)) for k in range(self.lanes)]
+        loads, ends = Signal(), Signal()
+        in_lane, in_bank, is_last = Signal.like(lane), Signal.like(self.load_bank), Signal()
         m.d.sync += [
-            self.load_bank.eq(self.next_bank),
-            self.load_last.eq((to_load == 1) & self.last_block),
+            loads.eq(loading & (to_load != 0)),
+            in_lane.eq(lane),
+            in_bank.eq(self.next_bank),
+            is_last.eq((to_load == 1) & self.last_block),
+            ends.eq(loading & (lane == self.lanes - 1)),
+            self.load.eq(loads),
+            self.load_lane.eq(in_lane),
+            self.load_bank.eq(in_bank),
+            self.load_last.eq(is_last),
+            *(self.loads[k].eq(loads & (in_lane == k)) for k in range(self.lanes)),
         ]
+        with m.If(ends):
+            m.d.sync += loaded.eq(1)
         with m.If(loading):
             m.d.sync += lane.eq(lane + 1)
             with m.If(to_load != 0):
@@ -224,7 +236,6 @@ class Sweep(wiring.Component):
             with m.If(lane == self.lanes - 1):
                 m.d.sync += [
                     loading.eq(0),
-                    loaded.eq(1),
                     lane.eq(0),
                     self.next_bank.eq(self.next_bank + 1),
                 ]

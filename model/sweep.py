@@ -60,9 +60,10 @@ def sweep_cycles(
 
     A visit passes stages A (address), B, C and D. In D, its hit cells go to the queues of their
     groups; one cycle after a queue was full all stages are held. Loading a block's columns takes
-    one cycle a column, starts in the cycle after the previous block's first row came to D (the
-    first block's: with the sweep, and `FILL` cycles at least), and must end before the block's
-    first visit is issued. It waits, a cycle too long, while visits need the keys in its bank.
+    one cycle a column and one more, starts in the cycle after the previous block's first row came
+    to D (the first block's: with the sweep, and `FILL` cycles at least), and must end before the
+    block's first visit is issued. It waits, a cycle too long, while visits need the keys in its
+    bank.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def sweep_cycles(
     stages: list[int | None] = [None, None, None]
     issued, clock, end, last = 0, 0, 0, 0
     fresh = held = used = False
-    load_done, to_load, free = {0: max(lanes, FILL)}, 0, 0.0
+    load_done, to_load, free = {0: max(lanes + 1, FILL)}, 0, 0.0
     while True:
         clock += 1
         visit = stages[2]
@@ -108,7 +109,7 @@ def sweep_cycles(
             if row == 0 and block + 1 < blocks:
                 to_load = block + 1
         if to_load and not used:
-            load_done[to_load] = clock + lanes
+            load_done[to_load] = clock + lanes + 1
             to_load = 0
         used, fresh = now_used, False
         if not held:

@@ -49,7 +49,7 @@ def run_sweep(build, rows, cols, hits, spaced, listed):
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            column = 0
+            column = address = 0
             for cycle in count(1):
                 fresh = ctx.get(dut.fresh)
                 if fresh:
@@ -60,7 +60,7 @@ def run_sweep(build, rows, cols, hits, spaced, listed):
                 if ctx.get(dut.load):
                     flags = ("load_lane", "load_bank", "load_last")
                     loads.append((column, *(ctx.get(getattr(dut, flag)) for flag in flags)))
-                column = ctx.get(dut.load_column)
+                column, address = address, ctx.get(dut.load_column)
                 waits = any(queue.waits for queue in queues)
                 if ctx.get(dut.busy) or waits:
                     busy = cycle

@@ -45,7 +45,7 @@ class VisitQueue(wiring.Component):
     Members
     -------
     push, i : In
-        Takes a visit, which has a hit. Not in the cycles that follow two in which it was `full`.
+        Takes a visit, which has a hit. After a cycle in which it was `full`, one more may come.
     o : Out
         The first visit.
     valid : Out(1)
@@ -53,7 +53,7 @@ class VisitQueue(wiring.Component):
     lane : Out
         that of this lane.
     full : Out(1)
-        Two more visits at most can be taken.
+        It may take two visits more: the one that comes in this cycle and the next one.
     waits : Out(1)
         A visit is in the queue.
     bank : In

@@ -1,6 +1,7 @@
 """Configuration: there and back through TOML, and the line each wrong setting gets."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,12 @@ from ohmgrid.config import (
     config_to_toml,
     load_config,
 )
+from ohmgrid.device_registers import device_registers
 from ohmgrid.devices import ConstantStep, LinearStep
 from ohmgrid.presets import PRESETS, device_from_dict, device_to_dict, preset
+from ohmgrid.sim.rtl import check_device
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @st.composite
@@ -213,3 +218,26 @@ def test_replace_reaches_into_sections():
     config = Config().replace(build={"lanes": 5}, seed=2, device=LinearStep(gamma_up=0.5))
     assert (config.build.lanes, config.build.share, config.seed) == (5, 16, 2)
     assert config.device == LinearStep(gamma_up=0.5)
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.toml")), ids=lambda file: file.name)
+def test_examples_can_run_the_default_device(file):
+    config = config_from_toml(file.read_text(encoding="utf-8"))
+    assert config.build != BuildConfig()
+    formats = config.formats
+    check_device(
+        config, device_registers(config.device, formats.weight_bits, formats.curve_segments)
+    )
+
+
+def test_a_build_without_curves_has_no_powers():
+    with pytest.raises(ConfigError, match="power: expected false in a build without curve"):
+        BuildConfig(curve=False)
+    assert not BuildConfig(curve=False, power=False).curve
+
+
+def test_a_queue_is_a_power_of_two():
+    with pytest.raises(ConfigError, match="queue: expected a power of two, got 12"):
+        BuildConfig(queue=12)
+    with pytest.raises(ConfigError, match=r"queue: expected 4\.\.1024, got 2"):
+        BuildConfig(queue=2)

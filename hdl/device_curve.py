@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.checks import check_int
+from ohmgrid.checks import check_power_of_two
 from ohmgrid.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
 from ohmgrid.device_registers import CURVE_BITS, REL_FRAC
 from ohmgrid.hdl.arith import Divider, saturate, shift_half_up
@@ -62,9 +62,7 @@ class StepCurve(wiring.Component):
     """
 
     def __init__(self, weight_bits: int, segments: int, power: bool, blocks=()):
-        check_int("segments", segments, 1, MAX_SEGMENTS)
-        if segments & (segments - 1):
-            raise ValueError(f"segments: expected a power of two, got {segments}")
+        check_power_of_two("segments", segments, 1, MAX_SEGMENTS)
         self._size_bits = size = weight_bits - 1
         self._segments, self._power, self._blocks = segments, power, frozenset(blocks)
         # Bits of a position within a segment.

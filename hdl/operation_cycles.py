@@ -149,8 +149,7 @@ class OperationCycles:
         """Return the cycles of both; ``zero`` for errors that are all zero."""
         if zero:
             return self.backward(rows, cols, zero)
-        sweep = work.sweeps[0]
-        swept = self._pulsed(rows, cols, work) if work.bl else self._sweep(sweep)
+        swept = self._pulsed(rows, cols, work) if work.bl else self._sweep(work.sweeps[0])
         return self._framed(
             self._key,
             self._before(rows, cols, read),

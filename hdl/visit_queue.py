@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.checks import check_int
+from ohmgrid.checks import check_power_of_two
 from ohmgrid.config import SLOTS
 
 __all__ = ["VisitQueue", "visit_layout"]
@@ -62,9 +62,7 @@ class VisitQueue(wiring.Component):
     """
 
     def __init__(self, visit: data.StructLayout, depth: int):
-        check_int("depth", depth, 4, 1 << 10)
-        if depth & (depth - 1):
-            raise ValueError(f"depth: expected a power of two, got {depth}")
+        check_power_of_two("depth", depth, 4, 1 << 10)
         self._visit, self._depth = visit, depth
         self._count = Shape.cast(visit["hits"].shape).width
         super().__init__(

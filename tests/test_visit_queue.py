@@ -40,11 +40,9 @@ def test_queue_equals_its_twin(lanes, depth, banks, pause, seed):
                 "hits": hits,
                 "weights": [int(word) for word in rng.integers(0, 1 << 12, lanes)],
                 **{
-                    name: int(rng.integers(0, 1 << bits, dtype=np.uint64))
+                    name: int(rng.integers(0, (1 << bits) - 1, dtype=np.uint64, endpoint=True))
                     for name, bits in FIELDS.items()
-                    if bits < 64
                 },
-                "row_static": int(rng.integers(0, 1 << 63)),
                 "bank": block % banks,
             }
             ctx.set(dut.push, push)

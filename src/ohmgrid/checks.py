@@ -10,6 +10,7 @@ __all__ = [
     "check_flag",
     "check_float",
     "check_int",
+    "check_power_of_two",
 ]
 
 
@@ -27,6 +28,13 @@ def check_int(name: str, value: Any, low: int, high: int) -> None:
         raise ConfigError(f"{name}: expected an integer in {low}..{high}, got {value!r}")
     if not low <= value <= high:
         raise ConfigError(f"{name}: expected {low}..{high}, got {value}")
+
+
+def check_power_of_two(name: str, value: Any, low: int, high: int) -> None:
+    """Raise `ConfigError` unless ``value`` is a power of two in ``low..high``."""
+    check_int(name, value, low, high)
+    if value & (value - 1):
+        raise ConfigError(f"{name}: expected a power of two, got {value}")
 
 
 def check_float(name: str, value: Any, low: float, high: float) -> None:

@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ohmgrid.checks import ConfigError, check_choice, check_flag, check_float, check_int
+from ohmgrid.checks import (
+    ConfigError,
+    check_choice,
+    check_flag,
+    check_float,
+    check_int,
+    check_power_of_two,
+)
 from ohmgrid.presets import device_from_dict, device_to_dict, preset
 from ohmgrid.step_device import Device
 
@@ -53,9 +60,7 @@ class FormatConfig:
         check_int("edge_bits", self.edge_bits, 8, 16)
         check_int("x_frac", self.x_frac, 4, self.edge_bits - 1)
         check_int("d_frac", self.d_frac, 4, self.edge_bits - 1)
-        check_int("curve_segments", self.curve_segments, 1, 256)
-        if self.curve_segments & (self.curve_segments - 1):
-            raise ConfigError(f"curve_segments: expected a power of two, got {self.curve_segments}")
+        check_power_of_two("curve_segments", self.curve_segments, 1, 256)
 
 
 @dataclass(frozen=True)
@@ -92,16 +97,13 @@ class BuildConfig:
     def __post_init__(self) -> None:
         check_int("lanes", self.lanes, 1, 1024)
         check_int("share", self.share, 1, 64)
-        check_int("queue", self.queue, 4, 1024)
-        if self.queue & (self.queue - 1):
-            raise ConfigError(f"queue: expected a power of two, got {self.queue}")
+        check_power_of_two("queue", self.queue, 4, 1024)
         check_int("multipliers", self.multipliers, 0, 8)
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
         for name in ("curve", "power", "write_noise", "references", "read_physics", "time"):
             check_flag(name, getattr(self, name))
-
         if self.power and not self.curve:
             raise ConfigError("power: expected false in a build without curve, got true")
 

@@ -22,9 +22,7 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
     "converters.Adc": lambda hdl, config: hdl.Adc(
         import_module("ohmgrid.hdl.lane").sum_bits(config)
     ),
-    "pulses.Planner": lambda hdl, config: hdl.Planner(
-        config.formats.edge_bits, config.formats.x_frac, config.formats.d_frac
-    ),
+    "pulses.Planner": lambda hdl, config: hdl.Planner(config.formats.edge_bits),
     "pulses.TrainMaker": lambda hdl, config: hdl.TrainMaker(config.build.train_groups),
     "popcount.Popcount": lambda hdl, config: hdl.Popcount(),
     "device.DeviceUnit": lambda hdl, config: hdl.DeviceUnit(

@@ -58,6 +58,8 @@ class Lines(wiring.Component):
         Scale of a magnitude: DAC code or firing probability.
     drive : In(1)
         Codes pass the DACs' non-idealities on their way (a build with ``read_physics``).
+    exact : In(1)
+        Codes are the values themselves, without the fraction bits of a voltage (such a build too).
     part, inp_noise, ... : In
         What the codes then are: members of `ohmgrid.hdl.voltages.Voltages`.
     power : Out
@@ -100,6 +102,7 @@ class Lines(wiring.Component):
             "divisor": In(DIVISOR_BITS),
             "top": In(17),
             "drive": In(1),
+            "exact": In(1),
             "part": In(2),
             **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
             "power": Out(POWER_BITS),
@@ -343,7 +346,7 @@ class Lines(wiring.Component):
             self.power.eq(voltages.power),
             *(getattr(voltages, name).eq(getattr(self, name)) for name in Voltages.REGISTERS),
         ]
-        plain = self._scaler.code << VOLTAGE_FRAC
+        plain = Mux(self.exact, self._scaler.code, self._scaler.code << VOLTAGE_FRAC)
         return (
             Mux(self.drive, voltages.operand, plain),
             Mux(self.drive, voltages.o_valid, valid),

@@ -51,7 +51,7 @@ class OperationCycles:
         self._lanes = build.lanes
         self._lines = Lines(config)
         self._outputs = Outputs(self._array.sum_bits, max(build.max_rows, build.max_cols))
-        self._planner = Planner(formats.edge_bits, formats.x_frac, formats.d_frac)
+        self._planner = Planner(formats.edge_bits)
         self._maker = TrainMaker(build.train_groups)
         self._slots = 4 * build.train_groups
         # The state before the strobe, its register, and those that wait for `done`.

@@ -125,7 +125,7 @@ class Operations:
 
         # Long settled when the key is there.
         nothing = Signal()
-        m.d.sync += nothing.eq(self.alpha == 0)
+        m.d.sync += nothing.eq((self.alpha == 0) & ~self.perfect)
 
         def keyed():
             m.d.sync += self.mvm_key.eq(self.schedule.key)
@@ -148,12 +148,13 @@ class Operations:
         self._key(m, "MULTIPLY", keyed, verb, step)
         half = self._of_direction("dac_half")
         fine = Mux(self.read & self._of_direction("inp_dither"), half << DITHER_BITS, half)
+        exact = self.perfect
         codes = {
             "codes": 1,
             "drive": self.read,
-            "factor": fine,
-            "top": fine,
-            "divisor": (self.alpha << self.halvings)[: len(self.lines.divisor)],
+            "factor": Mux(exact, 1, fine),
+            "top": Mux(exact, ~0, fine),
+            "divisor": Mux(exact, 1, (self.alpha << self.halvings)[: len(self.lines.divisor)]),
         }
         pace = Mux(regs["paired"], 2, 1)
         self._pass(m, "ROW_CODES", coded, ROW, count=regs["rows"], pace=pace, **codes)

@@ -1,6 +1,8 @@
 """From sums to results: output noise, ADC, the buffer of codes, and scaling on the way out."""
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed, unsigned
+from itertools import pairwise
+
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,8 +20,9 @@ __all__ = ["OUT_BITS", "Outputs"]
 ADC_BITS = 12
 ALPHA_BITS = 17
 HALVING_BITS = 3
-OUT_BITS = ADC_BITS + ALPHA_BITS + (1 << HALVING_BITS) - 1
-"""Width of a result: an ADC code times the input's scale, doubled for each halving."""
+OUT_BITS = 40
+"""Width of a result: an ADC code times the input's scale, doubled for each halving (36 bits), or an
+exact sum (of the widest array that has an ADC)."""
 
 
 class Outputs(wiring.Component):
@@ -44,6 +47,8 @@ class Outputs(wiring.Component):
         Operation key and pass (halvings), for the noise.
     scale, shift, noise, half : In
         Registers of the ADC.
+    exact : In(1)
+        Results are the sums themselves (a build with ``read_physics``).
     read : In(1)
         Sums are scaled and stored for `convert`, and not converted as they come.
     part, static_key, backward : In
@@ -82,6 +87,7 @@ class Outputs(wiring.Component):
                 "shift": In(6),
                 "noise": In(21),
                 "half": In(ADC_BITS - 1),
+                "exact": In(1),
                 "read": In(1),
                 "part": In(2),
                 "static_key": In(64),
@@ -160,21 +166,22 @@ class Outputs(wiring.Component):
         if self._read_physics:
             coded = self._reads(m, done)
 
-        m.submodules.buffer = buffer = Memory(
-            shape=unsigned(ADC_BITS), depth=self.max_lines, init=[]
-        )
+        # An exact sum is stored as it comes, for its code takes the same time as any other's.
+        exact = self.exact & self._read_physics
+        width = max(ADC_BITS, self.sum_bits) if self._read_physics else ADC_BITS
+        m.submodules.buffer = buffer = Memory(shape=signed(width), depth=self.max_lines, init=[])
         write, read = buffer.write_port(), buffer.read_port()
         m.d.comb += [
-            write.en.eq(coded),
-            write.addr.eq(self.count),
-            write.data.eq(adc.code),
+            write.en.eq(Mux(exact, self.valid, coded)),
+            write.addr.eq(Mux(exact, line, self.count)),
+            write.data.eq(Mux(exact, self.sum, adc.code)),
         ]
         with m.If(self.valid):
             m.d.sync += line.eq(line + 1)
         with m.If(coded):
             m.d.sync += [
                 self.count.eq(self.count + 1),
-                self.saturated.eq(self.saturated + adc.clipped),
+                self.saturated.eq(self.saturated + (adc.clipped & ~exact)),
             ]
         with m.If(self.clear):
             m.d.sync += [line.eq(0), self.count.eq(0), self.saturated.eq(0)]
@@ -183,9 +190,10 @@ class Outputs(wiring.Component):
         # product is made of LUTs: the ways to and from a multiplier block would be the longest.
         left = Signal(range(self.max_lines + 1))
         moves = ~self.o.valid | self.o.ready
-        code = Signal(signed(ADC_BITS), reset_less=True)
+        code = Signal(signed(width), reset_less=True)
         product = self._product
         m.submodules.product = EnableInserter(moves)(product)
+        whole = [code] + [Signal.like(code, name=f"whole{k}") for k in range(product.latency)]
         passed = Signal(2 + product.latency)
         m.d.comb += [read.en.eq(moves), product.a.eq(factor), product.b.eq(code)]
         with m.If(self.send):
@@ -198,7 +206,10 @@ class Outputs(wiring.Component):
                 code.eq(read.data),
                 self.o.valid.eq(passed[-1]),
                 self.o.payload.eq(product.o << held["halvings"]),
+                *(late.eq(early) for early, late in pairwise(whole)),
             ]
+            with m.If(exact):
+                m.d.sync += self.o.payload.eq(whole[-1])
         m.d.comb += self.busy.eq((left != 0) | passed.any() | self.o.valid)
         return m
 

@@ -56,13 +56,13 @@ class Planner(wiring.Component):
     ----------
     edge_bits : int
         Width of a value at the tile's edge.
-    x_frac, d_frac : int
-        Fraction bits of activations and errors, below ``edge_bits``.
 
     Members
     -------
     start : ``In(1)``
         Strobe; all other inputs are constant from it to `done`.
+    x_one, d_one : ``In(edge_bits)``
+        1.0 as an activation and as an error: divisors without management.
     x_max, d_max : ``In(edge_bits - 1)``
         Largest magnitudes of both vectors.
     managed, bl_managed : ``In(1)``
@@ -78,16 +78,15 @@ class Planner(wiring.Component):
     x_divisor, d_divisor : ``Out(edge_bits)``
     """
 
-    def __init__(self, edge_bits: int = 16, x_frac: int = 12, d_frac: int = 14):
+    def __init__(self, edge_bits: int = 16):
         check_int("edge_bits", edge_bits, 2, RATE_BITS + 1)
-        for name, frac in (("x_frac", x_frac), ("d_frac", d_frac)):
-            check_int(name, frac, 0, edge_bits - 1)
-        self._x_one, self._d_one = 1 << x_frac, 1 << d_frac
         super().__init__(
             {
                 "start": In(1),
                 "x_max": In(edge_bits - 1),
                 "d_max": In(edge_bits - 1),
+                "x_one": In(edge_bits),
+                "d_one": In(edge_bits),
                 "managed": In(1),
                 "bl_managed": In(1),
                 "desired_bl": In(BL_BITS),
@@ -168,8 +167,8 @@ class Planner(wiring.Component):
                         over.eq(0),
                         self.bl.eq(Mux(zero, 0, self.fixed_bl)),
                         common.eq(Mux(zero, 0, self.factor)),
-                        self.x_divisor.eq(Mux(self.managed, self.x_max, self._x_one)),
-                        self.d_divisor.eq(Mux(self.managed, self.d_max, self._d_one)),
+                        self.x_divisor.eq(Mux(self.managed, self.x_max, self.x_one)),
+                        self.d_divisor.eq(Mux(self.managed, self.d_max, self.d_one)),
                     ]
                     with m.If(zero):
                         m.d.sync += no_divisors

@@ -71,9 +71,7 @@ class Tile(Operations, TimeEffects, wiring.Component):
         m = Module()
         build, formats = self.config.build, self.config.formats
         m.submodules.schedule = self.schedule = KeySchedule()
-        m.submodules.planner = self.planner = Planner(
-            formats.edge_bits, x_frac=formats.x_frac, d_frac=formats.d_frac
-        )
+        m.submodules.planner = self.planner = Planner(formats.edge_bits)
         m.submodules.lines = self.lines = Lines(self.config)
         m.submodules.array = self.array = LaneArray(self.config)
         m.submodules.outputs = self.outputs = Outputs(
@@ -89,6 +87,12 @@ class Tile(Operations, TimeEffects, wiring.Component):
         self.key_start, self.key_verb, self.key_step = Signal(), Signal(8), Signal(48)
         m.d.sync += self.key_start.eq(0)
         self.part = Signal(Part, init=Part.VALUE)
+        # 1.0 at the edge, from registers that are set long before.
+        self.x_one, self.d_one = (Signal(formats.edge_bits) for _ in range(2))
+        m.d.sync += [
+            self.x_one.eq(1 << regs["x_frac"]),
+            self.d_one.eq(1 << regs["d_frac"]),
+        ]
         self.device, self.table_write = Signal(REGISTERS), Signal(TABLE_WRITE)
         self.pulsing = Signal()
         # A register: set long before a command that needs it, and not in anybody's way.
@@ -106,19 +110,20 @@ class Tile(Operations, TimeEffects, wiring.Component):
         ]
         self.slots = Signal(5)
         self.alpha = Signal(17)
-        self.read = Signal()
+        self.read, self.perfect = Signal(), Signal()
         # Forward, zeros with input noise are not nothing.
         awake = self.read & (regs["forward_inp_noise"] != 0) & (self.lines.column_max == 0)
         m.d.comb += [
             self.read.eq(self._of_direction("read") & build.read_physics),
+            self.perfect.eq(self._of_direction("perfect") & build.read_physics),
             self.alpha.eq(
                 Mux(
                     self.backward,
-                    Mux(regs["backward_managed"], self.lines.row_max, 1 << formats.d_frac),
+                    Mux(regs["backward_managed"], self.lines.row_max, self.d_one),
                     Mux(
                         regs["forward_managed"] & ~awake,
                         self.lines.column_max,
-                        1 << formats.x_frac,
+                        self.x_one,
                     ),
                 )
             ),
@@ -161,6 +166,7 @@ class Tile(Operations, TimeEffects, wiring.Component):
             lines.bl.eq(self.planner.bl),
             lines.sub.eq(Mux(lines.drive, self.halvings, self.slot)),
             lines.part.eq(self.part),
+            lines.exact.eq(self.perfect),
             *(getattr(lines, name).eq(self._of_direction(name)) for name in Voltages.REGISTERS),
             lines.key.eq(self.schedule.key),
             array.registers.eq(self.device),
@@ -179,6 +185,7 @@ class Tile(Operations, TimeEffects, wiring.Component):
             outputs.key.eq(self.mvm_key),
             outputs.sub.eq(self.halvings),
             outputs.read.eq(self.read),
+            outputs.exact.eq(self.perfect),
             outputs.part.eq(self.part),
             outputs.static_key.eq(self.static_key),
             outputs.backward.eq(self.backward),
@@ -195,6 +202,8 @@ class Tile(Operations, TimeEffects, wiring.Component):
             self.o.valid.eq(outputs.o.valid),
             self.o.payload.eq(outputs.o.payload),
             outputs.o.ready.eq(self.o.ready),
+            self.planner.x_one.eq(self.x_one),
+            self.planner.d_one.eq(self.d_one),
             self.planner.x_max.eq(self.lines.column_max),
             self.planner.d_max.eq(self.lines.row_max),
             self.schedule.start.eq(self.key_start),

@@ -48,7 +48,9 @@ class TimeEffects:
             return
         regs, array, lines, lanes = self.regs, self.array, self.lines, self.config.build.lanes
         m.submodules.pairs = pairs = self._pairs
-        one = 1 << self.config.formats.x_frac
+        # 1.0 may be one LSB beyond the edge.
+        edge_one = Signal.like(self.x_one)
+        m.d.sync += edge_one.eq(self.x_one - self.x_one[-1])
         left = Signal(range(self.config.build.max_cols + 1))
         m.d.sync += left.eq(regs["cols"] - self._block_column)
         m.d.comb += [
@@ -71,7 +73,7 @@ class TimeEffects:
             ]
         with m.If(self.refreshing):
             m.d.comb += lines.value.eq(
-                Mux(pairs.take, pairs.value, Mux(self._count == self._column, one, 0))
+                Mux(pairs.take, pairs.value, Mux(self._count == self._column, edge_one, 0))
             )
             with m.If(pairs.take):
                 m.d.comb += lines.take.eq(1)

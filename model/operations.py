@@ -1,22 +1,24 @@
 """The order of work of forward, backward and update (golden model)."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.counters import PulseCounts
 from ohmgrid.model.array import array_sums, magnitudes
 from ohmgrid.model.converters import dac, input_scale
 from ohmgrid.model.lines import side_trains
 from ohmgrid.model.outputs import convert, convert_parts, results
-from ohmgrid.model.pulses import plan_update
+from ohmgrid.model.pulses import ONE, Plan, expected_pulses, plan_update, pulse_totals
 from ohmgrid.model.readout import Readout
 from ohmgrid.model.voltages import operands, voltages
 from ohmgrid.read_registers import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts
 from ohmgrid.registers import ConverterRegisters, PulseRegisters
 from ohmgrid.streams import Purpose
 
-__all__ = ["multiply", "part_sums", "pulse_slots"]
+__all__ = ["Trains", "multiply", "part_sums", "pulse_slots", "update_trains"]
 
 
 def multiply(
@@ -51,6 +53,8 @@ def multiply(
     saturated : int
         Outputs clipped in the last pass.
     """
+    if io.perfect:
+        return array_sums(matrix, values) >> VOLTAGE_FRAC, 1, 0
     alpha = input_scale(values, io, frac)
     if alpha == 0 and readout is not None and readout.awake:
         alpha = 1 << frac
@@ -96,38 +100,55 @@ def part_sums(
     return sums
 
 
-def pulse_slots(
-    x: np.ndarray,
-    d: np.ndarray,
-    config: Config,
-    registers: PulseRegisters,
-    serial: bool,
-    key: int,
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the sweeps of one update: (slot number, row trains, column trains).
+class Trains(NamedTuple):
+    """The trains of one update."""
 
-    One sweep with whole trains, or, for a ``serial`` device, one for each slot; none if there is
-    nothing to update.
+    plan: Plan
+    rows: np.ndarray
+    """int64, shape (rows,)"""
+    columns: np.ndarray
+    """int64, shape (cols,)"""
+    counts: PulseCounts
+
+
+def update_trains(
+    x: np.ndarray, d: np.ndarray, config: Config, registers: PulseRegisters, key: int
+) -> Trains:
+    """Plan an update and make its trains.
 
     Parameters
     ----------
-    x, d : int64
+    x, d : int64, shapes (cols,), (rows,)
         Activations and errors at the edge.
     config : Config
     registers : PulseRegisters
-    serial : bool
     key : int
         Operation key.
     """
     formats, pulses = config.formats, config.pulses
-    largest = int(np.abs(x).max()), int(np.abs(d).max())
-    plan = plan_update(*largest, pulses, registers, (formats.x_frac, formats.d_frac))
-    if plan.bl == 0:
-        return
+    x_max, d_max = int(np.abs(x).max()), int(np.abs(d).max())
+    plan = plan_update(x_max, d_max, pulses, registers, (formats.x_frac, formats.d_frac))
     columns = side_trains(x, Purpose.COLUMN, plan, pulses.pulse_type, key)
     rows = side_trains(d, Purpose.ROW, plan, pulses.pulse_type, key)
-    if not serial:
-        yield 0, rows, columns
+    up, down = pulse_totals(x, d, columns, rows)
+    active = x_max > 0 and d_max > 0
+    below = expected_pulses(x_max, d_max, registers) < ONE
+    clipped = (
+        x_max * plan.x_factor > plan.x_divisor * ONE or d_max * plan.d_factor > plan.d_divisor * ONE
+    )
+    counts = PulseCounts(up, down, int(active), int(active and below), int(clipped))
+    return Trains(plan, rows, columns, counts)
+
+
+def pulse_slots(trains: Trains, serial: bool) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the sweeps of one update: (slot number, row trains, column trains).
+
+    One sweep with whole trains, or, for a ``serial`` device, one for each slot; none if there is
+    nothing to update.
+    """
+    bl = trains.plan.bl
+    if bl and not serial:
+        yield 0, trains.rows, trains.columns
         return
-    for slot in range(plan.bl):
-        yield slot, rows & (1 << slot), columns
+    for slot in range(bl):
+        yield slot, trains.rows & (1 << slot), trains.columns

@@ -10,13 +10,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import PulseConfig
+from ohmgrid.config import SLOTS, PulseConfig
 from ohmgrid.model.arith import divide_round, shift_round, square_root
 from ohmgrid.model.noise import fields16, line_keys
 from ohmgrid.registers import FACTOR_BITS, PulseRegisters
 from ohmgrid.streams import Purpose
 
-__all__ = ["Plan", "column_trains", "plan_update", "probabilities", "row_trains"]
+__all__ = [
+    "Plan",
+    "column_trains",
+    "expected_pulses",
+    "plan_update",
+    "probabilities",
+    "pulse_totals",
+    "row_trains",
+]
 
 ONE = 1 << 16
 """Probability 1: fires in every slot."""
@@ -33,6 +41,18 @@ class Plan(NamedTuple):
     d_factor: int
     """Numerator of a row's probability for one LSB of magnitude."""
     d_divisor: int
+
+
+def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
+    """Return ``k = lr xm dm / dw_min``, what the largest pair asks for: 32 bits, 16 of fraction.
+
+    Parameters
+    ----------
+    x_max, d_max : int
+        Largest magnitudes of both vectors, edge LSB.
+    registers : PulseRegisters
+    """
+    return min((1 << 32) - 1, (x_max * d_max * registers.rate) >> registers.rate_shift)
 
 
 def plan_update(
@@ -59,7 +79,7 @@ def plan_update(
     if not pulses.managed:
         x_frac, d_frac = fracs
         return Plan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
-    k = min((1 << 32) - 1, (x_max * d_max * registers.rate) >> registers.rate_shift)
+    k = expected_pulses(x_max, d_max, registers)
     limit = pulses.desired_bl << 16
     if pulses.update_bl_management:
         bl = min((k + ONE - 1) >> 16, pulses.desired_bl)
@@ -132,3 +152,29 @@ def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> n
         words |= (after - before) << slot
         before = after
     return words
+
+
+def pulse_totals(
+    x: np.ndarray, d: np.ndarray, columns: np.ndarray, rows: np.ndarray
+) -> tuple[int, int]:
+    """Return how many coincidences of an update raise a weight, and how many lower one.
+
+    In one slot each firing row meets each firing column; equal signs of activation and error lower
+    the weight.
+
+    Parameters
+    ----------
+    x, d : int64, shapes (cols,), (rows,)
+        Activations and errors at the edge.
+    columns, rows : int64, shapes (cols,), (rows,)
+        Their trains.
+    """
+    slot = np.int64(1) << np.arange(SLOTS)
+
+    def fires(values: np.ndarray, trains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        set_bits = (trains[:, None] & slot) != 0
+        return set_bits[values > 0].sum(axis=0), set_bits[values < 0].sum(axis=0)
+
+    x_plus, x_minus = fires(x, columns)
+    d_plus, d_minus = fires(d, rows)
+    return int(x_plus @ d_minus + x_minus @ d_plus), int(x_plus @ d_plus + x_minus @ d_minus)

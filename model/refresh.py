@@ -146,9 +146,10 @@ def refresh_writes(
         signed = np.where(due[:, column], difference[:, column], 0)
         d = np.stack([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1).ravel()
         x = np.zeros(len(due[0]), np.int64)
-        x[column] = 1 << formats.x_frac
+        # 1.0 may be one LSB beyond the edge.
+        x[column] = min(1 << formats.x_frac, (1 << (formats.edge_bits - 1)) - 1)
         plan = plan_update(
-            1 << formats.x_frac,
+            int(x[column]),
             int(d.max()),
             registers.pulses,
             registers.rate,

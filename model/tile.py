@@ -12,7 +12,7 @@ from ohmgrid.config import Config
 from ohmgrid.model.array import apply_pulses, pair_differences
 from ohmgrid.model.lines import key_halves
 from ohmgrid.model.noise import op_key, seed_key
-from ohmgrid.model.operations import multiply, pulse_slots
+from ohmgrid.model.operations import multiply, pulse_slots, update_trains
 from ohmgrid.model.population import populate
 from ohmgrid.model.readout import make_readouts
 from ohmgrid.model.time_effects import TimeEffects
@@ -127,9 +127,9 @@ class Tile(TileBase):
         key = self._key(Verb.UPDATE, self._steps[2])
         self._steps[2] += 1
         down = (x < 0)[None, :] == (d < 0)[:, None]
-        for slot, rows, columns in pulse_slots(
-            x, d, self.config, registers, self.device.serial, key
-        ):
+        trains = update_trains(x, d, self.config, registers, key)
+        self.pulses = trains.counts
+        for slot, rows, columns in pulse_slots(trains, self.device.serial):
             self._sweep(rows, columns, down, key, slot)
         if self._time.due(self._steps[2]):
             self.weights = self._time.apply(self.weights, self._steps[2])

@@ -6,12 +6,17 @@ net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an 
 
     x_0     = pixels, 1.0
     y_l     = tile_l.forward(x_l)
-    pre_l   = sat(rint(y_l * y_scale))                  ohmgrid.tables has formats and tables
-    x_l+1   = f[pre_l], 1.0;     s_l = f'[pre_l]
-    p       = exp[max(pre) - pre] / sum                 softmax cross-entropy:  d = p - onehot
-    a       = f[pre]                                    squared error:          d = (a - onehot) s
+    x_l+1   = f[rint(y_l * y_scale)], 1.0               ohmgrid.tables has formats and tables
+    s_l     = f' from the value of f                    sigmoid: a (1 - a), tanh: 1 - a^2
+    far_i   = min(rint((max(y) - y_i) * y_scale), 2**16 - 1)
+    p       = e[far] / sum                              softmax cross-entropy:  d = p - onehot
+    a       = f[rint(y * y_scale)]                      squared error:          d = (a - onehot) s
     z_l     = tile_l.backward_update(x_l, d_l, lr)      without the bias line; tile 0 only updates
     d_l-1   = sat(rint(sat(rint(z_l * z_scale)) s_l-1)) `GUARD` more bits in between
+
+The prediction is the largest result of the last tile, the first of equals. What clips (``sat``, or
+an activation at the edge) is counted, see `ohmgrid.counters`; the ends of a table are the
+function's own and are not.
 
 A mini-batch takes all its examples forward and backward on the weights as they stand, then updates
 with one example after the other.
@@ -30,6 +35,7 @@ import numpy as np
 
 from ohmgrid.checks import ConfigError, check_choice, check_int
 from ohmgrid.config import Config
+from ohmgrid.counters import Counters
 from ohmgrid.engines import TileEngine
 from ohmgrid.model.arith import divide_round, saturate, shift_round
 from ohmgrid.model.noise import cell_words, line_keys, op_key, seed_key
@@ -37,25 +43,32 @@ from ohmgrid.model.tile import Tile
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tables import (
     ACTIVATIONS,
+    EXP_FRAC,
+    FAR_BITS,
+    FINE_BITS,
     INDEX_SHIFT,
-    PRE_BITS,
+    LOSS_BITS,
+    LOSS_FRAC,
+    MOST_CLASSES,
     PRE_FRAC,
     SLOPE_FRAC,
     TABLE_SIZE,
     Scale,
     activation_table,
-    exp_table,
+    exp_tables,
     scale_registers,
 )
 from ohmgrid.tile import TileState
 
 __all__ = [
     "LOSSES",
+    "Answer",
     "Net",
     "Outcome",
     "Trainer",
     "epoch_order",
     "initial_state",
+    "outcome_of",
     "state_sha256",
 ]
 
@@ -92,6 +105,16 @@ class Net:
             raise ConfigError(f"layers: expected at most {MOST_CELLS} cells, got {self.cells}")
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
+        if self.softmax and self.layers[-1] > MOST_CLASSES:
+            raise ConfigError(
+                f"layers: expected at most {MOST_CLASSES} outputs with cross-entropy, "
+                f"got {self.layers[-1]}"
+            )
+
+    @property
+    def softmax(self) -> bool:
+        """Whether the loss is the cross-entropy."""
+        return self.loss == "cross-entropy"
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -114,6 +137,36 @@ class Outcome(NamedTuple):
     """Examples whose largest output was the label's."""
     loss: float
     """Sum of the losses: for people only, no bit depends on it."""
+
+
+class Answer(NamedTuple):
+    """What one example came to."""
+
+    hit: bool
+    """Its largest output was the label's."""
+    word: int
+    """Cross-entropy: the label's share p, ``d_frac`` fraction bits; squared error: half the sum of
+    squares, `LOSS_FRAC` fraction bits, saturated at `LOSS_BITS` bits."""
+
+
+def outcome_of(net: Net, d_frac: int, hits: int, words: Sequence[int] | np.ndarray) -> Outcome:
+    """Return what a row of examples came to, from their answers.
+
+    Parameters
+    ----------
+    net : Net
+    d_frac : int
+        Fraction bits of an error.
+    hits : int
+    words : integers
+        As in `Answer`.
+    """
+    if net.softmax:
+        # A share below the last bit counts as half of it: a loss stays finite.
+        losses = (-math.log(max(int(word), 0.5) / (1 << d_frac)) for word in words)
+    else:
+        losses = (int(word) / (1 << LOSS_FRAC) for word in words)
+    return Outcome(hits, math.fsum(losses))
 
 
 def initial_state(config: Config, rows: int, cols: int, number: int) -> TileState:
@@ -175,9 +228,8 @@ def state_sha256(states: Sequence[TileState]) -> str:
 
 
 class _Layer(NamedTuple):
-    tile: TileEngine
     y_scale: Scale
-    """From a forward result to a pre-activation."""
+    """From a forward result to what a table, or the edge, takes."""
     z_scale: Scale
     """From a backward result to an error with guard bits."""
 
@@ -197,6 +249,11 @@ class Trainer:
     net : Net
     threads : int
         For trainers that can share their work; here without effect.
+
+    Attributes
+    ----------
+    counters : Counters
+        What training has counted so far.
     """
 
     block = 16
@@ -213,23 +270,20 @@ class Trainer:
         formats = config.formats
         self._top = (1 << (formats.edge_bits - 1)) - 1
         self._one = min(1 << formats.x_frac, self._top)
-        softmax = net.loss == "cross-entropy"
+        self.counters, self._counting = Counters(len(tiles)), True
         self._layers = []
         for number, tile in enumerate(tiles):
-            table = net.activation != "relu" or (softmax and number == len(tiles) - 1)
+            table = net.activation != "relu" or (net.softmax and number == len(tiles) - 1)
             frac = PRE_FRAC if table else formats.x_frac
             self._layers.append(
                 _Layer(
-                    tile,
                     scale_registers("forward scale", tile.y_lsb * (1 << frac)),
                     scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
                 )
             )
         if net.activation != "relu":
-            table = activation_table(net.activation, formats.x_frac)
-            self._values = np.minimum(np.array(table.value), self._top)
-            self._slopes = np.array(table.slope)
-        self._exp = np.array(exp_table())
+            self._values = np.array(activation_table(net.activation, formats.x_frac))
+        self._exp = tuple(map(np.array, exp_tables()))
 
     def initialise(self) -> None:
         """Load the initial weights into every tile."""
@@ -249,17 +303,37 @@ class Trainer:
         for tile, state in zip(self.tiles, states, strict=True):
             tile.load(state)
 
-    def _pre(self, layer: _Layer, x: np.ndarray) -> np.ndarray:
-        """Return the pre-activations of one layer, `PRE_BITS` bits."""
-        mantissa, shift = layer.y_scale
-        return saturate(shift_round(layer.tile.forward(x) * mantissa, shift), PRE_BITS)
+    def _forward(self, number: int, x: np.ndarray) -> np.ndarray:
+        """Return the results of one tile."""
+        tile = self.tiles[number]
+        y = tile.forward(x)
+        if self._counting:
+            self.counters.add(number, adc_forward=tile.saturated, passes=tile.passes)
+        return y
 
-    def _activate(self, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return activation (``x_frac``) and derivative (`SLOPE_FRAC`) of pre-activations."""
+    def _scaled(self, number: int, y: np.ndarray) -> np.ndarray:
+        """Return results times the layer's scale."""
+        mantissa, shift = self._layers[number].y_scale
+        return shift_round(y * mantissa, shift)
+
+    def _edge(self, number: int, place: str, values: np.ndarray) -> np.ndarray:
+        """Clip values to the tile's edge, and count what clips."""
+        clipped = np.clip(values, -self._top, self._top)
+        if self._counting:
+            self.counters.add(number, **{place: int(np.count_nonzero(clipped != values))})
+        return clipped
+
+    def _activate(self, number: int, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return activation (``x_frac``) and derivative (`SLOPE_FRAC`) of scaled results."""
         if self.net.activation == "relu":
-            return np.clip(pre, 0, self._top), (pre > 0).astype(np.int64) << SLOPE_FRAC
+            value = self._edge(number, "activation", np.maximum(pre, 0))
+            return value, (pre > 0).astype(np.int64) << SLOPE_FRAC
         index = np.clip((pre >> INDEX_SHIFT) + TABLE_SIZE // 2, 0, TABLE_SIZE - 1)
-        return self._values[index], self._slopes[index]
+        value, frac = self._values[index], self.config.formats.x_frac
+        other = (1 << frac) - value
+        # 1 - a^2 = (1 - a) (1 + a)
+        product = other * (value if self.net.activation == "sigmoid" else (1 << frac) + value)
+        return value, shift_round(product, 2 * frac - SLOPE_FRAC)
 
     def _input(self, values: np.ndarray) -> np.ndarray:
         """Return a tile's input: the values and the always-on bias line."""
@@ -268,65 +342,78 @@ class Trainer:
         x[-1] = self._one
         return x
 
-    def _softmax(self, pre: np.ndarray, label: int) -> tuple[np.ndarray, float]:
-        """Return the errors ``p - onehot`` (``d_frac``) and the loss ``-ln p[label]``."""
-        frac = self.config.formats.d_frac
-        far = (pre.max() - pre + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT
-        shares = self._exp[np.minimum(far, TABLE_SIZE - 1)]
+    def _softmax(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
+        """Return the errors ``p - onehot`` (``d_frac``) and ``p[label]``."""
+        frac, last = self.config.formats.d_frac, len(self._layers) - 1
+        far = np.minimum(self._scaled(last, y.max() - y), (1 << FAR_BITS) - 1)
+        index = np.minimum((far + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT, TABLE_SIZE - 1)
+        coarse, fine = self._exp
+        product = coarse[index >> FINE_BITS] * fine[index & ((1 << FINE_BITS) - 1)]
+        shares = shift_round(product, EXP_FRAC)
         error = divide_round(shares << frac, shares.sum())
-        # A share below the last bit counts as half of it: a loss stays finite.
-        loss = -math.log(max(int(error[label]), 0.5) / (1 << frac))
+        share = int(error[label])
         error[label] -= 1 << frac
-        return saturate(error, self.config.formats.edge_bits), loss
+        return self._edge(last, "error", error), share
 
-    def _squared(self, pre: np.ndarray, label: int) -> tuple[np.ndarray, float]:
+    def _squared(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
         """Return the errors ``(a - onehot) f'`` (``d_frac``) and half the sum of squares."""
-        formats = self.config.formats
+        formats, last = self.config.formats, len(self._layers) - 1
+        pre = self._scaled(last, y)
         if self.net.activation == "relu":
             # A ReLU at the output would never learn where it is off: the output stays linear.
-            value, slope = saturate(pre, formats.edge_bits), np.int64(1 << SLOPE_FRAC)
+            value, slope = self._edge(last, "activation", pre), np.int64(1 << SLOPE_FRAC)
         else:
-            value, slope = self._activate(pre)
+            value, slope = self._activate(last, pre)
         miss = value.copy()
         miss[label] -= self._one
-        loss = int(miss @ miss) / (2 << 2 * formats.x_frac)
-        shift = formats.x_frac + SLOPE_FRAC - formats.d_frac
-        return saturate(shift_round(miss * slope, shift), formats.edge_bits), loss
+        loss = shift_round(miss @ miss, 2 * formats.x_frac + 1 - LOSS_FRAC)
+        error = shift_round(miss * slope, formats.x_frac + SLOPE_FRAC - formats.d_frac)
+        return self._edge(last, "error", error), min(int(loss), (1 << LOSS_BITS) - 1)
 
-    def _error_below(self, layer: _Layer, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Return the errors at the outputs of the layer below (``d_frac``)."""
-        mantissa, shift = layer.z_scale
-        guarded = saturate(shift_round(z[:-1] * mantissa, shift), GUARDED_BITS)
-        return saturate(
-            shift_round(guarded * slope, SLOPE_FRAC + GUARD), self.config.formats.edge_bits
-        )
+    def _error_below(self, number: int, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the errors at the outputs of the layer below tile ``number`` (``d_frac``)."""
+        mantissa, shift = self._layers[number].z_scale
+        exact = shift_round(z[:-1] * mantissa, shift)
+        guarded = saturate(exact, GUARDED_BITS)
+        error = shift_round(guarded * slope, SLOPE_FRAC + GUARD)
+        clipped = np.clip(error, -self._top, self._top)
+        lost = np.count_nonzero((guarded != exact) & (slope != 0) | (clipped != error))
+        self.counters.add(number - 1, error=int(lost))
+        return clipped
 
     def _errors(
         self,
         pixels: np.ndarray,
         label: int,
         backward: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
-    ) -> tuple[Outcome, np.ndarray, np.ndarray]:
-        """Take one example forward and backward; return its outcome, x and d of tile 0.
+    ) -> tuple[Answer, np.ndarray, np.ndarray]:
+        """Take one example forward and backward; return its answer, x and d of tile 0.
 
         ``backward`` is called with tile number, activations and errors for tiles above 0, from the
         last one down, and returns the result of the backward pass.
         """
         x = self._input(pixels)
         inputs, slopes = [x], []
-        for layer in self._layers[:-1]:
-            value, slope = self._activate(self._pre(layer, x))
+        last = len(self._layers) - 1
+        for number in range(last):
+            value, slope = self._activate(number, self._scaled(number, self._forward(number, x)))
             x = self._input(value)
             inputs.append(x)
             slopes.append(slope)
-        pre = self._pre(self._layers[-1], x)
-        d, loss = (self._softmax if self.net.loss == "cross-entropy" else self._squared)(pre, label)
-        for number in range(len(self._layers) - 1, 0, -1):
+        y = self._forward(last, x)
+        d, word = (self._softmax if self.net.softmax else self._squared)(y, label)
+        for number in range(last, 0, -1):
             z = backward(number, inputs[number], d)
-            d = self._error_below(self._layers[number], z, slopes[number - 1])
-        return Outcome(int(pre.argmax() == label), loss), inputs[0], d
+            self.counters.add(number, adc_backward=self.tiles[number].saturated)
+            d = self._error_below(number, z, slopes[number - 1])
+        return Answer(int(y.argmax()) == label, word), inputs[0], d
 
-    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
+    def _update(self, number: int, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Update one tile."""
+        self.tiles[number].update(x, d, lr)
+        self.counters.add_update(number, self.tiles[number].pulses)
+
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.
 
         Parameters
@@ -339,15 +426,17 @@ class Trainer:
         """
 
         def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
-            return self.tiles[number].backward_update(x, d, lr)
+            z = self.tiles[number].backward_update(x, d, lr)
+            self.counters.add_update(number, self.tiles[number].pulses)
+            return z
 
-        outcome, x, d = self._errors(pixels, label, backward)
-        self.tiles[0].update(x, d, lr)
-        return outcome
+        answer, x, d = self._errors(pixels, label, backward)
+        self._update(0, x, d, lr)
+        return answer
 
-    def _train_batch(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> list[Outcome]:
+    def _train_batch(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> list[Answer]:
         """Take examples forward and backward on the same weights, then update with each."""
-        outcomes: list[Outcome] = []
+        answers: list[Answer] = []
         updates: Updates = []
 
         def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
@@ -355,12 +444,12 @@ class Trainer:
             return self.tiles[number].backward(d)
 
         for one, label in zip(pixels, labels, strict=True):
-            outcome, x, d = self._errors(one, int(label), backward)
-            outcomes.append(outcome)
+            answer, x, d = self._errors(one, int(label), backward)
+            answers.append(answer)
             updates.append((0, x, d))
         for number, x, d in updates:
-            self.tiles[number].update(x, d, lr)
-        return outcomes
+            self._update(number, x, d, lr)
+        return answers
 
     def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
         """Train on examples in their order.
@@ -374,22 +463,32 @@ class Trainer:
         batch : int
             Examples of a mini-batch; the last one may have fewer.
         """
-        outcomes: list[Outcome] = []
+        answers: list[Answer] = []
         for first in range(0, len(labels), batch):
             chosen = slice(first, first + batch)
             if batch == 1:
                 # The same bits as a batch of one, in one sweep where the engine has one.
-                outcomes.append(self.train_one(pixels[first], int(labels[first]), lr))
+                answers.append(self.train_one(pixels[first], int(labels[first]), lr))
             else:
-                outcomes += self._train_batch(pixels[chosen], labels[chosen], lr)
-        return Outcome(sum(o.hits for o in outcomes), math.fsum(o.loss for o in outcomes))
+                answers += self._train_batch(pixels[chosen], labels[chosen], lr)
+        hits = sum(answer.hit for answer in answers)
+        words = [answer.word for answer in answers]
+        return outcome_of(self.net, self.config.formats.d_frac, hits, words)
 
     def predict(self, pixels: np.ndarray) -> int:
-        """Return the class of one example: the largest pre-activation, the first of equals."""
-        x = self._input(pixels)
-        for layer in self._layers[:-1]:
-            x = self._input(self._activate(self._pre(layer, x))[0])
-        return int(self._pre(self._layers[-1], x).argmax())
+        """Return the class of one example: the largest result, the first of equals.
+
+        Counts nothing: counters are of training alone.
+        """
+        self._counting = False
+        try:
+            x, last = self._input(pixels), len(self._layers) - 1
+            for number in range(last):
+                pre = self._scaled(number, self._forward(number, x))
+                x = self._input(self._activate(number, pre)[0])
+            return int(self._forward(last, x).argmax())
+        finally:
+            self._counting = True
 
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""

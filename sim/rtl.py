@@ -1,7 +1,7 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 
 import numpy as np
@@ -9,12 +9,14 @@ import numpy as np
 from ohmgrid.aging_registers import AgingRegisters, aging_registers
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import DeviceRegisters, device_registers
 from ohmgrid.hdl.aging import pack_aging_registers, pack_aging_tables
 from ohmgrid.hdl.device_ports import pack_registers, pack_tables
 from ohmgrid.hdl.outputs import OUT_BITS
 from ohmgrid.hdl.tile import Tile
 from ohmgrid.model.noise import op_key, seed_key
+from ohmgrid.model.operations import update_trains
 from ohmgrid.model.population import populate
 from ohmgrid.model.refresh import refresh_registers
 from ohmgrid.model.sweep import memory_order
@@ -44,6 +46,7 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
+    values |= {"x_frac": formats.x_frac, "d_frac": formats.d_frac}
     for name, lines in (("forward", cols), ("backward", rows)):
         io = getattr(config, name)
         read = asdict(read_registers(io, device.lsb, max(1, lines)))
@@ -55,8 +58,11 @@ def register_values(config: Config, rows: int, cols: int, number: int) -> dict[s
             f"{name}_dac_half": io.dac_half,
             f"{name}_adc_half": io.adc_half,
             f"{name}_managed": int(io.noise_management == "abs-max"),
+            f"{name}_perfect": int(io.perfect),
         }
-    passes = config.forward.max_passes if config.forward.bound_management == "iterative" else 1
+    forward = config.forward
+    repeats = forward.bound_management == "iterative" and not forward.perfect
+    passes = forward.max_passes if repeats else 1
     pulses = config.pulses
     aging = aging_registers(config.device.unit, device.lsb, formats.weight_bits, config.batch)
     refresh = refresh_registers(config, device.lsb) if config.device.paired else None
@@ -132,7 +138,10 @@ def build_tile(config: Config) -> Library:
 
     Within a process it is elaborated once, however many tiles a network has.
     """
-    return _library(config.formats, config.build)
+    # Fraction bits are loaded at run time: they make no other gateware.
+    narrow = config.formats.edge_bits - 1
+    formats = replace(config.formats, x_frac=narrow, d_frac=narrow)
+    return _library(formats, config.build)
 
 
 class TileDriver:
@@ -234,6 +243,11 @@ class RtlTile(TileBase):
         super().__init__(config, rows, cols, number)
         if not config.build.read_physics:
             self._refuse_read_physics("build.read_physics = false")
+            for direction in ("forward", "backward"):
+                if getattr(config, direction).perfect:
+                    raise ConfigError(
+                        f"{direction}.perfect: expected false with build.read_physics = false"
+                    )
         build = config.build
         device_rows, _ = self.device_shape
         if device_rows > build.max_rows or cols > build.max_cols:
@@ -313,6 +327,7 @@ class RtlTile(TileBase):
         errors = self._edge("d", d, self.rows).tolist()
         rate = self._rate(lr)
         commands, words = self._load_x(x)
+        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
         z, answers = self.driver.run(
             [*rate, *commands, command(Op.LOAD_D), command(op)],
             words + errors,
@@ -320,12 +335,20 @@ class RtlTile(TileBase):
         )
         self.cycles = self.driver.cycles
         self._steps[2] += 1
+        # The gateware does not count: the model's function does, of the same vectors.
+        self.pulses = self._counts(x, d, lr, key)
         if countdowns(self._values, self._steps[2] - 1).get("refresh_left") == 1:
             # A refresh writes vectors of its own to the tile's edge.
             self._x = None
         if op == Op.BACKWARD_UPDATE:
             self.saturated = answers[-1].saturated
         return z
+
+    def _counts(self, x: np.ndarray, d: np.ndarray, lr: float, key: int) -> PulseCounts:
+        """Return what an update counts."""
+        values, errors = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
+        registers = pulse_registers(self.config, self.device.granularity, lr)
+        return update_trains(values, errors, self.config, registers, key).counts
 
     def state(self) -> TileState:
         """Return a copy of the state."""

@@ -111,6 +111,7 @@ def devices(draw: st.DrawFn, curve: bool = True) -> Device:
 def physics(draw: st.DrawFn) -> dict[str, Any]:
     """Draw read-side non-idealities, some of them off."""
     return {
+        "perfect": draw(st.sampled_from([False, False, False, True])),
         "inp_noise": draw(st.sampled_from([0.0, 0.0, 0.05, 0.9])),
         "inp_asymmetry": draw(st.sampled_from([0.0, 0.1, -0.5])),
         "inp_sto_round": draw(st.booleans()),
@@ -132,5 +133,5 @@ def operate(tile, verb: str, x: np.ndarray, d: np.ndarray, lr: float) -> list[in
         return [*tile.backward(d), tile.saturated]
     if verb == "update":
         tile.update(x, d, lr)
-        return []
-    return [*tile.backward_update(x, d, lr), tile.saturated]
+        return [*tile.pulses]
+    return [*tile.backward_update(x, d, lr), tile.saturated, *tile.pulses]

@@ -36,6 +36,7 @@ def configs(draw) -> Config:
     def converter(bound_management):
         bound = draw(st.floats(0.01, 1000))
         return ConverterConfig(
+            perfect=draw(st.booleans()),
             dac_bits=draw(st.integers(2, 8)),
             adc_bits=draw(st.integers(2, 12)),
             out_bound=bound,
@@ -55,13 +56,13 @@ def configs(draw) -> Config:
             out_sto_round=draw(st.booleans()),
         )
 
-    edge = draw(st.integers(8, 16))
+    edge = draw(st.integers(9, 16))
     return Config(
         seed=draw(st.integers(0, 2**64 - 1)),
         formats=FormatConfig(
             draw(st.integers(12, 18)),
             edge,
-            draw(st.integers(4, edge - 1)),
+            draw(st.integers(8, edge - 1)),
             draw(st.integers(4, edge - 1)),
             1 << draw(st.integers(0, 8)),
         ),
@@ -136,8 +137,8 @@ def test_every_preset_survives_its_dictionary(name):
         ("[build]\nmax_cols = 70000", r"\[build\] max_cols: expected 1..65536"),
         ("[build]\ntrain_groups = 9", r"\[build\] train_groups: expected 1..8, got 9"),
         ("[formats]\nweight_bits = 19", "weight_bits: expected 12..18, got 19"),
-        ("[formats]\nedge_bits = 17", "edge_bits: expected 8..16, got 17"),
-        ("[formats]\nx_frac = 16", "x_frac: expected 4..15, got 16"),
+        ("[formats]\nedge_bits = 17", "edge_bits: expected 9..16, got 17"),
+        ("[formats]\nx_frac = 16", "x_frac: expected 8..15, got 16"),
         ("[formats]\nd_frac = 3", "d_frac: expected 4..15, got 3"),
         ("[forward]\ndac_bits = 9", "dac_bits: expected 2..8, got 9"),
         ("[forward]\nadc_bits = 13", "adc_bits: expected 2..12, got 13"),

@@ -10,10 +10,11 @@ from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
 from ohmgrid.model.converters import dac
 from ohmgrid.model.lines import side_trains
 from ohmgrid.model.noise import op_key, seed_key
-from ohmgrid.model.operations import multiply, pulse_slots
+from ohmgrid.model.operations import multiply, pulse_slots, update_trains
 from ohmgrid.model.outputs import convert
 from ohmgrid.model.pulses import plan_update
 from ohmgrid.model.tile import Tile
+from ohmgrid.read_registers import VOLTAGE_FRAC
 from ohmgrid.registers import converter_registers, pulse_registers
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tile import TileState
@@ -155,8 +156,9 @@ def test_slots_of_a_serial_device_add_up_to_the_whole_trains(seed, pulse_type, m
         registers,
         (formats.x_frac, formats.d_frac),
     )
-    whole = list(pulse_slots(x, d, config, registers, False, key))
-    slots = list(pulse_slots(x, d, config, registers, True, key))
+    trains = update_trains(x, d, config, registers, key)
+    assert trains.plan == plan
+    whole, slots = (list(pulse_slots(trains, serial)) for serial in (False, True))
     assert [slot for slot, _, _ in whole] == ([0] if plan.bl else [])
     assert [slot for slot, _, _ in slots] == list(range(plan.bl))
     for _, rows, columns in whole:
@@ -165,6 +167,9 @@ def test_slots_of_a_serial_device_add_up_to_the_whole_trains(seed, pulse_type, m
         hits = rows[:, None] & columns
         assert_array_equal(sum(r[:, None] & c for _, r, c in slots), hits)
         assert all(np.bitwise_count(r).max() <= 1 for _, r, _ in slots)
+        down = (x < 0)[None, :] == (d < 0)[:, None]
+        pulses = np.bitwise_count(hits)
+        assert trains.counts[:2] == (pulses[~down].sum(), pulses[down].sum())
 
 
 @pytest.mark.parametrize("serial", [False, True])
@@ -173,4 +178,42 @@ def test_zeros_make_no_slots(serial):
     registers = pulse_registers(config, 0.001, 0.01)
     zeros, ones = np.zeros(3, np.int64), np.ones(3, np.int64)
     for x, d in ((zeros, ones), (ones, zeros), (zeros, zeros)):
-        assert list(pulse_slots(x, d, config, registers, serial, 1)) == []
+        trains = update_trains(x, d, config, registers, 1)
+        assert list(pulse_slots(trains, serial)) == []
+        assert trains.counts == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lr", "managed", "below", "clipped"),
+    [
+        (0.0009, True, 1, 0),
+        (0.0011, True, 0, 0),
+        (0.0309, True, 0, 0),
+        (0.0312, True, 0, 1),
+        (0.0309, False, 0, 0),
+        (0.0312, False, 0, 1),
+    ],
+)
+def test_an_update_below_a_pulse_or_beyond_a_train_is_counted(lr, managed, below, clipped):
+    """The largest pair, 1.0 each, asks for lr / 0.001 pulses; a train has 31."""
+    pulses = PulseConfig(update_management=managed, update_bl_management=managed)
+    config = Config(pulses=pulses)
+    registers = pulse_registers(config, 0.001, lr)
+    x, d = np.array([0, 1 << 12, -(1 << 11)]), np.array([1 << 14, 0])
+    counts = update_trains(x, d, config, registers, 1).counts
+    assert counts[2:] == (1, below, clipped)
+
+
+@given(SEEDS, st.booleans(), st.integers(1, 9), st.integers(1, 9))
+def test_perfect_converters_give_exact_sums(seed, paired, inputs, outputs):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-(2**17), 2**17, (outputs, inputs)).astype(np.int32)
+    values = rng.integers(-TOP, TOP + 1, inputs)
+    io = ConverterConfig(perfect=True, out_noise=0.5, inp_noise=0.1, bound_management="iterative")
+    assert io.physics == ()
+    registers = converter_registers(io, 2.0**-17)
+    found, passes, saturated = multiply(matrix, values, io, 12, registers, key=1)
+    exact = [sum(int(w) * int(v) for w, v in zip(row, values, strict=True)) for row in matrix]
+    assert found.tolist() == [value >> VOLTAGE_FRAC for value in exact]
+    assert (passes, saturated) == (1, 0)

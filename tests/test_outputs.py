@@ -77,3 +77,40 @@ def test_outputs_equal_the_model(seed, lines, adc_bits, noise, halvings, waits):
 
     run_clocked(dut, bench)
     np.testing.assert_array_equal(seen, results(codes, alpha, halvings))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, MAX_LINES), st.booleans())
+def test_exact_sums_leave_as_they_came(seed, lines, waits):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    sums = rng.integers(-(2 ** (SUM_BITS - 1)), 2 ** (SUM_BITS - 1), lines).tolist()
+    dut, seen = Outputs(SUM_BITS, MAX_LINES), []
+
+    async def bench(ctx):
+        settings = {"exact": 1, "lines": lines, "alpha": 5, "scale": 3, "noise": 7, "clear": 1}
+        for name, value in settings.items():
+            ctx.set(getattr(dut, name), value)
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
+        ctx.set(dut.valid, 1)
+        for value in sums:
+            ctx.set(dut.sum, value)
+            await ctx.tick()
+        ctx.set(dut.valid, 0)
+        # They take the time of any other result.
+        await ctx.tick().repeat(dut.latency - 2)
+        assert ctx.get(dut.count) == lines - 1
+        await ctx.tick()
+        assert (ctx.get(dut.count), ctx.get(dut.saturated)) == (lines, 0)
+        ctx.set(dut.send, 1)
+        await ctx.tick()
+        ctx.set(dut.send, 0)
+        while ctx.get(dut.busy):
+            ready = not waits or int(rng.integers(0, 2))
+            ctx.set(dut.o.ready, ready)
+            if ready and ctx.get(dut.o.valid):
+                seen.append(ctx.get(dut.o.payload))
+            await ctx.tick()
+
+    run_clocked(dut, bench)
+    assert seen == sums

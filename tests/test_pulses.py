@@ -19,11 +19,11 @@ from ohmgrid.streams import Verb
 
 ONE = 1 << 16
 GRANULARITY = 0.001
-FORMATS = st.integers(8, 16).flatmap(
+FORMATS = st.integers(9, 16).flatmap(
     lambda bits: st.builds(
         FormatConfig,
         edge_bits=st.just(bits),
-        x_frac=st.integers(4, bits - 1),
+        x_frac=st.integers(8, bits - 1),
         d_frac=st.integers(4, bits - 1),
     )
 )
@@ -173,7 +173,7 @@ def test_a_vector_of_zeros_makes_no_update(maxima):
 
 @given(FORMATS, st.data())
 def test_planner(formats, data):
-    planner = Planner(formats.edge_bits, formats.x_frac, formats.d_frac)
+    planner = Planner(formats.edge_bits)
     top = (1 << (formats.edge_bits - 1)) - 1
     maxima = st.one_of(st.sampled_from([0, 1, top]), st.integers(0, top))
     cases = data.draw(st.lists(st.tuples(PULSES, RATES, maxima, maxima), min_size=1, max_size=4))
@@ -184,6 +184,8 @@ def test_planner(formats, data):
             inputs = {
                 "x_max": x_max,
                 "d_max": d_max,
+                "x_one": 1 << formats.x_frac,
+                "d_one": 1 << formats.d_frac,
                 "managed": pulses.managed,
                 "bl_managed": pulses.update_bl_management,
                 "desired_bl": pulses.desired_bl,
@@ -263,5 +265,5 @@ def test_train_maker(side, groups, mode, bl, key, column, waits):
 def test_bad_parameters_say_what_was_expected():
     with pytest.raises(ConfigError, match=r"groups: expected 1..8, got 9"):
         TrainMaker(9)
-    with pytest.raises(ConfigError, match=r"d_frac: expected 0..7, got 8"):
-        Planner(8, 4, 8)
+    with pytest.raises(ConfigError, match=r"edge_bits: expected 2..19, got 20"):
+        Planner(20)

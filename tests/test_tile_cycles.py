@@ -19,7 +19,7 @@ from ohmgrid.hdl.operation_cycles import OperationCycles, PulseWork
 from ohmgrid.model.aging import age
 from ohmgrid.model.array import pulse_counts
 from ohmgrid.model.noise import op_key, seed_key
-from ohmgrid.model.operations import pulse_slots
+from ohmgrid.model.operations import pulse_slots, update_trains
 from ohmgrid.model.pulses import plan_update, probabilities
 from ohmgrid.model.refresh import refresh_reads, refresh_registers, refresh_writes
 from ohmgrid.model.sweep import sweep_cycles
@@ -49,7 +49,8 @@ def pulse_work(
     if paired:
         down = np.repeat(down, 2, axis=0)
     sweeps = []
-    slots = list(pulse_slots(x, d, config, registers, device.serial, key))
+    trains = update_trains(x, d, config, registers, key)
+    slots = list(pulse_slots(trains, device.serial))
     fires = np.any([rows != 0 for _, rows, _ in slots], axis=0)
     for _, rows, columns in slots:
         rows = np.repeat(rows, 2) if paired else rows

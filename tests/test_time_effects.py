@@ -91,7 +91,7 @@ def test_what_does_not_fit_says_what_does():
     with pytest.raises(ConfigError, match=r"reset_std: expected at most 0.\d+ times"):
         Tile(Config(device=ConstantStep(w_max=0.1, w_min=-0.1, reset_std=8.0)), 2, 2)
     config = Config(device=PRESETS["pcm"]).replace(
-        formats={"edge_bits": 8, "x_frac": 4, "d_frac": 4}
+        formats={"edge_bits": 9, "x_frac": 8, "d_frac": 4}
     )
     with pytest.raises(ConfigError, match=r"refresh_adc_bits: expected at most 7 .*, got 9"):
         RtlTile(config, 2, 2)

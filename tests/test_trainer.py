@@ -10,12 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.config import Config
+from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.data import Dataset
 from ohmgrid.devices import ConstantStep
 from ohmgrid.engines import make_tiles
 from ohmgrid.model.tile import Tile
-from ohmgrid.model.trainer import Net, Trainer, epoch_order, initial_state, state_sha256
+from ohmgrid.model.trainer import (
+    Net,
+    Trainer,
+    epoch_order,
+    initial_state,
+    outcome_of,
+    state_sha256,
+)
 from ohmgrid.session import Plan, Session, read_checkpoint
 from ohmgrid.tables import (
     EXP_FRAC,
@@ -55,25 +62,15 @@ def finish(run: Session, blocks: int | None = None) -> bool:
 # Gradients ---------------------------------------------------------------------------------------
 
 
-class ExactTile(Tile):
-    """A tile without converters: exact products, and a record of what it was updated with."""
-
-    def forward(self, x):
-        return self.weights.astype(np.int64) @ x
-
-    def backward(self, d):
-        return self.weights.astype(np.int64).T @ d
+class RecordingTile(Tile):
+    """A tile that keeps what it was updated with, and does not move."""
 
     def update(self, x, d, lr):
         self.error = d
 
-    @property
-    def y_lsb(self):
-        return self.lsb / (1 << self.config.formats.x_frac)
 
-    @property
-    def z_lsb(self):
-        return self.lsb / (1 << self.config.formats.d_frac)
+PERFECT = Config(forward=ConverterConfig(perfect=True), backward=ConverterConfig(perfect=True))
+"""Exact sums: what the gradients of a float net are compared with."""
 
 
 def float_forward(weights, x, net):
@@ -121,8 +118,8 @@ def test_errors_are_the_gradients_of_the_float_net(activation, loss, rng):
     float net's weights, bound the error of every step. ReLU is compared away from its corner.
     """
     net = Net((6, 5, 4, 3), activation, loss)
-    config = Config()
-    tiles = [ExactTile(config, r, c, n) for n, (r, c) in enumerate(net.shapes)]
+    config = PERFECT
+    tiles = [RecordingTile(config, r, c, n) for n, (r, c) in enumerate(net.shapes)]
     trainer = Trainer(config, tiles, net)
     lsb, label = tiles[0].lsb, int(rng.integers(3))
     corner = 0.0 if activation != "relu" else 0.02
@@ -136,28 +133,32 @@ def test_errors_are_the_gradients_of_the_float_net(activation, loss, rng):
         if np.abs(pres).min() >= corner and np.abs(np.concatenate(gradients)).max() < 1.9:
             break
     trainer.load([TileState(np.rint(w / lsb).astype(np.int32), (0, 0, 0)) for w in weights])
-    outcome = trainer.train_one(x_int, label, 0.1)
+    answer = trainer.train_one(x_int, label, 0.1)
+    outcome = outcome_of(net, config.formats.d_frac, int(answer.hit), [answer.word])
 
     # Largest |f'| and |f''| (ReLU has neither an interval nor a second derivative).
     steep, bend = {"sigmoid": (0.25, 0.0963), "tanh": (1.0, 0.7699), "relu": (1.0, 0.0)}[activation]
     interval = 1 / 256 if activation != "relu" else 0.0
+    # A slope comes from a value of 12 fraction bits, with a slope of its own of at most 2.
+    coarse = 2.0**-14 + (2.0**-12 if activation != "relu" else 0.0)
     last = len(weights) - 1
     off_x, off_pre, norms = 0.0, [], [np.abs(w).sum(axis=1).max() for w in weights]
     for norm in norms:
+        # Rounding of the scaled result, and the bits that an exact sum drops.
         off_pre.append(norm * off_x + 2.0**-PRE_FRAC)
         off_x = steep * (off_pre[-1] + interval) + 2.0**-12
     if loss == "cross-entropy":
         # A share moves by half of what the logits are off; its sum and quotient are rounded.
-        bound = (off_pre[last] + 1 / 256) / 2 + 3 * 2.0**-EXP_FRAC + 2.0**-14
+        bound = (off_pre[last] + 1 / 256) / 2 + 5 * 2.0**-EXP_FRAC + 2.0**-14
     else:
-        bound = off_x * steep + (2 + off_x) * (bend * (off_pre[last] + interval) + 2.0**-14)
+        bound = off_x * steep + (2 + off_x) * (bend * (off_pre[last] + interval) + coarse)
     for number in range(last, -1, -1):
         miss = np.abs(tiles[number].error / 2**14 - gradients[number]).max()
         assert miss <= bound + 2.0**-14, f"layer {number}: off by {miss}, expected {bound}"
         below = np.abs(weights[number]).sum(axis=0).max()
         z = below * np.abs(gradients[number]).max()
         bound = steep * below * bound + (z + below * bound) * (
-            bend * (off_pre[number - 1] + interval) + 2.0**-14
+            bend * (off_pre[number - 1] + interval) + coarse
         )
     assert outcome.loss == pytest.approx(
         float_loss(weights, x, label, net), abs=4 * (off_pre[last] + off_x + 1 / 256)
@@ -166,26 +167,112 @@ def test_errors_are_the_gradients_of_the_float_net(activation, loss, rng):
 
 def test_shares_of_equal_logits_are_equal_and_the_winner_is_the_first():
     net = Net((2, 3))
-    config = Config()
-    tile = ExactTile(config, 3, 3, 0)
+    config = PERFECT
+    tile = RecordingTile(config, 3, 3, 0)
     trainer = Trainer(config, [tile], net)
-    outcome = trainer.train_one(np.array([5, 7]), 0, 0.1)
+    answer = trainer.train_one(np.array([5, 7]), 0, 0.1)
     third = round(2**14 / 3)
     assert tile.error.tolist() == [third - 2**14, third, third]
-    assert outcome.hits == 1
+    assert answer == (True, third)
+    outcome = outcome_of(net, 14, 1, [answer.word])
     assert outcome.loss == pytest.approx(math.log(3), abs=1e-4)
 
 
-def test_errors_at_the_edge_saturate():
-    config = Config().replace(formats={"d_frac": 15})
-    tile = ExactTile(config, 2, 2, 0)
-    trainer = Trainer(config, [tile], Net((1, 2)))
-    far = int(8 / tile.lsb) >> 4
-    tile.weights[:] = [[far, far], [-far, -far]]
-    for _ in range(6):
-        tile.weights *= 2
+def far_apart(net: Net, config: Config) -> tuple[Trainer, list[RecordingTile]]:
+    """Return a net whose weights are all at full scale."""
+    tiles = [RecordingTile(config, r, c, n) for n, (r, c) in enumerate(net.shapes)]
+    for tile in tiles:
+        tile.weights[:] = (1 << 17) - 1
+    return Trainer(config, tiles, net), tiles
+
+
+def test_errors_at_the_edge_saturate_and_are_counted():
+    config = PERFECT.replace(formats={"d_frac": 15})
+    trainer, (tile,) = far_apart(Net((1, 2)), config)
+    tile.weights[1] *= -1
     trainer.train_one(np.array([32767]), 1, 0.1)
     assert tile.error.tolist() == [32767, -32767]
+    # p = 1 and p - 1 = -1 are one LSB beyond a word without an integer bit.
+    assert trainer.counters["error"].tolist() == [2]
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_outputs_far_beyond_32_still_tell_the_classes_apart(label):
+    """Only differences matter: outputs of -128 and below give the errors of softmax."""
+    net = Net((64, 3))
+    trainer, (tile,) = far_apart(net, PERFECT)
+    tile.weights[:] = -tile.weights
+    tile.weights[:, 64] = [0, -40000, -90000]
+    answer = trainer.train_one(np.full(64, 4096), label, 0.1)
+    shares = np.exp(tile.weights[:, 64] * tile.lsb)
+    shares /= shares.sum()
+    assert np.abs(tile.error / 2**14 - (shares - np.eye(3)[label])).max() < 2**-7
+    assert answer.hit == (label == 0)
+    assert not trainer.counters["error"].any()
+
+
+def test_the_largest_result_wins_where_differences_are_below_the_format():
+    net = Net((1, 2))
+    trainer, (tile,) = far_apart(net, PERFECT)
+    tile.weights[:] = [[5, 0], [6, 0]]
+    # One weight LSB at an input of 1/8: 4 LSB of a result, 1/128 LSB of a distance.
+    answer = trainer.train_one(np.array([512]), 1, 0.1)
+    assert answer.hit
+    assert tile.error.tolist() == [2**13, -(2**13)]
+
+
+def test_activations_and_hidden_errors_that_clip_are_counted():
+    """A ReLU net at full scale, 2.0: 8.0 is the edge of 12 fraction bits, 2.0 that of an error."""
+    net = Net((8, 4, 5, 2), "relu")
+    trainer, tiles = far_apart(net, PERFECT)
+    tiles[2].weights[1] *= -1
+    tiles[2].weights[:, -1] = 0
+    tiles[2].weights[:, :-1] //= 64
+    trainer.train_one(np.full(8, 4096), 1, 0.1)
+    assert trainer.counters["activation"].tolist() == [4, 5, 0]
+    assert trainer.counters["error"].tolist() == [0, 0, 0]
+    tiles[2].weights *= 64
+    trainer.train_one(np.full(8, 4096), 1, 0.1)
+    # Weights of almost 2.0: twice 1 + 1 at each of five lines, and the sum of all below.
+    assert trainer.counters["error"].tolist() == [4, 5, 0]
+    assert tiles[0].error.tolist() == [32767] * 4
+
+
+def test_an_error_that_clips_before_its_slope_is_counted_after_it():
+    """64 outputs ask for more than the 8.0 of an error with guard bits, times a slope of 1/30."""
+    net = Net((1, 1, 64), "sigmoid", "squared")
+    trainer, tiles = far_apart(net, PERFECT)
+    tiles[0].weights[:] = [[0, round(-3.4 / tiles[0].lsb)]]
+    tiles[1].weights[:, 1] = 0
+    tiles[1].weights[0] *= -1
+    trainer.train_one(np.array([0]), 0, 0.1)
+    slope = float(tiles[0].error[0]) / 2**14 / 8
+    assert 0 < slope < 0.1
+    assert trainer.counters["error"].tolist() == [1, 0]
+
+
+def test_x_frac_10_holds_what_12_clips():
+    counted = []
+    for x_frac in (12, 10):
+        config = PERFECT.replace(formats={"x_frac": x_frac})
+        trainer, tiles = far_apart(Net((15, 4, 2), "relu"), config)
+        tiles[0].weights //= 2
+        trainer.train_one(np.full(15, 1 << x_frac), 0, 0.1)
+        counted.append(trainer.counters["activation"].tolist())
+    assert counted == [[4, 0], [0, 0]]
+
+
+def test_a_squared_loss_is_half_the_sum_of_squares_and_saturates():
+    net = Net((1, 3), "relu", "squared")
+    trainer, (tile,) = far_apart(net, PERFECT)
+    tile.weights[:] = 0
+    answer = trainer.train_one(np.array([0]), 2, 0.1)
+    assert outcome_of(net, 14, 0, [answer.word]).loss == 0.5
+    assert answer == (False, 1 << 13)
+    wide = PERFECT.replace(formats={"x_frac": 8})
+    trainer, (tile,) = far_apart(Net((255, 255), "relu", "squared"), wide)
+    word = trainer.train_one(np.full(255, 32767), 0, 0.1).word
+    assert word == (1 << 32) - 1
 
 
 # Runs --------------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
     )
     return Config(
         seed=draw(st.integers(0, 2**64 - 1)),
+        formats=FormatConfig(x_frac=draw(st.integers(8, 15)), d_frac=draw(st.integers(4, 15))),
         build=build,
         forward=converters(
             bound_management=draw(st.sampled_from(["none", "iterative"])),

@@ -21,20 +21,25 @@ def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part
     """Visit all devices whose lines fire together in one of ``slots``.
 
     A row's bits are turned into a word of rows for each slot, so that a column finds the rows it
-    meets without looking at the others.
+    meets without looking at the others. Return the coincidences that raise and that lower a weight.
     """
     apart()
     words = (firing_rows + 63) >> 6
     fires, row_line, row_train = work.fires, row_side.line, row_side.train
+    firing = work.firing
     left = slots
     while left:
         fires[first_one(left), :words] = 0
+        firing[first_one(left), 0] = 0
+        firing[first_one(left), 1] = 0
         left &= left - np.uint32(1)
     for k in range(firing_rows):
-        left = row_train[k] & slots
+        left, sign = row_train[k] & slots, row_train[k] >> SIGN
         while left:
             fires[first_one(left), k >> 6] |= np.uint64(1) << np.uint64(k & 63)
+            firing[first_one(left), sign] += 1
             left &= left - np.uint32(1)
+    same, other = ZERO, ZERO
     cell, both, total, row_key, count = work.cell, work.both, work.total, work.row_key, ZERO
     # One round more than there are columns: the last one visits what is left.
     for c in range(firing_cols + 1):
@@ -47,6 +52,12 @@ def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part
         if part.threads > 1 and column % part.threads != part.number:
             continue
         train, key, first = col_side.train[c], work.col_key[c], column * array.rows
+        left, sign = train & slots, train >> SIGN
+        while left:
+            slot = first_one(left)
+            same += firing[slot, sign]
+            other += firing[slot, np.uint32(1) - sign]
+            left &= left - np.uint32(1)
         for word in range(words):
             met, left = np.uint64(0), train & slots
             while left:
@@ -66,6 +77,8 @@ def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part
                     both[count] |= down << SIGN
                 total[count] = row_key[own] + key
                 count += 1
+    # Equal signs of activation and error lower the weight.
+    return other, same
 
 
 @kernel
@@ -88,10 +101,16 @@ def apply_pulses(
     part : Part
         The columns to update: those whose number modulo ``part.threads`` is ``part.number``.
     work : Scratch
+
+    Returns
+    -------
+    up, down : int
+        Coincidences on these columns that raise and that lower a weight.
     """
     apart()
+    up, down = ZERO, ZERO
     if firing_rows == 0 or firing_cols == 0:
-        return
+        return up, down
     devices, lines = row_side.line, firing_rows
     if mode == PAIR:
         devices, lines = work.pair_line, 2 * firing_rows
@@ -102,4 +121,8 @@ def apply_pulses(
         line_halves(devices, lines, key, ROW, slot, work, work.row_key)
         line_halves(col_side.line, firing_cols, key, COLUMN, slot, work, work.col_key)
         slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
-        _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work)
+        more_up, more_down = _sweep(
+            array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work
+        )
+        up, down = up + more_up, down + more_down
+    return up, down

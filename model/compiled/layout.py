@@ -42,6 +42,8 @@ class Converter(NamedTuple):
     passes: int
     """Most passes."""
     frac: int
+    perfect: int
+    """Exact sums, no converters."""
 
     @classmethod
     def of(cls, io: ConverterConfig, lsb: float, frac: int) -> "Converter":
@@ -57,6 +59,7 @@ class Converter(NamedTuple):
             int(io.noise_management != "none"),
             io.max_passes if io.bound_management == "iterative" else 1,
             frac,
+            int(io.perfect),
         )
 
 
@@ -142,6 +145,8 @@ class Scratch(NamedTuple):
     col_key: np.ndarray
     fires: np.ndarray
     """uint64, shape (31, lines / 64): for each slot the firing rows, one bit each."""
+    firing: np.ndarray
+    """int64, shape (31, 2): for each slot how many rows of either sign fire."""
     cell: np.ndarray
     """uint32, shape (visits,): number of a hit cell in its array."""
     both: np.ndarray
@@ -208,6 +213,7 @@ def make_scratch(lines: int) -> Scratch:
         row_key=np.zeros(lines, np.uint32),
         col_key=np.zeros(lines, np.uint32),
         fires=np.zeros((31, lines // 64), np.uint64),
+        firing=np.zeros((31, 2), np.int64),
         cell=np.zeros(visits, np.uint32),
         both=np.zeros(visits, np.uint32),
         total=np.zeros(visits, np.uint32),

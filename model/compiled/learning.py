@@ -1,10 +1,10 @@
 """A training step without Python: the layer arithmetic of `ohmgrid.model.trainer` as loops."""
 
-from math import log
 from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.counters import FIELDS, field_index
 from ohmgrid.model.compiled.arith import divide_round, saturate, shift_round
 from ohmgrid.model.compiled.jit import kernel
 from ohmgrid.model.compiled.layout import Side
@@ -17,11 +17,34 @@ from ohmgrid.model.compiled.threads import barrier
 from ohmgrid.model.compiled.updates import Physics, update_array
 from ohmgrid.model.trainer import GUARD, GUARDED_BITS
 from ohmgrid.streams import Verb
-from ohmgrid.tables import INDEX_SHIFT, PRE_BITS, SLOPE_FRAC, TABLE_SIZE
+from ohmgrid.tables import (
+    EXP_FRAC,
+    FAR_BITS,
+    FINE_BITS,
+    INDEX_SHIFT,
+    LOSS_BITS,
+    LOSS_FRAC,
+    SLOPE_FRAC,
+    TABLE_SIZE,
+)
 
 __all__ = ["Functions", "Layers", "Network", "Signals", "count_hits", "make_signals", "train_block"]
 
 FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPDATE))
+(
+    ADC_FORWARD,
+    ADC_BACKWARD,
+    ACTIVATION,
+    ERROR,
+    PULSES_UP,
+    PULSES_DOWN,
+    UPDATES,
+    BELOW_PULSE,
+    CLIPPED_TRAINS,
+    PASSES,
+) = map(field_index, FIELDS)
+"""Counters of a layer by their places in a row of counts."""
+COUNTERS = len(FIELDS)
 
 
 class Layers(NamedTuple):
@@ -52,6 +75,7 @@ class Functions(NamedTuple):
     """Activation and loss of a net, and their tables."""
 
     relu: int
+    tanh: int
     squared: int
     top: int
     """Largest value at the edge."""
@@ -61,9 +85,11 @@ class Functions(NamedTuple):
     d_frac: int
     edge_bits: int
     value: np.ndarray
-    """int32, shape (TABLE_SIZE,), likewise the other tables; of ReLU, zeros."""
-    slope: np.ndarray
-    exp: np.ndarray
+    """int32, shape (TABLE_SIZE,); of ReLU, zeros."""
+    coarse: np.ndarray
+    """int64, shape (16,): exponentials of the upper bits of an index."""
+    fine: np.ndarray
+    """int64, shape (128,): of its lower bits."""
 
 
 class Network(NamedTuple):
@@ -118,11 +144,15 @@ def make_signals(batch: int, layers: Layers) -> Signals:
 
 @kernel
 def _activate(pre, f):
-    """Return activation and derivative of a pre-activation."""
+    """Return activation and derivative of a scaled result, and whether it was clipped."""
     if f.relu:
-        return min(max(pre, 0), f.top), (1 << SLOPE_FRAC if pre > 0 else 0)
+        value = max(pre, 0)
+        return min(value, f.top), (1 << SLOPE_FRAC if pre > 0 else 0), value > f.top
     index = min(max((pre >> INDEX_SHIFT) + TABLE_SIZE // 2, 0), TABLE_SIZE - 1)
-    return np.int64(f.value[index]), np.int64(f.slope[index])
+    value = np.int64(f.value[index])
+    one = 1 << f.x_frac
+    product = (one - value) * (one + value if f.tanh else value)
+    return value, shift_round(product, 2 * f.x_frac - SLOPE_FRAC), False
 
 
 @kernel
@@ -135,8 +165,8 @@ def _largest_place(pre, rows):
 
 
 @kernel
-def _forward(pixels, net, step, x, slope, work):
-    """Take one example to the pre-activations of the last layer, left in ``work.out``.
+def _forward(pixels, net, step, x, slope, counts, work):
+    """Take one example to the results of the last tile, left in ``work.out``.
 
     Parameters
     ----------
@@ -146,9 +176,10 @@ def _forward(pixels, net, step, x, slope, work):
         Operations between ``net.steps`` and this one.
     x, slope : int32
         Filled with activations and derivatives; shapes (columns,) and (rows of all tiles,).
+    counts : int64, shape (tiles, len(FIELDS))
     work : Scratch
     """
-    layers, f, pre = net.layers, net.functions, work.out
+    layers, f, y = net.layers, net.functions, work.out
     inputs = layers.cols[0] - 1
     for j in range(inputs):
         x[j] = pixels[j]
@@ -160,55 +191,76 @@ def _forward(pixels, net, step, x, slope, work):
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.forward_io
         row = layers.row[n]
         reading = Reading(layers.read_rows[n], net.row_noise[row : row + rows])
-        multiply(seen, rows, cols, np.False_, x[col : col + cols], io, reading, key, work, pre)
-        for i in range(rows):
-            scaled = shift_round(pre[i] * layers.y_mantissa[n], layers.y_shift[n])
-            pre[i] = saturate(scaled, PRE_BITS)
+        passes, saturated = multiply(
+            seen, rows, cols, np.False_, x[col : col + cols], io, reading, key, work, y
+        )
+        counts[n, PASSES] += passes
+        counts[n, ADC_FORWARD] += saturated
         if n < last:
             col = layers.col[n + 1]
+            clipped = 0
             for i in range(rows):
-                value, derivative = _activate(pre[i], f)
+                pre = shift_round(y[i] * layers.y_mantissa[n], layers.y_shift[n])
+                value, derivative, over = _activate(pre, f)
+                clipped += over
                 x[col + i] = value
                 slope[row + i] = derivative
+            counts[n, ACTIVATION] += clipped
             x[col + rows] = f.one
 
 
 @kernel
-def _softmax(pre, rows, label, f, d):
-    """Write the errors ``p - onehot``; return the loss."""
-    top, total = pre[_largest_place(pre, rows)], 0
+def _edge(value, top):
+    """Return a value clipped to the tile's edge, and whether it was."""
+    clipped = min(max(value, -top), top)
+    return clipped, clipped != value
+
+
+@kernel
+def _softmax(y, rows, label, mantissa, shift, f, d, counts):
+    """Write the errors ``p - onehot``; return ``p[label]``."""
+    top, total = y[_largest_place(y, rows)], 0
     for i in range(rows):
-        far = (top - pre[i] + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT
-        d[i] = f.exp[min(far, TABLE_SIZE - 1)]
+        far = min(shift_round((top - y[i]) * mantissa, shift), (1 << FAR_BITS) - 1)
+        index = min((far + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT, TABLE_SIZE - 1)
+        product = f.coarse[index >> FINE_BITS] * f.fine[index & ((1 << FINE_BITS) - 1)]
+        d[i] = shift_round(product, EXP_FRAC)
         total += d[i]
-    loss = 0.0
+    share = 0
     for i in range(rows):
         error = divide_round(np.int64(d[i]) << f.d_frac, total)
         if i == label:
-            loss = -log(max(np.float64(error), 0.5) / (1 << f.d_frac))
+            share = error
             error -= 1 << f.d_frac
-        d[i] = saturate(error, f.edge_bits)
-    return loss
+        clipped, over = _edge(error, f.top)
+        d[i] = clipped
+        counts[ERROR] += over
+    return share
 
 
 @kernel
-def _squared(pre, rows, label, f, d):
-    """Write the errors ``(a - onehot) f'``; return the loss."""
+def _squared(y, rows, label, mantissa, scale_shift, f, d, counts):
+    """Write the errors ``(a - onehot) f'``; return half the sum of squares."""
     shift = f.x_frac + SLOPE_FRAC - f.d_frac
     total = 0
     for i in range(rows):
+        pre = shift_round(y[i] * mantissa, scale_shift)
         if f.relu:
-            value, slope = saturate(pre[i], f.edge_bits), 1 << SLOPE_FRAC
+            value, over = _edge(pre, f.top)
+            slope = 1 << SLOPE_FRAC
         else:
-            value, slope = _activate(pre[i], f)
+            value, slope, over = _activate(pre, f)
+        counts[ACTIVATION] += over
         miss = value - (f.one if i == label else 0)
         total += miss * miss
-        d[i] = saturate(shift_round(miss * slope, shift), f.edge_bits)
-    return total / np.float64(2 << 2 * f.x_frac)
+        clipped, over = _edge(shift_round(miss * slope, shift), f.top)
+        d[i] = clipped
+        counts[ERROR] += over
+    return min(shift_round(total, 2 * f.x_frac + 1 - LOSS_FRAC), (1 << LOSS_BITS) - 1)
 
 
 @kernel
-def _backward(net, step, d, slope, work):
+def _backward(net, step, d, slope, counts, work):
     """Take the errors of the last layer down to those of the first."""
     layers, f, z = net.layers, net.functions, work.out
     for n in range(len(layers.rows) - 1, 0, -1):
@@ -217,38 +269,48 @@ def _backward(net, step, d, slope, work):
         seen, io = net.arrays.seen[cell : cell + rows * cols], net.physics.backward_io
         col = layers.col[n]
         reading = Reading(layers.read_cols[n], net.col_noise[col : col + cols])
-        multiply(seen, rows, cols, np.True_, d[row : row + rows], io, reading, key, work, z)
+        _, saturated = multiply(
+            seen, rows, cols, np.True_, d[row : row + rows], io, reading, key, work, z
+        )
+        counts[n, ADC_BACKWARD] += saturated
         below = layers.row[n - 1]
+        lost = 0
         for i in range(cols - 1):
-            scaled = shift_round(z[i] * layers.z_mantissa[n], layers.z_shift[n])
-            guarded = saturate(scaled, GUARDED_BITS) * slope[below + i]
-            d[below + i] = saturate(shift_round(guarded, SLOPE_FRAC + GUARD), f.edge_bits)
+            exact = shift_round(z[i] * layers.z_mantissa[n], layers.z_shift[n])
+            guarded, steep = saturate(exact, GUARDED_BITS), np.int64(slope[below + i])
+            error, over = _edge(shift_round(guarded * steep, SLOPE_FRAC + GUARD), f.top)
+            lost += over or (guarded != exact and steep != 0)
+            d[below + i] = error
+        counts[n - 1, ERROR] += lost
 
 
 @kernel
-def _sense(pixels, label, net, pulses, step, b, signals, work):
+def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     """Take example ``b`` of a batch forward and backward, and make its trains.
 
     Returns
     -------
     hit : bool
-    loss : float
+    word : int
+        As in `ohmgrid.model.trainer.Answer`.
     """
     layers, last = net.layers, len(net.layers.rows) - 1
     x, d, slope = signals.x[b], signals.d[b], signals.slope[b]
-    _forward(pixels, net, step, x, slope, work)
+    _forward(pixels, net, step, x, slope, counts, work)
     rows, row = layers.rows[last], layers.row[last]
     hit = _largest_place(work.out, rows) == label
+    scale = layers.y_mantissa[last], layers.y_shift[last]
+    errors = d[row : row + rows]
     if net.functions.squared:
-        loss = _squared(work.out, rows, label, net.functions, d[row : row + rows])
+        word = _squared(work.out, rows, label, *scale, net.functions, errors, counts[last])
     else:
-        loss = _softmax(work.out, rows, label, net.functions, d[row : row + rows])
-    _backward(net, step, d, slope, work)
+        word = _softmax(work.out, rows, label, *scale, net.functions, errors, counts[last])
+    _backward(net, step, d, slope, counts, work)
     for n in range(last + 1):
         rows, cols, row, col = layers.rows[n], layers.cols[n], layers.row[n], layers.col[n]
         row_side, col_side = _sides(signals, b, row, row + rows, col, col + cols)
         firing = signals.firing[b, n]
-        firing[0], firing[1], firing[2] = make_trains(
+        firing[0], firing[1], firing[2], active, below, clipped = make_trains(
             x[col : col + cols],
             d[row : row + rows],
             rows,
@@ -259,7 +321,10 @@ def _sense(pixels, label, net, pulses, step, b, signals, work):
             col_side,
             work,
         )
-    return hit, loss
+        counts[n, UPDATES] += active
+        counts[n, BELOW_PULSE] += below
+        counts[n, CLIPPED_TRAINS] += clipped
+    return hit, word
 
 
 @kernel
@@ -301,14 +366,14 @@ def _tile_array(net, n):
 
 
 @kernel
-def _learn(net, step, b, signals, part, work):
+def _learn(net, step, b, signals, counts, part, work):
     """Apply the updates of example ``b`` to one part of the columns of every tile."""
     layers = net.layers
     for n in range(len(layers.rows)):
         rows, cols, row, col = layers.rows[n], layers.cols[n], layers.row[n], layers.col[n]
         row_side, col_side = _sides(signals, b, row, row + rows, col, col + cols)
         bl, firing_rows, firing_cols = signals.firing[b, n]
-        update_array(
+        up, down = update_array(
             _tile_array(net, n),
             net.physics,
             layers.number[n],
@@ -321,10 +386,12 @@ def _learn(net, step, b, signals, part, work):
             part,
             work,
         )
+        counts[n, PULSES_UP] += up
+        counts[n, PULSES_DOWN] += down
 
 
 @kernel
-def train_block(pixels, labels, batch, net, pulses, signals, hits, losses, part, sync, work):
+def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts, part, sync, work):
     """Train on examples in their order, in mini-batches; one call for each thread.
 
     ``net.steps`` is left alone: the caller counts the operations when all threads are done.
@@ -340,32 +407,38 @@ def train_block(pixels, labels, batch, net, pulses, signals, hits, losses, part,
         Shared by the threads.
     hits : bool, shape (examples,)
         Filled: whether each example was classified right.
-    losses : float64, shape (examples,)
+    words : int64, shape (examples,)
+        Filled: see `ohmgrid.model.trainer.Answer`.
+    counts : int64, shape (threads, tiles, len(FIELDS))
+        Added to: each thread counts what it does.
     part : Part
     sync : int64, shape (2,)
         Of the barrier, shared by the threads; zeros at first.
     work : Scratch
         The thread's own.
     """
+    own = counts[part.number]
     for first in range(0, len(labels), batch):
         size = min(batch, len(labels) - first)
         for b in range(part.number, size, part.threads):
             step = first + b
-            hits[step], losses[step] = _sense(
-                pixels[step], labels[step], net, pulses, step, b, signals, work
+            hits[step], words[step] = _sense(
+                pixels[step], labels[step], net, pulses, step, b, signals, own, work
             )
         barrier(sync, part.threads)
         for b in range(size):
-            _learn(net, first + b, b, signals, part, work)
+            _learn(net, first + b, b, signals, own, part, work)
         barrier(sync, part.threads)
 
 
 @kernel
 def count_hits(pixels, labels, net, signals, part, work):
     """Return how many examples of a thread's share are classified right; see `train_block`."""
+    # What a test counts is dropped.
+    counts = np.zeros((len(net.layers.rows), COUNTERS), np.int64)
     rows, hits = net.layers.rows[-1], 0
     for step in range(part.number, len(labels), part.threads):
         x, slope = signals.x[part.number], signals.slope[part.number]
-        _forward(pixels[step], net, step, x, slope, work)
+        _forward(pixels[step], net, step, x, slope, counts, work)
         hits += _largest_place(work.out, rows) == labels[step]
     return hits

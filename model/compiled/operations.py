@@ -6,7 +6,7 @@ from ohmgrid.model.compiled.arith import shift_round
 from ohmgrid.model.compiled.converters import dac, largest
 from ohmgrid.model.compiled.jit import apart, kernel
 from ohmgrid.model.compiled.noise import GAUSSIAN, hash_lines, line_key
-from ohmgrid.model.compiled.readout import ON, read_multiply
+from ohmgrid.model.compiled.readout import ON, exact_sums, read_multiply
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
 
@@ -114,6 +114,12 @@ def multiply(weights, rows, cols, backward, values, io, reading, key, work, out)
     if reading.registers[ON]:
         return read_multiply(weights, rows, cols, backward, values, io, reading, key, work, out)
     inputs, outputs = (rows, cols) if backward else (cols, rows)
+    if io.perfect:
+        operand = work.codes
+        for j in range(inputs):
+            operand[j] = values[j]
+        exact_sums(weights, rows, cols, backward, operand, 0, out)
+        return 1, 0
     alpha = largest(values, inputs) if io.managed else io.one
     if alpha == 0:
         for i in range(outputs):

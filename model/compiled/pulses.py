@@ -162,20 +162,22 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
 
     Returns
     -------
-    bl, firing_rows, firing_cols : int
+    bl, firing_rows, firing_cols, active, below, clipped : int
+        The last three as in `ohmgrid.counters.PulseCounts`.
     """
     apart()
-    bl, x_factor, x_divisor, d_factor, d_divisor = plan(_largest(x, cols), _largest(d, rows), p)
+    x_max, d_max = _largest(x, cols), _largest(d, rows)
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(x_max, d_max, p)
+    active = np.int64(x_max > 0 and d_max > 0)
+    below = active * ((x_max * d_max * p.rate) >> p.rate_shift < ONE)
+    clipped = np.int64(x_max * x_factor > x_divisor * ONE or d_max * d_factor > d_divisor * ONE)
     if bl == 0:
-        return 0, 0, 0
+        return 0, 0, 0, active, below, clipped
     firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, np.int64(1), row_side, work)
     if firing_rows == 0:
-        return bl, 0, 0
-    return (
-        bl,
-        firing_rows,
-        _side(x, cols, x_factor, x_divisor, bl, p.kind, key, ZERO, col_side, work),
-    )
+        return bl, 0, 0, active, below, clipped
+    firing_cols = _side(x, cols, x_factor, x_divisor, bl, p.kind, key, ZERO, col_side, work)
+    return bl, firing_rows, firing_cols, active, below, clipped
 
 
 @kernel

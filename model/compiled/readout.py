@@ -31,7 +31,7 @@ from ohmgrid.read_registers import Part as Sweep
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
 
-__all__ = ["ON", "REGISTERS", "Reading", "read_multiply"]
+__all__ = ["ON", "REGISTERS", "Reading", "exact_sums", "read_multiply"]
 
 INPUT, OUTPUT = np.int64(Purpose.INPUT), np.int64(Purpose.OUTPUT)
 LOAD, POSITION, POWER, VALUE = map(np.int64, Sweep)
@@ -129,7 +129,7 @@ def _swept(weight, top):
 
 
 @kernel
-def _sums(weights, rows, cols, backward, operand, top, sums):
+def exact_sums(weights, rows, cols, backward, operand, top, sums):
     """Write the exact sums of one sweep, without the voltages' fraction bits."""
     apart()
     outputs = cols if backward else rows
@@ -179,12 +179,12 @@ def _losses(weights, rows, cols, backward, io, registers, work, lost):
         return
     load, sums = work.chance, work.sums
     _operands(work.codes, inputs, LOAD, registers, work.part)
-    _sums(weights, rows, cols, backward, work.part, registers[TOP], sums)
+    exact_sums(weights, rows, cols, backward, work.part, registers[TOP], sums)
     for i in range(outputs):
         a = _reach((sums[i] * registers[LOAD_SCALE]) >> registers[LOAD_SHIFT])
         load[i] = min(a, (1 << LOAD_BITS) - 1)
     _operands(work.codes, inputs, POSITION, registers, work.part)
-    _sums(weights, rows, cols, backward, work.part, 0, sums)
+    exact_sums(weights, rows, cols, backward, work.part, 0, sums)
     for i in range(outputs):
         position = _reach((sums[i] * io.scale) >> io.shift)
         lost[i] = _drop(np.int64(load[i]), position, registers[IR])
@@ -196,7 +196,7 @@ def _roots(weights, rows, cols, backward, registers, work, roots):
     inputs, outputs = (rows, cols) if backward else (cols, rows)
     _operands(work.codes, inputs, POWER, registers, work.part)
     if registers[W_KIND] == WEIGHTED:
-        _sums(weights, rows, cols, backward, work.part, registers[TOP], work.sums)
+        exact_sums(weights, rows, cols, backward, work.part, registers[TOP], work.sums)
         for i in range(outputs):
             roots[i] = _root(work.sums[i], registers)
     else:
@@ -258,7 +258,7 @@ def read_multiply(weights, rows, cols, backward, values, io, reading, key, work,
         if registers[W_KIND]:
             _roots(weights, rows, cols, backward, registers, work, roots)
         _operands(volts, inputs, VALUE, registers, work.part)
-        _sums(weights, rows, cols, backward, work.part, 0, work.sums)
+        exact_sums(weights, rows, cols, backward, work.part, 0, work.sums)
         hash_lines(line_key(key, OUTPUT, halvings), work.spread, (outputs + 3) // 4, work.planes)
         saturated = _convert(outputs, io, reading, roots, work, out)
         halvings += 1

@@ -77,7 +77,9 @@ class Refresh(NamedTuple):
         def least(code: int) -> int:
             return bisect_left(range(-top, top), code + 1, key=best) - top
 
-        pulses = config.replace(pulses=registers.pulses)
+        pulses = Pulses.of(config.replace(pulses=registers.pulses), registers.rate)
+        # 1.0 may be one LSB beyond the edge.
+        pulses = pulses._replace(x_one=min(pulses.x_one, (1 << config.formats.edge_bits - 1) - 1))
         return cls(
             registers.every,
             registers.half,
@@ -88,7 +90,7 @@ class Refresh(NamedTuple):
             registers.lower,
             least(registers.upper),
             least(registers.lower),
-            Pulses.of(pulses, registers.rate),
+            pulses,
         )
 
 

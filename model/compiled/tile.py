@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.counters import PulseCounts
 from ohmgrid.model.compiled.aging import Aging
 from ohmgrid.model.compiled.device import Device
 from ohmgrid.model.compiled.jit import kernel
@@ -40,12 +41,12 @@ def _multiply(array, rows, backward, values, physics, reading, number, step, wor
 
 @kernel
 def _update(array, rows, x, d, pulses, physics, number, step, row_side, col_side, work):
-    """Run one update."""
+    """Run one update; return what it counts, as `PulseCounts`."""
     key = op_key(physics.base, UPDATE, number, step)
-    bl, firing_rows, firing_cols = make_trains(
+    bl, firing_rows, firing_cols, active, below, clipped = make_trains(
         x, d, rows, array.cols, pulses, key, row_side, col_side, work
     )
-    update_array(
+    up, down = update_array(
         array,
         physics,
         number,
@@ -58,6 +59,7 @@ def _update(array, rows, x, d, pulses, physics, number, step, row_side, col_side
         WHOLE,
         work,
     )
+    return up, down, active, below, clipped
 
 
 class CompiledTile(TileBase):
@@ -113,7 +115,7 @@ class CompiledTile(TileBase):
         self.steps = np.zeros(3, np.int64)
         self._work = make_scratch(max(self.device_shape))
         self._sides = make_side(rows), make_side(cols)
-        self.pulses = lru_cache(maxsize=4)(self._pulses)
+        self.registers = lru_cache(maxsize=4)(self._registers)
         self._hold_stuck()
 
     def _hold_stuck(self) -> None:
@@ -122,7 +124,7 @@ class CompiledTile(TileBase):
         self.array.hidden[places] = weights
         show_all(self.array, self.physics.device, self._work)
 
-    def _pulses(self, lr: float) -> Pulses:
+    def _registers(self, lr: float) -> Pulses:
         registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
         return Pulses.of(self.config, registers)
 
@@ -167,8 +169,8 @@ class CompiledTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
-        pulses = self.pulses(lr)
-        _update(
+        pulses = self.registers(lr)
+        counts = _update(
             self.array,
             self.rows,
             x,
@@ -180,6 +182,7 @@ class CompiledTile(TileBase):
             *self._sides,
             self._work,
         )
+        self.pulses = PulseCounts(*map(int, counts))
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return `backward` of the old weights, then `update`."""

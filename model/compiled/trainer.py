@@ -1,6 +1,5 @@
 """The trainer of the compiled engine: one call for many examples."""
 
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +20,7 @@ from ohmgrid.model.compiled.learning import (
 )
 from ohmgrid.model.compiled.population import Array
 from ohmgrid.model.compiled.tile import CompiledTile
-from ohmgrid.model.trainer import Net, Outcome, Trainer
+from ohmgrid.model.trainer import Answer, Net, Outcome, Trainer, outcome_of
 from ohmgrid.tables import TABLE_SIZE
 
 __all__ = ["CompiledTrainer"]
@@ -102,7 +101,7 @@ class CompiledTrainer(Trainer):
         if len(own) != len(tiles):
             raise ValueError("tiles: expected tiles of the compiled engine")
         self._net = self._network(own)
-        self._pulses = own[0].pulses
+        self._pulses = own[0].registers
         lines = max(max(tile.device_shape) for tile in own)
         self._work = [make_scratch(lines) for _ in range(threads)]
         self._signals = make_signals(threads, self._net.layers)
@@ -145,6 +144,7 @@ class CompiledTrainer(Trainer):
         none = np.zeros(TABLE_SIZE, np.int32)
         functions = Functions(
             relu=int(relu),
+            tanh=int(self.net.activation == "tanh"),
             squared=int(self.net.loss == "squared"),
             top=self._top,
             one=self._one,
@@ -152,8 +152,8 @@ class CompiledTrainer(Trainer):
             d_frac=formats.d_frac,
             edge_bits=formats.edge_bits,
             value=none if relu else self._values.astype(np.int32),
-            slope=none if relu else self._slopes.astype(np.int32),
-            exp=self._exp.astype(np.int32),
+            coarse=self._exp[0].astype(np.int64),
+            fine=self._exp[1].astype(np.int64),
         )
         row_noise, col_noise = (
             np.concatenate([tile.readings[side].noise for tile in tiles]) for side in (0, 1)
@@ -192,13 +192,16 @@ class CompiledTrainer(Trainer):
         owned = sum(a.nbytes for a in arrays.values() if a.base is None)
         return owned / self.net.cells
 
-    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
-        """Train on examples in their order; see `Trainer.train`."""
+    def _train(
+        self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Train on examples in their order; return hits (bool) and words of their answers."""
         check_int("batch", batch, 1, 1 << 16)
         pixels, labels = self._examples(pixels, labels)
         if len(self._signals.x) < batch:
             self._signals = make_signals(batch, self._net.layers)
-        hits, losses = np.zeros(len(labels), np.bool_), np.zeros(len(labels))
+        hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
+        counts = np.zeros((len(self._work), *self.counters.counts.shape), np.int64)
         pulses, sync = self._pulses(lr), np.zeros(2, np.int64)
 
         def call(part: Part, work) -> None:
@@ -210,7 +213,8 @@ class CompiledTrainer(Trainer):
                 pulses,
                 self._signals,
                 hits,
-                losses,
+                words,
+                counts,
                 part,
                 sync,
                 work,
@@ -219,11 +223,18 @@ class CompiledTrainer(Trainer):
         self._share(min(len(self._work), batch), call)
         self._net.steps[:] += len(labels)
         self._net.steps[0, 1] -= len(labels)
-        return Outcome(int(hits.sum()), math.fsum(losses))
+        self.counters.merge(counts.sum(axis=0))
+        return hits, words
 
-    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Outcome:
+    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
+        """Train on examples in their order; see `Trainer.train`."""
+        hits, words = self._train(pixels, labels, lr, batch)
+        return outcome_of(self.net, self.config.formats.d_frac, int(hits.sum()), words)
+
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example; see `Trainer.train_one`."""
-        return self.train(pixels[None], np.array([label]), lr)
+        hits, words = self._train(pixels[None], np.array([label]), lr, 1)
+        return Answer(bool(hits[0]), int(words[0]))
 
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""

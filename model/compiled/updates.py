@@ -49,10 +49,15 @@ def update_array(
     part : Part
         The columns to work on.
     work : Scratch
+
+    Returns
+    -------
+    up, down : int
+        Coincidences on these columns that raise and that lower a weight.
     """
     regs, aging, refresh = physics.device, physics.aging, physics.refresh
     mode, key = PAIR if array.paired else EITHER, op_key(physics.base, UPDATE, number, step)
-    apply_pulses(
+    up, down = apply_pulses(
         array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
     )
     count = step + 1
@@ -61,3 +66,4 @@ def update_array(
     if refresh.every and count % refresh.every == 0:
         source = Source(physics.base, number, count)
         refresh_pairs(array, regs, aging, refresh, source, part, work)
+    return up, down

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.counters import PulseCounts
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, close_tiles, make_tiles
 from ohmgrid.model.trainer import Trainer, epoch_order
@@ -29,6 +30,18 @@ class _Recorder:
         self.trainer = tile.trainer
         self.update, self.state, self.load = tile.update, tile.state, tile.load
         self.close = tile.close
+
+    @property
+    def passes(self) -> int:
+        return self._tile.passes
+
+    @property
+    def saturated(self) -> int:
+        return self._tile.saturated
+
+    @property
+    def pulses(self) -> PulseCounts:
+        return self._tile.pulses
 
     def _keep(self, verb: str, values: np.ndarray) -> np.ndarray:
         self._results.append((self.number, verb, values))

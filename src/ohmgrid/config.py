@@ -57,8 +57,9 @@ class FormatConfig:
 
     def __post_init__(self) -> None:
         check_int("weight_bits", self.weight_bits, 12, 18)
-        check_int("edge_bits", self.edge_bits, 8, 16)
-        check_int("x_frac", self.x_frac, 4, self.edge_bits - 1)
+        check_int("edge_bits", self.edge_bits, 9, 16)
+        # More than half of the 14 fraction bits of a slope, which is a product of two activations.
+        check_int("x_frac", self.x_frac, 8, self.edge_bits - 1)
         check_int("d_frac", self.d_frac, 4, self.edge_bits - 1)
         check_power_of_two("curve_segments", self.curve_segments, 1, 256)
 
@@ -146,6 +147,9 @@ READ_PHYSICS = (
 class ConverterConfig:
     """Converters, managements and read-side non-idealities of one direction."""
 
+    perfect: bool = False
+    """Exact sums of weights and of inputs as they stand at the edge: no converters, managements,
+    noise or read-side non-idealities; of the parameters below none counts."""
     dac_bits: int = 7
     """Bits of the DAC, sign included: 7 gives 127 levels."""
     adc_bits: int = 9
@@ -182,6 +186,7 @@ class ConverterConfig:
     """The ADC rounds at random, unbiased, instead of to nearest."""
 
     def __post_init__(self) -> None:
+        check_flag("perfect", self.perfect)
         check_int("dac_bits", self.dac_bits, 2, 8)
         check_int("adc_bits", self.adc_bits, 2, 12)
         check_float("out_bound", self.out_bound, 0.01, 1000.0)
@@ -203,6 +208,8 @@ class ConverterConfig:
     @property
     def physics(self) -> tuple[str, ...]:
         """Names of the read-side non-idealities that are on (docs/readout.md)."""
+        if self.perfect:
+            return ()
         w_noise = self.w_noise_type != "none" and self.w_noise > 0
         return tuple(
             name

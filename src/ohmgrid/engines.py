@@ -17,6 +17,7 @@ import numpy as np
 
 from ohmgrid.checks import check_choice
 from ohmgrid.config import Config
+from ohmgrid.counters import PulseCounts
 from ohmgrid.tile import TileState
 
 if TYPE_CHECKING:
@@ -51,6 +52,21 @@ class TileEngine(Protocol):
     """Number of the tile, 0..255; part of the address of its noise."""
     trainer: str
     """``module:class`` of the trainer for such tiles."""
+
+    @property
+    def passes(self) -> int:
+        """Passes of the last forward operation."""
+        ...
+
+    @property
+    def saturated(self) -> int:
+        """Outputs clipped by the ADC in the last pass of the last forward or backward one."""
+        ...
+
+    @property
+    def pulses(self) -> PulseCounts:
+        """What the last update counted."""
+        ...
 
     @property
     def y_lsb(self) -> float:

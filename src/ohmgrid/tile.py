@@ -6,8 +6,10 @@ import numpy as np
 
 from ohmgrid.aging_registers import aging_registers
 from ohmgrid.checks import ConfigError
-from ohmgrid.config import Config
+from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import device_registers
+from ohmgrid.read_registers import VOLTAGE_FRAC
 from ohmgrid.step_device import Device
 
 __all__ = ["TileBase", "TileState", "device_shape"]
@@ -51,6 +53,8 @@ class TileBase:
         Passes that bound management took in the last forward operation.
     saturated : int
         Outputs that the ADC clipped in the last pass of the last forward or backward operation.
+    pulses : PulseCounts
+        What the last update counted.
     """
 
     trainer: str = "ohmgrid.model.trainer:Trainer"
@@ -69,18 +73,22 @@ class TileBase:
         self.aging = aging_registers(unit, self.lsb, formats.weight_bits, config.batch)
         self.device_shape = device_shape(config.device, rows, cols)
         self.passes, self.saturated = 1, 0
+        self.pulses = PulseCounts(0, 0, 0, 0, 0)
+
+    def _unit(self, io: ConverterConfig, frac: int) -> float:
+        """Return one LSB of a result in real units."""
+        code = self.lsb * (1 << VOLTAGE_FRAC) if io.perfect else io.out_bound / io.adc_half
+        return code / (1 << frac)
 
     @property
     def y_lsb(self) -> float:
         """One LSB of a forward result in real units."""
-        io = self.config.forward
-        return io.out_bound / io.adc_half / (1 << self.config.formats.x_frac)
+        return self._unit(self.config.forward, self.config.formats.x_frac)
 
     @property
     def z_lsb(self) -> float:
         """One LSB of a backward result in real units."""
-        io = self.config.backward
-        return io.out_bound / io.adc_half / (1 << self.config.formats.d_frac)
+        return self._unit(self.config.backward, self.config.formats.d_frac)
 
     def close(self) -> None:
         """Release what the engine holds; the tile is not used afterwards."""

@@ -136,7 +136,7 @@ def _check_fields(name: str, values: NDArray, bits: int) -> None:
     # A shift tells values too large and negative ones alike, of empty arrays too.
     if np.any(values >> bits):
         worst = values.max() if values.max() >> bits else values.min()
-        raise ValueError(f"{name}: expected 0..{2**bits - 1}, got {worst}")
+        raise ValueError(f"{name}: expected 0..{(1 << bits) - 1}, got {worst}")
 
 
 def seed_key(seed: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import zlib
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = int(os.environ.get("OHMGRID_TEST_SEED") or secrets.randbits(32))
     print(f"{request.node.name}: OHMGRID_TEST_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def fixed_rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that are a test's own and the same in every run.
+
+    For statistics: of fresh numbers, a bound of four standard errors fails once in 16,000 times
+    without a fault.
+    """
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
 @pytest.fixture(scope="session")

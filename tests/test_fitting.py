@@ -37,9 +37,9 @@ def test_a_linear_step_is_found_again():
     assert fit.residual < 0.02
 
 
-def test_noise_of_reads_is_told_from_noise_of_steps(rng: np.random.Generator):
+def test_noise_of_reads_is_told_from_noise_of_steps(fixed_rng: np.random.Generator):
     data = measured()
-    noisy = data.conductance + 4 * 0.02 * rng.standard_normal(data.conductance.shape)
+    noisy = data.conductance + 4 * 0.02 * fixed_rng.standard_normal(data.conductance.shape)
     device = fit_device(Measurement(noisy, data.up)).device
     assert device.write_noise_std * device.dw_min == pytest.approx(0.02, rel=0.2)
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,6 @@ PACKAGES = [file.parent for file in PACKAGE_FILES if file.name == "__init__.py"]
 
 # Gateware that carries bits and computes none, so that there is nothing a model could decide.
 NO_TWIN = {
-    "link": "moves bytes between the host and the trainer",
-    "uart": "moves bytes over two wires",
-    "pll": "makes a clock",
-    "top": "joins the parts on a board",
     "pipeline": "delays a value",
     "timed": "delays the operands of a computation to the cycle that needs them",
     "products": "multiplies, in LUTs or in blocks: the model writes *",
@@ -92,10 +89,54 @@ def test_the_packages_import(folder):
     assert importlib.import_module(installed(folder).replace("/", ".")).__doc__
 
 
+def changelog_faults(text: str, version: str) -> list[str]:
+    """Return what is wrong with the headings of a changelog, for a package of this version.
+
+    Sections are releases, the newest first, each with its date, the newest of this version; above
+    them may stand what is not released. Before the first release there is that alone.
+    """
+    sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    if sections[:1] == ["[Unreleased]"]:
+        sections, unreleased = sections[1:], True
+    else:
+        unreleased = False
+    releases = []
+    for section in sections:
+        match = re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d", section)
+        if match is None:
+            return [f"expected [VERSION] - DATE, got {section!r}"]
+        releases.append(tuple(map(int, match.groups())))
+    faults = []
+    if not releases and not unreleased:
+        faults.append("no section")
+    if releases != sorted(set(releases), reverse=True):
+        faults.append("releases are not in order")
+    if releases and releases[0] != tuple(map(int, version.split("."))):
+        faults.append(f"the newest release is not {version}")
+    return faults
+
+
 def test_the_versions_agree():
     assert version("ohmgrid") == ohmgrid.__version__
-    changes = (ROOT / "CHANGELOG.md").read_text()
-    assert f"## [{ohmgrid.__version__}]" in changes or "## [Unreleased]" in changes
+    assert not changelog_faults((ROOT / "CHANGELOG.md").read_text(), ohmgrid.__version__)
+
+
+@pytest.mark.parametrize(
+    ("sections", "fault"),
+    [
+        (["[Unreleased]"], None),
+        (["[Unreleased]", "[0.2.0] - 2026-01-02", "[0.1.0] - 2026-01-01"], None),
+        (["[0.2.0] - 2026-01-02"], None),
+        ([], "no section"),
+        (["[0.1.0] - 2026-01-01"], "not 0.2.0"),
+        (["[0.2.0]"], "VERSION"),
+        (["[Unreleased]", "[0.2.0] - 2026-01-02", "[0.3.0] - 2026-01-01"], "order"),
+        (["[0.2.0] - 2026-01-02", "[Unreleased]"], "VERSION"),
+    ],
+)
+def test_a_wrong_changelog_is_seen(sections, fault):
+    found = changelog_faults("".join(f"## {section}\n\n- x\n" for section in sections), "0.2.0")
+    assert fault in found[0] if fault else not found
 
 
 def test_the_links_show_checkers_the_real_folders():
@@ -147,7 +188,7 @@ def test_the_scan_sees_every_form_of_import(tmp_path):
 def test_every_gateware_file_has_a_golden_twin_and_a_test():
     missing = []
     for file in sorted((ROOT / "hdl").glob("*.py")):
-        if file.stem == "__init__" or file.stem.startswith("vendor"):
+        if file.stem == "__init__":
             continue
         name = f"{PARTS.get(file.stem, file.stem)}.py"
         wanted = [ROOT / "tests" / f"test_{name}"]
@@ -157,6 +198,11 @@ def test_every_gateware_file_has_a_golden_twin_and_a_test():
             f"{file.name}: {path.parent.name}/{path.name}" for path in wanted if not path.is_file()
         ]
     assert not missing
+
+
+@pytest.mark.parametrize("name", [*NO_TWIN, *PARTS])
+def test_no_exception_is_for_a_file_that_is_not_there(name):
+    assert (ROOT / "hdl" / f"{name}.py").is_file()
 
 
 def test_no_file_is_too_long():

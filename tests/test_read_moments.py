@@ -41,23 +41,23 @@ def variance(io: ConverterConfig, weights: np.ndarray, v: np.ndarray) -> np.ndar
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("noise", NOISES)
-def test_moments(noise, direction, rng):
+def test_moments(noise, direction, fixed_rng):
     settings = {"adc_bits": 12, "out_bound": 6.0, "out_noise": 0.0, **NOISES[noise]}
     io = ConverterConfig(**settings)
     config = Config(
-        seed=int(rng.integers(2**63)),
+        seed=int(fixed_rng.integers(2**63)),
         build=BuildConfig(max_rows=ROWS, max_cols=COLS),
         forward=io,
         backward=io,
     )
     tile = Tile(config, ROWS, COLS)
-    weights = rng.integers(-20_000, 20_000, (ROWS, COLS), dtype=np.int32)
+    weights = fixed_rng.integers(-20_000, 20_000, (ROWS, COLS), dtype=np.int32)
     tile.load(TileState(weights, (0, 0, 0)))
     forward = direction == "forward"
     lines = COLS if forward else ROWS
     matrix = (weights if forward else weights.T) * tile.lsb
     # Inputs that are DAC codes, the largest of them at full scale.
-    codes = rng.integers(-io.dac_half, io.dac_half + 1, lines)
+    codes = fixed_rng.integers(-io.dac_half, io.dac_half + 1, lines)
     codes[0] = io.dac_half
     run = tile.forward if forward else tile.backward
     unit = io.out_bound / io.adc_half / (io.dac_half * 32)

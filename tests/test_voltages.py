@@ -59,13 +59,13 @@ def test_without_options_a_voltage_is_a_code(seed, dac_bits):
 @pytest.mark.parametrize(
     ("dac_bits", "noise"), [(2, 0.02), (2, 0.3), (7, 0.002), (7, 0.1), (8, 0.002), (8, 0.3)]
 )
-def test_input_noise_has_the_moments_of_the_formula(dac_bits, noise, rng):
+def test_input_noise_has_the_moments_of_the_formula(dac_bits, noise, fixed_rng):
     """v + inp_noise xi, on 200,000 lines: mean and variance within 4 standard errors."""
     lines = 50_000
     io = ConverterConfig(dac_bits=dac_bits, inp_noise=noise)
     registers = read_registers(io, LSB, lines)
     codes = np.full(lines, -io.dac_half // 2)
-    key = int(rng.integers(2**63))
+    key = int(fixed_rng.integers(2**63))
     # By four passes: each has noise of its own.
     seen = np.concatenate([voltages(codes, key, sub, registers) for sub in range(4)])
     full = io.dac_half << VOLTAGE_FRAC
@@ -77,13 +77,13 @@ def test_input_noise_has_the_moments_of_the_formula(dac_bits, noise, rng):
     assert_allclose(found.var(), variance, rtol=4 * np.sqrt(2 / count))
 
 
-def test_rounding_at_random_is_unbiased(rng):
+def test_rounding_at_random_is_unbiased(fixed_rng):
     io = ConverterConfig(inp_sto_round=True)
     lines, alpha = 60_000, 5000
     registers = read_registers(io, LSB, lines)
     for value in (1, 17, 39, 2500, -2501, 4999, 5000, -5000, 9000):
         fine = dac(np.full(lines, value), alpha, 0, io.dac_half << DITHER_BITS)
-        found = voltages(fine, int(rng.integers(2**63)), 0, registers) / (1 << VOLTAGE_FRAC)
+        found = voltages(fine, int(fixed_rng.integers(2**63)), 0, registers) / (1 << VOLTAGE_FRAC)
         exact = np.clip(value / alpha, -1, 1) * io.dac_half
         assert set(found) <= {np.floor(exact), np.ceil(exact)}
         part = exact - np.floor(exact)

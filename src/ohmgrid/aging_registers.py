@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.device_registers import DEVIATES, STEP_FRAC
+from ohmgrid.portable import expm1, floor_log2, log1p
 from ohmgrid.step_device import StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
 
@@ -65,7 +66,7 @@ def _every(device: StepDevice, batch: int) -> int:
         ratio = small / device.diffusion
         # A product may be infinite, a power may not.
         longest = min(longest, ratio * ratio)
-    return (1 << max(0, math.floor(math.log2(max(longest, 1.0))))) * batch
+    return (1 << floor_log2(max(longest, 1.0))) * batch
 
 
 def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int) -> AgingRegisters:
@@ -91,16 +92,16 @@ def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int
     lost = []
     for z in DEVIATES:
         life = device.lifetime * (1 + device.lifetime_dtod * z)
-        lost.append(-math.expm1(ticks * math.log1p(-1 / life)) if life > 1 else 1.0)
+        lost.append(-expm1(ticks * log1p(-1 / life)) if life > 1 else 1.0)
     if not device.lifetime:
         lost = [0.0] * len(DEVIATES)
     shift = 0
-    while shift < 48 and max(lost) * 2.0 ** (shift + 1) < 1 << LEAK_BITS:
+    while shift < 48 and math.ldexp(max(lost), shift + 1) < 1 << LEAK_BITS:
         shift += 1
     walk = device.diffusion * math.sqrt(ticks) / lsb / GAUSS_SIGMA * (1 << STEP_FRAC)
     return AgingRegisters(
         every=every,
-        leak=tuple(min((1 << LEAK_BITS) - 1, round(part * 2.0**shift)) for part in lost),
+        leak=tuple(min((1 << LEAK_BITS) - 1, round(math.ldexp(part, shift))) for part in lost),
         leak_shift=shift,
         diffusion=tuple(
             _fits("diffusion", abs(walk * (1 + device.diffusion_dtod * z))) for z in DEVIATES

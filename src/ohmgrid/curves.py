@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from ohmgrid.laws import Law, Spread
+from ohmgrid.portable import power
 from ohmgrid.step_device import StepDevice
 
 __all__ = [
@@ -59,7 +60,7 @@ def reachable(device: StepDevice, law: Law) -> list[float]:
 def curve_at(law: Law, f: Callable[[float], float], gamma: float, position: float) -> float:
     """Return the step at a position relative to the step at w = 0."""
     if law.power:
-        return max(position, 0.0) ** gamma
+        return power(max(position, 0.0), gamma)
     return law.offset + gamma * f(position)
 
 

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from statistics import NormalDist
 
 from ohmgrid.checks import ConfigError
 from ohmgrid.curves import (
@@ -24,6 +23,7 @@ from ohmgrid.curves import (
     table_nodes,
 )
 from ohmgrid.laws import Law, Spread
+from ohmgrid.portable import ceil_log2, exp, floor_log2, normal_density, normal_quantile
 from ohmgrid.step_device import Device, StepDevice
 from ohmgrid.streams import GAUSS_SIGMA
 
@@ -72,11 +72,11 @@ NOISES = ("multiplicative", "additive", "complex")
 
 
 def _deviates(count: int) -> tuple[float, ...]:
-    """Return ``count`` equally likely values of a standard normal: the means of as many equal parts
-    of it, stretched to a variance of 1.
+    """Return ``count`` (even) equally likely values of a standard normal: the means of as many
+    equal parts of it, stretched to a variance of 1.
     """
-    normal = NormalDist()
-    densities = [0.0, *(normal.pdf(normal.inv_cdf(k / count)) for k in range(1, count)), 0.0]
+    upper = [normal_density(normal_quantile(k / count)) for k in range(count // 2, count)]
+    densities = [0.0, *upper[:0:-1], *upper, 0.0]
     means = [count * (left - right) for left, right in pairwise(densities)]
     sigma = math.sqrt(math.fsum(z * z for z in means) / count)
     return tuple(z / sigma for z in means)
@@ -96,7 +96,7 @@ def full_scale(device: StepDevice) -> float:
         device.w_max * (1 + 3.3 * device.w_max_dtod) + max(-mean, 0.0) + 3.3 * std,
         -device.w_min * (1 + 3.3 * device.w_min_dtod) + max(mean, 0.0) + 3.3 * std,
     )
-    return 2.0 ** math.ceil(math.log2(reach))
+    return math.ldexp(1.0, ceil_log2(reach))
 
 
 @dataclass(frozen=True)
@@ -234,9 +234,7 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     c2c = device.dw_min_std
     serial = c2c > SERIAL_C2C or bend(device, law) > SERIAL_BEND
     gain = [
-        math.exp(device.dw_min_dtod * z)
-        if device.dw_min_dtod_log_normal
-        else 1 + device.dw_min_dtod * z
+        exp(device.dw_min_dtod * z) if device.dw_min_dtod_log_normal else 1 + device.dw_min_dtod * z
         for z in DEVIATES
     ]
     least = -math.inf if device.enforce_consistency else 0.0
@@ -246,7 +244,7 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     nodes = [table_nodes(law, f, segments) for f, _ in sides(law)]
     if not law.power:
         largest = largest_node(device, law, segments)
-        frac = min(frac, math.floor(math.log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0))))
+        frac = min(frac, floor_log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0)))
     if frac < LEAST_FRAC:
         raise ConfigError(
             "device: expected steps and noise of at most a few thousand dw_min in one update, got "
@@ -339,19 +337,19 @@ def _curve_frac(device: StepDevice, law: Law, serial: bool, gain: float) -> int:
     }[law.noise]
     pulses = 1 if serial else SLOTS
     total = pulses * step + 3.7 * device.dw_min_std * math.sqrt(pulses) * noise
-    local = math.log2((1 << (CURVE_BITS - 1)) / max(step, noise, 1.0))
-    return math.floor(min(local, math.log2((1 << (TOTAL_BITS - 1)) / max(total, 1.0)), 14.0))
+    local = floor_log2((1 << (CURVE_BITS - 1)) / max(step, noise, 1.0))
+    return min(local, floor_log2((1 << (TOTAL_BITS - 1)) / max(total, 1.0)), 14)
 
 
 def _dw(step: float, frac: int) -> tuple[int, int]:
     """Return ``dw`` and ``dw_shift`` for a step at w = 0 of so many LSB."""
     shift = 12
-    while round(step * 2.0 ** (STEP_FRAC - frac + shift)) >= 1 << DW_BITS:
+    while round(math.ldexp(step, STEP_FRAC - frac + shift)) >= 1 << DW_BITS:
         shift -= 4
         if shift < 0:
-            most = 2.0 ** (DW_BITS - STEP_FRAC + frac)
+            most = math.ldexp(1.0, DW_BITS - STEP_FRAC + frac)
             raise ConfigError(
                 f"dw_min: expected at most {most / step:.2g} times the value given for these "
                 "bounds and this step curve"
             )
-    return round(step * 2.0 ** (STEP_FRAC - frac + shift)), shift
+    return round(math.ldexp(step, STEP_FRAC - frac + shift)), shift

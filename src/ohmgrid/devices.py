@@ -5,12 +5,12 @@ units (range about -1..1), so that a researcher's configuration carries over unc
 Standard library only: model, gateware and command line all read it.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ohmgrid.checks import ConfigError, check_flag, check_float, check_int
 from ohmgrid.laws import Law, Spread, interpolate
+from ohmgrid.portable import exp, expm1, power
 from ohmgrid.step_device import StepDevice, check_floats
 
 __all__ = [
@@ -148,7 +148,7 @@ class SoftBoundsPmax(SoftBounds):
         check_float("alpha", self.alpha, 1e-7, 1.0)
         check_float("range_min", self.range_min, -8.0, -1e-3)
         check_float("range_max", self.range_max, 1e-3, 8.0)
-        factor = (self.range_max - self.range_min) / -math.expm1(-self.p_max * self.alpha)
+        factor = (self.range_max - self.range_min) / -expm1(-self.p_max * self.alpha)
         derived = {
             "w_min": self.range_min,
             "w_max": self.range_min + factor,
@@ -241,11 +241,11 @@ class ExpStep(StepDevice):
 
     def _up(self, position: float) -> float:
         z = 2 * self.a * position + self.b
-        return max(1 - self.A_up * math.exp(min(self.gamma_up * z, 80.0)), 0.0)
+        return max(1 - self.A_up * exp(min(self.gamma_up * z, 80.0)), 0.0)
 
     def _down(self, position: float) -> float:
         z = 2 * self.a * position + self.b
-        return max(1 - self.A_down * math.exp(min(-self.gamma_down * z, 80.0)), 0.0)
+        return max(1 - self.A_down * exp(min(-self.gamma_down * z, 80.0)), 0.0)
 
     @property
     def granularity(self) -> float:
@@ -295,7 +295,7 @@ class PowStep(StepDevice):
 
     @property
     def granularity(self) -> float:
-        return self.dw_min * 0.5**self.pow_gamma
+        return self.dw_min * power(0.5, self.pow_gamma)
 
     def law(self) -> Law:
         mean, balance = self.pow_gamma, self.pow_up_down

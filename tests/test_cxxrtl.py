@@ -224,7 +224,7 @@ def test_cache_knows_what_is_built(cache, monkeypatch):
     found = cxxrtl.recipe(never, "named", identity="Gate()")
     assert found.built
     assert found.build().instance().get("o") == 0
-    monkeypatch.setattr(cxxrtl, "_FLAGS", (*cxxrtl._FLAGS, "-O1"))
+    monkeypatch.setattr(cxxrtl, "FLAGS", (*cxxrtl.FLAGS, "-O1"))
     assert not cxxrtl.recipe(Gate(), "known").built
 
 
@@ -246,8 +246,9 @@ class Gate(wiring.Component):
 
 
 made = cxxrtl.recipe(Gate(), "race")
-assert made.build().instance().get("o") == 15
-print(made.folder.name)
+library = made.build()
+assert library.instance().get("o") == 15
+print(library.folder.name)
 """
 
 

@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from ohmgrid.sim import cxxrtl, cxxrtl_activity
+from ohmgrid.sim import cxxrtl, cxxrtl_activity, cxxrtl_make
 from ohmgrid.sim.cxxrtl_text import merge_modules
 
 
@@ -116,12 +116,13 @@ def test_random_designs_equal_amaranths_simulator(tmp_path, monkeypatch, rng, me
     inputs = [int.from_bytes(rng.bytes(13), "little") >> 4 for _ in range(150)]
     expected = reference(Whole(seed, size, parts), inputs)
     made = cxxrtl.Recipe(Whole(seed, size, parts), "whole", merge=merge)
-    sim = made.build().instance()
+    library = made.build()
+    sim = library.instance()
     for cycle, value in enumerate(inputs):
         sim.set("i", value)
         assert (sim.get("o"), sim.get("flags")) == expected[cycle], cycle
         sim.step()
-    assert f"SINGLE_PASS {int(merge)}" in (made.folder / "ports.inc").read_text()
+    assert f"SINGLE_PASS {int(merge)}" in (library.folder / "ports.inc").read_text()
 
 
 @pytest.mark.parametrize("share", [0, 10**9])
@@ -129,7 +130,7 @@ def test_what_rests_is_passed_over_without_a_difference(tmp_path, monkeypatch, r
     """Equal, with parts as classes and flattened; every statement may be a group of its own."""
     monkeypatch.setenv("OHMGRID_CACHE", str(tmp_path))
     monkeypatch.setattr(cxxrtl_activity, "WORTH", 1)
-    monkeypatch.setattr(cxxrtl, "merge_modules", partial(merge_modules, share=share))
+    monkeypatch.setattr(cxxrtl_make, "merge_modules", partial(merge_modules, share=share))
     seed = int(rng.integers(2**32))
     inputs: list[int] = []
     for _ in range(40):

@@ -11,8 +11,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.files import cache_dir
-from ohmgrid.sim.export import export_verilog, ports, write_atomic
+from ohmgrid.sim.export import export_verilog, ports
 
 
 class Sums(wiring.Component):
@@ -81,27 +80,3 @@ def test_what_cannot_be_exported_is_refused():
         export_verilog(Module(), "sums")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"expected a Verilog identifier .* got '2sums'"):
         export_verilog(Sums(), "2sums")
-
-
-def test_write_atomic_replaces_the_whole_file(tmp_path):
-    file = tmp_path / "folder" / "top.v"
-    write_atomic(file, "old and longer\n")
-    write_atomic(file, "new\n")
-    assert file.read_text() == "new\n"
-    assert [entry.name for entry in file.parent.iterdir()] == ["top.v"]
-
-
-def test_write_atomic_that_fails_changes_nothing(tmp_path):
-    file = tmp_path / "top.v"
-    write_atomic(file, "old\n")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomic(file, "new \ud800\n")
-    assert file.read_text() == "old\n"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["top.v"]
-
-
-def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("OHMGRID_CACHE", str(tmp_path))
-    assert cache_dir() == tmp_path
-    monkeypatch.delenv("OHMGRID_CACHE")
-    assert cache_dir().name == "ohmgrid"

@@ -54,38 +54,39 @@ def chosen(request, tmp_path_factory):
         patch.delenv("WAVES", raising=False)
         if request.param:
             patch.setenv("OHMGRID_SIM", request.param)
-        yield tmp_path_factory.mktemp("cocotb")
+        cache = tmp_path_factory.mktemp("cache")
+        patch.setenv("OHMGRID_CACHE", str(cache))
+        yield cache / "cocotb"
 
 
-def run(root: Path, **parameters) -> int:
+def run(**parameters) -> int:
     """Run the tests on a factor of 3, told to the testbench unless `parameters` say otherwise."""
     return run_cocotb(
         Accumulator(3),
         TESTS,
         name="accumulator",
         parameters={"scale": 3, "level": 9} | parameters,
-        build_root=root,
     )
 
 
 def test_all_tests_of_the_file_pass_and_are_counted(chosen):
-    assert run(chosen) == 2
+    assert run() == 2
 
 
 def test_a_build_is_made_once_and_leaves_only_what_runs(chosen):
-    run(chosen)
+    run()
     before = {file: file.stat().st_mtime_ns for file in chosen.rglob("*") if file.is_file()}
-    run(chosen)
+    run()
     after = {file: file.stat().st_mtime_ns for file in chosen.rglob("*") if file.is_file()}
     assert before == after
     builds = list(chosen.glob("accumulator-*"))
     assert len(builds) == 1
-    assert len(list(builds[0].iterdir())) == 3
+    assert len(list(builds[0].iterdir())) == 4  # source, simulator, log, digests
 
 
 def test_a_failure_says_what_the_simulator_said(chosen):
     with pytest.raises(AssertionError) as caught:
-        run(chosen, level=8)
+        run(level=8)
     said = str(caught.value)
     assert f"cocotb_runner on {simulator()}: 1 of 2 tests failed" in said
     assert "constants_are_driven: AssertionError: the level is wrong" in said
@@ -94,21 +95,21 @@ def test_a_failure_says_what_the_simulator_said(chosen):
 
 def test_a_wrong_result_fails(chosen):
     with pytest.raises(AssertionError, match="sums: AssertionError"):
-        run(chosen, scale=4)
+        run(scale=4)
 
 
 def test_no_tests_is_a_failure(chosen, tmp_path):
     empty = tmp_path / "cocotb_empty.py"
     empty.write_text("")
     with pytest.raises(AssertionError, match=r"cocotb_empty on .*: no "):
-        run_cocotb(Accumulator(3), empty, name="accumulator", build_root=chosen)
+        run_cocotb(Accumulator(3), empty, name="accumulator")
     with pytest.raises(ValueError, match=r"expected a file with cocotb tests, got 'nowhere\.py'"):
-        run_cocotb(Accumulator(3), "nowhere.py", name="accumulator", build_root=chosen)
+        run_cocotb(Accumulator(3), "nowhere.py", name="accumulator")
 
 
-def test_optimisation_is_checked(tmp_path):
+def test_optimisation_is_checked():
     with pytest.raises(ValueError, match="expected an optimisation level of 0 to 3, got 4"):
-        run_cocotb(Accumulator(3), TESTS, name="a", build_root=tmp_path, optimize=4)
+        run_cocotb(Accumulator(3), TESTS, name="a", optimize=4)
 
 
 def program(folder: Path, name: str, says: str = "") -> None:

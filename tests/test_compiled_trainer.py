@@ -12,7 +12,8 @@ from ohmgrid.engines import make_tiles, make_trainer
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.trainer import LOSSES, Net, Trainer, state_sha256
-from ohmgrid.session import Plan, Session
+from ohmgrid.plan import Plan
+from ohmgrid.session import Session
 from ohmgrid.tables import ACTIVATIONS
 
 

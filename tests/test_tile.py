@@ -16,7 +16,6 @@ from ohmgrid.config import (
     Config,
     FormatConfig,
     PulseConfig,
-    config_to_toml,
 )
 from ohmgrid.devices import ConstantStep, SoftBounds, SoftBoundsReference
 from ohmgrid.hdl.device_ports import REGISTERS

@@ -16,7 +16,9 @@ from ohmgrid.devices import ConstantStep
 from ohmgrid.engines import make_tiles
 from ohmgrid.model.tile import Tile
 from ohmgrid.model.trainer import Net, Trainer, epoch_order, initial_state, state_sha256
-from ohmgrid.session import Plan, Session, read_checkpoint
+from ohmgrid.plan import Plan
+from ohmgrid.runs import read_checkpoint
+from ohmgrid.session import Session
 from ohmgrid.tables import (
     EXP_FRAC,
     PRE_FRAC,

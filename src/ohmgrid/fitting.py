@@ -55,13 +55,14 @@ def read_measurement(path: Path) -> Measurement:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+        raise ConfigError(str(path), f"cannot be read: {reason}") from None
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
     names = [name.strip().lower() for name in rows.fieldnames or []]
     if not {"pulse", "conductance"} <= set(names):
         raise ConfigError(
-            f"{path}: expected a first line with pulse,conductance (and device, direction), got "
-            f"{','.join(names) or 'nothing'}"
+            str(path),
+            f"expected a first line with pulse,conductance (and device, direction), got "
+            f"{','.join(names) or 'nothing'}",
         )
     courses: dict[str, dict[float, float]] = {}
     directions: dict[float, bool] = {}
@@ -73,23 +74,25 @@ def read_measurement(path: Path) -> Measurement:
                 raise ValueError
         except (KeyError, ValueError):
             raise ConfigError(
-                f"{path}: line {number}: expected a pulse number and a conductance, got "
-                f"{row.get('pulse')!r}, {row.get('conductance')!r}"
+                str(path),
+                f"line {number}: expected a pulse number and a conductance, got "
+                f"{row.get('pulse')!r}, {row.get('conductance')!r}",
             ) from None
         if "direction" in names:
             word = row["direction"].lower()
             if word not in UP_WORDS:
-                raise ConfigError(f"{path}: line {number}: expected up or down, got {word!r}")
+                raise ConfigError(str(path), f"line {number}: expected up or down, got {word!r}")
             directions[pulse] = UP_WORDS[word]
         courses.setdefault(row.get("device", ""), {})[pulse] = value
     pulses = sorted(next(iter(courses.values()), {}))
     if len(pulses) < FEWEST_PULSES:
-        raise ConfigError(f"{path}: expected at least {FEWEST_PULSES} pulses, got {len(pulses)}")
+        raise ConfigError(str(path), f"expected at least {FEWEST_PULSES} pulses, got {len(pulses)}")
     for name, course in courses.items():
         if sorted(course) != pulses:
             raise ConfigError(
-                f"{path}: expected the same {len(pulses)} pulses for every device, device "
-                f"{name!r} has others"
+                str(path),
+                f"expected the same {len(pulses)} pulses for every device, device "
+                f"{name!r} has others",
             )
     conductance = np.array([[course[pulse] for pulse in pulses] for course in courses.values()])
     if directions:
@@ -97,7 +100,7 @@ def read_measurement(path: Path) -> Measurement:
     else:
         up = np.arange(len(pulses)) <= int(conductance.mean(axis=0).argmax())
     if up.all() or not up.any():
-        raise ConfigError(f"{path}: expected both up and down pulses")
+        raise ConfigError(str(path), "expected both up and down pulses")
     return Measurement(conductance, up)
 
 
@@ -146,7 +149,7 @@ def fit_device(data: Measurement, nodes: int = 9) -> Fit:
     calm = _calm(conductance)
     low, high = calm.min(axis=1), calm.max(axis=1)
     if not (high > low).all():
-        raise ConfigError("measurement: expected every device to change under pulses")
+        raise ConfigError("measurement", "expected every device to change under pulses")
     scale = (high.mean() - low.mean()) / 2
     offset = (high.mean() + low.mean()) / 2
     weights = (conductance - offset) / scale

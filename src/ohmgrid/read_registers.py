@@ -133,8 +133,8 @@ def _scale(name: str, value: float) -> tuple[int, int]:
         mantissa, shift = mantissa >> 1, shift - 1
     if shift < 0:
         raise ConfigError(
-            f"{name}: expected a value whose effect is not {2.0**-shift:g} times "
-            "what an output can hold"
+            name,
+            f"expected a value whose effect is not {2.0**-shift:g} times what an output can hold",
         )
     return mantissa, shift
 

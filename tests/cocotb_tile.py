@@ -18,6 +18,7 @@ from ohmgrid.model.sweep import memory_order
 from ohmgrid.model.tile import Tile, TileState
 from ohmgrid.protocol import DEVICE_TABLES, TABLE_ARG, TILE_REGISTERS, Answer, Error, Op, command
 from ohmgrid.registers import pulse_registers
+from ohmgrid.settings import parse_settings
 from ohmgrid.sim.rtl import TileDriver, countdowns, register_values
 from ohmgrid.sim.runner import parameters
 

@@ -30,7 +30,7 @@ from ohmgrid.engines import close_tiles, make_tiles, make_trainer
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.model.trainer import epoch_order
 from ohmgrid.peer import Peer
-from ohmgrid.session import Plan
+from ohmgrid.plan import Plan
 
 REFERENCE = Path(__file__).with_name("agreement.json")
 """What aihwkit reached: versions, and of each run the learning rate and ten test accuracies."""
@@ -147,7 +147,9 @@ def our_accuracies(run: Run, seeds: range) -> list[float]:
     plan = Plan(run.data, "", run.layers, run.activation, run.loss, run.lr, EPOCHS[run.data])
     found = []
     for seed in seeds:
-        config = fit_build(choose_config(Options(seed=seed, device=run.device)), plan)
+        config = fit_build(
+            choose_config(Options(seed=seed, device=run.device, activation=run.activation)), plan
+        )
         data = load(run, config)
         tiles = make_tiles("compiled", config, plan.net().shapes)
         try:
@@ -191,7 +193,7 @@ def peer_versions(python: str) -> dict[str, str]:
     )
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"peer-python: expected an interpreter with aihwkit, got {python}")
+        raise ConfigError("peer-python", f"expected an interpreter with aihwkit, got {python}")
     return json.loads(done.stdout)
 
 
@@ -201,8 +203,8 @@ def record_reference(python: str) -> None:
     versions = peer_versions(python)
     if kept.get("versions", versions) != versions:
         raise ConfigError(
-            f"peer-python: expected the versions of {REFERENCE.name}, "
-            f"{kept['versions']}, got {versions}"
+            "peer-python",
+            f"expected the versions of {REFERENCE.name}, {kept['versions']}, got {versions}",
         )
     runs = kept.get("runs", {})
     for run in RUNS:

@@ -26,13 +26,13 @@ from rich.console import Console
 from rich.progress import track
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.commands.options import load_device
 from ohmgrid.config import Config
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.files import make_folder
 from ohmgrid.pairs import OneSided
 from ohmgrid.plots import INK, SECOND_INK, save_figure
 from ohmgrid.presets import PRESETS
+from ohmgrid.settings import load_device
 from ohmgrid.staircase import staircase
 from ohmgrid.step_device import Device
 
@@ -59,10 +59,10 @@ def read_reference(path: Path, devices: Iterable[str]) -> dict[str, dict[str, np
                 if name:
                     found.setdefault(name, {})[field] = file[key].astype(float)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected recorded statistics (.npz): {error}") from None
+        raise ConfigError(str(path), f"expected recorded statistics (.npz): {error}") from None
     if not found:
         raise ConfigError(
-            f"{path}: expected arrays NAME/mean of presets or given devices, found none"
+            str(path), "expected arrays NAME/mean of presets or given devices, found none"
         )
     return found
 
@@ -150,7 +150,7 @@ def main(
 ) -> None:
     """Compare every preset and given device of a file of recorded single-pulse statistics."""
     check_engine(engine)
-    devices = PRESETS | {Path(name).stem: load_device(name)[0] for name in files}
+    devices = PRESETS | {Path(name).stem: load_device(Path(name)).device for name in files}
     recorded = read_reference(reference, devices)
     console = Console(stderr=as_json)
     rows = {}

@@ -22,9 +22,11 @@ from ohmgrid.data import Dataset
 from ohmgrid.engines import make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.model.trainer import epoch_order, initial_state
+from ohmgrid.plan import Plan
 from ohmgrid.plots import save_figure
 from ohmgrid.presets import PRESETS
-from ohmgrid.session import CHECKPOINT, Plan, Session, read_checkpoint
+from ohmgrid.runs import CHECKPOINT, read_checkpoint
+from ohmgrid.session import Session
 
 FLOAT = "float"
 Rows = dict[tuple[str, int, int], float]
@@ -140,7 +142,7 @@ def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
     names, numbers = devices.split(","), [int(seed) for seed in seeds.split(",")]
     for name in names:
         if name not in (*PRESETS, FLOAT):
-            raise ConfigError(f"devices: expected {', '.join(PRESETS)} or {FLOAT}, got {name!r}")
+            raise ConfigError("devices", f"expected {', '.join(PRESETS)} or {FLOAT}, got {name!r}")
     check_int("epochs", epochs, 1, 1000)
     plan = Plan("mnist", "22x24", "528-250-125-10", lr=lr, epochs=epochs)
     path = make_folder(out) / "accuracy.csv"

@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from ohmgrid.checks import check_int
-from ohmgrid.commands.options import Options, choose_config, choose_plan
+from ohmgrid.commands.options import Options, choose, choose_plan
 from ohmgrid.config import BuildConfig
 from ohmgrid.model.lane import coincidences
 from ohmgrid.model.sweep import sweep_cycles
@@ -74,8 +74,9 @@ def main(
     check_int("examples", examples, 1, 10**5)
     check_int("skip", skip, 0, 10**6)
     options = Options(data=data, crop=crop, layers=layers)
-    config = choose_config(options)
-    plan, images = choose_plan(options, config)
+    chosen = choose(options)
+    config = chosen.config
+    plan, images = choose_plan(chosen)
     tiles = [CountedTile(config, *shape, n) for n, shape in enumerate(plan.net().shapes)]
     trainer = Trainer(config, tiles, plan.net())
     trainer.initialise()
@@ -83,8 +84,8 @@ def main(
     for first, last in ((0, skip), (skip, skip + examples)):
         for tile in tiles:
             tile.counting = first == skip
-        chosen = order[first:last]
-        trainer.train(images.train_x[chosen], images.train_labels[chosen], plan.lr)
+        part = order[first:last]
+        trainer.train(images.train_x[part], images.train_labels[part], plan.lr)
     hits = [each for tile in tiles for each in tile.hits]
     rows = []
     for build in builds.split(","):

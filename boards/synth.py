@@ -26,7 +26,9 @@ from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 from rich.console import Console
 
+from ohmgrid.checks import ConfigError
 from ohmgrid.commands.options import Options, choose_config, json_option
+from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
 from ohmgrid.sim.cxxrtl_text import merge_modules
 from ohmgrid.sim.export import ports
 
@@ -133,11 +135,13 @@ def synth(
     device = device or {"ecp5": "25k", "ice40": "up5k"}[family]
     fitting = [known for known, (of, _, _) in DEVICES.items() if of == family]
     if device not in fitting:
-        raise ValueError(f"expected a device of {', '.join(fitting)} for {family}, got {device!r}")
+        raise ConfigError(
+            "device", f"expected one of {', '.join(fitting)} for {family}, got {device}"
+        )
     if pnr and isinstance(component, wiring.Component):
         raise TypeError("expected a callable that makes the component for place and route, got one")
     if not 0 < freq_mhz <= 1000:
-        raise ValueError(f"expected freq_mhz from 0 to 1000, got {freq_mhz}")
+        raise ConfigError("freq", f"expected more than 0, up to 1000 MHz, got {freq_mhz:g}")
     make = (lambda: component) if isinstance(component, wiring.Component) else component
     start = time.monotonic()
     with _folder(out) as work:
@@ -232,24 +236,26 @@ class _Yosys:
 @click.command(name="synth")
 @click.argument("component", type=click.Choice(list(REGISTRY)), metavar="COMPONENT")
 @click.option("--family", type=click.Choice(list(FAMILIES)), default="ecp5", help="FPGA [ecp5].")
-@click.option("--config", metavar="FILE.toml", help="Sizes of the component; see `config`.")
-@click.option("--lanes", type=int, help="Lanes of an array [16].")
-@click.option("--share", type=int, help="Lanes that share a device unit [16].")
+@click.option(
+    "--config", type=PATH, metavar="FILE.toml", help="Sizes of the component; see `config`."
+)
+@click.option("--lanes", type=INTEGER, help="Lanes of an array [16].")
+@click.option("--share", type=INTEGER, help="Lanes that share a device unit [16].")
 @click.option("--parts/--no-parts", default=True, help="Count the submodules too [yes].")
 @click.option("--collisions", is_flag=True, help="Keep logic for reading a word being written.")
 @click.option("--pnr", is_flag=True, help="Place and route: clock and critical path (minutes).")
 @click.option("--device", type=click.Choice(list(DEVICES)), help="For --pnr [25k or up5k].")
-@click.option("--freq", type=float, default=100.0, help="Clock that --pnr aims at, in MHz [100].")
-@click.option("--pnr-seed", type=int, default=1, help="Seed of the placer [1].")
+@click.option("--freq", type=NUMBER, default=100.0, help="Clock that --pnr aims at, in MHz [100].")
+@click.option("--pnr-seed", type=INTEGER, default=1, help="Seed of the placer [1].")
 @click.option(
     "--router", type=click.Choice(["router1", "router2"]), default="router2", help="[router2]"
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep all files.")
+@click.option("--out", type=FOLDER, help="Keep all files.")
 @json_option
 def synth_command(
     component: str,
     family: str,
-    config: str | None,
+    config: Path | None,
     lanes: int | None,
     share: int | None,
     parts: bool,

@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.device_registers import REL_FRAC, DeviceRegisters
+from ohmgrid.config import Config
+from ohmgrid.device_registers import DITHER_BITS, REL_FRAC, DeviceRegisters, device_registers
 from ohmgrid.model.device import Static, static_properties, step_curve
 from ohmgrid.model.lines import key_halves
-from ohmgrid.model.noise import cell_words
+from ohmgrid.model.noise import cell_words, op_key, seed_key
 from ohmgrid.model.visible import visible
-from ohmgrid.streams import Purpose
+from ohmgrid.streams import Purpose, Verb
 
-__all__ = ["Population", "populate"]
+__all__ = ["Population", "at_bounds", "populate"]
 
 
 class Population(NamedTuple):
@@ -128,3 +129,28 @@ def _symmetry_point(static: Static, registers: DeviceRegisters) -> np.ndarray:
         above = (rise >> REL_FRAC) > (fall >> REL_FRAC)
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return low
+
+
+def at_bounds(config: Config, number: int, weights: np.ndarray) -> float:
+    """Return the part of a tile's devices, stuck ones left out, that stand at a bound of their own.
+
+    Parameters
+    ----------
+    config : Config
+    number : int
+        Of the tile.
+    weights : int32, shape (rows, cols) of devices
+    """
+    formats, unit = config.formats, config.device.unit
+    registers = device_registers(unit, formats.weight_bits, formats.curve_segments)
+    key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
+    rows, cols = weights.shape
+    static = populate(key, rows, cols, registers, formats.weight_bits).static
+    value = weights + static.reference
+    # With write noise the low bits of a clipped weight are random.
+    reach = (1 << DITHER_BITS) - 1 if registers.visible else 0
+    there = (value >= (static.b_max & ~reach)) | (-value >= (-static.b_min & ~reach))
+    # The lower bound 0 is where every device of a pair begins.
+    there &= ~((value == 0) & (static.b_min == 0))
+    free = ~static.stuck
+    return float(np.count_nonzero(there & free) / max(1, np.count_nonzero(free)))

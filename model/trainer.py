@@ -98,17 +98,19 @@ class Net:
     def __post_init__(self) -> None:
         if not 2 <= len(self.layers) <= SHUFFLE_TILE or min(self.layers) < 1:
             raise ConfigError(
-                "layers: expected sizes such as 64-32-10 (two to 255, each >= 1), "
-                f"got {'-'.join(map(str, self.layers))}"
+                "layers",
+                "expected sizes such as 64-32-10 (two to 255, each >= 1), "
+                f"got {'-'.join(map(str, self.layers))}",
             )
         if self.cells > MOST_CELLS:
-            raise ConfigError(f"layers: expected at most {MOST_CELLS} cells, got {self.cells}")
+            raise ConfigError("layers", f"expected at most {MOST_CELLS} cells, got {self.cells}")
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
         if self.softmax and self.layers[-1] > MOST_CLASSES:
             raise ConfigError(
-                f"layers: expected at most {MOST_CLASSES} outputs with cross-entropy, "
-                f"got {self.layers[-1]}"
+                "layers",
+                f"expected at most {MOST_CLASSES} outputs with cross-entropy, "
+                f"got {self.layers[-1]}",
             )
 
     @property

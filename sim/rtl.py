@@ -27,7 +27,7 @@ from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["RtlTile", "TileDriver", "build_tile", "check_device", "countdowns", "register_values"]
+__all__ = ["RtlTile", "TileDriver", "build_tile", "countdowns", "register_values"]
 
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
@@ -103,28 +103,6 @@ def countdowns(values: Mapping[str, int], updates: int) -> dict[str, int]:
         f"{name}_left": values[f"{name}_every"] - updates % values[f"{name}_every"]
         for name in names
     }
-
-
-def check_device(config: Config, device: DeviceRegisters) -> None:
-    """Raise `ConfigError` if the build of the gateware lacks what the device needs."""
-    build, formats = config.build, config.formats
-    values = register_values(config, 1, 1, 0)
-    needs = {
-        "curve": not device.constant,
-        "power": device.power,
-        "write_noise": device.visible,
-        "references": any(device.reference) or device.symmetry_point,
-        "time": values["time_every"] or values.get("refresh_every"),
-    }
-    for name, needed in needs.items():
-        if needed and not getattr(build, name):
-            raise ConfigError(f"build.{name}: expected true for this device, got false")
-    # A difference of two codes is an error at the tile's edge.
-    if values.get("refresh_every") and 2 * values["read_half"] >= 1 << (formats.edge_bits - 1):
-        raise ConfigError(
-            f"device.refresh_adc_bits: expected at most {formats.edge_bits - 1} "
-            f"(formats.edge_bits - 1), got {values['read_half'].bit_length() + 1}"
-        )
 
 
 @lru_cache(maxsize=16)
@@ -228,7 +206,7 @@ class RtlTile(TileBase):
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the shape exceeds ``config.build``, or the device needs what the build lacks.
 
     Attributes
@@ -241,22 +219,15 @@ class RtlTile(TileBase):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
-        if not config.build.read_physics:
-            self._refuse_read_physics("build.read_physics = false")
-            for direction in ("forward", "backward"):
-                if getattr(config, direction).perfect:
-                    raise ConfigError(
-                        f"{direction}.perfect: expected false with build.read_physics = false"
-                    )
         build = config.build
         device_rows, _ = self.device_shape
         if device_rows > build.max_rows or cols > build.max_cols:
-            raise ValueError(
-                f"shape: expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
+            raise ConfigError(
+                "shape",
+                f"expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
                 f"build.max_cols), got {device_rows} x {cols}"
-                + (" (two rows for each pair of devices)" if config.device.paired else "")
+                + (" (two rows for each pair of devices)" if config.device.paired else ""),
             )
-        check_device(config, self.device)
         key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
             key, *self.device_shape, self.device, config.formats.weight_bits

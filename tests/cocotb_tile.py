@@ -13,16 +13,16 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from ohmgrid.config import config_from_toml
 from ohmgrid.model.pulses import plan_update
 from ohmgrid.model.sweep import memory_order
 from ohmgrid.model.tile import Tile, TileState
 from ohmgrid.protocol import DEVICE_TABLES, TABLE_ARG, TILE_REGISTERS, Answer, Error, Op, command
 from ohmgrid.registers import pulse_registers
+from ohmgrid.settings import parse_settings
 from ohmgrid.sim.rtl import TileDriver, countdowns, register_values
 from ohmgrid.sim.runner import parameters
 
-CONFIG = config_from_toml(parameters()["config"])
+CONFIG = parse_settings(parameters()["config"]).config()
 RATES = [0.01, 0.2]
 LIMIT = 100_000
 MAX_ROWS = CONFIG.build.max_rows // (2 if CONFIG.device.paired else 1)

@@ -10,12 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from ohmgrid import engines
+from ohmgrid.checks import OhmgridError
 from ohmgrid.cli import cli
-from ohmgrid.config import Config, config_from_toml
+from ohmgrid.config import Config
 from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.tile import Tile
 from ohmgrid.model.trainer import Trainer
 from ohmgrid.session import Session
+from ohmgrid.settings import load_settings, parse_settings
 
 SMALL = ("--layers", "16-6-3", "--epochs", "2", "--lr", "0.2")
 
@@ -86,7 +88,7 @@ def test_train_prints_one_object_and_writes_its_files(blobs, tmp_path):
         "metrics.json",
     ]
     assert json.loads((out / "metrics.json").read_text()) == found
-    assert config_from_toml((out / "config.toml").read_text()) == Config()
+    assert load_settings(out / "config.toml").config() == Config()
     for name in ("accuracy.png", "conductance.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
@@ -181,9 +183,12 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("--lr", "0.3"), "lr: expected 0.2, with which the run"),
         (("--layers", "16-3"), "layers: expected '16-6-3'"),
         (("--batch", "4"), "batch: expected 1, with which the run"),
-        (("--data", "digits"), "data: expected"),
-        (("--seed", "2"), "resume: expected the configuration with which the run"),
-        (("--device", "ecram"), "resume: expected the configuration with which the run"),
+        (("--data", "digits"), "data: expected the examples that the run began with"),
+        (("--seed", "2"), "seed: expected 1, with which the run"),
+        (("--bit-length", "7"), "pulses.desired_bl: expected 31, with which the run"),
+        (("--device", "ecram"), "device: expected 'gokmen-vlasov', with which the run"),
+        (("--epochs", "1"), "epochs: expected at least 2, so far is the run, got 1"),
+        (("--force",), "force: expected --resume or --force, got both"),
     ):
         assert line in fails("train", "--resume", "--out", out, *words)
 
@@ -194,12 +199,18 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("tran",), "No such command 'tran'"),
         (("train", "--foo"), "No such option '--foo'"),
         (("train", "extra"), "unexpected extra argument"),
-        (("train", "--lr", "abc"), "'abc' is not a valid float"),
+        (("train", "--lr", "abc"), "lr: expected a number, got 'abc'"),
         (("train", "--lr", "nan"), "lr: expected a finite number in 1e-06..1000, got nan"),
         (("train", "--lr", "0"), "lr: expected 1e-06..1000, got 0"),
         (("train", "--lr", "-0.1"), "lr: expected 1e-06..1000, got -0.1"),
         (("train", "--epochs", "0"), "epochs: expected 1..100000, got 0"),
-        (("train", "--epochs", "1.5"), "'1.5' is not a valid integer"),
+        (("train", "--epochs", "1.5"), "epochs: expected an integer, got '1.5'"),
+        (("train", "--epochs", "1_0"), "epochs: expected an integer, got '1_0'"),
+        (("train", "--seed", "٣"), "seed: expected an integer, got '٣'"),
+        (("train", "--lr", "1_0.0"), "lr: expected a number, got '1_0.0'"),
+        (("train", "--out", ""), "out: expected a folder, got ''"),
+        (("train", "--config", ""), "config: expected a file, got ''"),
+        (("train", "--checkpoint-every", "-1"), "checkpoint-every: expected 0..86400, got -1"),
         (("train", "--batch", "0"), "batch: expected 1..65536, got 0"),
         (("train", "--threads", "0"), "threads: expected 1..256, got 0"),
         (("train", "--seed", "-1"), "seed: expected 0..18446744073709551615, got -1"),
@@ -241,8 +252,12 @@ def test_wrong_device_and_configuration_files_get_one_line(tmp_path):
     path = tmp_path / "d.toml"
     for text, line in (
         ("class = ", "not valid TOML"),
-        ("device = 3", "expected a table [device], got 3"),
-        ("class = 'ConstantStep'\nfoo = 1", "unknown parameter 'foo'"),
+        ("device = 3", "device: expected a table [device], got 3"),
+        ("class = []", "device.class: expected one of ConstantStep, "),
+        ("preset = {}", "device.preset: expected one of idealized, "),
+        ("class = 'ConstantStep'\nfoo = 1", "device: unknown key 'foo'; expected dw_min, "),
+        ("[devise]\nclass = 'ConstantStep'", "configuration: unknown key 'devise'"),
+        ("[build]\nlanes = 3", "device: expected a class or a preset, or a table [device]"),
         ("class = 'ConstantStep'\ndw_min = nan", "dw_min: expected a finite number"),
     ):
         path.write_text(text)
@@ -253,7 +268,7 @@ def test_wrong_device_and_configuration_files_get_one_line(tmp_path):
 
 def test_an_engine_that_cannot_start_gets_one_line(blobs, tmp_path, monkeypatch):
     def missing(*arguments):
-        raise RuntimeError("rtl engine: expected a C++ compiler;\ninstall it")
+        raise OhmgridError("rtl engine: expected a C++ compiler;\ninstall it")
 
     module = types.SimpleNamespace(Missing=missing)
     monkeypatch.setitem(sys.modules, "engine_for_tests", module)
@@ -325,6 +340,6 @@ def test_devices_and_config_print_tables_and_objects():
     found = json.loads(run("devices", "--json")[0])["devices"]
     assert found["gokmen-vlasov"]["dw_min"] == 0.0016
     out, _ = run("config", "--lanes", "4", "--device", "ecram")
-    config = config_from_toml(out)
+    config = parse_settings(out).config()
     assert config.build.lanes == 4
     assert json.loads(run("config", "--lanes", "4", "--json")[0])["build"]["lanes"] == 4

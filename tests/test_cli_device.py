@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from ohmgrid.cli import cli
-from ohmgrid.presets import PRESETS, device_from_dict
+from ohmgrid.presets import PRESETS
+from ohmgrid.settings import device_from_dict
 
 MODEL = ("--engine", "model", "--cells", "64")
 
@@ -54,6 +55,17 @@ def test_device_writes_its_statistics_and_draws_them(name: str, tmp_path: Path):
     }  # fmt: skip
     assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
     assert Path(found["plot"]) == tmp_path / "d.png"
+    words = ("device", name, "--up", 2, "--down", 0, *MODEL, "--out", out, "--plot")
+    assert f"out: expected a new file, got {out}, which exists" in fails(*words)
+    assert json.loads(run(*words, "--force", "--json"))["up"] == 2
+
+
+def test_a_picture_without_a_file_takes_a_free_name(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("device", "ecram", "--up", 1, "--down", 0, *MODEL, "--plot", "--json")
+    assert [json.loads(run(*words))["plot"] for _ in range(3)] == [
+        *("ecram.png", "ecram-2.png", "ecram-3.png")
+    ]
 
 
 def test_device_takes_a_file_and_a_seed(tmp_path: Path):
@@ -77,7 +89,7 @@ def test_symmetry_prints_and_writes(tmp_path: Path):
         assert arrays["symmetry_point"].mean() == found["mean"]
         assert len(arrays["mean"]) == 8
     assert Path(found["plot"]).exists()
-    assert "symmetry point" in run(*words)
+    assert "symmetry point" in run(*words, "--force")
 
 
 def test_fit_makes_a_device_that_trains(tmp_path: Path):
@@ -91,6 +103,11 @@ def test_fit_makes_a_device_that_trains(tmp_path: Path):
     assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
     assert "PiecewiseStep" in run("device", found["device"], "--up", 4, *MODEL)
     assert "misfit" in run("fit", data, "--out", tmp_path / "other.toml")
+    before = Path(found["device"]).read_bytes()
+    assert f"out: expected a new file, got {found['device']}, which exists" in fails("fit", data)
+    assert Path(found["device"]).read_bytes() == before
+    run("fit", data, "--force", "--nodes", 7)
+    assert Path(found["device"]).read_bytes() != before
 
 
 def test_wrong_input_gets_one_line(tmp_path: Path):
@@ -111,7 +128,7 @@ def test_wrong_input_gets_one_line(tmp_path: Path):
     )
     path = tmp_path / "bad.toml"
     path.write_text('class = "PowStep"\npow_gama = 1\n')
-    assert f"{path}: device: unknown parameter 'pow_gama'" in fails("device", path)
+    assert f"{path}: device: unknown key 'pow_gama'; expected dw_min, " in fails("device", path)
     path.write_text('class = "ExpStep"\ndw_min_std_slope = 10.0\ndw_min = 0.00001\n')
     line = fails("device", path, *MODEL)
     assert "device: expected steps and noise of at most a few thousand dw_min" in line

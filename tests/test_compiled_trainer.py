@@ -12,7 +12,8 @@ from ohmgrid.engines import make_tiles, make_trainer
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.compiled.trainer import CompiledTrainer
 from ohmgrid.model.trainer import LOSSES, Net, Trainer, state_sha256
-from ohmgrid.session import Plan, Session
+from ohmgrid.plan import Plan
+from ohmgrid.session import Session
 from ohmgrid.tables import ACTIVATIONS
 
 
@@ -118,9 +119,9 @@ def test_batches_change_the_bits_and_a_batch_of_one_does_not(rng):
     assert state_sha256(single.state()) == found[0]
 
 
-def run(engine: str, plan: Plan, threads: int = 1) -> Session:
+def run(engine: str, plan: Plan, batch: int, threads: int = 1) -> Session:
     """Train digits to the end."""
-    config = Config()
+    config = Config(batch=batch)
     data = load_data("digits", config.formats.x_frac, config.formats.edge_bits)
     tiles = make_tiles(engine, config, plan.net().shapes)
     session = Session(config, plan, data, tiles, threads)
@@ -130,8 +131,8 @@ def run(engine: str, plan: Plan, threads: int = 1) -> Session:
 
 
 def check_runs(epochs: int, batch: int, threads: int) -> None:
-    plan = Plan(epochs=epochs, batch=batch)
-    golden, compiled = run("model", plan), run("compiled", plan, threads)
+    plan = Plan(epochs=epochs)
+    golden, compiled = run("model", plan, batch), run("compiled", plan, batch, threads)
     assert golden.state_sha256 == compiled.state_sha256
     for one, other in zip(golden.history, compiled.history, strict=True):
         assert one["test_accuracy"] == other["test_accuracy"]

@@ -71,19 +71,34 @@ def test_without_directions_the_largest_mean_divides(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "expected a first line with pulse,conductance .*got nothing"),
-        ("a,b\n1,2\n", "expected a first line with pulse,conductance .*got a,b"),
-        ("pulse,conductance\n1,x\n", "line 2: expected a pulse number and a conductance, got '1'"),
-        ("pulse,conductance\n1,nan\n", "line 2: expected a pulse number"),
+        ("", "line 1: expected pulse,conductance .*got nothing"),
+        ("a,b\n1,2\n", "line 1: expected pulse,conductance .*got 'a,b'"),
+        ("pulse,conductance\n1,x\n", "line 2: conductance: expected a number, got 'x'"),
+        ("pulse,conductance\n1,nan\n", "line 2: conductance: expected a finite number .* got nan"),
         ("pulse,conductance\n1,2\n", "expected at least 8 pulses, got 1"),
-        ("pulse,conductance,direction\n1,2,left\n", "line 2: expected up or down, got 'left'"),
+        (
+            "pulse,conductance,direction\n1,2,left\n",
+            "direction: expected up or down, got 'left'",
+        ),
         (
             "pulse,conductance\n" + "\n".join(f"{k},{k}" for k in range(9)),
             "expected both up and down pulses",
         ),
         (
             "device,pulse,conductance\n" + "\n".join(f"a,{k},{k}" for k in range(9)) + "\nb,1,2",
-            "expected the same 9 pulses for every device, device 'b' has others",
+            "expected the same 9 pulses for every device, 'b' has others",
+        ),
+        ("pulse,conductance\n1,1_0\n", "line 2: conductance: expected a number, got '1_0'"),
+        ("pulse,conductance\n1,1e300\n", "line 2: conductance: expected -1e\\+100..1e\\+100"),
+        ("pulse,conductance\n1,2,3\n", "line 2: expected 2 values, got 3"),
+        ("pulse,conductance\n1\n", "line 2: expected 2 values, got 1"),
+        ("pulse,conductance\n1,2\n\n1,3\n", "line 4: pulse: expected each once, got 1 again"),
+        ("pulse,conductance,pulse\n1,2,3\n", "line 1: expected pulse,conductance"),
+        ("pulse,conductance\n1," + "9" * 200000, "line 2: expected a CSV file, got: field larger"),
+        ('pulse,conductance\n1,"2" 3\n', "line 2: expected a CSV file, got: ',' expected after"),
+        (
+            "device,pulse,conductance,direction\na,1,2,up\nb,1,2,down\n",
+            "line 3: direction: expected pulse 1 as before",
         ),
     ],
 )
@@ -100,3 +115,13 @@ def test_a_missing_file_and_a_device_that_does_not_move(tmp_path: Path):
         read_measurement(tmp_path / "none.csv")
     with pytest.raises(ConfigError, match="expected every device to change"):
         fit_device(Measurement(np.ones((2, 20)), np.arange(20) < 10))
+    with pytest.raises(ConfigError, match="expected every device to change"):
+        fit_device(Measurement(1e90 + np.arange(40.0).reshape(2, 20), np.arange(20) < 10))
+
+
+def test_courses_that_no_device_has_get_one_line():
+    """Almost all of the range is crossed in the first and in the last step."""
+    middle = 0.5 + 1e-7 * np.arange(38)
+    course = np.r_[0.0, middle, 1.0, middle[::-1], 0.0]
+    with pytest.raises(ConfigError, match=r"measurement: .*piecewise_up: expected -100\.\.100"):
+        fit_device(Measurement(course[None], np.arange(len(course)) < 40), 3)

@@ -16,7 +16,6 @@ from ohmgrid.config import (
     Config,
     FormatConfig,
     PulseConfig,
-    config_to_toml,
 )
 from ohmgrid.devices import ConstantStep, SoftBounds, SoftBoundsReference
 from ohmgrid.hdl.device_ports import REGISTERS
@@ -25,6 +24,7 @@ from ohmgrid.model.tile import Tile
 from ohmgrid.pairs import OneSided
 from ohmgrid.presets import PRESETS
 from ohmgrid.protocol import TILE_REGISTERS
+from ohmgrid.settings import config_to_toml
 from ohmgrid.sim.rtl import (
     RtlTile,
     build_tile,

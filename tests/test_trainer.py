@@ -23,7 +23,9 @@ from ohmgrid.model.trainer import (
     outcome_of,
     state_sha256,
 )
-from ohmgrid.session import Plan, Session, read_checkpoint
+from ohmgrid.plan import Plan
+from ohmgrid.runs import read_checkpoint
+from ohmgrid.session import Session
 from ohmgrid.tables import (
     EXP_FRAC,
     PRE_FRAC,

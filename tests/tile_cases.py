@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from strategies import devices, physics
 
+from ohmgrid.build_check import check_build
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
@@ -13,8 +14,6 @@ from ohmgrid.config import (
     FormatConfig,
     PulseConfig,
 )
-from ohmgrid.device_registers import device_registers
-from ohmgrid.sim.rtl import check_device
 from ohmgrid.step_device import Device
 
 __all__ = ["BUILDS", "COLS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
@@ -45,10 +44,8 @@ ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)
 
 def suits(device: Device, build: BuildConfig) -> bool:
     """Return whether a build of the gateware has what a device needs."""
-    formats = FormatConfig()
-    registers = device_registers(device.unit, formats.weight_bits, formats.curve_segments)
     try:
-        check_device(Config(device=device, build=build), registers)
+        check_build(Config(device=device, build=build))
     except ConfigError:
         return False
     return True

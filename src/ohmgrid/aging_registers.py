@@ -117,7 +117,8 @@ def aging_registers(device: StepDevice, lsb: float, weight_bits: int, batch: int
 def _fits(name: str, value: float) -> int:
     if value >= (1 << CHANGE_BITS) - 1:
         raise ConfigError(
-            f"{name}: expected at most {(1 << CHANGE_BITS) / value:.3g} times the value given "
-            f"for these bounds"
+            name,
+            f"expected at most {(1 << CHANGE_BITS) / value:.3g} times the value given "
+            f"for these bounds",
         )
     return round(value)

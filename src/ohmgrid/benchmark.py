@@ -32,11 +32,15 @@ class Workload:
     config: Config
     net: Net
     data: Dataset
-    batch: int
     lr: float
     """Learning rate of the mean over a batch; that of an example is this divided by ``batch``."""
     warm_up: int
     """Examples trained before the clock runs."""
+
+    @property
+    def batch(self) -> int:
+        """Examples of a mini-batch."""
+        return self.config.batch
 
     def order(self, first: int, count: int) -> np.ndarray:
         """Return which examples are trained from position ``first`` on, epoch after epoch."""

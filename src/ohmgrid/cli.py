@@ -1,8 +1,9 @@
 """The command line: ``ohmgrid VERB``.
 
 A verb prints a table, or one JSON object with ``--json`` (then progress goes to stderr). Bad input
-gets one line on stderr that begins with ``error:`` and a non-zero exit status; OHMGRID_DEBUG=1
-shows the traceback as well.
+gets one line on stderr that begins with ``error:`` and a non-zero exit status. Anything else that
+goes wrong is a fault of the program: one line that begins with ``internal fault:``, status 70.
+OHMGRID_DEBUG=1 shows the traceback as well.
 """
 
 import os
@@ -32,8 +33,14 @@ VERBS = {
 }
 """Verb -> ``module:command``; imported when the verb is used, so that each starts fast."""
 
-ERRORS = (click.ClickException, OhmgridError, ValueError, OSError, RuntimeError, MemoryError)
-"""What a user can put right: wrong input, missing tools (RuntimeError), folders, memory."""
+ERRORS = (click.ClickException, OhmgridError, OSError, MemoryError)
+"""What a user can put right: wrong input, missing tools, files and folders, memory."""
+
+INTERNAL = 70
+"""Exit status after a fault of the program's own (EX_SOFTWARE of sysexits.h)."""
+
+BROKEN_PIPE = 141
+"""Exit status after a reader that has gone, as shells have it."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -74,11 +81,24 @@ class Verbs(click.Group):
         except (click.exceptions.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read the output has stopped, as `head` does: nobody is left to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(BROKEN_PIPE)
         except ERRORS as error:
             if os.environ.get("OHMGRID_DEBUG"):
                 traceback.print_exc()
             click.echo(f"error: {_one_line(error)}", err=True)
             sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
+        except Exception as error:
+            if os.environ.get("OHMGRID_DEBUG"):
+                traceback.print_exc()
+            click.echo(
+                f"internal fault: {type(error).__name__}: {_one_line(error)} "
+                "(please report it, with what OHMGRID_DEBUG=1 shows)",
+                err=True,
+            )
+            sys.exit(INTERNAL)
 
 
 @click.command(

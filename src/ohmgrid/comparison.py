@@ -11,7 +11,7 @@ from ohmgrid.counters import PulseCounts
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, close_tiles, make_tiles
 from ohmgrid.model.trainer import Trainer, epoch_order
-from ohmgrid.session import Plan
+from ohmgrid.plan import Plan
 from ohmgrid.tile import TileState
 
 __all__ = ["Comparison"]

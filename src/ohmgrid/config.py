@@ -1,13 +1,12 @@
-"""One configuration for model, gateware and command line: frozen, checked, to and from TOML.
+"""One configuration for model, gateware and command line: frozen and checked.
 
 Standard library only. Every class checks itself at construction and raises
 `ohmgrid.checks.ConfigError` with one line that says what was expected and what came.
+`ohmgrid.settings` reads and writes it as TOML.
 """
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ohmgrid.checks import (
@@ -17,23 +16,22 @@ from ohmgrid.checks import (
     check_float,
     check_int,
     check_power_of_two,
+    make_plain,
+    shown,
 )
-from ohmgrid.presets import device_from_dict, device_to_dict, preset
+from ohmgrid.presets import preset
 from ohmgrid.step_device import Device
 
 __all__ = [
     "READ_PHYSICS",
+    "SECTIONS",
     "W_NOISE_TYPES",
     "BuildConfig",
     "Config",
     "ConverterConfig",
     "FormatConfig",
     "PulseConfig",
-    "config_from_toml",
-    "config_to_toml",
     "default_converters",
-    "load_config",
-    "toml_value",
 ]
 
 SLOTS = 31
@@ -56,6 +54,7 @@ class FormatConfig:
     """Segments of a step curve's table, a power of two; 1 holds straight lines only."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_int("weight_bits", self.weight_bits, 12, 18)
         check_int("edge_bits", self.edge_bits, 9, 16)
         # More than half of the 14 fraction bits of a slope, which is a product of two activations.
@@ -96,6 +95,7 @@ class BuildConfig:
     """Cells can leak and diffuse, and pairs of devices can be refreshed."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_int("lanes", self.lanes, 1, 1024)
         check_int("share", self.share, 1, 64)
         check_power_of_two("queue", self.queue, 4, 1024)
@@ -106,7 +106,7 @@ class BuildConfig:
         for name in ("curve", "power", "write_noise", "references", "read_physics", "time"):
             check_flag(name, getattr(self, name))
         if self.power and not self.curve:
-            raise ConfigError("power: expected false in a build without curve, got true")
+            raise ConfigError("power", "expected false in a build without curve, got true")
 
     @property
     def max_blocks(self) -> int:
@@ -186,6 +186,7 @@ class ConverterConfig:
     """The ADC rounds at random, unbiased, instead of to nearest."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_flag("perfect", self.perfect)
         check_int("dac_bits", self.dac_bits, 2, 8)
         check_int("adc_bits", self.adc_bits, 2, 12)
@@ -248,6 +249,7 @@ class PulseConfig:
     """Use only as many slots as the largest pair needs (turns update management on)."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_choice("pulse_type", self.pulse_type, PULSE_TYPES)
         check_int("desired_bl", self.desired_bl, 1, SLOTS)
         for name in ("fixed_bl", "update_management", "update_bl_management"):
@@ -285,110 +287,37 @@ class Config:
     device: Device = field(default_factory=lambda: preset("gokmen-vlasov"))
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_int("seed", self.seed, 0, (1 << 64) - 1)
         check_int("batch", self.batch, 1, 1 << 16)
         for f in fields(self):
-            want = {"seed": int, "batch": int, **_SECTIONS, "device": Device}[f.name]
-            if not isinstance(getattr(self, f.name), want):
-                raise ConfigError(
-                    f"{f.name}: expected {want.__name__}, got {getattr(self, f.name)!r}"
-                )
+            want = {"seed": int, "batch": int, **SECTIONS, "device": Device}[f.name]
+            value = getattr(self, f.name)
+            if not isinstance(value, want):
+                raise ConfigError(f.name, f"expected {want.__name__}, got {shown(value)}")
         if self.backward.bound_management != "none":
             raise ConfigError(
-                "backward.bound_management: expected none (errors are never repeated), "
-                f"got {self.backward.bound_management!r}"
+                "backward.bound_management",
+                "expected none (errors are never repeated), "
+                f"got {self.backward.bound_management!r}",
             )
 
     def replace(self, **changes: Any) -> "Config":
         """Return a copy with fields replaced; a mapping replaces fields of a section."""
         done = {}
         for name, value in changes.items():
-            if isinstance(value, Mapping) and name in _SECTIONS:
+            if isinstance(value, Mapping) and name in SECTIONS:
                 done[name] = replace(getattr(self, name), **value)
             else:
                 done[name] = value
         return replace(self, **done)
 
 
-_SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type] = {
     "formats": FormatConfig,
     "build": BuildConfig,
     "forward": ConverterConfig,
     "backward": ConverterConfig,
     "pulses": PulseConfig,
 }
-
-
-def _section(name: str, data: Any, default: Any) -> Any:
-    if not isinstance(data, dict):
-        raise ConfigError(f"[{name}]: expected a table, got {data!r}")
-    known = [f.name for f in fields(default)]
-    for key in data:
-        if key not in known:
-            raise ConfigError(f"[{name}]: unknown key {key!r}; expected {', '.join(known)}")
-    try:
-        return replace(default, **data)
-    except ConfigError as error:
-        raise ConfigError(f"[{name}] {error}") from None
-
-
-def config_from_toml(text: str) -> Config:
-    """Build a `Config` from TOML text; keys left out keep their defaults."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"configuration: not valid TOML: {error}") from None
-    known = ["seed", "batch", "device", *_SECTIONS]
-    for key in data:
-        if key not in known:
-            raise ConfigError(f"configuration: unknown key {key!r}; expected {', '.join(known)}")
-    base = Config()
-    device = data.get("device")
-    forward, backward = default_converters(not (isinstance(device, dict) and "class" in device))
-    base = base.replace(forward=forward, backward=backward)
-    values: dict[str, Any] = {"forward": forward, "backward": backward} | {
-        name: _section(name, data[name], getattr(base, name)) for name in _SECTIONS if name in data
-    }
-    values |= {key: data[key] for key in ("seed", "batch") if key in data}
-    if "device" in data:
-        if not isinstance(data["device"], dict):
-            raise ConfigError(f"[device]: expected a table, got {data['device']!r}")
-        values["device"] = device_from_dict(data["device"])
-    return Config(**values)
-
-
-def load_config(path: str | Path) -> Config:
-    """Read a TOML file; raise `ConfigError` with the path if that fails."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    try:
-        return config_from_toml(text)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
-def toml_value(value: Any) -> str:
-    """Return a plain value as TOML text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(repr, value))}]"
-    return repr(value)
-
-
-def config_to_toml(config: Config) -> str:
-    """Return TOML text from which `config_from_toml` builds an equal `Config`."""
-    lines = [f"seed = {config.seed}", f"batch = {config.batch}"]
-    tables = {name: asdict(getattr(config, name)) for name in _SECTIONS}
-    tables["device"] = device_to_dict(config.device)
-    if "device" in tables["device"]:
-        tables["device.device"] = tables["device"].pop("device")
-    for name, values in tables.items():
-        lines += ["", f"[{name}]"]
-        lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+"""Tables of a configuration beside its device."""

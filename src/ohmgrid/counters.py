@@ -14,6 +14,7 @@ from ohmgrid.checks import ConfigError
 __all__ = [
     "COUNTER_BITS",
     "FIELDS",
+    "SATURATIONS",
     "Counters",
     "PulseCounts",
     "field_index",
@@ -81,11 +82,12 @@ class Counters:
         shape = counts.shape
         if counts.dtype.kind not in "iu" or len(shape) != 2 or shape[1] != len(FIELDS):
             raise ConfigError(
-                f"counters: expected integers of shape (layers, {len(FIELDS)}), "
-                f"got {counts.dtype} of shape {shape}"
+                "counters",
+                f"expected integers of shape (layers, {len(FIELDS)}), "
+                f"got {counts.dtype} of shape {shape}",
             )
         if counts.size and not 0 <= counts.min() <= counts.max() < 1 << COUNTER_BITS:
-            raise ConfigError(f"counters: expected 0..2**{COUNTER_BITS} - 1")
+            raise ConfigError("counters", f"expected 0..2**{COUNTER_BITS} - 1")
         self.counts = counts.astype(np.int64)
 
     def __eq__(self, other: object) -> bool:
@@ -130,13 +132,13 @@ class Counters:
     def from_dict(cls, values: dict[str, Any]) -> "Counters":
         """Return counters from what `as_dict` gave; raise `ConfigError` where it is none."""
         if not isinstance(values, dict) or list(values) != list(FIELDS):
-            raise ConfigError(f"counters: expected the lists {', '.join(FIELDS)}")
+            raise ConfigError("counters", f"expected the lists {', '.join(FIELDS)}")
         try:
             return cls(np.array([values[name] for name in FIELDS]).T)
-        except ValueError as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError("counters: expected lists of the same length") from None
+        except ConfigError:
+            raise
+        except ValueError:
+            raise ConfigError("counters", "expected lists of the same length") from None
 
 
 MANY = 0.1
@@ -146,9 +148,16 @@ MOST = 0.5
 
 
 def warnings_of(
-    counters: Counters, shapes: Sequence[tuple[int, int]], examples: int, at_bounds: Sequence[float]
+    counters: Counters,
+    shapes: Sequence[tuple[int, int]],
+    examples: int,
+    at_bounds: Sequence[float],
+    learned: bool,
 ) -> list[str]:
     """Return a line for each count that decides how the net learns.
+
+    Values that clip are named in any case; trains that are cut, updates below a pulse and devices
+    at their bounds are what physics does, and named where the net has not learned.
 
     Parameters
     ----------
@@ -159,6 +168,8 @@ def warnings_of(
     examples : int
     at_bounds : sequence of float
         Part of each tile's devices that stand at a bound.
+    learned : bool
+        The net is better than chance.
     """
     lines: list[str] = []
 
@@ -185,6 +196,8 @@ def warnings_of(
             layer, "error", examples * rows, MANY,
             "errors clip at the tile's edge; lower formats.d_frac or the learning rate",
         )  # fmt: skip
+        if learned:
+            continue
         check(
             layer, "clipped_trains", updates, MOST,
             "updates ask for more pulses than a train has; lower the learning rate, or raise "
@@ -196,4 +209,6 @@ def warnings_of(
         )  # fmt: skip
         if at_bounds[layer] > MOST:
             lines.append(f"layer {layer}: devices stand at their bounds ({at_bounds[layer]:.0%})")
+    if not learned:
+        lines.append("the net is no better than chance")
     return lines

@@ -10,18 +10,22 @@ they are.
 import hashlib
 import os
 import re
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.arrays import read_arrays
+from ohmgrid.checks import ConfigError, shown
 
 __all__ = ["Dataset", "crop_images", "load_data", "parse_crop"]
 
 DATA_FOLDER = "OHMGRID_DATA"
 """Environment variable that names the folder of ``mnist.npz``."""
+
+MOST_EXAMPLES = 1 << 24
+"""As many as an epoch's order has keys for."""
 
 KEYS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
@@ -65,9 +69,9 @@ class Dataset:
 
 def parse_crop(text: str) -> tuple[int, int]:
     """Return (height, width) of a crop such as ``22x24``."""
-    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", text)
     if match is None:
-        raise ConfigError(f"crop: expected HEIGHTxWIDTH such as 22x24, got {text!r}")
+        raise ConfigError("crop", f"expected HEIGHTxWIDTH such as 22x24, got {shown(text)}")
     return int(match[1]), int(match[2])
 
 
@@ -78,8 +82,9 @@ def crop_images(images: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
     """
     if images.ndim != 3 or crop[0] > images.shape[1] or crop[1] > images.shape[2]:
         raise ConfigError(
-            f"crop: expected at most the image's {'x'.join(map(str, images.shape[1:]))} "
-            f"(height x width), got {crop[0]}x{crop[1]}"
+            "crop",
+            f"expected at most the image's {'x'.join(map(str, images.shape[1:]))} "
+            f"(height x width), got {crop[0]}x{crop[1]}",
         )
     top, left = (images.shape[1] - crop[0]) // 2, (images.shape[2] - crop[1]) // 2
     return images[:, top : top + crop[0], left : left + crop[1]]
@@ -92,15 +97,18 @@ def _to_edge(what: str, pixels: np.ndarray, x_frac: int, edge_bits: int) -> np.n
         scaled = ((pixels.astype(np.int64) << (x_frac + 1)) + 255) // 510
         return np.minimum(scaled, top).astype(np.int32)
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise ConfigError(f"{what}: expected pixels of type uint8 or float, got {pixels.dtype}")
+        raise ConfigError(what, f"expected pixels of type uint8 or float, got {pixels.dtype}")
     if not np.isfinite(pixels).all():
-        raise ConfigError(f"{what}: expected finite pixels, got NaN or infinity")
-    scaled = np.floor(pixels.astype(np.float64) * (1 << x_frac) + 0.5)
+        raise ConfigError(what, "expected finite pixels, got NaN or infinity")
+    with np.errstate(over="ignore"):
+        # What is beyond any float is beyond the edge too, and refused below.
+        scaled = np.floor(pixels.astype(np.float64) * (1 << x_frac) + 0.5)
     # 1.0 itself may be one LSB beyond the edge where no integer bit is left.
     if np.abs(scaled).max() > top + 1:
         raise ConfigError(
-            f"{what}: expected pixels within +-{top / (1 << x_frac):.4g}, "
-            f"got {pixels.min():g}..{pixels.max():g}"
+            what,
+            f"expected pixels within +-{top / (1 << x_frac):.4g}, "
+            f"got {pixels.min():g}..{pixels.max():g}",
         )
     return np.clip(scaled, -top, top).astype(np.int32)
 
@@ -108,13 +116,12 @@ def _to_edge(what: str, pixels: np.ndarray, x_frac: int, edge_bits: int) -> np.n
 def _labels(what: str, labels: np.ndarray, examples: int) -> np.ndarray:
     if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
         raise ConfigError(
-            f"{what}: expected {examples} integer labels, got {labels.dtype} of shape "
-            f"{labels.shape}"
+            what, f"expected {examples} integer labels, got {labels.dtype} of shape {labels.shape}"
         )
+    if examples > MOST_EXAMPLES:
+        raise ConfigError(what, f"expected at most {MOST_EXAMPLES} examples, got {examples}")
     if labels.min() < 0 or labels.max() > 65535:
-        raise ConfigError(
-            f"{what}: expected labels in 0..65535, got {labels.min()}..{labels.max()}"
-        )
+        raise ConfigError(what, f"expected labels in 0..65535, got {labels.min()}..{labels.max()}")
     return labels.astype(np.int64)
 
 
@@ -125,25 +132,23 @@ def _dataset(
     crop: tuple[int, int] | None,
 ) -> Dataset:
     """Check four arrays and turn them into a `Dataset`."""
-    keys = next((keys for keys in KEYS if set(keys) <= set(arrays)), None)
-    if keys is None:
-        raise ConfigError(
-            f"{name}: expected the arrays {', '.join(KEYS[0])}, got {', '.join(arrays) or 'none'}"
-        )
+    keys = _choose(list(arrays))
     done, image = [], None
     for what_x, what_y in (keys[:2], keys[2:]):
         images = arrays[what_x]
         if images.ndim < 2 or images.size == 0:
             raise ConfigError(
-                f"{name}: {what_x}: expected shape (examples, height, width) or "
-                f"(examples, inputs), got {images.shape}"
+                name,
+                f"{what_x}: expected shape (examples, height, width) or "
+                f"(examples, inputs), got {images.shape}",
             )
         if crop is not None:
             images = crop_images(images, crop)
         if image is not None and images.shape[1:] != image:
             raise ConfigError(
-                f"{name}: {what_x}: expected examples of shape {image} as in {keys[0]}, "
-                f"got {images.shape[1:]}"
+                name,
+                f"{what_x}: expected examples of shape {image} as in {keys[0]}, "
+                f"got {images.shape[1:]}",
             )
         image = images.shape[1:]
         flat = images.reshape(len(images), -1)
@@ -153,24 +158,24 @@ def _dataset(
     return Dataset(name, train_x, train_labels, test_x, test_labels, image or ())
 
 
+def _choose(names: Sequence[str]) -> Sequence[str]:
+    """Return the names of the four arrays."""
+    keys = next((keys for keys in KEYS if set(keys) <= set(names)), None)
+    if keys is None:
+        came = shown(", ".join(names)) if names else "none"
+        raise ConfigError("content", f"expected the arrays {', '.join(KEYS[0])}, got {came}")
+    return keys
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file."""
     try:
-        # An open file of our own: np.load leaves one behind where the content is broken.
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise ConfigError(f"{path}: expected an .npz file, got a single array")
-            with file:
-                return {key: file[key] for key in file.files}
+        with path.open("rb") as file:
+            return read_arrays(file, _choose)
     except OSError as error:
-        reason = error.strerror or "not an .npz file"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"{path}: expected an .npz file of plain arrays, got something else"
-        ) from None
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise error.at(path) from None
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -199,8 +204,9 @@ def _fetch_mnist() -> dict[str, np.ndarray]:
     except Exception as error:
         # Whatever the network or the server's answer raised: the user's way out is the same.
         raise ConfigError(
-            f"mnist: expected mnist.npz in the folder that {DATA_FOLDER} names, or a network to "
-            f"fetch it from OpenML, got: {' '.join(str(error).split())}"
+            "mnist",
+            f"expected mnist.npz in the folder that {DATA_FOLDER} names, or a network to "
+            f"fetch it from OpenML, got: {' '.join(str(error).split())}",
         ) from None
     images = np.asarray(pixels).astype(np.uint8).reshape(-1, 28, 28)
     labels = np.asarray(digits).astype(np.int64)
@@ -237,5 +243,5 @@ def load_data(
     elif name.endswith(".npz"):
         arrays = _read(Path(name))
     else:
-        raise ConfigError(f"data: expected digits, mnist or a file FILE.npz, got {name!r}")
+        raise ConfigError("data", f"expected digits, mnist or a file FILE.npz, got {shown(name)}")
     return _dataset(name, arrays, (x_frac, edge_bits), crop)

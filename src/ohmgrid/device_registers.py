@@ -227,8 +227,9 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     error = fit_error(device, segments)
     if error > WORST_FIT:
         raise ConfigError(
-            f"curve_segments: expected enough segments for this step curve (error below "
-            f"{WORST_FIT:.0%} of the largest step), got {segments} with {error:.1%}"
+            "curve_segments",
+            f"expected enough segments for this step curve (error below "
+            f"{WORST_FIT:.0%} of the largest step), got {segments} with {error:.1%}",
         )
 
     c2c = device.dw_min_std
@@ -247,8 +248,9 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         frac = min(frac, floor_log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0)))
     if frac < LEAST_FRAC:
         raise ConfigError(
-            "device: expected steps and noise of at most a few thousand dw_min in one update, got "
-            f"2**{LEAST_FRAC - frac} times as much (dw_min {device.dw_min:g})"
+            "device",
+            "expected steps and noise of at most a few thousand dw_min in one update, got "
+            f"2**{LEAST_FRAC - frac} times as much (dw_min {device.dw_min:g})",
         )
     unit = 1 << frac
 
@@ -319,8 +321,9 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
 def _fits(name: str, value: float, bits: int) -> int:
     if round(value) >= 1 << bits:
         raise ConfigError(
-            f"{name}: expected at most {(1 << bits) / value:.3g} times the value given "
-            f"for these bounds and this dw_min"
+            name,
+            f"expected at most {(1 << bits) / value:.3g} times the value given "
+            f"for these bounds and this dw_min",
         )
     return round(value)
 
@@ -349,7 +352,8 @@ def _dw(step: float, frac: int) -> tuple[int, int]:
         if shift < 0:
             most = math.ldexp(1.0, DW_BITS - STEP_FRAC + frac)
             raise ConfigError(
-                f"dw_min: expected at most {most / step:.2g} times the value given for these "
-                "bounds and this step curve"
+                "dw_min",
+                f"expected at most {most / step:.2g} times the value given for these "
+                "bounds and this step curve",
             )
     return round(math.ldexp(step, STEP_FRAC - frac + shift)), shift

@@ -76,7 +76,9 @@ class LinearStep(StepDevice):
         for name in (*flags, "reverse_up", "reverse_down"):
             check_flag(name, getattr(self, name))
         if (self.reverse_up or self.reverse_down) and not self.mult_noise:
-            raise ConfigError("reverse_up, reverse_down: expected mult_noise with them, got false")
+            raise ConfigError(
+                "reverse_up, reverse_down", "expected mult_noise with them, got false"
+            )
 
     def law(self) -> Law:
         own, up, down = not self.mean_bound_reference, 1.0, 1.0
@@ -330,7 +332,9 @@ class PowStepReference(PowStep):
         check_floats(self, 0.0, 1.0, "reference_std")
         check_floats(self, -1.0, 1.0, "reference_mean")
         if self.write_noise_std:
-            raise ConfigError(f"write_noise_std: {self.kind} has none, got {self.write_noise_std}")
+            raise ConfigError(
+                "write_noise_std", f"{self.kind} has none, got {self.write_noise_std}"
+            )
 
     @property
     def reference(self) -> tuple[float, float, bool]:
@@ -355,14 +359,15 @@ class PiecewiseStep(StepDevice):
         for name in ("piecewise_up", "piecewise_down"):
             nodes = getattr(self, name)
             if not isinstance(nodes, (list, tuple)) or not 1 <= len(nodes) <= 64:
-                raise ConfigError(f"{name}: expected 1 to 64 numbers, got {nodes!r}")
+                raise ConfigError(name, f"expected 1 to 64 numbers, got {nodes!r}")
             for node in nodes:
                 check_float(name, node, -100.0, 100.0)
             object.__setattr__(self, name, tuple(float(node) for node in nodes))
         if len(self.piecewise_up) != len(self.piecewise_down):
             raise ConfigError(
-                "piecewise_up, piecewise_down: expected equal lengths, got "
-                f"{len(self.piecewise_up)} and {len(self.piecewise_down)}"
+                "piecewise_up, piecewise_down",
+                "expected equal lengths, got "
+                f"{len(self.piecewise_up)} and {len(self.piecewise_down)}",
             )
         check_floats(self, 0.0, 1000.0, "write_noise_std")
 

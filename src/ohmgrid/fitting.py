@@ -10,18 +10,23 @@ after its pulse, in any unit.
 """
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_int
+from ohmgrid.checks import ConfigError, check_float, check_int, parse_float, shown
 from ohmgrid.devices import PiecewiseStep
+from ohmgrid.schema import read_text
 
 __all__ = ["Fit", "Measurement", "fit_device", "read_measurement"]
 
 UP_WORDS = {"up": True, "1": True, "+1": True, "down": False, "-1": False}
 FEWEST_PULSES = 8
+LARGEST = 1e100
+"""Largest magnitude of a number: its square is a float still."""
 
 
 class Measurement(NamedTuple):
@@ -51,45 +56,71 @@ class Fit(NamedTuple):
 
 def read_measurement(path: Path) -> Measurement:
     """Read a file of measured pulses; raise `ConfigError` with the line that is wrong."""
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    names = [name.strip().lower() for name in rows.fieldnames or []]
-    if not {"pulse", "conductance"} <= set(names):
-        raise ConfigError(
-            f"{path}: expected a first line with pulse,conductance (and device, direction), got "
-            f"{','.join(names) or 'nothing'}"
-        )
+        return _parse(text)
+    except ConfigError as error:
+        raise error.at(path) from None
+
+
+def _rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each row of a file with its place (``line 2``) for errors."""
+    lines = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+    try:
+        names = [name.strip().lower() for name in next(lines, [])]
+        if not {"pulse", "conductance"} <= set(names) or len(set(names)) < len(names):
+            raise ConfigError(
+                "line 1",
+                "expected pulse,conductance (and device, direction), each once, got "
+                f"{shown(','.join(names)) if names else 'nothing'}",
+            )
+        for row in lines:
+            if row and len(row) != len(names):
+                raise ConfigError(
+                    f"line {lines.line_num}", f"expected {len(names)} values, got {len(row)}"
+                )
+            if row:
+                values = (value.strip() for value in row)
+                yield f"line {lines.line_num}", dict(zip(names, values, strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"line {lines.line_num}", f"expected a CSV file, got: {error}") from None
+
+
+def _number(place: str, name: str, text: str) -> float:
+    """Return a finite number of a row."""
+    try:
+        value = parse_float(name, text)
+        check_float(name, value, -LARGEST, LARGEST)
+    except ConfigError as error:
+        raise error.at(place) from None
+    return value
+
+
+def _parse(text: str) -> Measurement:
     courses: dict[str, dict[float, float]] = {}
     directions: dict[float, bool] = {}
-    for number, raw in enumerate(rows, 2):
-        row = dict(zip(names, (str(value).strip() for value in raw.values()), strict=False))
-        try:
-            pulse, value = float(row["pulse"]), float(row["conductance"])
-            if not (np.isfinite(pulse) and np.isfinite(value)):
-                raise ValueError
-        except (KeyError, ValueError):
-            raise ConfigError(
-                f"{path}: line {number}: expected a pulse number and a conductance, got "
-                f"{row.get('pulse')!r}, {row.get('conductance')!r}"
-            ) from None
-        if "direction" in names:
+    for place, row in _rows(text):
+        pulse = _number(place, "pulse", row["pulse"])
+        value = _number(place, "conductance", row["conductance"])
+        if "direction" in row:
             word = row["direction"].lower()
             if word not in UP_WORDS:
-                raise ConfigError(f"{path}: line {number}: expected up or down, got {word!r}")
-            directions[pulse] = UP_WORDS[word]
-        courses.setdefault(row.get("device", ""), {})[pulse] = value
+                raise ConfigError(f"{place}: direction", f"expected up or down, got {shown(word)}")
+            if directions.setdefault(pulse, UP_WORDS[word]) != UP_WORDS[word]:
+                raise ConfigError(f"{place}: direction", f"expected pulse {pulse:g} as before")
+        course = courses.setdefault(row.get("device", ""), {})
+        if pulse in course:
+            raise ConfigError(f"{place}: pulse", f"expected each once, got {pulse:g} again")
+        course[pulse] = value
     pulses = sorted(next(iter(courses.values()), {}))
     if len(pulses) < FEWEST_PULSES:
-        raise ConfigError(f"{path}: expected at least {FEWEST_PULSES} pulses, got {len(pulses)}")
+        raise ConfigError("pulse", f"expected at least {FEWEST_PULSES} pulses, got {len(pulses)}")
     for name, course in courses.items():
         if sorted(course) != pulses:
             raise ConfigError(
-                f"{path}: expected the same {len(pulses)} pulses for every device, device "
-                f"{name!r} has others"
+                "device",
+                f"expected the same {len(pulses)} pulses for every device, "
+                f"{shown(name)} has others",
             )
     conductance = np.array([[course[pulse] for pulse in pulses] for course in courses.values()])
     if directions:
@@ -97,7 +128,7 @@ def read_measurement(path: Path) -> Measurement:
     else:
         up = np.arange(len(pulses)) <= int(conductance.mean(axis=0).argmax())
     if up.all() or not up.any():
-        raise ConfigError(f"{path}: expected both up and down pulses")
+        raise ConfigError("direction", "expected both up and down pulses")
     return Measurement(conductance, up)
 
 
@@ -145,8 +176,9 @@ def fit_device(data: Measurement, nodes: int = 9) -> Fit:
     conductance = data.conductance
     calm = _calm(conductance)
     low, high = calm.min(axis=1), calm.max(axis=1)
-    if not (high > low).all():
-        raise ConfigError("measurement: expected every device to change under pulses")
+    # What is lost in the rounding of its own size is no change.
+    if not (high - low > 1e-9 * np.abs(conductance).max(axis=1)).all():
+        raise ConfigError("measurement", "expected every device to change under pulses")
     scale = (high.mean() - low.mean()) / 2
     offset = (high.mean() + low.mean()) / 2
     weights = (conductance - offset) / scale
@@ -161,24 +193,30 @@ def fit_device(data: Measurement, nodes: int = 9) -> Fit:
 
     grid = np.linspace(0, 1, nodes)
     expected = np.where(up, np.interp(place, grid, curve_up), -np.interp(place, grid, curve_down))
+    if not (np.abs(expected).max(axis=1) > 0).all():
+        raise ConfigError("measurement", "expected pulses that move a device in their direction")
     own = (steps * expected).sum(axis=1) / (expected**2).sum(axis=1)
     deviation = steps - own[:, None] * expected
     read = max(0.0, -float((deviation[:, 1:] * deviation[:, :-1]).mean()))
     noise = max(0.0, float((deviation**2).mean()) - 2 * read)
     typical = float((expected**2).mean())
-    device = PiecewiseStep(
-        dw_min=float(dw_min),
-        dw_min_dtod=min(1.0, float(own.std())),
-        dw_min_std=min(7.9, float(np.sqrt(noise / typical))),
-        up_down_dtod=0.0,
-        w_max=float(tops.mean()),
-        w_max_dtod=min(1.0, float(tops.std() / tops.mean())),
-        w_min=float(bottoms.mean()),
-        w_min_dtod=min(1.0, float(bottoms.std() / -bottoms.mean())),
-        piecewise_up=tuple(float(value / dw_min) for value in curve_up),
-        piecewise_down=tuple(float(value / dw_min) for value in curve_down),
-        write_noise_std=float(np.sqrt(read) / dw_min),
-    )
+    parameters: dict[str, Any] = {
+        "dw_min": float(dw_min),
+        "dw_min_dtod": min(1.0, float(own.std())),
+        "dw_min_std": min(7.9, float(np.sqrt(noise / typical))),
+        "up_down_dtod": 0.0,
+        "w_max": float(tops.mean()),
+        "w_max_dtod": min(1.0, float(tops.std() / tops.mean())),
+        "w_min": float(bottoms.mean()),
+        "w_min_dtod": min(1.0, float(bottoms.std() / -bottoms.mean())),
+        "piecewise_up": tuple(float(value / dw_min) for value in curve_up),
+        "piecewise_down": tuple(float(value / dw_min) for value in curve_down),
+        "write_noise_std": float(np.sqrt(read) / dw_min),
+    }
+    try:
+        device = PiecewiseStep(**parameters)
+    except ConfigError as error:
+        raise error.at("measurement: no device has such pulses") from None
     course = _course(weights[:, 0].mean(), device, data.up)
     misfit = course - weights.mean(axis=0)
     residual = float(np.sqrt((misfit**2).mean()) / (device.w_max - device.w_min))

@@ -6,7 +6,7 @@ Standard library only.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ohmgrid.checks import ConfigError, check_flag, check_float, check_int
+from ohmgrid.checks import ConfigError, check_flag, check_float, check_int, make_plain, shown
 from ohmgrid.step_device import Device, StepDevice
 
 __all__ = ["OneSided"]
@@ -40,10 +40,11 @@ class OneSided(Device):
     kind: ClassVar[str] = "OneSided"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if not isinstance(self.device, StepDevice):
-            raise ConfigError(f"device.device: expected a step device, got {self.device!r}")
+            raise ConfigError("device", f"expected a step device, got {shown(self.device)}")
         if self.device.w_max <= 0 or self.device.write_noise:
-            raise ConfigError("device.device: expected w_max > 0 and no write noise in a pair")
+            raise ConfigError("device", "expected w_max > 0 and no write noise in a pair")
         check_int("refresh_every", self.refresh_every, 0, 1 << 20)
         check_flag("units_in_mbatch", self.units_in_mbatch)
         for name in ("refresh_upper_thres", "refresh_lower_thres"):

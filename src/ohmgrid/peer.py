@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.checks import ConfigError, OhmgridError
 from ohmgrid.data import Dataset
 
 __all__ = ["FLOAT", "PEER_PRESETS", "Peer", "peer_version"]
@@ -41,7 +41,7 @@ def peer_version(python: str) -> str | None:
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=300)
     except OSError as error:
-        raise ConfigError(f"peer-python: {python}: {error.strerror}") from None
+        raise ConfigError("peer-python", f"{python}: {error.strerror}") from None
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -118,7 +118,7 @@ class Peer:
         if not line:
             self._process.wait()
             lines = self._errors.read_text().strip().splitlines()
-            raise RuntimeError(f"aihwkit: stopped with: {lines[-1] if lines else 'no word'}")
+            raise OhmgridError(f"aihwkit: stopped with: {lines[-1] if lines else 'no word'}")
         return json.loads(line)
 
     def _ask(self, request: Any) -> dict[str, Any]:

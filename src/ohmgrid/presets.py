@@ -1,12 +1,13 @@
-"""Device presets, and devices to and from tables of plain values.
+"""Device presets, and devices as tables of plain values.
 
 The numbers are those of aihwkit 1.2.0, each a fit to the publication named in docs/devices.md.
+Standard library only.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.checks import check_choice
 from ohmgrid.devices import (
     ConstantStep,
     ExpStep,
@@ -19,9 +20,9 @@ from ohmgrid.devices import (
     SoftBoundsReference,
 )
 from ohmgrid.pairs import OneSided
-from ohmgrid.step_device import Device, StepDevice
+from ohmgrid.step_device import Device
 
-__all__ = ["DEVICE_CLASSES", "PRESETS", "device_from_dict", "device_to_dict", "preset"]
+__all__ = ["DEVICE_CLASSES", "PRESETS", "device_to_dict", "preset"]
 
 DEVICE_CLASSES: dict[str, type[Device]] = {
     cls.kind: cls
@@ -162,43 +163,8 @@ PRESETS: dict[str, Device] = {
 
 def preset(name: str) -> Device:
     """Return the preset ``name``; raise `ConfigError` naming the known ones."""
-    if name not in PRESETS:
-        raise ConfigError(f"device: expected one of {', '.join(PRESETS)}, got {name!r}")
+    check_choice("device", name, tuple(PRESETS))
     return PRESETS[name]
-
-
-def device_from_dict(data: dict[str, Any]) -> Device:
-    """Build a device from ``{"preset": NAME}`` or ``{"class": KIND, parameter: value, ...}``.
-
-    With a preset, further keys replace single parameters of it. The key ``device`` of a pair is
-    such a table itself.
-    """
-    data = dict(data)
-    values: dict[str, Any] = {}
-    if "preset" in data:
-        base = preset(data.pop("preset"))
-        cls = type(base)
-        values = {f.name: getattr(base, f.name) for f in fields(base)}  # type: ignore[arg-type]
-    else:
-        kind = data.pop("class", None)
-        if kind not in DEVICE_CLASSES:
-            known = ", ".join(DEVICE_CLASSES)
-            raise ConfigError(f"device class: expected one of {known}, got {kind!r}")
-        cls = DEVICE_CLASSES[kind]
-    known_names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for key, value in data.items():
-        if key not in known_names:
-            raise ConfigError(
-                f"device: unknown parameter {key!r}; {cls.kind} takes {', '.join(known_names)}"
-            )
-        if key == "device":
-            if not isinstance(value, dict):
-                raise ConfigError(f"device.device: expected a table, got {value!r}")
-            value = device_from_dict(value)
-        values[key] = value
-    if cls is OneSided and not isinstance(values.get("device"), StepDevice):
-        raise ConfigError("device: a OneSided pair needs a table device.device with a step device")
-    return cls(**values)
 
 
 def device_to_dict(device: Device) -> dict[str, Any]:

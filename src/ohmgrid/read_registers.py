@@ -133,8 +133,9 @@ def _scale(name: str, value: float) -> tuple[int, int]:
         mantissa, shift = mantissa >> 1, shift - 1
     if shift < 0:
         raise ConfigError(
-            f"{name}: expected a value whose effect is not {math.ldexp(1.0, -shift):g} times "
-            "what an output can hold"
+            name,
+            f"expected a value whose effect is not {math.ldexp(1.0, -shift):g} times "
+            "what an output can hold",
         )
     return mantissa, shift
 

@@ -47,9 +47,10 @@ def converter_registers(io: ConverterConfig, lsb: float) -> ConverterRegisters:
         scale, exponent = scale >> 1, exponent - 1
     if not 0 <= exponent - ADC_FRAC <= 63:
         raise ConfigError(
-            f"out_bound: expected an ADC step of 2**-{63 + ADC_FRAC - ADC_MANTISSA} to "
+            "out_bound",
+            f"expected an ADC step of 2**-{63 + ADC_FRAC - ADC_MANTISSA} to "
             f"2**{ADC_MANTISSA - ADC_FRAC} accumulator steps, got {io.out_bound:g} "
-            f"({io.adc_bits} bits)"
+            f"({io.adc_bits} bits)",
         )
     noise = round(io.out_noise / io.out_bound * io.adc_half / GAUSS_SIGMA * (1 << ADC_FRAC))
     return ConverterRegisters(scale=scale, shift=exponent - ADC_FRAC, noise=noise)
@@ -79,8 +80,8 @@ def pulse_registers(config: Config, granularity: float, lr: float) -> PulseRegis
     if rate == 1 << 18:
         rate, exponent = rate >> 1, exponent - 1
     if rate == 0 or exponent < 0 or exponent > 50:
-        raise ValueError(
-            f"lr: expected a learning rate of 2**-24..2**10 steps ({granularity:g}), got {lr:g}"
+        raise ConfigError(
+            "lr", f"expected a learning rate of 2**-24..2**10 steps ({granularity:g}), got {lr:g}"
         )
     bl, factor = pulses.desired_bl, math.sqrt(pulses_per_unit / pulses.desired_bl)
     if not pulses.managed and not pulses.fixed_bl and pulses_per_unit > pulses.desired_bl:

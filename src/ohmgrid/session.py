@@ -4,151 +4,27 @@ A run is decided by its configuration and its `Plan`; the engine, the number of 
 was interrupted change none of its bits.
 """
 
-import json
 import time
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_float, check_int
-from ohmgrid.config import Config, config_from_toml, config_to_toml
+from ohmgrid.checks import ConfigError
+from ohmgrid.config import Config
+from ohmgrid.counters import warnings_of
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, make_trainer
-from ohmgrid.files import write_whole
-from ohmgrid.model.trainer import Net, epoch_order, initial_state, state_sha256
-from ohmgrid.tile import TileState, device_shape
+from ohmgrid.model.population import at_bounds
+from ohmgrid.model.trainer import epoch_order, initial_state, state_sha256
+from ohmgrid.plan import Plan
+from ohmgrid.runs import Checkpoint, Progress
 
-__all__ = [
-    "CHECKPOINT",
-    "Checkpoint",
-    "Plan",
-    "Progress",
-    "Session",
-    "changed_fields",
-    "read_checkpoint",
-]
+__all__ = ["Session"]
 
-CHECKPOINT = "checkpoint.npz"
-"""Name of the checkpoint in a run's folder."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is trained, beside the tile's configuration."""
-
-    data: str = "digits"
-    crop: str = ""
-    """``HEIGHTxWIDTH``, or empty for whole images."""
-    layers: str = "64-32-10"
-    activation: str = "sigmoid"
-    loss: str = "cross-entropy"
-    lr: float = 0.1
-    epochs: int = 10
-    batch: int = 1
-    """Examples of a mini-batch."""
-
-    def __post_init__(self) -> None:
-        check_float("lr", self.lr, 1e-6, 1000.0)
-        check_int("epochs", self.epochs, 1, 100000)
-        check_int("batch", self.batch, 1, 65536)
-        self.net()
-
-    def net(self) -> Net:
-        """Return the net."""
-        parts = self.layers.split("-")
-        if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
-            raise ConfigError(f"layers: expected sizes such as 64-32-10, got {self.layers!r}")
-        return Net(tuple(map(int, parts)), self.activation, self.loss)
-
-    def check_fits(self, data: Dataset) -> None:
-        """Raise `ConfigError` unless the net's first and last layer fit the data."""
-        layers = self.net().layers
-        if layers[0] != data.inputs:
-            shape = "x".join(map(str, data.image))
-            raise ConfigError(
-                f"layers: expected {data.inputs} inputs for {data.name} ({shape}), got {layers[0]}"
-            )
-        if layers[-1] < data.classes:
-            raise ConfigError(
-                f"layers: expected at least {data.classes} outputs for {data.name}, "
-                f"got {layers[-1]}"
-            )
-
-
-@dataclass
-class Progress:
-    """How far a run is."""
-
-    epoch: int = 0
-    """Epochs done."""
-    position: int = 0
-    """Examples done in the epoch under way."""
-    loss: float = 0.0
-    """Sum of their losses."""
-    hits: int = 0
-    """How many of them were classified right."""
-    seconds: float = 0.0
-    """Training time of the epoch under way."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run as it was written to disk."""
-
-    plan: Plan
-    config: Config
-    data_sha256: str
-    progress: Progress
-    history: list[dict[str, Any]]
-    states: list[TileState]
-
-    def write(self, path: Path) -> None:
-        """Write the file whole."""
-        meta = {
-            "plan": asdict(self.plan),
-            "config": config_to_toml(self.config),
-            "data_sha256": self.data_sha256,
-            "progress": asdict(self.progress),
-            "history": self.history,
-        }
-        arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
-        for number, state in enumerate(self.states):
-            arrays[f"weights_{number}"] = state.weights.astype("<i4")
-            arrays[f"steps_{number}"] = np.array(state.steps, dtype="<i8")
-        write_whole(path, lambda file: np.savez_compressed(file, **arrays))
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; raise `ConfigError` where there is none or it is not one."""
-    try:
-        # An open file of our own: np.load leaves one behind where the content is broken.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
-            plan = Plan(**meta["plan"])
-            config = config_from_toml(meta["config"])
-            states = []
-            for number, (rows, cols) in enumerate(plan.net().shapes):
-                first, second, third = (int(step) for step in file[f"steps_{number}"])
-                weights = file[f"weights_{number}"]
-                if weights.shape != device_shape(config.device, rows, cols):
-                    raise ValueError("shape")
-                states.append(TileState(weights.astype(np.int32), (first, second, third)))
-            return Checkpoint(
-                plan=plan,
-                config=config,
-                data_sha256=meta["data_sha256"],
-                progress=Progress(**meta["progress"]),
-                history=meta["history"],
-                states=states,
-            )
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: expected the checkpoint of a run, found no such file") from None
-    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
-        raise ConfigError(f"{path}: expected the checkpoint of a run, got something else") from None
+LEARNED = 3
+"""A net has learned something where it is right so many times as often as by chance."""
 
 
 class Session:
@@ -183,7 +59,7 @@ class Session:
         self.config, self.plan, self.data = config, plan, data
         self.trainer = make_trainer(config, tiles, plan.net(), threads)
         # Whole mini-batches between two looks at the clock and at Ctrl-C.
-        self._block = max(1, self.trainer.block // plan.batch) * plan.batch
+        self._block = max(1, self.trainer.block // config.batch) * config.batch
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
@@ -195,16 +71,35 @@ class Session:
         self._begin_epoch(0)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint was written."""
+        """Go on where a checkpoint was written; raise `ConfigError` where it is of another run."""
         if checkpoint.data_sha256 != self.data.sha256:
             raise ConfigError(
-                f"data: expected the examples that the run began with, but {self.plan.data} has "
-                "changed since"
+                "data",
+                f"expected the examples that the run began with, but {self.data.name} has others",
             )
+        self._check(checkpoint)
         self.trainer.load(checkpoint.states)
+        self.trainer.counters = checkpoint.counters.copy()
         self.history = list(checkpoint.history)
         self._begin_epoch(checkpoint.progress.epoch)
         self.progress = replace(checkpoint.progress)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raise `ConfigError` unless the examples counted in a checkpoint are those of the data."""
+        progress, examples = checkpoint.progress, len(self.data.train_labels)
+        if progress.position >= examples or progress.position % self.config.batch:
+            raise ConfigError(
+                "progress.position",
+                f"expected whole mini-batches of {self.config.batch} below {examples}, "
+                f"got {progress.position}",
+            )
+        trained = progress.epoch * examples + progress.position
+        for number, state in enumerate(checkpoint.states):
+            if state.steps[2] != trained:
+                raise ConfigError(
+                    f"steps_{number}",
+                    f"expected {trained} updates, as many as examples, got {state.steps[2]}",
+                )
 
     def _begin_epoch(self, epoch: int) -> None:
         self.progress = Progress(epoch=epoch)
@@ -224,6 +119,7 @@ class Session:
             progress=replace(self.progress),
             history=list(self.history),
             states=self.trainer.state(),
+            counters=self.trainer.counters.copy(),
         )
 
     def advance(self) -> None:
@@ -238,7 +134,7 @@ class Session:
         chosen = self._order[progress.position : progress.position + self._block]
         begin = time.perf_counter()
         outcome = self.trainer.train(
-            self.data.train_x[chosen], labels[chosen], self.plan.lr, self.plan.batch
+            self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
         )
         progress.seconds += time.perf_counter() - begin
         progress.position += len(chosen)
@@ -301,18 +197,22 @@ class Session:
         """SHA-256 of all tiles' states."""
         return state_sha256(self.trainer.state())
 
+    def at_bounds(self) -> list[float]:
+        """Return the part of each tile's devices that stand at a bound of their own."""
+        return [
+            at_bounds(self.config, number, state.weights)
+            for number, state in enumerate(self.trainer.state())
+        ]
+
+    def counter_warnings(self) -> list[str]:
+        """Return a line for each count that decides how the net learns."""
+        net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
+        learned = self.history[-1]["test_accuracy"] > LEARNED / self.data.classes
+        return warnings_of(self.trainer.counters, net.shapes, examples, self.at_bounds(), learned)
+
     def initial_weights(self) -> list[np.ndarray]:
         """Return the weights that the run began with."""
         return [
             initial_state(self.config, rows, cols, number).weights
             for number, (rows, cols) in enumerate(self.plan.net().shapes)
         ]
-
-
-def changed_fields(old: Plan, new: Plan) -> list[str]:
-    """Return the names of the fields that decide bits and differ (the epochs may be more)."""
-    return [
-        field.name
-        for field in fields(Plan)
-        if field.name != "epochs" and getattr(old, field.name) != getattr(new, field.name)
-    ]

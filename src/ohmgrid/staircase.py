@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import check_int
+from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.config import Config
 from ohmgrid.device_registers import device_registers
 from ohmgrid.engines import close_tiles, make_tiles
@@ -49,7 +49,7 @@ class _Pulser:
         cols = cells // rows
         devices = rows * (2 if config.device.paired else 1)
         if max(devices, cols) > 65536:
-            raise ValueError(f"cells: expected a number with factors below 65536, got {cells}")
+            raise ConfigError("cells", f"expected a number with factors below 65536, got {cells}")
         config = config.replace(
             build={
                 "max_rows": max(devices, config.build.max_rows),

@@ -7,7 +7,7 @@ units (range about -1..1). Standard library only.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ohmgrid.checks import ConfigError, check_flag, check_float, check_int
+from ohmgrid.checks import ConfigError, check_flag, check_float, check_int, make_plain
 from ohmgrid.laws import Law
 
 __all__ = ["Device", "StepDevice", "check_floats"]
@@ -92,6 +92,7 @@ class StepDevice(Device):
     kind: ClassVar[str] = "StepDevice"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_float("dw_min", self.dw_min, 1e-6, 2.0)
         check_floats(
             self, 0.0, 1.0, "up_down_dtod", "w_max_dtod", "w_min_dtod", "corrupt_devices_prob"
@@ -102,7 +103,7 @@ class StepDevice(Device):
         check_float("w_max", self.w_max, 0.0, 8.0)
         check_float("w_min", self.w_min, -8.0, 0.0)
         if self.w_max - self.w_min <= 0:
-            raise ConfigError(f"w_max - w_min: expected > 0, got {self.w_max} - {self.w_min}")
+            raise ConfigError("w_max - w_min", f"expected > 0, got {self.w_max} - {self.w_min}")
         for name in ("dw_min_dtod_log_normal", "enforce_consistency", "perfect_bias"):
             check_flag(name, getattr(self, name))
         if not self.enforce_consistency:

@@ -157,7 +157,8 @@ def scale_registers(name: str, factor: float) -> Scale:
         mantissa, exponent = mantissa >> 1, exponent - 1
     if mantissa == 0 or not 1 <= exponent <= 60:
         raise ConfigError(
-            f"{name}: expected a factor of 2**-42..2**{SCALE_BITS - 1}, got {factor:g}; "
-            "check out_bound, adc_bits and the edge's fraction bits"
+            name,
+            f"expected a factor of 2**-42..2**{SCALE_BITS - 1}, got {factor:g}; "
+            "check out_bound, adc_bits and the edge's fraction bits",
         )
     return Scale(mantissa, exponent)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.aging_registers import aging_registers
-from ohmgrid.checks import ConfigError
+from ohmgrid.build_check import check_build
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import device_registers
@@ -66,6 +66,7 @@ class TileBase:
                 raise ValueError(f"{name}: expected 1..{top}, got {value}")
         if not 0 <= number <= 255:
             raise ValueError(f"number: expected 0..255, got {number}")
+        check_build(config)
         self.config, self.rows, self.cols, self.number = config, rows, cols, number
         formats, unit = config.formats, config.device.unit
         self.device = device_registers(unit, formats.weight_bits, formats.curve_segments)
@@ -92,14 +93,6 @@ class TileBase:
 
     def close(self) -> None:
         """Release what the engine holds; the tile is not used afterwards."""
-
-    def _refuse_read_physics(self, engine: str) -> None:
-        """Raise `ConfigError` if a read-side non-ideality is on, which ``engine`` does not have."""
-        for direction in ("forward", "backward"):
-            for option in getattr(self.config, direction).physics:
-                raise ConfigError(
-                    f"{direction}.{option}: expected to be off with {engine} (docs/readout.md)"
-                )
 
     def _edge(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a vector as int64; raise `ValueError` unless it fits the tile's edge."""

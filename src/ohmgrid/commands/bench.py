@@ -16,20 +16,25 @@ from ohmgrid.benchmark import (
     peer_contender,
     warm_states,
 )
-from ohmgrid.checks import ConfigError, check_float, check_int
+from ohmgrid.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.commands.options import (
     Options,
-    choose_config,
+    choose,
     choose_plan,
     device_name,
     fit_build,
     json_option,
+    tell,
 )
+from ohmgrid.commands.outputs import check_new, force_option
+from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.engines import ENGINES, check_engine, start_note
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.peer import PEER_PRESETS, peer_version
 
 PEER = "aihwkit"
+RESULTS = ("speed.png", "speed.json")
+"""What --out gets."""
 HEAD = (
     f"{'device':<16}{'batch':>5}  {'engine':<16}{'threads':>7}{'examples/s':>12}"
     f"{'spread':>18}{'for 1 s of CPU':>16}"
@@ -38,10 +43,7 @@ HEAD = (
 
 def _numbers(name: str, text: str, top: int) -> list[int]:
     """Return the integers of a list such as ``1,32``."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"{name}: expected numbers such as 1,32, got {text!r}") from None
+    numbers = [parse_int(name, part) for part in text.split(",")]
     for number in numbers:
         check_int(name, number, 1, top)
     return numbers
@@ -60,7 +62,7 @@ def _peer(python: str | None, console: Console) -> tuple[str, str | None]:
     version = peer_version(path)
     if version is None:
         if python is not None:
-            raise ConfigError(f"peer-python: expected an interpreter with aihwkit, got {python}")
+            raise ConfigError("peer-python", f"expected an interpreter with aihwkit, got {python}")
         console.print("aihwkit is not installed here; --peer-python PATH names where it is")
     return path, version
 
@@ -112,13 +114,14 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 @click.option("--device", default="gokmen-vlasov", metavar="A,B", help="Presets [gokmen-vlasov].")
 @click.option("--batch", default="1,32", metavar="N,N", help="Sizes of mini-batches [1,32].")
 @click.option("--threads", default="1", metavar="N,N", help="Threads, of the compiled engine [1].")
-@click.option("--lanes", type=int, help="Cells that the gateware reads in each cycle [16].")
-@click.option("--lr", type=float, default=0.05, help="Learning rate of a batch's mean [0.05].")
-@click.option("--warm-up", type=int, default=2000, help="Examples before the clock runs [2000].")
-@click.option("--rounds", type=int, default=5, help="Samples of each contender [5].")
-@click.option("--seconds", type=float, default=1.0, help="Length of a sample [1].")
+@click.option("--lanes", type=INTEGER, help="Cells that the gateware reads in each cycle [16].")
+@click.option("--lr", type=NUMBER, default=0.05, help="Learning rate of a batch's mean [0.05].")
+@click.option("--warm-up", type=INTEGER, default=2000, help="Examples before the clock [2000].")
+@click.option("--rounds", type=INTEGER, default=5, help="Samples of each contender [5].")
+@click.option("--seconds", type=NUMBER, default=1.0, help="Length of a sample [1].")
 @click.option("--peer-python", metavar="PATH", help="Interpreter that has aihwkit [this one].")
-@click.option("--out", type=Path, metavar="DIR", help="Folder for the bar chart and the rows.")
+@click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the bar chart and the rows.")
+@force_option
 @json_option
 def bench(
     engines: str,
@@ -131,6 +134,7 @@ def bench(
     seconds: float,
     peer_python: str | None,
     out: Path | None,
+    force: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -149,14 +153,16 @@ def bench(
     works = []
     for preset in device.split(","):
         options = Options(device=preset, **given)
-        config = choose_config(options)
-        plan, data = choose_plan(options, config)
-        config = fit_build(config, plan)
+        chosen = choose(options)
+        tell(chosen.warnings)
+        plan, data = choose_plan(chosen)
+        config, name = fit_build(chosen.config, plan), device_name(chosen.config.device)
         works += [
-            Workload(device_name(config.device), config, plan.net(), data, size, lr, warm_up)
+            Workload(name, config.replace(batch=size), plan.net(), data, lr, warm_up)
             for size in batches
         ]
     if out is not None:
+        check_new("out", force, *(out / name for name in RESULTS))
         make_folder(out)
     peer = _peer(peer_python, console)
     for name in {"compiled", *names}:
@@ -171,9 +177,9 @@ def bench(
     if out is not None:
         from ohmgrid.plots import plot_speeds
 
-        plot_speeds(out / "speed.png", rows, f"{result['data']} {rows[0]['layers']}")
+        plot_speeds(out / RESULTS[0], rows, f"{result['data']} {rows[0]['layers']}")
         text = json.dumps(result, indent=1).encode() + b"\n"
-        write_whole(out / "speed.json", lambda file: file.write(text))
+        write_whole(out / RESULTS[1], lambda file: file.write(text))
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -11,14 +11,16 @@ from rich.progress import Progress as Bar
 from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import (
     Options,
-    choose_config,
+    choose,
     choose_plan,
     device_name,
     fit_build,
     json_option,
     plan_options,
+    tell,
     tile_options,
 )
+from ohmgrid.commands.types import INTEGER
 from ohmgrid.comparison import Comparison
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.model.trainer import state_sha256
@@ -30,7 +32,7 @@ def _parse_engines(text: str) -> list[str]:
         check_engine(engine)
     if len(engines) < 2 or len(set(engines)) < len(engines):
         raise ConfigError(
-            f"engines: expected two or more of {', '.join(ENGINES)}, each once, got {text!r}"
+            "engines", f"expected two or more of {', '.join(ENGINES)}, each once, got {text!r}"
         )
     return engines
 
@@ -44,7 +46,7 @@ def _describe(difference: dict[str, Any]) -> str:
 
 @click.command()
 @click.option("--engines", default="model,rtl", metavar="A,B", help="Engines [model,rtl].")
-@click.option("--steps", type=int, default=200, help="Training examples [200].")
+@click.option("--steps", type=INTEGER, default=200, help="Training examples [200].")
 @plan_options
 @tile_options
 @json_option
@@ -56,9 +58,10 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     names = _parse_engines(engines)
     check_int("steps", steps, 1, 10**9)
     options = Options(**given)
-    config = choose_config(options)
-    plan, data = choose_plan(options, config)
-    config = fit_build(config, plan)
+    chosen = choose(options)
+    plan, data = choose_plan(chosen)
+    config = fit_build(chosen.config, plan)
+    tell(chosen.warnings)
     console = Console(stderr=as_json)
     console.print(f"starting engines {', '.join(names)} (a first start builds them: minutes)")
     comparison = Comparison(names, config, plan, data)

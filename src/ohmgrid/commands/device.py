@@ -13,19 +13,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.commands.options import device_name, json_option, load_device
+from ohmgrid.commands.options import choose_device, device_name, json_option, tell
+from ohmgrid.commands.outputs import check_new, force_option, free_file
+from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.files import write_whole
+from ohmgrid.fitting import Fit, fit_device, read_measurement
+from ohmgrid.settings import device_to_toml
 from ohmgrid.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.step_device import Device
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
-_CELLS = click.option("--cells", type=int, default=4096, help="Devices in the population [4096].")
-_SEED = click.option("--seed", type=int, default=1, help="Seed of all noise [1].")
+_CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
+_SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise [1].")
 _ENGINE = click.option(
     "--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled]."
 )
-_OUT = click.option("--out", type=Path, metavar="FILE.npz", help="Write all statistics.")
+_OUT = click.option("--out", type=PATH, metavar="FILE.npz", help="Write all statistics.")
 _PLOT = click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG.")
 
 
@@ -38,7 +43,8 @@ def _bar(console: Console, total: int) -> Iterator[Any]:
 
 
 def _picture(out: Path | None, name: str) -> Path:
-    return out.with_suffix(".png") if out else Path(f"{name}.png")
+    """Return where a picture goes: beside the file of results, or a free name here."""
+    return out.with_suffix(".png") if out else free_file(Path(f"{name}.png"))
 
 
 def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -60,22 +66,34 @@ def _report(console: Console, facts: dict[str, Any], rows: dict[str, Any], as_js
     _print(console, {"device": head} | rows | files)
 
 
-def _check_out(out: Path | None) -> None:
-    if out is not None and out.suffix != ".npz":
-        raise ConfigError(f"out: expected a file FILE.npz, got {out}")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise ConfigError(f"out: expected a file in an existing folder, got {out}")
+def _check_out(out: Path | None, plot: bool, force: bool) -> None:
+    """Raise `ConfigError` unless the results can go to ``out``."""
+    if out is None:
+        return
+    if out.suffix != ".npz":
+        raise ConfigError("out", f"expected a file FILE.npz, got {out}")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError("out", f"expected a file in an existing folder, got {out}")
+    check_new("out", force, out, *([out.with_suffix(".png")] if plot else []))
+
+
+def _device(name: str) -> Device:
+    """Return the device that a user names."""
+    settings, warnings = choose_device(name)
+    tell(warnings)
+    return settings.config().device
 
 
 @click.command()
 @_ARGUMENT
-@click.option("--up", type=int, help="Up pulses first [enough to saturate, at most 1000].")
-@click.option("--down", type=int, help="Down pulses then [as many].")
+@click.option("--up", type=INTEGER, help="Up pulses first [enough to saturate, at most 1000].")
+@click.option("--down", type=INTEGER, help="Down pulses then [as many].")
 @_CELLS
 @_SEED
 @_ENGINE
 @_OUT
 @_PLOT
+@force_option
 @json_option
 def device(
     device: str,
@@ -86,6 +104,7 @@ def device(
     engine: str,
     out: Path | None,
     plot: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Pulse a population of devices up and down, starting at w = 0.
@@ -94,8 +113,8 @@ def device(
     q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight units.
     """
     check_engine(engine)
-    _check_out(out)
-    chosen, _ = load_device(device)
+    _check_out(out, plot, force)
+    chosen = _device(device)
     up = usual_pulses(chosen) if up is None else up
     down = up if down is None else down
     console = Console(stderr=as_json)
@@ -138,12 +157,13 @@ def device(
 
 @click.command()
 @_ARGUMENT
-@click.option("--pairs", type=int, default=1000, help="Pairs of an up and a down pulse [1000].")
+@click.option("--pairs", type=INTEGER, default=1000, help="Pairs of an up and a down pulse [1000].")
 @_CELLS
 @_SEED
 @_ENGINE
 @_OUT
 @_PLOT
+@force_option
 @json_option
 def symmetry(
     device: str,
@@ -153,6 +173,7 @@ def symmetry(
     engine: str,
     out: Path | None,
     plot: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Measure symmetry points: alternate up and down pulses until devices settle.
@@ -161,8 +182,8 @@ def symmetry(
     arrays symmetry_point (of each cell) and mean std (after each pair).
     """
     check_engine(engine)
-    _check_out(out)
-    chosen, _ = load_device(device)
+    _check_out(out, plot, force)
+    chosen = _device(device)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
         result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)
@@ -192,40 +213,35 @@ def symmetry(
     _report(console, facts, rows, as_json)
 
 
-def _toml(found: Any) -> str:
+def _toml(found: Fit) -> str:
     """Return a fitted device as the text of a TOML file."""
-    from ohmgrid.config import toml_value
-    from ohmgrid.presets import device_to_dict
-
-    lines = [
+    return (
         f"# One weight unit is {found.scale:.6g} of the measured conductance, w = 0 is "
-        f"{found.offset:.6g}.",
-        "[device]",
-    ]
-    values = device_to_dict(found.device)
-    return "\n".join([*lines, *(f"{key} = {toml_value(v)}" for key, v in values.items())]) + "\n"
+        f"{found.offset:.6g}.\n{device_to_toml(found.device)}"
+    )
 
 
 @click.command()
-@click.argument("data", type=Path, metavar="FILE.csv")
-@click.option("--out", type=Path, metavar="FILE.toml", help="The device [beside the data].")
-@click.option("--nodes", type=int, default=9, help="Nodes of the step curves, 2..64 [9].")
+@click.argument("data", type=PATH, metavar="FILE.csv")
+@click.option("--out", type=PATH, metavar="FILE.toml", help="The device [beside the data].")
+@click.option("--nodes", type=INTEGER, default=9, help="Nodes of the step curves, 2..64 [9].")
+@force_option
 @json_option
-def fit(data: Path, out: Path | None, nodes: int, as_json: bool) -> None:
+def fit(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
     """Make a device of measured pulses, and draw data against fit.
 
     FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
     The device file works wherever a device is named: --device FILE.toml.
     """
     from ohmgrid.device_plots import plot_fit
-    from ohmgrid.fitting import fit_device, read_measurement
 
     out = out or data.with_suffix(".toml")
     if out.suffix != ".toml":
-        raise ConfigError(f"out: expected a file FILE.toml, got {out}")
+        raise ConfigError("out", f"expected a file FILE.toml, got {out}")
+    picture = out.with_suffix(".png")
+    check_new("out", force, out, picture)
     found = fit_device(read_measurement(data), nodes)
     text = _toml(found).encode()
-    picture = out.with_suffix(".png")
     write_whole(out, lambda file: file.write(text))
     plot_fit(picture, found, data.name)
     facts = {

@@ -9,13 +9,17 @@ import click
 
 from ohmgrid.commands.options import (
     Options,
-    choose_config,
+    batch_option,
+    choose,
     device_name,
+    epochs_option,
     json_option,
+    plan_options,
+    tell,
     tile_options,
 )
-from ohmgrid.config import config_to_toml
-from ohmgrid.presets import DEVICE_CLASSES, PRESETS, device_from_dict, device_to_dict
+from ohmgrid.presets import DEVICE_CLASSES, PRESETS, device_to_dict
+from ohmgrid.settings import config_to_toml, device_from_dict
 
 
 @click.command()
@@ -48,12 +52,17 @@ def _short(value: Any) -> str:
 
 
 @click.command()
+@plan_options
+@batch_option
+@epochs_option
 @tile_options
 @json_option
 def config(as_json: bool, **given: Any) -> None:
     """Print the chosen configuration as TOML.
 
-    The text is a file for --config.
+    The text is a file for --config. Of what is trained it has only what was given.
     """
-    text = config_to_toml(choose_config(Options(**given)))
+    chosen = choose(Options(**given))
+    tell(chosen.warnings)
+    text = config_to_toml(chosen.config, chosen.settings.tables.get("training"))
     click.echo(json.dumps(tomllib.loads(text)) if as_json else text, nl=as_json)

@@ -3,9 +3,9 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,86 +14,133 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.checks import ConfigError, check_int
+from ohmgrid.checks import ConfigError, check_float, check_int
 from ohmgrid.commands.options import (
+    Chosen,
     Options,
-    choose_config,
+    batch_option,
+    choose,
     choose_plan,
     device_name,
+    epochs_option,
     fit_build,
     json_option,
     load_plan_data,
-    plan_changes,
     plan_options,
+    tell,
     tile_options,
 )
-from ohmgrid.config import Config, config_to_toml
+from ohmgrid.commands.outputs import check_new, force_option, free_folder
+from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
+from ohmgrid.config import Config
+from ohmgrid.counters import SATURATIONS
+from ohmgrid.data import Dataset
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
-from ohmgrid.session import (
-    CHECKPOINT,
-    Checkpoint,
-    Plan,
-    Progress,
-    Session,
-    changed_fields,
-    read_checkpoint,
-)
+from ohmgrid.plan import Plan
+from ohmgrid.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
+from ohmgrid.session import Session
+from ohmgrid.settings import config_to_toml, parse_settings
+from ohmgrid.step_device import Device
 
 INTERRUPTED = Path("runs/interrupted")
-"""Where a run without a folder is kept after Ctrl-C."""
-INTERRUPT_STATUS = 130
+"""Where a run without a folder is kept when it is interrupted; later ones get a number."""
+CONFIG, METRICS = "config.toml", "metrics.json"
+PICTURES = ("accuracy.png", "conductance.png")
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
 
 
+class Stop:
+    """Which signal asked the run to stop, if one has."""
+
+    signal: int | None = None
+
+    @property
+    def status(self) -> int:
+        """Exit status, as shells have it."""
+        return 128 + (self.signal or 0)
+
+
 @contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop between two examples; the second one kills."""
-    asked = False
+def stop_on_signal() -> Iterator[Stop]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills."""
+    stop = Stop()
+    before: dict[int, Any] = {}
 
     def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, signal.default_int_handler)
+        stop.signal = number
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        before[one] = signal.signal(one, ask)
     try:
-        yield lambda: asked
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _load_run(options: Options, folder: Path) -> tuple[Checkpoint, Config, Plan]:
-    """Return the checkpoint of a folder, and configuration and plan to go on with."""
+def _first_change(old: Any, new: Any, left_out: tuple[str, ...]) -> tuple[str, Any, Any] | None:
+    """Return dotted name and values of the first field in which two dataclasses differ."""
+    for field in fields(old):
+        one, other = getattr(old, field.name), getattr(new, field.name)
+        if field.name in left_out or one == other:
+            continue
+        if isinstance(one, Device):
+            return field.name, device_name(one), device_name(other)
+        inside = _first_change(one, other, ()) if is_dataclass(one) else None
+        return (f"{field.name}.{inside[0]}", *inside[1:]) if inside else (field.name, one, other)
+    return None
+
+
+def _load_run(options: Options, folder: Path) -> tuple[Checkpoint, Chosen, Plan]:
+    """Return the checkpoint of a folder, and configuration and plan to go on with.
+
+    Raises
+    ------
+    ConfigError
+        If file or options ask for other bits than those of the run, or for less than is done.
+    """
     checkpoint = read_checkpoint(folder / CHECKPOINT)
-    config = choose_config(options, checkpoint.config)
-    plan = replace(checkpoint.plan, **plan_changes(options))
-    changed = changed_fields(checkpoint.plan, plan)
-    if changed:
-        name = changed[0]
+    base = parse_settings(config_to_toml(checkpoint.config, asdict(checkpoint.plan)))
+    chosen = choose(options, base)
+    plan = chosen.settings.plan()
+    # Where the data is may change: its hash must not.
+    change = _first_change(checkpoint.plan, plan, ("data", "epochs")) or _first_change(
+        checkpoint.config, chosen.config, ("build",)
+    )
+    if change:
+        name, old, new = change
         raise ConfigError(
-            f"{name}: expected {getattr(checkpoint.plan, name)!r}, with which the run in {folder} "
-            f"began, got {getattr(plan, name)!r}"
+            name, f"expected {old!r}, with which the run in {folder} began, got {new!r}"
         )
-    if replace(config, build=checkpoint.config.build) != checkpoint.config:
+    done = checkpoint.progress
+    least = done.epoch + (done.position > 0)
+    if plan.epochs < least:
         raise ConfigError(
-            f"resume: expected the configuration with which the run in {folder} began; "
-            "only engine, lanes, share and epochs may change"
+            "epochs", f"expected at least {least}, so far is the run, got {plan.epochs}"
         )
-    return checkpoint, config, plan
+    return checkpoint, chosen, plan
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    """Raise `ConfigError` rather than write over a run that is not finished."""
+def _check_folder(folder: Path, force: bool) -> None:
+    """Raise `ConfigError` rather than write over a run, finished or not."""
     path = folder / CHECKPOINT
-    if resume or not path.exists():
+    if force or not path.exists():
+        check_new("out", force, *(folder / name for name in (CONFIG, METRICS, *PICTURES)))
         return
     old = read_checkpoint(path)
     if old.progress.epoch < old.plan.epochs:
         raise ConfigError(
-            f"out: {folder} holds an unfinished run (epoch {old.progress.epoch} of "
-            f"{old.plan.epochs}); go on with --resume, or name another folder"
+            "out",
+            f"{folder} holds an unfinished run (epoch {old.progress.epoch} of {old.plan.epochs}); "
+            "go on with --resume, name another folder, or begin anew with --force",
         )
+    raise ConfigError(
+        "out",
+        f"{folder} holds a finished run; name another folder, or write over it with --force",
+    )
 
 
 def _row(row: dict[str, Any]) -> str:
@@ -104,8 +151,14 @@ def _row(row: dict[str, Any]) -> str:
     return f"{accuracy}  {row['train_loss']:>10.4f}  {row['seconds']:>6.1f} s  {rate:>10.0f}"
 
 
-def _train(session: Session, console: Console, save: Callable[[], None]) -> bool:
-    """Run a session with a progress bar and a row for each epoch; return whether it finished."""
+def _train(
+    session: Session, console: Console, save: Callable[[], None], stop: Stop, every_s: float
+) -> bool:
+    """Run a session with a progress bar and a row for each epoch; return whether it finished.
+
+    ``save`` is called after each epoch, and when ``every_s`` seconds have passed since.
+    """
+    saved = time.monotonic()
     examples = len(session.data.train_labels)
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
@@ -117,47 +170,49 @@ def _train(session: Session, console: Console, save: Callable[[], None]) -> bool
     console.print(RULE, soft_wrap=True, highlight=False)
     for row in session.history:
         console.print(_row(row), soft_wrap=True, highlight=False)
-    with (
-        Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-        stop_on_signal() as stop,
-    ):
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=session.plan.epochs * examples, epoch=1)
+
+        def keep() -> None:
+            nonlocal saved
+            save()
+            saved = time.monotonic()
 
         def on_block(progress: Progress) -> None:
             epoch = min(progress.epoch + 1, session.plan.epochs)
             done = progress.epoch * examples + progress.position
             bar.update(task, completed=done, epoch=epoch)
+            if time.monotonic() - saved >= every_s:
+                keep()
 
         def on_epoch(row: dict[str, Any]) -> None:
             bar.console.print(_row(row), soft_wrap=True, highlight=False)
-            save()
+            keep()
 
-        return session.run(stop, on_block, on_epoch)
+        return session.run(lambda: stop.signal is not None, on_block, on_epoch)
 
 
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
-    """Write metrics, configuration and pictures of a finished run."""
+    """Write metrics and pictures of a finished run."""
     # matplotlib takes a second to import: only a run that draws pays for it.
     from ohmgrid.plots import plot_accuracy, plot_conductances
 
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
-    plot_accuracy(folder / "accuracy.png", session.history, title)
+    plot_accuracy(folder / PICTURES[0], session.history, title)
     tiles = session.trainer.state()
     lsb = session.trainer.tiles[0].lsb
     plot_conductances(
-        folder / "conductance.png",
+        folder / PICTURES[1],
         session.initial_weights(),
         [state.weights for state in tiles],
         lsb,
         title,
     )
-    toml = config_to_toml(session.config).encode()
-    write_whole(folder / "config.toml", lambda file: file.write(toml))
     text = json.dumps(result, indent=1).encode() + b"\n"
-    write_whole(folder / "metrics.json", lambda file: file.write(text))
+    write_whole(folder / METRICS, lambda file: file.write(text))
 
 
-def _result(session: Session, engine: str) -> dict[str, Any]:
+def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str, Any]:
     """Return what ``--json`` prints."""
     plan, config = session.plan, session.config
     return {
@@ -170,14 +225,33 @@ def _result(session: Session, engine: str) -> dict[str, Any]:
         "activation": plan.activation,
         "loss": plan.loss,
         "lr": plan.lr,
-        "batch": plan.batch,
+        "batch": config.batch,
         "bit_length": config.pulses.desired_bl,
         "seed": config.seed,
         "lanes": config.build.lanes,
         "test_accuracy": session.history[-1]["test_accuracy"],
         "examples_per_s": session.examples_per_s,
         "state_sha256": session.state_sha256,
+        "bits_sha256": session.checkpoint().bits_sha256,
+        "data_sha256": session.data.sha256,
+        "warnings": [*warnings, *session.counter_warnings()],
+        "counters": session.trainer.counters.as_dict(),
+        "at_bounds": session.at_bounds(),
         "epochs": session.history,
+    }
+
+
+def _counts(result: dict[str, Any]) -> dict[str, str]:
+    """Return what a table says of the counters: sums over layers."""
+    totals = {name: sum(counts) for name, counts in result["counters"].items()}
+    clipped = {name: totals[name] for name in SATURATIONS if totals[name]}
+    at_bounds = ", ".join(f"{part:.0%}" for part in result["at_bounds"])
+    return {
+        "pulses": f"{totals['pulses_up']} up, {totals['pulses_down']} down",
+        "clipped": ", ".join(f"{count} {name}" for name, count in clipped.items()) or "nothing",
+        "updates": f"{totals['updates']}, {totals['clipped_trains']} with clipped trains, "
+        f"{totals['below_pulse']} below one pulse",
+        "at bounds": f"{at_bounds} of the devices of each layer",
     }
 
 
@@ -190,43 +264,95 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
         "examples/s": f"{result['examples_per_s']:.0f}",
         "state_sha256": result["state_sha256"],
     }
+    lines |= _counts(result)
     if folder is not None:
-        lines["pictures"] = f"{folder / 'accuracy.png'}, {folder / 'conductance.png'}"
-        lines["results"] = f"{folder / 'metrics.json'}, {folder / CHECKPOINT}"
+        lines["pictures"] = ", ".join(str(folder / name) for name in PICTURES)
+        lines["results"] = f"{folder / METRICS}, {folder / CHECKPOINT}"
     console.print()
     for name, value in lines.items():
         console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
+def _begin(session: Session, folder: Path) -> None:
+    """Make a folder a run's: its settings and first checkpoint, nothing of an earlier run."""
+    for name in (METRICS, *PICTURES):
+        (folder / name).unlink(missing_ok=True)
+    _write_settings(session, folder)
+    session.checkpoint().write(folder / CHECKPOINT)
+
+
+def _write_settings(session: Session, folder: Path) -> None:
+    """Write the file that repeats the run."""
+    toml = config_to_toml(session.config, asdict(session.plan)).encode()
+    write_whole(folder / CONFIG, lambda file: file.write(toml))
+
+
+def _interrupted(session: Session, engine: str, out: Path | None) -> None:
+    """Keep an interrupted run and say how it goes on."""
+    folder = out or free_folder(INTERRUPTED)
+    _write_settings(session, folder)
+    session.checkpoint().write(folder / CHECKPOINT)
+    progress = session.progress
+    click.echo(
+        f"interrupted in epoch {progress.epoch + 1} after {progress.position} of "
+        f"{len(session.data.train_labels)} examples; go on with: "
+        f"ohmgrid train --resume --out {folder} --engine {engine}",
+        err=True,
+    )
+
+
+def _plan_run(
+    options: Options, out: Path | None, resume: bool, force: bool
+) -> tuple[Config, Plan, Dataset, Checkpoint | None, Sequence[str]]:
+    """Return what is to be trained; write nothing."""
+    if resume:
+        if out is None:
+            raise ConfigError("resume", "expected --out DIR with the run to go on with, got none")
+        checkpoint, chosen, plan = _load_run(options, out)
+        data = load_plan_data(plan.data, plan.crop, chosen.config)
+        return chosen.config, plan, data, checkpoint, chosen.warnings
+    chosen = choose(options)
+    plan, data = choose_plan(chosen)
+    if out is not None:
+        _check_folder(out, force)
+    return chosen.config, plan, data, None, chosen.warnings
+
+
 @click.command()
 @plan_options
+@batch_option
 @tile_options
 @click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
-@click.option("--threads", type=int, default=1, help="Threads for mini-batches; no result [1].")
-@click.option("--batch", type=int, help="Examples of a mini-batch [1].")
-@click.option("--epochs", type=int, help=f"Passes over the data [{Plan.epochs}].")
-@click.option("--out", type=Path, metavar="DIR", help="Folder for pictures, metrics, checkpoint.")
+@click.option("--threads", type=INTEGER, default=1, help="Threads for mini-batches; no result [1].")
+@epochs_option
+@click.option("--out", type=FOLDER, metavar="DIR", help="Folder for pictures, metrics, checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option(
+    "--checkpoint-every", type=NUMBER, default=60.0, help="Seconds between checkpoints [60]."
+)
+@force_option
 @json_option
 def train(
-    engine: str, threads: int, out: Path | None, resume: bool, as_json: bool, **given: Any
+    engine: str,
+    threads: int,
+    out: Path | None,
+    resume: bool,
+    checkpoint_every: float,
+    force: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Train a net on a data set and say how well it does."""
     options = Options(**given)
     check_engine(engine)
     check_int("threads", threads, 1, 256)
-    checkpoint = None
-    if resume:
-        if out is None:
-            raise ConfigError("resume: expected --out DIR with the run to go on with, got none")
-        checkpoint, config, plan = _load_run(options, out)
-        data = load_plan_data(plan.data, plan.crop, config)
-    else:
-        config = choose_config(options)
-        plan, data = choose_plan(options, config)
+    check_float("checkpoint-every", checkpoint_every, 0.0, 86400.0)
+    if resume and force:
+        raise ConfigError("force", "expected --resume or --force, got both")
+    config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     config = fit_build(config, plan)
+    tell(warnings)
     if out is not None:
-        _check_folder(out, resume)
         make_folder(out)
     console = Console(stderr=as_json)
     note, begin = start_note(engine), time.perf_counter()
@@ -241,25 +367,20 @@ def train(
             session.start()
         else:
             session.resume(checkpoint)
-
-        def save(folder: Path | None = out) -> None:
-            if folder is not None:
-                session.checkpoint().write(folder / CHECKPOINT)
-
-        if not _train(session, console, save):
-            folder = make_folder(out or INTERRUPTED)
-            save(folder)
-            progress = session.progress
-            click.echo(
-                f"interrupted in epoch {progress.epoch + 1} after {progress.position} of "
-                f"{len(data.train_labels)} examples; go on with: "
-                f"ohmgrid train --resume --out {folder} --engine {engine}",
-                err=True,
-            )
-            raise click.exceptions.Exit(INTERRUPT_STATUS)
-        result = _result(session, engine)
         if out is not None:
-            save()
+            _begin(session, out)
+
+        def save() -> None:
+            if out is not None:
+                session.checkpoint().write(out / CHECKPOINT)
+
+        with stop_on_signal() as stop:
+            if not _train(session, console, save, stop, checkpoint_every):
+                _interrupted(session, engine, out)
+                raise click.exceptions.Exit(stop.status)
+        result = _result(session, engine, warnings)
+        tell(result["warnings"][len(warnings) :])
+        if out is not None:
             _write_results(session, out, result)
     finally:
         close_tiles(tiles)

@@ -24,32 +24,28 @@ with one example after the other.
 Every division and shift rounds to nearest, ties to even.
 """
 
-import hashlib
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_choice, check_int
+from ohmgrid.checks import check_int
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.engines import TileEngine
 from ohmgrid.model.arith import divide_round, saturate, shift_round
 from ohmgrid.model.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.tile import Tile
+from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tables import (
-    ACTIVATIONS,
     EXP_FRAC,
     FAR_BITS,
     FINE_BITS,
     INDEX_SHIFT,
     LOSS_BITS,
     LOSS_FRAC,
-    MOST_CLASSES,
     PRE_FRAC,
     SLOPE_FRAC,
     TABLE_SIZE,
@@ -61,114 +57,15 @@ from ohmgrid.tables import (
 from ohmgrid.tile import TileState
 
 __all__ = [
-    "LOSSES",
-    "Answer",
-    "Net",
-    "Outcome",
     "Trainer",
     "epoch_order",
     "initial_state",
-    "outcome_of",
-    "state_sha256",
 ]
-
-LOSSES = ("cross-entropy", "squared")
-"""Softmax with cross-entropy, or half the squared error of the activations."""
 
 GUARD = 4
 """Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
 GUARDED_BITS = 22
 """Width of an error with guard bits."""
-MOST_CELLS = 1 << 24
-"""Crosspoints of the largest net: far beyond any array, far below any memory."""
-SHUFFLE_TILE = 255
-"""Tile number of the draws that belong to the whole net: the order of the examples."""
-
-
-@dataclass(frozen=True)
-class Net:
-    """Sizes and functions of a net."""
-
-    layers: tuple[int, ...]
-    """Lines of each layer, inputs first, without biases."""
-    activation: str = "sigmoid"
-    """Of hidden layers; with the squared error of the output layer too, but for ReLU (linear)."""
-    loss: str = "cross-entropy"
-
-    def __post_init__(self) -> None:
-        if not 2 <= len(self.layers) <= SHUFFLE_TILE or min(self.layers) < 1:
-            raise ConfigError(
-                "layers",
-                "expected sizes such as 64-32-10 (two to 255, each >= 1), "
-                f"got {'-'.join(map(str, self.layers))}",
-            )
-        if self.cells > MOST_CELLS:
-            raise ConfigError("layers", f"expected at most {MOST_CELLS} cells, got {self.cells}")
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("loss", self.loss, LOSSES)
-        if self.softmax and self.layers[-1] > MOST_CLASSES:
-            raise ConfigError(
-                "layers",
-                f"expected at most {MOST_CLASSES} outputs with cross-entropy, "
-                f"got {self.layers[-1]}",
-            )
-
-    @property
-    def softmax(self) -> bool:
-        """Whether the loss is the cross-entropy."""
-        return self.loss == "cross-entropy"
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Rows and columns of each tile."""
-        return [
-            (outputs, inputs + 1)
-            for inputs, outputs in zip(self.layers[:-1], self.layers[1:], strict=True)
-        ]
-
-    @property
-    def cells(self) -> int:
-        """Crosspoints of all tiles."""
-        return sum(rows * cols for rows, cols in self.shapes)
-
-
-class Outcome(NamedTuple):
-    """What a row of examples came to."""
-
-    hits: int
-    """Examples whose largest output was the label's."""
-    loss: float
-    """Sum of the losses: for people only, no bit depends on it."""
-
-
-class Answer(NamedTuple):
-    """What one example came to."""
-
-    hit: bool
-    """Its largest output was the label's."""
-    word: int
-    """Cross-entropy: the label's share p, ``d_frac`` fraction bits; squared error: half the sum of
-    squares, `LOSS_FRAC` fraction bits, saturated at `LOSS_BITS` bits."""
-
-
-def outcome_of(net: Net, d_frac: int, hits: int, words: Sequence[int] | np.ndarray) -> Outcome:
-    """Return what a row of examples came to, from their answers.
-
-    Parameters
-    ----------
-    net : Net
-    d_frac : int
-        Fraction bits of an error.
-    hits : int
-    words : integers
-        As in `Answer`.
-    """
-    if net.softmax:
-        # A share below the last bit counts as half of it: a loss stays finite.
-        losses = (-math.log(max(int(word), 0.5) / (1 << d_frac)) for word in words)
-    else:
-        losses = (int(word) / (1 << LOSS_FRAC) for word in words)
-    return Outcome(hits, math.fsum(losses))
 
 
 def initial_state(config: Config, rows: int, cols: int, number: int) -> TileState:
@@ -213,20 +110,6 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     key = op_key(seed_key(seed), Verb.INIT, SHUFFLE_TILE, epoch + 1)
     keys = line_keys(key, Purpose.INPUT, index & 0xFFFF, index >> 16)
     return np.argsort(keys, kind="stable")
-
-
-def state_sha256(states: Sequence[TileState]) -> str:
-    """Return the SHA-256 of tile states, in the order of the tiles.
-
-    For each tile: rows and columns (4 bytes each), weights row by row (int32), then the forward,
-    backward and update operations so far (8 bytes each); all little endian.
-    """
-    digest = hashlib.sha256()
-    for state in states:
-        digest.update(np.array(state.weights.shape, dtype="<u4").tobytes())
-        digest.update(np.ascontiguousarray(state.weights, dtype="<i4").tobytes())
-        digest.update(np.array(state.steps, dtype="<u8").tobytes())
-    return digest.hexdigest()
 
 
 class _Layer(NamedTuple):

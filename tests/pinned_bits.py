@@ -19,12 +19,13 @@ from ohmgrid.data import load_data
 from ohmgrid.device_registers import DEVIATES, device_registers
 from ohmgrid.engines import close_tiles, make_tiles, make_trainer
 from ohmgrid.model.refresh import refresh_registers
-from ohmgrid.model.trainer import Net, epoch_order, state_sha256
+from ohmgrid.model.trainer import epoch_order
+from ohmgrid.net import Net, state_sha256
 from ohmgrid.powers import LOG_TABLE, POWER_TABLE
 from ohmgrid.presets import PRESETS
 from ohmgrid.read_registers import read_registers
 from ohmgrid.registers import converter_registers, pulse_registers
-from ohmgrid.tables import activation_table, exp_table
+from ohmgrid.tables import activation_table, exp_tables
 
 RECORD = Path(__file__).with_name("pinned_bits.json")
 WEIGHT_BITS = (18, 16)
@@ -55,7 +56,7 @@ def constants() -> dict[str, Any]:
     names = [name for name in streams.__all__ if isinstance(getattr(streams, name), int | tuple)]
     return {
         "deviates": DEVIATES,
-        "exponential": exp_table(),
+        "exponential": exp_tables(),
         "logarithm": LOG_TABLE,
         "power of two": POWER_TABLE,
         "noise": {name: getattr(streams, name) for name in names},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ohmgrid.checks import OhmgridError
 from ohmgrid.cli import cli
 from ohmgrid.data import Dataset
 from ohmgrid.peer import PEER_PRESETS, Peer
@@ -98,7 +99,7 @@ def test_a_peer_that_stops_says_why(tmp_path):
     peer = fake_interpreter(tmp_path, "raise RuntimeError('no such preset')")
     x, labels = np.zeros((2, 4), np.int32), np.zeros(2, np.int64)
     data = Dataset("zeros", x, labels, x, labels, (4,))
-    with pytest.raises(RuntimeError, match="aihwkit: stopped with: RuntimeError: no such preset"):
+    with pytest.raises(OhmgridError, match="aihwkit: stopped with: RuntimeError: no such preset"):
         Peer(peer, "ecram", (4, 2), 1, 0.1, data, 12)
 
 
@@ -110,7 +111,7 @@ def test_every_preset_of_the_peer_is_one_of_ours():
     ("words", "line"),
     [
         (("--engines", "gpu"), "engine: expected one of model, compiled, rtl, got 'gpu'"),
-        (("--batch", "x"), "batch: expected numbers such as 1,32, got 'x'"),
+        (("--batch", "x"), "batch: expected an integer, got 'x'"),
         (("--batch", "0"), "batch: expected 1..65536, got 0"),
         (("--threads", "0"), "threads: expected 1..256, got 0"),
         (("--rounds", "0"), "rounds: expected 1..1000, got 0"),

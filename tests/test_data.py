@@ -137,7 +137,10 @@ def test_wrong_files_and_names_get_one_line(tmp_path):
         (str(single), "content: expected an .npz file of plain arrays, got"),
         (str(tmp_path / "none.npz"), "cannot be read: No such file"),
         (str(tmp_path / "folder.npz"), "cannot be read: Is a directory"),
-        (write(tmp_path / "keys.npz", {"images": np.zeros(3)}), "expected the arrays .*got images"),
+        (
+            write(tmp_path / "keys.npz", {"images": np.zeros(3)}),
+            "expected the arrays .*got 'images'",
+        ),
         ("cifar", "data: expected digits, mnist or a file FILE.npz, got 'cifar'"),
     ):
         with pytest.raises(ConfigError, match=line):

@@ -210,7 +210,7 @@ def test_no_file_is_too_long():
         f"{file.relative_to(ROOT)}: {lines} lines"
         for file in PACKAGE_FILES
         + [file for folder in ("tests", "bench", "examples") for file in modules(ROOT / folder)]
-        if (lines := len(file.read_text().splitlines())) > 400
+        if (lines := len(file.read_text().splitlines())) > 450
     ]
     assert not long
 

@@ -93,5 +93,5 @@ def test_what_does_not_fit_says_what_does():
     config = Config(device=PRESETS["pcm"]).replace(
         formats={"edge_bits": 9, "x_frac": 8, "d_frac": 4}
     )
-    with pytest.raises(ConfigError, match=r"refresh_adc_bits: expected at most 7 .*, got 9"):
+    with pytest.raises(ConfigError, match=r"refresh_adc_bits: expected at most 8 .*, got 9"):
         RtlTile(config, 2, 2)

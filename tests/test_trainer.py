@@ -15,14 +15,8 @@ from ohmgrid.data import Dataset
 from ohmgrid.devices import ConstantStep
 from ohmgrid.engines import make_tiles
 from ohmgrid.model.tile import Tile
-from ohmgrid.model.trainer import (
-    Net,
-    Trainer,
-    epoch_order,
-    initial_state,
-    outcome_of,
-    state_sha256,
-)
+from ohmgrid.model.trainer import Trainer, epoch_order, initial_state
+from ohmgrid.net import Net, outcome_of, state_sha256
 from ohmgrid.plan import Plan
 from ohmgrid.runs import read_checkpoint
 from ohmgrid.session import Session

@@ -20,7 +20,8 @@ from ohmgrid.model.compiled.learning import (
 )
 from ohmgrid.model.compiled.population import Array
 from ohmgrid.model.compiled.tile import CompiledTile
-from ohmgrid.model.trainer import Answer, Net, Outcome, Trainer, outcome_of
+from ohmgrid.model.trainer import Trainer
+from ohmgrid.net import Answer, Net, Outcome, outcome_of
 from ohmgrid.tables import TABLE_SIZE
 
 __all__ = ["CompiledTrainer"]

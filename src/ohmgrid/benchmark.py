@@ -16,7 +16,8 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, close_tiles, make_tiles, make_trainer
-from ohmgrid.model.trainer import Net, epoch_order
+from ohmgrid.model.trainer import epoch_order
+from ohmgrid.net import Net
 from ohmgrid.peer import Peer
 from ohmgrid.tile import TileState
 

@@ -145,6 +145,8 @@ MANY = 0.1
 """Part of all values of a layer from which on their clipping decides how a net learns."""
 MOST = 0.5
 """Part of all updates, or devices, likewise."""
+NEARLY_ALL = 0.99
+"""Part of all updates that may ask for less than a pulse: at the end of a run most do."""
 
 
 def warnings_of(
@@ -204,7 +206,7 @@ def warnings_of(
             "pulses.desired_bl or the device's dw_min",
         )  # fmt: skip
         check(
-            layer, "below_pulse", updates, 1 - MANY**2,
+            layer, "below_pulse", updates, NEARLY_ALL,
             "updates ask for less than one pulse; raise the learning rate or lower dw_min",
         )  # fmt: skip
         if at_bounds[layer] > MOST:

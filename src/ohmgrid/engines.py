@@ -21,7 +21,8 @@ from ohmgrid.counters import PulseCounts
 from ohmgrid.tile import TileState
 
 if TYPE_CHECKING:
-    from ohmgrid.model.trainer import Net, Trainer
+    from ohmgrid.model.trainer import Trainer
+from ohmgrid.net import Net
 
 __all__ = [
     "ENGINES",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ohmgrid.checks import ConfigError, check_float, check_int, is_line, make_plain, shown
 from ohmgrid.data import Dataset, parse_crop
-from ohmgrid.model.trainer import Net
+from ohmgrid.net import Net
 
 __all__ = ["Plan"]
 

@@ -138,6 +138,8 @@ def _fault(name: str, data: Any, text: str) -> ConfigError:
     if wanted is not None:
         kinds = " or ".join(KINDS.get(kind, kind) for kind in wanted[1].split(" | "))
         problem = f"expected {kinds}, got {shown(came)}"
+    if problem.lower().endswith("number out of range"):
+        problem = f"expected a number that a float can hold, got {shown(came)}"
     return ConfigError(key or "content", problem[:1].lower() + problem[1:].replace("`", "'"))
 
 

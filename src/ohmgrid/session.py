@@ -17,14 +17,15 @@ from ohmgrid.counters import warnings_of
 from ohmgrid.data import Dataset
 from ohmgrid.engines import TileEngine, make_trainer
 from ohmgrid.model.population import at_bounds
-from ohmgrid.model.trainer import epoch_order, initial_state, state_sha256
+from ohmgrid.model.trainer import epoch_order, initial_state
+from ohmgrid.net import state_sha256
 from ohmgrid.plan import Plan
 from ohmgrid.runs import Checkpoint, Progress
 
 __all__ = ["Session"]
 
-LEARNED = 3
-"""A net has learned something where it is right so many times as often as by chance."""
+LEARNED = 0.25
+"""A net has learned something where it is so far on the way from chance to certainty."""
 
 
 class Session:
@@ -206,8 +207,9 @@ class Session:
 
     def counter_warnings(self) -> list[str]:
         """Return a line for each count that decides how the net learns."""
+        chance = 1 / self.data.classes
         net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
-        learned = self.history[-1]["test_accuracy"] > LEARNED / self.data.classes
+        learned = self.history[-1]["test_accuracy"] > chance + LEARNED * (1 - chance)
         return warnings_of(self.trainer.counters, net.shapes, examples, self.at_bounds(), learned)
 
     def initial_weights(self) -> list[np.ndarray]:

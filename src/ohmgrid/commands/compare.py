@@ -23,7 +23,7 @@ from ohmgrid.commands.options import (
 from ohmgrid.commands.types import INTEGER
 from ohmgrid.comparison import Comparison
 from ohmgrid.engines import ENGINES, check_engine
-from ohmgrid.model.trainer import state_sha256
+from ohmgrid.net import state_sha256
 
 
 def _parse_engines(text: str) -> list[str]:

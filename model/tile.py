@@ -16,7 +16,7 @@ from ohmgrid.model.operations import multiply, pulse_slots, update_trains
 from ohmgrid.model.population import populate
 from ohmgrid.model.readout import make_readouts
 from ohmgrid.model.time_effects import TimeEffects
-from ohmgrid.registers import converter_registers, pulse_registers
+from ohmgrid.registers import converter_registers
 from ohmgrid.streams import Purpose, Verb
 from ohmgrid.tile import TileBase, TileState
 
@@ -122,8 +122,7 @@ class Tile(TileBase):
         lr : float
             Learning rate, > 0.
         """
-        x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
-        registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
+        x, d, registers = self._update_arguments(x, d, lr)
         key = self._key(Verb.UPDATE, self._steps[2])
         self._steps[2] += 1
         down = (x < 0)[None, :] == (d < 0)[:, None]
@@ -151,7 +150,7 @@ class Tile(TileBase):
         Parameters and result as for `backward` and `update`, and the same bits as one after the
         other.
         """
-        self._edge("x", x, self.cols)
+        self._update_arguments(x, d, lr)
         z = self.backward(d)
         self.update(x, d, lr)
         return z

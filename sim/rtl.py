@@ -9,7 +9,6 @@ import numpy as np
 from ohmgrid.aging_registers import AgingRegisters, aging_registers
 from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import DeviceRegisters, device_registers
 from ohmgrid.hdl.aging import pack_aging_registers, pack_aging_tables
 from ohmgrid.hdl.device_ports import pack_registers, pack_tables
@@ -22,7 +21,7 @@ from ohmgrid.model.refresh import refresh_registers
 from ohmgrid.model.sweep import memory_order
 from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
 from ohmgrid.read_registers import read_registers
-from ohmgrid.registers import converter_registers, pulse_registers
+from ohmgrid.registers import PulseRegisters, converter_registers
 from ohmgrid.sim.cxxrtl import Library, build
 from ohmgrid.streams import Verb
 from ohmgrid.tile import TileBase, TileState
@@ -234,7 +233,8 @@ class RtlTile(TileBase):
         )
         self.driver = TileDriver(build_tile(config).instance())
         self._row, self._col = memory_order(device_rows, cols, build.lanes)
-        self._lr: float | None = None
+        self._rate: PulseRegisters | None = None
+        """Registers of the learning rate that the tile holds, as far as is known; likewise `_x`."""
         self._x: np.ndarray | None = None
         values = register_values(config, rows, cols, number)
         self._values = values
@@ -248,38 +248,34 @@ class RtlTile(TileBase):
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
         self.cycles = self.driver.cycles
 
-    def _load_x(self, x: np.ndarray) -> tuple[list[int], list[int]]:
-        """Return command and words that bring ``x`` to the tile, none if it is there already."""
-        values = self._edge("x", x, self.cols)
+    def _load_x(self, values: np.ndarray) -> tuple[list[int], list[int]]:
+        """Return command and words that bring activations to the tile, none if they are there."""
         if self._x is not None and np.array_equal(values, self._x):
             return [], []
-        self._x = values
         return [command(Op.LOAD_X)], values.tolist()
 
-    def _rate(self, lr: float) -> list[int]:
-        """Return the commands that set the learning rate, none if it is set already."""
-        if lr == self._lr:
-            return []
-        values = asdict(
-            pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
-        )
-        self._lr = lr
-        return self.driver.registers(values)
+    def _send(self, commands: list[int], words: list[int], results: int) -> tuple[np.ndarray, list]:
+        """Send checked commands and words; what the tile holds is unknown until it has answered."""
+        self._x = self._rate = None
+        sent = self.driver.run(commands, words, results)
+        self.cycles = self.driver.cycles
+        return sent
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` (int64, shape (rows,))."""
+        x, rate = self._edge("x", x, self.cols), self._rate
         commands, words = self._load_x(x)
-        y, answers = self.driver.run([*commands, command(Op.FORWARD)], words, self.rows)
-        self.cycles = self.driver.cycles
+        y, answers = self._send([*commands, command(Op.FORWARD)], words, self.rows)
+        self._x, self._rate = x, rate
         self._steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
         return y
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` (int64, shape (cols,))."""
-        words = self._edge("d", d, self.rows).tolist()
-        z, answers = self.driver.run([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
-        self.cycles = self.driver.cycles
+        words, x, rate = self._edge("d", d, self.rows).tolist(), self._x, self._rate
+        z, answers = self._send([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
+        self._x, self._rate = x, rate
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
@@ -295,31 +291,25 @@ class RtlTile(TileBase):
         return z
 
     def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        errors = self._edge("d", d, self.rows).tolist()
-        rate = self._rate(lr)
+        x, d, registers = self._update_arguments(x, d, lr)
+        rate = [] if registers == self._rate else self.driver.registers(asdict(registers))
         commands, words = self._load_x(x)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
-        z, answers = self.driver.run(
+        z, answers = self._send(
             [*rate, *commands, command(Op.LOAD_D), command(op)],
-            words + errors,
+            words + d.tolist(),
             self.cols if op == Op.BACKWARD_UPDATE else 0,
         )
-        self.cycles = self.driver.cycles
+        self._x, self._rate = x, registers
         self._steps[2] += 1
         # The gateware does not count: the model's function does, of the same vectors.
-        self.pulses = self._counts(x, d, lr, key)
+        self.pulses = update_trains(x, d, self.config, registers, key).counts
         if countdowns(self._values, self._steps[2] - 1).get("refresh_left") == 1:
             # A refresh writes vectors of its own to the tile's edge.
             self._x = None
         if op == Op.BACKWARD_UPDATE:
             self.saturated = answers[-1].saturated
         return z
-
-    def _counts(self, x: np.ndarray, d: np.ndarray, lr: float, key: int) -> PulseCounts:
-        """Return what an update counts."""
-        values, errors = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
-        registers = pulse_registers(self.config, self.device.granularity, lr)
-        return update_trains(values, errors, self.config, registers, key).counts
 
     def state(self) -> TileState:
         """Return a copy of the state."""

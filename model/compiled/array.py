@@ -52,16 +52,15 @@ def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part
         if part.threads > 1 and column % part.threads != part.number:
             continue
         train, key, first = col_side.train[c], work.col_key[c], column * array.rows
-        left, sign = train & slots, train >> SIGN
-        while left:
-            slot = first_one(left)
-            same += firing[slot, sign]
-            other += firing[slot, np.uint32(1) - sign]
-            left &= left - np.uint32(1)
+        sign = train >> SIGN
         for word in range(words):
             met, left = np.uint64(0), train & slots
             while left:
-                met |= fires[first_one(left), word]
+                slot = first_one(left)
+                met |= fires[slot, word]
+                if word == 0:
+                    same += firing[slot, sign]
+                    other += firing[slot, np.uint32(1) - sign]
                 left &= left - np.uint32(1)
             while met:
                 k = np.int64(first_one(met)) + 64 * word

@@ -169,7 +169,7 @@ class CompiledTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
-        pulses = self.registers(lr)
+        pulses = self.registers(self._learning_rate(lr))
         counts = _update(
             self.array,
             self.rows,
@@ -186,7 +186,7 @@ class CompiledTile(TileBase):
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return `backward` of the old weights, then `update`."""
-        self._edge("x", x, self.cols)
+        self._update_arguments(x, d, lr)
         z = self.backward(d)
         self.update(x, d, lr)
         return z

@@ -10,6 +10,7 @@ from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import device_registers
 from ohmgrid.read_registers import VOLTAGE_FRAC
+from ohmgrid.registers import PulseRegisters, pulse_registers
 from ohmgrid.step_device import Device
 
 __all__ = ["TileBase", "TileState", "device_shape"]
@@ -107,6 +108,17 @@ class TileBase:
                 f"{name}: expected values in +-{top}, got {array.min()}..{array.max()}"
             )
         return array.astype(np.int64)
+
+    def _update_arguments(
+        self, x: np.ndarray, d: np.ndarray, lr: float
+    ) -> tuple[np.ndarray, np.ndarray, PulseRegisters]:
+        """Return activations, errors and registers of an update.
+
+        Everything is checked before anything changes: a refused call leaves the tile as it was.
+        """
+        x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
+        rate = self._learning_rate(lr)
+        return x, d, pulse_registers(self.config, self.device.granularity, rate)
 
     def _learning_rate(self, lr: float) -> float:
         """Return the learning rate; raise `ValueError` unless it is finite and > 0."""

@@ -103,7 +103,8 @@ def test_a_batch_sees_the_weights_as_they_stand(rng):
     assert all((a.weights == b.weights).all() for a, b in zip(before, by_hand.state(), strict=True))
     for update, x, d, lr in updates:
         update(x, d, lr)
-    check_equal(trainer, by_hand)
+    # The updates that were held back are not counted.
+    assert state_sha256(trainer.state()) == state_sha256(by_hand.state())
 
 
 def test_batches_change_the_bits_and_a_batch_of_one_does_not(rng):

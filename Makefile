@@ -63,7 +63,7 @@ format: setup  ## Format the code and mend what the linter can.
 demo: setup  ## Compare two engines bit for bit, then train digits and draw the run.
 	$(BIN)/ohmgrid compare --data digits --layers 64-32-10 --engines model,rtl --steps 200 --lanes 16
 	$(BIN)/ohmgrid train --data digits --layers 64-32-10 --device gokmen-vlasov \
-	    --epochs 10 --out runs/demo
+	    --epochs 10 --out runs/demo --force
 
 clean:  ## Remove what was installed, built and left by runs here.
 	rm -rf $(VENV) build dist runs *.egg-info .pytest_cache .ruff_cache .hypothesis

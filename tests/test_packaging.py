@@ -161,32 +161,10 @@ def test_the_model_imports_neither_amaranth_nor_cocotb():
     )
 
 
-CLAIM = "Standard library only"
-PLAIN = {
-    f"ohmgrid.{file.stem}": file
-    for file in modules(ROOT / "src" / "ohmgrid")
-    if CLAIM in " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
-}
-"""Modules that say so of themselves."""
-
-
-def test_what_both_sides_share_is_among_the_plain_modules():
-    shared = ("checks", "config", "devices", "pairs", "presets", "registers", "step_device")
-    assert PLAIN.keys() >= {f"ohmgrid.{name}" for name in (*shared, "streams", "device_registers")}
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_a_plain_module_imports_plain_modules_and_the_standard_library(name):
-    """Each of them can be read, or run, where nothing is installed."""
-    found = imported(PLAIN[name], "ohmgrid")
-    strangers = {
-        one
-        for one in found
-        if one.split(".")[0] not in sys.stdlib_module_names
-        and not any(one == plain or one.startswith(f"{plain}.") for plain in PLAIN)
-        and one != "ohmgrid"
-    }
-    assert not strangers
+@pytest.mark.parametrize("name", ["config", "streams"])
+def test_what_both_sides_share_needs_the_standard_library_only(name):
+    names = {name.split(".")[0] for name in imported(ROOT / f"src/ohmgrid/{name}.py", "ohmgrid")}
+    assert names <= {*sys.stdlib_module_names, "ohmgrid"}
 
 
 def test_the_scan_sees_every_form_of_import(tmp_path):

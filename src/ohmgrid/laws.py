@@ -4,6 +4,8 @@ With one = 1.0, ``p`` the position of the weight and ``g`` the slope or exponent
 
     curve = offset + g * f(p)            straight lines, exponentials, measured tables
     curve = room ** g                    powers
+
+Standard library only.
 """
 
 from collections.abc import Callable, Sequence

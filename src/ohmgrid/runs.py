@@ -21,6 +21,7 @@ from ohmgrid.arrays import read_arrays
 from ohmgrid.checks import ConfigError, shown
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
+from ohmgrid.data import Dataset
 from ohmgrid.device_registers import device_registers
 from ohmgrid.files import write_whole
 from ohmgrid.plan import Plan
@@ -115,6 +116,13 @@ class Checkpoint:
     """What training has counted so far."""
     program: str = __version__
     """Version of the program that wrote it."""
+
+    def check_data(self, data: Dataset) -> None:
+        """Raise `ConfigError` unless these are the examples that the run began with."""
+        if self.data_sha256 != data.sha256:
+            raise ConfigError(
+                "data", f"expected the examples that the run began with, but {data.name} has others"
+            )
 
     @property
     def bits_sha256(self) -> str:

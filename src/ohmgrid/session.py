@@ -73,11 +73,7 @@ class Session:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a checkpoint was written; raise `ConfigError` where it is of another run."""
-        if checkpoint.data_sha256 != self.data.sha256:
-            raise ConfigError(
-                "data",
-                f"expected the examples that the run began with, but {self.data.name} has others",
-            )
+        checkpoint.check_data(self.data)
         self._check(checkpoint)
         self.trainer.load(checkpoint.states)
         self.trainer.counters = checkpoint.counters.copy()

@@ -4,6 +4,7 @@ A random number is a function of its address, ``hash(seed, verb, tile, step, pur
 never the next value of a generator.  This file holds what defines that function bit for bit: S-box,
 rotations, round constants, numbers of rounds, the two tables of the Gaussian, and the numbers that
 keep streams apart.  The equations are in `ohmgrid.model.noise`, the evidence in ``docs/noise.md``.
+Standard library only.
 """
 
 from enum import IntEnum

@@ -33,6 +33,7 @@ __all__ = [
     "plan_options",
     "tell",
     "tile_options",
+    "with_whole_path",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -240,17 +241,22 @@ def load_plan_data(name: str, crop: str, config: Config) -> Dataset:
     return load_data(name, config.formats.x_frac, config.formats.edge_bits, size)
 
 
+def with_whole_path(plan: Plan) -> Plan:
+    """Return the plan with the absolute name of a data file: it holds in any folder."""
+    if not plan.data.endswith(".npz"):
+        return plan
+    return replace(plan, data=str(Path(plan.data).absolute()))
+
+
 def choose_plan(chosen: Chosen) -> tuple[Plan, Dataset]:
     """Return what is to be trained, and its data.
 
-    Without sizes the net is ``inputs-32-classes``. A file's name becomes absolute, so that the run
-    can be repeated and resumed from any folder.
+    Without sizes the net is ``inputs-32-classes``.
     """
     plan = chosen.settings.plan()
     data = load_plan_data(plan.data, plan.crop, chosen.config)
     if not chosen.settings.gives("training.layers"):
         plan = replace(plan, layers=f"{data.inputs}-32-{max(2, data.classes)}")
-    if plan.data.endswith(".npz"):
-        plan = replace(plan, data=str(Path(plan.data).absolute()))
+    plan = with_whole_path(plan)
     plan.check_fits(data)
     return plan, data

@@ -29,6 +29,7 @@ from ohmgrid.commands.options import (
     plan_options,
     tell,
     tile_options,
+    with_whole_path,
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
@@ -105,7 +106,7 @@ def _load_run(options: Options, folder: Path) -> tuple[Checkpoint, Chosen, Plan]
     checkpoint = read_checkpoint(folder / CHECKPOINT)
     base = parse_settings(config_to_toml(checkpoint.config, asdict(checkpoint.plan)))
     chosen = choose(options, base)
-    plan = chosen.settings.plan()
+    plan = with_whole_path(chosen.settings.plan())
     # Where the data is may change: its hash must not.
     change = _first_change(checkpoint.plan, plan, ("data", "epochs")) or _first_change(
         checkpoint.config, chosen.config, ("build",)
@@ -309,7 +310,12 @@ def _plan_run(
         if out is None:
             raise ConfigError("resume", "expected --out DIR with the run to go on with, got none")
         checkpoint, chosen, plan = _load_run(options, out)
+        if plan.data.endswith(".npz") and not Path(plan.data).exists():
+            raise ConfigError(
+                "data", f"{plan.data}: no such file; name its new place with --data FILE.npz"
+            )
         data = load_plan_data(plan.data, plan.crop, chosen.config)
+        checkpoint.check_data(data)
         return chosen.config, plan, data, checkpoint, chosen.warnings
     chosen = choose(options)
     plan, data = choose_plan(chosen)

@@ -94,15 +94,10 @@ def test_train_prints_one_object_and_writes_its_files(blobs, tmp_path):
 
 
 def test_train_for_people_says_where_the_pictures_are(blobs, tmp_path):
-<<<<<<< HEAD
     stdout, stderr = run(
         "train", "--data", blobs, *SMALL, "--epochs", "6", "--out", tmp_path / "run"
     )
     assert stderr == ""
-=======
-    stdout, stderr = run("train", "--data", blobs, *SMALL, "--out", tmp_path / "run")
-    assert all(line.startswith("warning: ") for line in stderr.splitlines())
->>>>>>> 6fea9df (tests: 200 flips of a checkpoint, and other content with a right digest)
     assert f"{tmp_path / 'run' / 'accuracy.png'}" in stdout
     assert "state_sha256" in stdout
 

@@ -41,7 +41,9 @@ class Plan:
     def net(self) -> Net:
         """Return the net."""
         if _SIZES.fullmatch(self.layers) is None:
-            raise ConfigError("layers", f"expected sizes such as 64-32-10, got {self.layers!r}")
+            raise ConfigError(
+                "layers", f"expected sizes such as 64-32-10, got {shown(self.layers)}"
+            )
         sizes = tuple(map(int, self.layers.split("-")))
         return Net(sizes, self.activation, self.loss)
 

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,7 +186,7 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("--lr", "0.3"), "lr: expected 0.2, with which the run"),
         (("--layers", "16-3"), "layers: expected '16-6-3'"),
         (("--batch", "4"), "batch: expected 1, with which the run"),
-        (("--data", "digits"), "layers: expected 64 inputs for digits (8x8), got 16"),
+        (("--data", "digits"), "data: expected the examples that the run began with"),
         (("--seed", "2"), "seed: expected 1, with which the run"),
         (("--bit-length", "7"), "pulses.desired_bl: expected 31, with which the run"),
         (("--device", "ecram"), "device: expected 'gokmen-vlasov', with which the run"),
@@ -302,6 +303,12 @@ def test_compare_finds_equal_engines_equal(blobs, other_engine):
     assert found["first_difference"] is None
     assert len(found["state_sha256"]) == 64
     assert "25 training steps: equal" in run(*words)[0]
+    config = Path(blobs).with_name("c.toml")
+    config.write_text("[training]\nepochs = 3\n")
+    _, stderr = run(*words, "--config", str(config))
+    assert stderr == (
+        "warning: training.epochs: not used, --steps says how many examples are compared\n"
+    )
 
 
 def test_compare_names_the_first_cell_that_differs(blobs, other_engine):

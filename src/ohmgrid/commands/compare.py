@@ -62,6 +62,8 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     plan, data = choose_plan(chosen)
     config = fit_build(chosen.config, plan)
     tell(chosen.warnings)
+    if chosen.settings.gives("training.epochs"):
+        tell(["training.epochs: not used, --steps says how many examples are compared"])
     console = Console(stderr=as_json)
     console.print(f"starting engines {', '.join(names)} (a first start builds them: minutes)")
     comparison = Comparison(names, config, plan, data)

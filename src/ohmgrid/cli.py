@@ -39,9 +39,6 @@ ERRORS = (click.ClickException, OhmgridError, OSError, MemoryError)
 INTERNAL = 70
 """Exit status after a fault of the program's own (EX_SOFTWARE of sysexits.h)."""
 
-BROKEN_PIPE = 141
-"""Exit status after a reader that has gone, as shells have it."""
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -81,10 +78,6 @@ class Verbs(click.Group):
         except (click.exceptions.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read the output has stopped, as `head` does: nobody is left to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(BROKEN_PIPE)
         except ERRORS as error:
             if os.environ.get("OHMGRID_DEBUG"):
                 traceback.print_exc()

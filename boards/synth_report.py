@@ -8,7 +8,16 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
-__all__ = ["CELLS", "CriticalPath", "Part", "Resources", "SynthReport", "count", "parts", "placed"]
+__all__ = [
+    "CELLS",
+    "CriticalPath",
+    "Resources",
+    "Submodule",
+    "SynthReport",
+    "count",
+    "parts",
+    "placed",
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Part:
+class Submodule:
     """A submodule, or several equal ones next to each other.
 
     Parameters
@@ -91,7 +100,7 @@ class SynthReport:
     tools: list[str]
     total: Resources
     """Flattened, as in a bitstream."""
-    parts: list[Part]
+    parts: list[Submodule]
     """With the submodules kept apart; the component itself first."""
     seconds: float
     device: str | None = None
@@ -184,7 +193,7 @@ def count(cells: dict[str, int], family: str) -> Resources:
     return Resources(**sums)
 
 
-def parts(stat: dict[str, dict[str, int]], family: str) -> list[Part]:
+def parts(stat: dict[str, dict[str, int]], family: str) -> list[Submodule]:
     """Return the parts from the top down; equal submodules of one module are one part.
 
     Parameters
@@ -204,8 +213,8 @@ def parts(stat: dict[str, dict[str, int]], family: str) -> list[Part]:
             total += everything(part) * number
         return total
 
-    def walk(module: str, path: str, instances: int) -> Iterator[Part]:
-        yield Part(path, instances, own[module], everything(module))
+    def walk(module: str, path: str, instances: int) -> Iterator[Submodule]:
+        yield Submodule(path, instances, own[module], everything(module))
         for part, number in sorted(inner(module)):
             # A merged module carries the path of its first instance.
             name = part.rpartition(".")[2]

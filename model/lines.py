@@ -3,14 +3,14 @@
 import numpy as np
 
 from ohmgrid.model.noise import line_keys
-from ohmgrid.model.pulses import Plan, column_trains, probabilities, row_trains
+from ohmgrid.model.pulses import PulsePlan, column_trains, probabilities, row_trains
 from ohmgrid.streams import Purpose
 
 __all__ = ["key_halves", "side_trains"]
 
 
 def side_trains(
-    values: np.ndarray, purpose: Purpose, plan: Plan, pulse_type: str, key: int
+    values: np.ndarray, purpose: Purpose, plan: PulsePlan, pulse_type: str, key: int
 ) -> np.ndarray:
     """Return the trains of one side (int64, shape (lines,)).
 
@@ -20,7 +20,7 @@ def side_trains(
         Activations or errors at the edge.
     purpose : Purpose
         ``COLUMN`` (activations) or ``ROW`` (errors).
-    plan : Plan
+    plan : PulsePlan
     pulse_type : str
     key : int
         Operation key of the update.

@@ -11,7 +11,7 @@ from ohmgrid.model.array import array_sums, magnitudes
 from ohmgrid.model.converters import dac, input_scale
 from ohmgrid.model.lines import side_trains
 from ohmgrid.model.outputs import convert, convert_parts, results
-from ohmgrid.model.pulses import ONE, Plan, expected_pulses, plan_update, pulse_totals
+from ohmgrid.model.pulses import ONE, PulsePlan, expected_pulses, plan_update, pulse_totals
 from ohmgrid.model.readout import Readout
 from ohmgrid.model.voltages import operands, voltages
 from ohmgrid.read_registers import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts
@@ -103,7 +103,7 @@ def part_sums(
 class Trains(NamedTuple):
     """The trains of one update."""
 
-    plan: Plan
+    plan: PulsePlan
     rows: np.ndarray
     """int64, shape (rows,)"""
     columns: np.ndarray

@@ -17,7 +17,7 @@ from ohmgrid.registers import FACTOR_BITS, PulseRegisters
 from ohmgrid.streams import Purpose
 
 __all__ = [
-    "Plan",
+    "PulsePlan",
     "column_trains",
     "expected_pulses",
     "plan_update",
@@ -30,7 +30,7 @@ ONE = 1 << 16
 """Probability 1: fires in every slot."""
 
 
-class Plan(NamedTuple):
+class PulsePlan(NamedTuple):
     """What update and bit-length management decide for one update."""
 
     bl: int
@@ -57,7 +57,7 @@ def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
 
 def plan_update(
     x_max: int, d_max: int, pulses: PulseConfig, registers: PulseRegisters, fracs: tuple[int, int]
-) -> Plan:
+) -> PulsePlan:
     """Choose the bit length and both sides' probability scales.
 
     With management, ``p_x = |x| / xm * q`` and ``p_d = |d| / dm * q`` where ``q = sqrt(k / BL)``
@@ -75,19 +75,19 @@ def plan_update(
     """
     bl = registers.bl
     if x_max == 0 or d_max == 0:
-        return Plan(0, 0, 1, 0, 1)
+        return PulsePlan(0, 0, 1, 0, 1)
     if not pulses.managed:
         x_frac, d_frac = fracs
-        return Plan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
+        return PulsePlan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
     k = expected_pulses(x_max, d_max, registers)
     limit = pulses.desired_bl << 16
     if pulses.update_bl_management:
         bl = min((k + ONE - 1) >> 16, pulses.desired_bl)
         if bl == 0:
-            return Plan(0, 0, 1, 0, 1)
+            return PulsePlan(0, 0, 1, 0, 1)
     q = square_root((min(k, limit) << 16) // bl)
     stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
-    return Plan(bl, q, x_max, stretched, d_max)
+    return PulsePlan(bl, q, x_max, stretched, d_max)
 
 
 def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:

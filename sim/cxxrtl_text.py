@@ -80,12 +80,12 @@ def merge_modules(
     def instance(cell: re.Match[str]) -> str:
         if cell[1] not in modules:
             return cell[0]  # a primitive of the vendor
-        visit(cell[1])
+        merge(cell[1])
         names = renamed[cell[1]]
         text = _CONNECT.sub(lambda port: port[1] + names.get(port[2], port[2]), cell[2])
         return f"  cell {canonical[cell[1]]} {text}  end"
 
-    def visit(name: str) -> None:
+    def merge(name: str) -> None:
         if name in canonical:
             return
         attributes, body = modules[name]
@@ -103,7 +103,7 @@ def merge_modules(
             uses[name] = Counter(cell for cell in _CELL.findall(body) if cell in uses)
             modules[name] = (attributes, body)
 
-    visit(rf"\{top}")
+    merge(rf"\{top}")
     sizes: dict[str, int] = {}
     for name, parts in uses.items():  # submodules first
         sizes[name] = len(modules[name][1]) + sum(sizes[part] * n for part, n in parts.items())

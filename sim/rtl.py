@@ -201,7 +201,9 @@ class TileDriver:
 class RtlTile(TileBase):
     """One tile simulated from its gateware; the interface and the bits are those of the model.
 
-    References and the weights of stuck devices are drawn here and written once.
+    References and the weights of stuck devices are drawn here and written once. After an error of
+    the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known what it holds: the
+    tile then refuses all calls but `load`, which starts the gateware anew.
 
     Raises
     ------
@@ -231,22 +233,25 @@ class RtlTile(TileBase):
         self._population = populate(
             key, *self.device_shape, self.device, config.formats.weight_bits
         )
-        self.driver = TileDriver(build_tile(config).instance())
         self._row, self._col = memory_order(device_rows, cols, build.lanes)
+        self._values = register_values(config, rows, cols, number)
+        self._start()
+        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
+
+    def _start(self) -> None:
+        """Take a new instance of the gateware and load all that a state does not hold."""
+        self.driver = TileDriver(build_tile(self.config).instance())
+        self._lost = ""
+        """The error after which it is not known what the gateware holds."""
         self._rate: PulseRegisters | None = None
         """Registers of the learning rate that the tile holds, as far as is known; likewise `_x`."""
         self._x: np.ndarray | None = None
-        values = register_values(config, rows, cols, number)
-        self._values = values
-        setup = self.driver.registers(values)
-        aging = self.aging if countdowns(values, 0) else None
-        setup += self.driver.device(self.device, config.formats.weight_bits, aging)
-        self.driver.run([*setup, command(Op.SETUP)])
-        if build.references:
+        setup = self.driver.registers(self._values)
+        aging = self.aging if countdowns(self._values, 0) else None
+        setup += self.driver.device(self.device, self.config.formats.weight_bits, aging)
+        self._send([*setup, command(Op.SETUP)])
+        if self.config.build.references:
             self._write(Op.WRITE_REFERENCES, self._population.static.reference)
-        self._steps = [0, 0, 0]
-        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
-        self.cycles = self.driver.cycles
 
     def _load_x(self, values: np.ndarray) -> tuple[list[int], list[int]]:
         """Return command and words that bring activations to the tile, none if they are there."""
@@ -254,28 +259,32 @@ class RtlTile(TileBase):
             return [], []
         return [command(Op.LOAD_X)], values.tolist()
 
-    def _send(self, commands: list[int], words: list[int], results: int) -> tuple[np.ndarray, list]:
-        """Send checked commands and words; what the tile holds is unknown until it has answered."""
-        self._x = self._rate = None
-        sent = self.driver.run(commands, words, results)
+    def _send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
+        """Send checked commands and words; remember an error that comes in between."""
+        if self._lost:
+            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self._lost}")
+        try:
+            sent = self.driver.run(commands, words, results)
+        except BaseException as error:
+            self._lost = f"{type(error).__name__}: {error}"
+            raise
         self.cycles = self.driver.cycles
         return sent
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` (int64, shape (rows,))."""
-        x, rate = self._edge("x", x, self.cols), self._rate
+        x = self._edge("x", x, self.cols)
         commands, words = self._load_x(x)
         y, answers = self._send([*commands, command(Op.FORWARD)], words, self.rows)
-        self._x, self._rate = x, rate
+        self._x = x
         self._steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
         return y
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` (int64, shape (cols,))."""
-        words, x, rate = self._edge("d", d, self.rows).tolist(), self._x, self._rate
+        words = self._edge("d", d, self.rows).tolist()
         z, answers = self._send([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
-        self._x, self._rate = x, rate
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
@@ -318,19 +327,21 @@ class RtlTile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        weights, self._steps = self._state(state)
-        values = dict(zip(STEP_REGISTERS, self._steps, strict=True))
-        values |= countdowns(self._values, self._steps[2])
-        self.driver.run(self.driver.registers(values))
+        weights, steps = self._state(state)
+        if self._lost:
+            self._start()
+        values = dict(zip(STEP_REGISTERS, steps, strict=True)) | countdowns(self._values, steps[2])
+        self._send(self.driver.registers(values))
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
+        self._steps = steps
 
     def _read(self) -> np.ndarray:
         """Return all conductances (int32, shape `device_shape`)."""
-        words, _ = self.driver.run([command(Op.READ_CELLS)], (), self._row.size)
+        words, _ = self._send([command(Op.READ_CELLS)], (), self._row.size)
         weights = np.zeros(self.device_shape, np.int32)
         weights[self._row, self._col] = words
         return weights
 
     def _write(self, op: Op, cells: np.ndarray) -> None:
         """Send one word for each device, shape `device_shape`."""
-        self.driver.run([command(op)], cells[self._row, self._col])
+        self._send([command(op)], cells[self._row, self._col])

@@ -1,5 +1,7 @@
 """Valid and refused calls mixed, all engines side by side: results, states and errors are equal."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,20 +14,24 @@ from ohmgrid.presets import PRESETS
 from ohmgrid.tile import TileState
 
 ROWS, COLS, TOP = 3, 5, (1 << 15) - 1
-RATES = st.sampled_from([0.02, 0.5, 0.0, -1.0, float("nan"), float("inf"), 1e-12, 1e12])
+RATES: st.SearchStrategy[Any] = st.sampled_from(
+    [0.02, 0.5, np.float32(0.02), 0.0, -1.0, float("nan"), float("inf"), 1e-12, 1e12, "0.1", None]
+)
 
 
-def vectors(lines: int) -> st.SearchStrategy[np.ndarray]:
+def vectors(lines: int) -> st.SearchStrategy[Any]:
     """Vectors of a tile's edge, and some that are none."""
     value = st.integers(-TOP, TOP)
     good = st.lists(value, min_size=lines, max_size=lines).map(lambda v: np.array(v, np.int64))
-    wrong = st.sampled_from(
+    wrong: st.SearchStrategy[Any] = st.sampled_from(
         [
             np.zeros(lines + 1, np.int64),
             np.zeros((1, lines), np.int64),
             np.full(lines, TOP + 1),
             np.full(lines, -TOP - 1),
             np.zeros(lines),
+            [[1], [2, 3]],
+            None,
         ]
     )
     return st.one_of(good, good, good, wrong)
@@ -69,7 +75,7 @@ class Engines(RuleBasedStateMachine):
     @rule(
         weights=st.sampled_from([(ROWS, COLS), (COLS, ROWS)]),
         value=st.integers(-(1 << 17), 1 << 17),
-        steps=st.sampled_from([(1, 2, 3), (0, 0, -1), (0, 0), (1 << 48, 0, 0)]),
+        steps=st.sampled_from([(1, 2, 3), (0, 0, -1), (0, 0), (1 << 48, 0, 0), (1, 1.5, 2)]),
     )
     def load(self, weights, value, steps):
         state = TileState(np.full(weights, value, np.int32), steps)

@@ -1,5 +1,7 @@
 """The rtl engine: errors said in one line, states in and out, a run that is taken up again."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -189,3 +191,51 @@ def test_the_driver_raises_what_the_tile_reports():
 def test_learning_rates_beyond_floats_get_their_line(lr, granularity):
     with pytest.raises(ValueError, match="lr: expected a learning rate of"):
         pulse_registers(CONFIG, granularity, lr)
+
+
+@pytest.mark.parametrize("error", [TimeoutError, RuntimeError, KeyboardInterrupt])
+def test_after_an_error_of_the_gateware_a_tile_takes_a_state_and_nothing_else(rng, error):
+    """What was sent before the error may have arrived or not: the rate and the activations too."""
+    golden, tile = Tile(CONFIG, ROWS, COLS), RtlTile(CONFIG, ROWS, COLS)
+    x, d = rng.integers(-4096, 4096, COLS), rng.integers(-9000, 9000, ROWS)
+    for engine in (golden, tile):
+        engine.backward_update(x, d, 0.02)
+    start = tile.state()
+
+    def broken(*arguments, **more):
+        raise error("no answer")
+
+    tile.driver.link.transact = broken
+    with pytest.raises(error, match="no answer"):
+        tile.backward_update(-x, d, 0.5)
+    line = f"tile: expected a state to be loaded after the error: {error.__name__}: no answer"
+    for call in (lambda: tile.forward(x), lambda: tile.update(x, d, 0.5), tile.state):
+        with pytest.raises(RuntimeError, match=line):
+            call()
+    tile.load(start)
+    for lr in (0.5, 0.02):
+        assert_array_equal(tile.backward_update(x, d, lr), golden.backward_update(x, d, lr))
+    assert same(tile.state(), golden.state())
+
+
+def with_steps(steps: Any) -> TileState:
+    return TileState(np.zeros((ROWS, COLS), int), steps)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (None, TypeError, "state: expected a TileState, got NoneType"),
+        (with_steps((0, 1.5, 0)), ValueError, "steps: expected three"),
+        (with_steps(3), ValueError, "steps: expected three"),
+    ],
+)
+def test_what_is_no_state_is_refused(tile, state, error, message):
+    with pytest.raises(error, match=message):
+        tile.load(state)
+
+
+@pytest.mark.parametrize("lr", ["0.1", None, True, [0.1], 1j])
+def test_what_is_no_learning_rate_is_refused(tile, lr):
+    with pytest.raises(ValueError, match="lr: expected a finite number > 0, got"):
+        tile.update(np.zeros(COLS, int), np.zeros(ROWS, int), lr)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ohmgrid.boards.pins import Pins
 from ohmgrid.boards.synth import dont_care_collisions, synth, synth_command
-from ohmgrid.boards.synth_report import CriticalPath, Part, Resources, SynthReport
+from ohmgrid.boards.synth_report import CriticalPath, Resources, Submodule, SynthReport
 from ohmgrid.boards.units import REGISTRY, unit
 from ohmgrid.config import Config
 
@@ -237,8 +237,8 @@ def test_table_of_a_report():
         tools=["yosys 1"],
         total=Resources(lut4=9),
         parts=[
-            Part("", 1, Resources(lut4=1), Resources(lut4=9)),
-            Part("lane0", 4, Resources(lut4=2), Resources(lut4=2)),
+            Submodule("", 1, Resources(lut4=1), Resources(lut4=9)),
+            Submodule("lane0", 4, Resources(lut4=2), Resources(lut4=2)),
         ],
         seconds=1.5,
         device="up5k",

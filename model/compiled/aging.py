@@ -102,7 +102,7 @@ def age_devices(array, regs, aging, key, part, work):
     aging : Aging
     key : uint64
         Operation key of `Verb.TIME`.
-    part : Part
+    part : Share
     work : Scratch
     """
     apart()

@@ -97,7 +97,7 @@ def apply_pulses(
     firing_rows, firing_cols, bl : int
     key : uint64
         Operation key.
-    part : Part
+    part : Share
         The columns to update: those whose number modulo ``part.threads`` is ``part.number``.
     work : Scratch
 

@@ -13,9 +13,9 @@ __all__ = [
     "WHOLE",
     "ZERO",
     "Converter",
-    "Part",
     "Pulses",
     "Scratch",
+    "Share",
     "Side",
     "make_scratch",
     "make_side",
@@ -105,14 +105,14 @@ class Side(NamedTuple):
     """uint32: slots in which it fires; bit 31 is set where its value is negative."""
 
 
-class Part(NamedTuple):
+class Share(NamedTuple):
     """The share of one thread."""
 
     number: int
     threads: int
 
 
-WHOLE = Part(0, 1)
+WHOLE = Share(0, 1)
 
 
 class Scratch(NamedTuple):

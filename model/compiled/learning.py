@@ -411,9 +411,9 @@ def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts
         Filled: see `ohmgrid.model.trainer.Answer`.
     counts : int64, shape (threads, tiles, len(FIELDS))
         Added to: each thread counts what it does.
-    part : Part
-    sync : int64, shape (2,)
-        Of the barrier, shared by the threads; zeros at first.
+    part : Share
+    sync : int64, shape (3,)
+        Of the barrier, shared by the threads (`new_sync`).
     work : Scratch
         The thread's own.
     """

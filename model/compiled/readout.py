@@ -26,15 +26,15 @@ from ohmgrid.read_registers import (
     ROOT_FRAC,
     VOLTAGE_BITS,
     VOLTAGE_FRAC,
+    Part,
 )
-from ohmgrid.read_registers import Part as Sweep
 from ohmgrid.registers import ADC_FRAC
 from ohmgrid.streams import Purpose
 
 __all__ = ["ON", "REGISTERS", "Reading", "exact_sums", "read_multiply"]
 
 INPUT, OUTPUT = np.int64(Purpose.INPUT), np.int64(Purpose.OUTPUT)
-LOAD, POSITION, POWER, VALUE = map(np.int64, Sweep)
+LOAD, POSITION, POWER, VALUE = map(np.int64, Part)
 ADDITIVE, WEIGHTED = map(W_NOISE_TYPES.index, ("additive-constant", "pcm-read"))
 (
     INP_NOISE,

@@ -304,7 +304,7 @@ def refresh_pairs(array, regs, aging, refresh, source, part, work):
     aging : Aging
     refresh : Refresh
     source : Source
-    part : Part
+    part : Share
     work : Scratch
     """
     apart()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -10,8 +11,9 @@ from numba.extending import intrinsic
 
 from ohmgrid.model.compiled.jit import kernel
 
-__all__ = ["barrier"]
+__all__ = ["Abandoned", "abandon", "barrier", "new_sync"]
 
+ARRIVALS, ROUNDS, GIVEN_UP = range(3)
 PATIENCE = 2000
 """Looks at the barrier before a thread offers its processor to others."""
 
@@ -58,25 +60,46 @@ peek = cast(Callable[[Any, int], int], intrinsic(_peek))
 give_way = cast(Callable[[], None], intrinsic(_give_way))
 
 
+class Abandoned(RuntimeError):
+    """A thread ended, or never began, while others waited for it."""
+
+
+def new_sync() -> np.ndarray:
+    """Return what the threads of one call share: arrivals, complete rounds, given up (int64)."""
+    return np.zeros(3, np.int64)
+
+
+def abandon(sync: np.ndarray) -> None:
+    """Make every thread that waits at the barrier, or comes to it, raise `Abandoned`."""
+    sync[GIVEN_UP] = 1
+
+
 @kernel
 def barrier(sync, threads):
     """Wait until all threads are here.
 
     Parameters
     ----------
-    sync : int64, shape (2,)
-        Arrivals so far, and rounds that are complete.
+    sync : int64, shape (3,)
+        As from `new_sync`.
     threads : int
+
+    Raises
+    ------
+    Abandoned
+        One of them will not come.
     """
     if threads == 1:
         return
-    complete = peek(sync, 1)
+    complete = peek(sync, ROUNDS)
     # Arrivals are never reset: the last of a round is known by its number.
-    if (arrive(sync, 0) + 1) % threads == 0:
-        arrive(sync, 1)
+    if (arrive(sync, ARRIVALS) + 1) % threads == 0:
+        arrive(sync, ROUNDS)
         return
     looks = 0
-    while peek(sync, 1) == complete:
+    while peek(sync, ROUNDS) == complete:
         looks += 1
         if looks > PATIENCE:
+            if peek(sync, GIVEN_UP):
+                raise Abandoned("a thread of this call has ended with an error")
             give_way()

@@ -1,7 +1,7 @@
 """The trainer of the compiled engine: one call for many examples."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ohmgrid.checks import check_int
 from ohmgrid.config import Config
 from ohmgrid.engines import TileEngine
-from ohmgrid.model.compiled.layout import Part, make_scratch
+from ohmgrid.model.compiled.layout import Share, make_scratch
 from ohmgrid.model.compiled.learning import (
     Functions,
     Layers,
@@ -19,6 +19,7 @@ from ohmgrid.model.compiled.learning import (
     train_block,
 )
 from ohmgrid.model.compiled.population import Array
+from ohmgrid.model.compiled.threads import Abandoned, abandon, new_sync
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.trainer import Trainer
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
@@ -162,11 +163,33 @@ class CompiledTrainer(Trainer):
         return Network(tiles[0].physics, layers, arrays, row_noise, col_noise, steps, functions)
 
     def _share(self, threads: int, call) -> list:
-        """Return ``call(part, work)`` of every thread."""
-        parts = [Part(number, threads) for number in range(threads)]
+        """Return ``call(part, sync, work)`` of every thread.
+
+        Where one fails, or cannot be started, all end, and its error is raised.
+        """
+        parts, sync = [Share(number, threads) for number in range(threads)], new_sync()
         if threads == 1 or self._pool is None:
-            return [call(parts[0], self._work[0])]
-        return list(self._pool.map(call, parts, self._work[:threads]))
+            return [call(parts[0], sync, self._work[0])]
+
+        def run(part: Share, work):
+            try:
+                return call(part, sync, work)
+            except BaseException:
+                abandon(sync)
+                raise
+
+        running = []
+        try:
+            for part, work in zip(parts, self._work, strict=False):
+                running.append(self._pool.submit(run, part, work))
+        except BaseException:
+            abandon(sync)
+            wait(running)
+            raise
+        errors = [error for future in running if (error := future.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, Abandoned)):
+            raise error
+        return [future.result() for future in running]
 
     def _examples(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return examples as the kernels take them; raise `ValueError` where one does not fit."""
@@ -203,9 +226,9 @@ class CompiledTrainer(Trainer):
             self._signals = make_signals(batch, self._net.layers)
         hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
         counts = np.zeros((len(self._work), *self.counters.counts.shape), np.int64)
-        pulses, sync = self._pulses(lr), np.zeros(2, np.int64)
+        pulses = self._pulses(lr)
 
-        def call(part: Part, work) -> None:
+        def call(part: Share, sync, work) -> None:
             train_block(
                 pixels,
                 labels,
@@ -241,7 +264,7 @@ class CompiledTrainer(Trainer):
         """Return how many examples are classified right. The tiles count these passes too."""
         pixels, labels = self._examples(pixels, labels)
 
-        def call(part: Part, work) -> int:
+        def call(part: Share, sync, work) -> int:
             return count_hits(pixels, labels, self._net, self._signals, part, work)
 
         hits = self._share(len(self._work), call)

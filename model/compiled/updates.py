@@ -46,7 +46,7 @@ def update_array(
         Updates before this one.
     row_side, col_side, firing_rows, firing_cols, bl
         As from `make_trains`.
-    part : Part
+    part : Share
         The columns to work on.
     work : Scratch
 

@@ -8,7 +8,7 @@ Standard library only. ``model/device.py`` has the arithmetic that reads them.
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 
 from ohmgrid.checks import ConfigError
@@ -202,7 +202,8 @@ def _ratio(sigma: float, divide: float) -> list[float]:
     return every[512::1024]
 
 
-@cache
+# With its tables a device takes 285 kB: a run has one or two, a test or a sweep any number.
+@lru_cache(maxsize=32)
 def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceRegisters:
     """Round a device's parameters to the registers that every engine loads.
 

@@ -1,5 +1,7 @@
 """What every engine's tile has in common: shape, units, checks of arguments and of states."""
 
+from numbers import Real
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +99,10 @@ class TileBase:
 
     def _edge(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a vector as int64; raise `ValueError` unless it fits the tile's edge."""
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError:  # lists of different lengths
+            raise ValueError(f"{name}: expected {lines} integers, got {values!r}") from None
         top = (1 << (self.config.formats.edge_bits - 1)) - 1
         if array.shape != (lines,) or not np.issubdtype(array.dtype, np.integer):
             raise ValueError(
@@ -122,21 +127,34 @@ class TileBase:
 
     def _learning_rate(self, lr: float) -> float:
         """Return the learning rate; raise `ValueError` unless it is finite and > 0."""
-        if not 0 < lr < np.inf:
-            raise ValueError(f"lr: expected a finite number > 0, got {lr}")
+        if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < lr < np.inf:
+            raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
         return float(lr)
 
     def _state(self, state: TileState) -> tuple[np.ndarray, list[int]]:
-        """Return weights (int32) and steps of a state; raise `ValueError` where it does not fit."""
+        """Return weights (int32) and steps of a state.
+
+        Raises
+        ------
+        TypeError
+            It is no state.
+        ValueError
+            It does not fit this tile.
+        """
+        if not isinstance(state, TileState):
+            raise TypeError(f"state: expected a TileState, got {type(state).__name__}")
         weights = np.asarray(state.weights)
         top = (1 << (self.config.formats.weight_bits - 1)) - 1
         if weights.shape != self.device_shape:
             raise ValueError(f"weights: expected shape {self.device_shape}, got {weights.shape}")
         if not np.issubdtype(weights.dtype, np.integer):
             raise ValueError(f"weights: expected integers (weight LSB), got {weights.dtype}")
-        if np.abs(weights.astype(np.int64)).max() > top:
+        if weights.max() > top or weights.min() < -top:
             raise ValueError(f"weights: expected values in +-{top}")
-        steps = [int(step) for step in state.steps]
+        try:
+            steps = [index(step) for step in state.steps]
+        except TypeError:  # no integers, or nothing to count
+            steps = []
         if len(steps) != 3 or not all(0 <= step < 1 << 48 for step in steps):
             raise ValueError(f"steps: expected three counts below 2**48, got {state.steps}")
         return weights.astype(np.int32), steps

@@ -119,6 +119,15 @@ def test_a_missing_file_and_a_device_that_does_not_move(tmp_path: Path):
         fit_device(Measurement(1e90 + np.arange(40.0).reshape(2, 20), np.arange(20) < 10))
 
 
+def test_a_device_lost_beside_another_gets_one_line():
+    """In the scale that both share, the first one's range is rounded away."""
+    conductance = np.tile(np.r_[np.arange(10.0), np.arange(10.0)[::-1]], (2, 1))
+    fit_device(Measurement(conductance, np.arange(20) < 10))
+    conductance[1, 3] = 1e30
+    with pytest.raises(ConfigError, match="of the largest conductance of all"):
+        fit_device(Measurement(conductance, np.arange(20) < 10))
+
+
 def test_courses_that_no_device_has_get_one_line():
     """Almost all of the range is crossed in the first and in the last step."""
     middle = 0.5 + 1e-7 * np.arange(38)

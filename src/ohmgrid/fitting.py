@@ -176,9 +176,13 @@ def fit_device(data: Measurement, nodes: int = 9) -> Fit:
     conductance = data.conductance
     calm = _calm(conductance)
     low, high = calm.min(axis=1), calm.max(axis=1)
-    # What is lost in the rounding of its own size is no change.
-    if not (high - low > 1e-9 * np.abs(conductance).max(axis=1)).all():
-        raise ConfigError("measurement", "expected every device to change under pulses")
+    # What is lost in the rounding of the largest one, as all share a scale, is no change.
+    if not (high - low > 1e-9 * np.abs(conductance).max()).all():
+        raise ConfigError(
+            "measurement",
+            "expected every device to change under pulses, by more than 1e-9 of the largest "
+            "conductance of all",
+        )
     scale = (high.mean() - low.mean()) / 2
     offset = (high.mean() + low.mean()) / 2
     weights = (conductance - offset) / scale

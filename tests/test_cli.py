@@ -332,6 +332,34 @@ def test_compare_names_the_first_cell_that_differs(blobs, other_engine):
     assert "step 13, cell, tile 1, row 2, col 5" in run(*words, status=1)[0]
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_compare_runs_the_engines_own_trainers_in_batches(batch, blobs, monkeypatch):
+    words = ("compare", "--data", blobs, "--layers", "16-6-3", "--steps", "25", "--batch", batch)
+    words = (*words, "--engines", "model,compiled", "--json")
+    found = json.loads(run(*words)[0])
+    assert (found["equal"], found["batch"]) == (True, batch)
+
+    real = CompiledTrainer.train
+
+    def faulty(self, *examples, **options):
+        outcome = real(self, *examples, **options)
+        self.counters.add(1, passes=1)
+        return outcome
+
+    monkeypatch.setattr(CompiledTrainer, "train", faulty)
+    first = json.loads(run(*words, status=1)[0])["first_difference"]
+    assert (first["tile"], first["what"]) == (1, "counter passes")
+
+    def wrong(self, *examples, **options):
+        self.tiles[0].array.hidden[3] += 1
+        return real(self, *examples, **options)
+
+    monkeypatch.setattr(CompiledTrainer, "train", wrong)
+    first = json.loads(run(*words, status=1)[0])["first_difference"]
+    assert first["what"] == "cell"
+    assert first["step"] == min(10 * batch, 25) - 1
+
+
 def test_compare_names_the_first_output_that_differs(blobs, other_engine):
     class Faulty(Tile):
         def forward(self, x):

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import (
     Options,
+    batch_option,
     choose,
     choose_plan,
     device_name,
@@ -48,12 +49,14 @@ def _describe(difference: dict[str, Any]) -> str:
 @click.option("--engines", default="model,rtl", metavar="A,B", help="Engines [model,rtl].")
 @click.option("--steps", type=INTEGER, default=200, help="Training examples [200].")
 @plan_options
+@batch_option
 @tile_options
 @json_option
 def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     """Train on several engines and compare every cell.
 
-    All engines see the same examples; every output is compared too.
+    All engines see the same examples; every output is compared too. Then each engine's own trainer
+    does the same in mini-batches.
     """
     names = _parse_engines(engines)
     check_int("steps", steps, 1, 10**9)
@@ -73,6 +76,8 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
             task = bar.add_task("", total=steps)
             difference = comparison.run(steps, lambda done: bar.update(task, completed=done))
         states = comparison.states()
+        if difference is None:
+            difference = comparison.run_loops(steps)
         rates = {run.engine: steps / run.seconds for run in comparison.runs if run.seconds}
     finally:
         comparison.close()
@@ -81,6 +86,7 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
         "equal": difference is None,
         "cells": plan.net().cells,
         "steps": steps,
+        "batch": config.batch,
         "first_difference": difference,
         "state_sha256": state_sha256(states),
         "device": device_name(config.device),
@@ -99,6 +105,7 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
             "net": f"{plan.layers}, {result['cells']} cells, seed {config.seed}, "
             f"{config.build.lanes} lanes",
             "compared": f"all cells and all outputs of {steps} training steps: {verdict}",
+            "trainers": f"each engine's own, in mini-batches of {config.batch}",
             "state_sha256": result["state_sha256"],
         }
         for name, value in lines.items():

@@ -15,7 +15,20 @@ from ohmgrid.tile import TileState
 
 ROWS, COLS, TOP = 3, 5, (1 << 15) - 1
 RATES: st.SearchStrategy[Any] = st.sampled_from(
-    [0.02, 0.5, np.float32(0.02), 0.0, -1.0, float("nan"), float("inf"), 1e-12, 1e12, "0.1", None]
+    [
+        0.02,
+        0.5,
+        np.float32(0.02),
+        0.0,
+        -1.0,
+        float("nan"),
+        float("inf"),
+        1e-12,
+        1e12,
+        10**400,
+        "0.1",
+        None,
+    ]
 )
 
 
@@ -94,4 +107,4 @@ class Engines(RuleBasedStateMachine):
 
 
 TestEngines = Engines.TestCase
-TestEngines.settings = settings(max_examples=15, stateful_step_count=20)
+TestEngines.settings = settings(max_examples=60, stateful_step_count=20)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from ohmgrid.model.compiled.jit import kernel
 
-__all__ = ["Abandoned", "abandon", "barrier", "new_sync"]
+__all__ = ["GIVEN_UP", "Abandoned", "abandon", "barrier", "new_sync"]
 
 ARRIVALS, ROUNDS, GIVEN_UP = range(3)
 PATIENCE = 2000

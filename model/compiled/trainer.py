@@ -19,7 +19,7 @@ from ohmgrid.model.compiled.learning import (
     train_block,
 )
 from ohmgrid.model.compiled.population import Array
-from ohmgrid.model.compiled.threads import Abandoned, abandon, new_sync
+from ohmgrid.model.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.model.compiled.tile import CompiledTile
 from ohmgrid.model.trainer import Trainer
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
@@ -172,6 +172,10 @@ class CompiledTrainer(Trainer):
             return [call(parts[0], sync, self._work[0])]
 
         def run(part: Share, work):
+            # A pool keeps what it could not start. Run later, it would complete the round in which
+            # the others gave up, and learn alone.
+            if sync[GIVEN_UP]:
+                raise Abandoned("a thread of this call has ended with an error")
             try:
                 return call(part, sync, work)
             except BaseException:

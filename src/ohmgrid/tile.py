@@ -8,6 +8,7 @@ import numpy as np
 
 from ohmgrid.aging_registers import aging_registers
 from ohmgrid.build_check import check_build
+from ohmgrid.checks import shown
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
 from ohmgrid.device_registers import device_registers
@@ -127,9 +128,14 @@ class TileBase:
 
     def _learning_rate(self, lr: float) -> float:
         """Return the learning rate; raise `ValueError` unless it is finite and > 0."""
-        if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < lr < np.inf:
-            raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
-        return float(lr)
+        number = isinstance(lr, Real) and not isinstance(lr, bool)
+        try:
+            value = float(lr) if number else np.nan
+        except OverflowError:  # an integer beyond any float
+            value = np.inf
+        if not 0 < value < np.inf:
+            raise ValueError(f"lr: expected a finite number > 0, got {shown(lr)}")
+        return value
 
     def _state(self, state: TileState) -> tuple[np.ndarray, list[int]]:
         """Return weights (int32) and steps of a state.

@@ -27,8 +27,10 @@ from amaranth.lib import wiring
 from rich.console import Console
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.commands.options import Options, choose_config, json_option
+from ohmgrid.commands.options import Options, choose, json_option, tell
+from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
+from ohmgrid.settings import Settings
 from ohmgrid.sim.cxxrtl_text import merge_modules
 from ohmgrid.sim.export import ports
 
@@ -250,7 +252,8 @@ class _Yosys:
 @click.option(
     "--router", type=click.Choice(["router1", "router2"]), default="router2", help="[router2]"
 )
-@click.option("--out", type=FOLDER, help="Keep all files.")
+@click.option("--out", type=FOLDER, help="A new or empty folder: keep all files there.")
+@force_option
 @json_option
 def synth_command(
     component: str,
@@ -266,16 +269,20 @@ def synth_command(
     pnr_seed: int,
     router: str,
     out: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Synthesise one component of the gateware alone, and count what it costs by part.
 
     COMPONENT is one of: {components}.
     """
-    chosen = choose_config(Options(config=config, lanes=lanes, share=share))
+    chosen = choose(Options(config=config, lanes=lanes, share=share))
+    tell(_unused(chosen.settings))
+    if out is not None and out.is_dir():
+        check_new("out", force, *out.iterdir())
     with Console(stderr=True).status(f"{component}: elaborating") as status:
         report = synth(
-            lambda: unit(component, chosen),
+            lambda: unit(component, chosen.config),
             family,
             name=component,
             by_part=parts,
@@ -289,6 +296,13 @@ def synth_command(
             on_line=lambda line: status.update(f"{component}: {line.strip()[:60]}"),
         )
     click.echo(report.to_json() if as_json else report.to_text())
+
+
+def _unused(settings: Settings) -> list[str]:
+    """Return a line if settings were given that no gateware is built from."""
+    tables = {*settings.top, *settings.tables, *(["device"] if settings.gives("device") else [])}
+    unused = sorted(tables - {"build", "formats"})
+    return [f"of these settings {', '.join(unused)} make no gateware"] if unused else []
 
 
 synth_command.help = (synth_command.help or "").format(components=", ".join(REGISTRY))

@@ -14,6 +14,7 @@ from ohmgrid.boards.pins import Pins
 from ohmgrid.boards.synth import dont_care_collisions, synth, synth_command
 from ohmgrid.boards.synth_report import CriticalPath, Resources, Submodule, SynthReport
 from ohmgrid.boards.units import REGISTRY, unit
+from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
 
 
@@ -228,6 +229,21 @@ def test_command_prints_one_json_object():
     report = json.loads(result.stdout)
     assert report["name"] == "noise.CellMix"
     assert 96 <= report["total"]["lut4"] <= 160
+
+
+def test_command_writes_over_nothing_and_says_what_makes_no_gateware(tmp_path):
+    config, out = tmp_path / "c.toml", tmp_path / "out"
+    config.write_text("seed = 3\n[build]\nlanes = 4\n[device]\npreset = 'ecram'\n")
+    words = ["noise.CellMix", "--no-parts", "--json", "--config", str(config), "--out", str(out)]
+    result = CliRunner().invoke(synth_command, words)
+    assert result.exit_code == 0, result.stderr
+    assert "warning: of these settings device, seed make no gateware\n" in result.stderr
+    kept = {path.name for path in out.iterdir()}
+    assert kept
+    with pytest.raises(ConfigError, match=r"out: expected a new file, got .*--force writes over"):
+        CliRunner().invoke(synth_command, words, catch_exceptions=False)
+    assert CliRunner().invoke(synth_command, [*words, "--force"]).exit_code == 0
+    assert {path.name for path in out.iterdir()} == kept
 
 
 def test_table_of_a_report():

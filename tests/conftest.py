@@ -118,3 +118,22 @@ def devices() -> st.SearchStrategy:
         st.builds(PowStepReference, **common, **power, **reference),
         st.builds(PiecewiseStep, **common, piecewise_up=nodes, piecewise_down=nodes),
     )
+
+
+@pytest.fixture
+def blobs(tmp_path) -> str:
+    """A small file of three kinds of 4x4 images."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(48) % 3
+    images = (rng.random((48, 4, 4)) * 60).astype(np.uint8)
+    for row in range(3):
+        images[labels == row, row] += 190
+    path = tmp_path / "blobs.npz"
+    np.savez(
+        path,
+        train_images=images[:36],
+        train_labels=labels[:36],
+        test_images=images[36:],
+        test_labels=labels[36:],
+    )
+    return str(path)

@@ -23,25 +23,6 @@ from ohmgrid.settings import load_settings, parse_settings
 SMALL = ("--layers", "16-6-3", "--epochs", "2", "--lr", "0.2")
 
 
-@pytest.fixture
-def blobs(tmp_path):
-    """A small file of three kinds of 4x4 images."""
-    rng = np.random.default_rng(1)
-    labels = np.arange(48) % 3
-    images = (rng.random((48, 4, 4)) * 60).astype(np.uint8)
-    for row in range(3):
-        images[labels == row, row] += 190
-    path = tmp_path / "blobs.npz"
-    np.savez(
-        path,
-        train_images=images[:36],
-        train_labels=labels[:36],
-        test_images=images[36:],
-        test_labels=labels[36:],
-    )
-    return str(path)
-
-
 def run(*words: str, status: int = 0):
     """Run the command line; return what it printed on stdout and on stderr."""
     result = CliRunner().invoke(cli, [str(word) for word in words])

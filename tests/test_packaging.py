@@ -161,12 +161,6 @@ def test_the_model_imports_neither_amaranth_nor_cocotb():
     )
 
 
-@pytest.mark.parametrize("name", ["config", "streams"])
-def test_what_both_sides_share_needs_the_standard_library_only(name):
-    names = {name.split(".")[0] for name in imported(ROOT / f"src/ohmgrid/{name}.py", "ohmgrid")}
-    assert names <= {*sys.stdlib_module_names, "ohmgrid"}
-
-
 def test_the_scan_sees_every_form_of_import(tmp_path):
     file = tmp_path / "sample.py"
     file.write_text(

@@ -28,25 +28,6 @@ PROGRAM = (sys.executable, "-c", "from ohmgrid.cli import main; main()")
 SMALL = ("--layers", "16-6-3", "--epochs", "2", "--lr", "0.2", "--engine", "model")
 
 
-@pytest.fixture
-def blobs(tmp_path):
-    """A small file of three kinds of 4x4 images."""
-    rng = np.random.default_rng(1)
-    labels = np.arange(48) % 3
-    images = (rng.random((48, 4, 4)) * 60).astype(np.uint8)
-    for row in range(3):
-        images[labels == row, row] += 190
-    path = tmp_path / "blobs.npz"
-    np.savez(
-        path,
-        x_train=images[:36],
-        y_train=labels[:36],
-        x_test=images[36:],
-        y_test=labels[36:],
-    )
-    return path
-
-
 def run(*words: object, status: int = 0):
     """Run the command line; return what it printed on stdout and on stderr."""
     result = CliRunner().invoke(cli, [str(word) for word in words])
@@ -122,7 +103,7 @@ def test_a_moved_data_file_resumes_by_its_hash(blobs, tmp_path):
     out, moved = tmp_path / "run", tmp_path / "moved.npz"
     whole = train("--data", blobs, *SMALL, "--epochs", 3)
     train("--data", blobs, *SMALL, "--epochs", 1, "--out", out)
-    blobs.rename(moved)
+    Path(blobs).rename(moved)
     words = ("--resume", "--out", out, "--epochs", 3, "--engine", "model")
     _, error = run("train", *words, status=1)
     assert "blobs.npz" in error

@@ -101,12 +101,13 @@ def outcome_of(net: Net, d_frac: int, hits: int, words: Sequence[int] | np.ndarr
     words : integers
         As in `Answer`.
     """
+    exact = np.asarray(words, np.float64)
     if net.softmax:
         # A share below the last bit counts as half of it: a loss stays finite.
-        losses = (-math.log(max(int(word), 0.5) / (1 << d_frac)) for word in words)
+        losses = -np.log(np.maximum(exact, 0.5) / (1 << d_frac))
     else:
-        losses = (int(word) / (1 << LOSS_FRAC) for word in words)
-    return Outcome(hits, math.fsum(losses))
+        losses = exact / (1 << LOSS_FRAC)
+    return Outcome(hits, math.fsum(losses.tolist()))
 
 
 def state_sha256(states: Sequence[TileState]) -> str:

@@ -162,13 +162,14 @@ def _leave(folder: Path) -> None:
         os.close(handle)
 
 
-def _contents(folder: Path) -> dict[str, str]:
-    """Return the files of a folder, manifest apart: name -> digest."""
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+def _manifest(folder: Path) -> bytes:
+    """Return what the manifest of a folder has to be: a digest and a name a line, by name."""
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder)}\n"
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file != folder / _MANIFEST
-    }
+    ]
+    return "".join(lines).encode()
 
 
 def _close_to_others(folder: Path) -> None:
@@ -179,8 +180,7 @@ def _close_to_others(folder: Path) -> None:
 
 
 def _write_manifest(folder: Path) -> None:
-    lines = [f"{digest}  {name}\n" for name, digest in _contents(folder).items()]
-    _write(folder / _MANIFEST, "".join(lines).encode())
+    _write(folder / _MANIFEST, _manifest(folder))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -199,11 +199,9 @@ def _fault(folder: Path) -> str | None:
         for place in (folder, *folder.rglob("*")):
             if fault := distrusted(place):
                 return fault
-        lines = (folder / _MANIFEST).read_text(encoding="utf-8").splitlines()
-        wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        if _contents(folder) == wanted:
+        if (folder / _MANIFEST).read_bytes() == _manifest(folder):
             return None
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8
+    except OSError as error:
         return f"{folder}: {error}"
     return f"{folder}: damaged"
 

@@ -93,8 +93,10 @@ class Shelf:
                     work.rename(folder)
                 _use(folder)
         finally:
-            _leave(work)
-            shutil.rmtree(work, ignore_errors=True)
+            # Nobody who trims may look at a folder that goes.
+            with _locked(parent, fcntl.LOCK_EX):
+                _leave(work)
+                shutil.rmtree(work, ignore_errors=True)
         self._trim(parent)
         return folder
 

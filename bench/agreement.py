@@ -25,8 +25,8 @@ import click
 from ohmgrid.commands.options import Options, choose_config, fit_build
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import close_tiles, make_tiles, make_trainer
-from ohmgrid.model.core.trainer import epoch_order
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import epoch_order
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.peer import Peer
 from ohmgrid.training.data import Dataset, load_data
@@ -151,16 +151,15 @@ def our_accuracies(run: Run, seeds: range) -> list[float]:
             choose_config(Options(seed=seed, device=run.device, activation=run.activation)), plan
         )
         data = load(run, config)
-        tiles = make_tiles("compiled", config, plan.net().shapes)
+        trainer = make_core("compiled", config, plan.net())
         try:
-            trainer = make_trainer(config, tiles, plan.net())
             trainer.initialise()
             for epoch in range(plan.epochs):
                 order = epoch_order(seed, epoch, len(data.train_labels))
                 trainer.train(data.train_x[order], data.train_labels[order], run.lr)
             hits = trainer.count_hits(data.test_x, data.test_labels)
         finally:
-            close_tiles(tiles)
+            trainer.close()
         found.append(hits / len(data.test_labels))
     return found
 

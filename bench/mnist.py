@@ -19,8 +19,9 @@ from ohmgrid.commands.options import Options, choose_config, fit_build, load_pla
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError, check_int
-from ohmgrid.engines import make_tiles, start_note
-from ohmgrid.model.core.trainer import epoch_order, initial_state
+from ohmgrid.engines import make_core, start_note
+from ohmgrid.model.core.core import epoch_order, initial_state
+from ohmgrid.model.core.tile import Tile
 from ohmgrid.plots.training import save_figure
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import Dataset
@@ -43,9 +44,8 @@ def float_accuracies(config: Config, plan: Plan, data: Dataset):
     shapes = plan.net().shapes
     weights = []
     for number, (rows, cols) in enumerate(shapes):
-        tiles = make_tiles("model", config, [(1, 1)])
         state = initial_state(config, rows, cols, number)
-        weights.append(state.weights * tiles[0].lsb)
+        weights.append(state.weights * Tile(config, 1, 1).lsb)
     unit = 1 << config.formats.x_frac
     train, test = data.train_x / unit, data.test_x / unit
 
@@ -97,7 +97,7 @@ def write_rows(path: Path, rows: Rows) -> None:
 def train(config: Config, plan: Plan, data: Dataset, folder: Path, record) -> None:
     """Train one device to the end, from its checkpoint where there is one."""
     config = fit_build(config, plan)
-    session = Session(config, plan, data, make_tiles("compiled", config, plan.net().shapes))
+    session = Session(config, plan, data, make_core("compiled", config, plan.net()))
     path = make_folder(folder) / CHECKPOINT
     if path.exists():
         session.resume(read_checkpoint(path))

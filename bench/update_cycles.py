@@ -17,8 +17,8 @@ from ohmgrid.config import BuildConfig
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.array.array import coincidences
 from ohmgrid.model.array.sweep import sweep_cycles
+from ohmgrid.model.core.core import Core, epoch_order
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.core.trainer import Trainer, epoch_order
 
 
 class CountedTile(Tile):
@@ -78,7 +78,7 @@ def main(
     config = chosen.config
     plan, images = choose_plan(chosen)
     tiles = [CountedTile(config, *shape, n) for n, shape in enumerate(plan.net().shapes)]
-    trainer = Trainer(config, tiles, plan.net())
+    trainer = Core(config, plan.net(), tiles=tiles)
     trainer.initialise()
     order = np.resize(epoch_order(config.seed, 0, len(images.train_labels)), skip + examples)
     for first, last in ((0, skip), (skip, skip + examples)):

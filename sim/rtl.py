@@ -1,6 +1,5 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 
@@ -9,99 +8,22 @@ import numpy as np
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.tile import Tile
-from ohmgrid.hdl.device.aging import pack_aging_registers, pack_aging_tables
-from ohmgrid.hdl.device.ports import pack_registers, pack_tables
-from ohmgrid.hdl.periphery.outputs import OUT_BITS
+from ohmgrid.host.driver import TileDriver
+from ohmgrid.host.protocol import Op, command
+from ohmgrid.host.registers import countdowns, tile_values
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
+from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.operations import update_trains
-from ohmgrid.model.core.refresh import refresh_registers
 from ohmgrid.model.device.population import populate
-from ohmgrid.registers.device import DeviceRegisters, device_registers
-from ohmgrid.registers.edge import PulseRegisters, converter_registers
+from ohmgrid.net import Net
+from ohmgrid.registers.edge import PulseRegisters
+from ohmgrid.registers.map import STEPS
 from ohmgrid.registers.noise import Verb
-from ohmgrid.registers.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
-from ohmgrid.registers.readout import read_registers
-from ohmgrid.registers.time import AgingRegisters, aging_registers
 from ohmgrid.sim.cxxrtl.library import Library, build
-from ohmgrid.tile import TileBase, TileState
+from ohmgrid.tile import TileBase, TileState, make_tiles
 
-__all__ = ["RtlTile", "TileDriver", "build_tile", "countdowns", "register_values"]
-
-TIMEOUT = 50_000_000
-"""Cycles after which a command that has not answered is taken for dead."""
-
-STEP_REGISTERS: tuple[str, ...] = ("forward_step", "backward_step", "update_step")
-
-PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
-
-
-def register_values(config: Config, rows: int, cols: int, number: int) -> dict[str, int]:
-    """Return the values of all tile registers that do not change from step to step.
-
-    Keys are those of `ohmgrid.registers.protocol.TILE_REGISTERS`; registers of the learning rate
-    are left out, and those that count down (`countdowns`).
-    """
-    formats = config.formats
-    device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
-    values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
-    values |= {"x_frac": formats.x_frac, "d_frac": formats.d_frac}
-    for name, lines in (("forward", cols), ("backward", rows)):
-        io = getattr(config, name)
-        read = asdict(read_registers(io, device.lsb, max(1, lines)))
-        values |= {f"{name}_{key}": value for key, value in read.items()}
-        values[f"{name}_read"] = int(bool(io.physics))
-        registers = converter_registers(io, device.lsb)
-        values |= {f"{name}_{key}": value for key, value in asdict(registers).items()}
-        values |= {
-            f"{name}_dac_half": io.dac_half,
-            f"{name}_adc_half": io.adc_half,
-            f"{name}_managed": int(io.noise_management == "abs-max"),
-            f"{name}_perfect": int(io.perfect),
-        }
-    forward = config.forward
-    repeats = forward.bound_management == "iterative" and not forward.perfect
-    passes = forward.max_passes if repeats else 1
-    pulses = config.pulses
-    aging = aging_registers(config.device.unit, device.lsb, formats.weight_bits, config.batch)
-    refresh = refresh_registers(config, device.lsb) if config.device.paired else None
-    values["time_every"] = aging.every
-    if refresh and refresh.every:
-        values |= {
-            "refresh_every": refresh.every,
-            "refresh_upper": refresh.upper,
-            "refresh_lower": refresh.lower,
-            "refresh_desired_bl": refresh.pulses.desired_bl,
-            **{f"refresh_{name}": value for name, value in asdict(refresh.rate).items()},
-        }
-    converter, half = (refresh.converter, refresh.half) if refresh else (None, 0)
-    values |= pack_aging_registers(aging, device.symmetry_point, converter, half)
-    return values | {
-        "forward_passes": passes,
-        "managed": int(pulses.managed),
-        "bl_managed": int(pulses.update_bl_management),
-        "desired_bl": pulses.desired_bl,
-        "pulse_type": PULSE_MODES.index(pulses.pulse_type),
-        "serial": int(device.serial),
-        "paired": int(config.device.paired),
-    }
-
-
-def countdowns(values: Mapping[str, int], updates: int) -> dict[str, int]:
-    """Return the registers that count down to leak, diffusion and refresh, after some updates.
-
-    Parameters
-    ----------
-    values : mapping
-        As from `register_values`.
-    updates : int
-        Updates so far.
-    """
-    names = [name for name in ("time", "refresh") if values.get(f"{name}_every")]
-    return {
-        f"{name}_left": values[f"{name}_every"] - updates % values[f"{name}_every"]
-        for name in names
-    }
+__all__ = ["RtlCore", "RtlTile", "build_tile"]
 
 
 @lru_cache(maxsize=16)
@@ -119,83 +41,6 @@ def build_tile(config: Config) -> Library:
     narrow = config.formats.edge_bits - 1
     formats = replace(config.formats, x_frac=narrow, d_frac=narrow)
     return _library(formats, config.build)
-
-
-class TileDriver:
-    """Commands of a tile over anything that moves words through its four streams.
-
-    Parameters
-    ----------
-    link : object
-        Has ``transact(inputs, outputs, max_cycles) -> (words, cycles)``, as an instance of
-        `ohmgrid.sim.cxxrtl.library`.
-    """
-
-    def __init__(self, link):
-        self.link = link
-        self.cycles = 0
-        """Clock cycles of the last command."""
-
-    def registers(self, values: Mapping[str, int]) -> list[int]:
-        """Return the commands that write tile registers."""
-        names = list(TILE_REGISTERS)
-        for name, value in values.items():
-            if not 0 <= value < 1 << TILE_REGISTERS[name]:
-                raise ValueError(
-                    f"register {name}: expected {TILE_REGISTERS[name]} bits, got {value}"
-                )
-        return [command(Op.SET, names.index(name), value) for name, value in values.items()]
-
-    def device(
-        self, registers: DeviceRegisters, weight_bits: int, aging: AgingRegisters | None = None
-    ) -> list[int]:
-        """Return the commands that write the device's registers and its tables.
-
-        Those of ``aging`` too, if it is given: a device that changes with time needs them.
-        """
-        commands = [
-            command(Op.SET, len(TILE_REGISTERS) + place, value & 0xFFFFFFFF)
-            for place, value in enumerate(pack_registers(registers).values())
-        ]
-        tables = [*pack_tables(registers, weight_bits)]
-        if aging is not None:
-            tables += pack_aging_tables(aging, registers, weight_bits)
-        commands += [table_command(*write) for write in tables]
-        return commands
-
-    def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
-        """Send commands with the words that they take; return results and decoded answers.
-
-        Parameters
-        ----------
-        commands : list of int
-        vector : integers
-            Words for the input stream.
-        results : int
-            Words that the commands send.
-
-        Raises
-        ------
-        RuntimeError
-            If an answer has an error bit.
-        """
-        answers = sum((c & 255) != Op.SET for c in commands)
-        columns = [(c & (2**64 - 1), c >> 64) for c in commands]
-        words, self.cycles = self.link.transact(
-            {
-                "cmd": np.array(columns, np.uint64).reshape(-1, 2),
-                "i": np.asarray(vector, np.int64),
-            },
-            {"o": results, "r": answers},
-            max_cycles=TIMEOUT,
-        )
-        decoded = [Answer.decode(int(word)) for word in words["r"]]
-        for answer in decoded:
-            if answer.error:
-                names = [e.name for e in Error if answer.error & e]
-                raise RuntimeError(f"tile: op {answer.op} reported {', '.join(map(str, names))}")
-        spare = 64 - OUT_BITS
-        return (words["o"].view(np.int64) << spare) >> spare, decoded
 
 
 class RtlTile(TileBase):
@@ -234,7 +79,7 @@ class RtlTile(TileBase):
             key, *self.device_shape, self.device, config.formats.weight_bits
         )
         self._row, self._col = memory_order(device_rows, cols, build.lanes)
-        self._values = register_values(config, rows, cols, number)
+        self._values = tile_values(config, rows, cols, number)
         self._start()
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
 
@@ -330,7 +175,7 @@ class RtlTile(TileBase):
         weights, steps = self._state(state)
         if self._lost:
             self._start()
-        values = dict(zip(STEP_REGISTERS, steps, strict=True)) | countdowns(self._values, steps[2])
+        values = dict(zip(STEPS, steps, strict=True)) | countdowns(self._values, steps[2])
         self._send(self.driver.registers(values))
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
         self._steps = steps
@@ -345,3 +190,10 @@ class RtlTile(TileBase):
     def _write(self, op: Op, cells: np.ndarray) -> None:
         """Send one word for each device, shape `device_shape`."""
         self._send([command(op)], cells[self._row, self._col])
+
+
+class RtlCore(Core):
+    """A net on simulated tiles, driven by the golden layer arithmetic."""
+
+    def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
+        super().__init__(config, net, threads, make_tiles(RtlTile, config, net.shapes))

@@ -13,20 +13,19 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from ohmgrid.model.array.sweep import memory_order
-from ohmgrid.model.core.tile import Tile, TileState
-from ohmgrid.model.periphery.pulses import plan_update
-from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.registers.protocol import (
-    DEVICE_TABLES,
-    TABLE_ARG,
-    TILE_REGISTERS,
+from ohmgrid.host.driver import TileDriver
+from ohmgrid.host.protocol import (
     Answer,
     Error,
     Op,
     command,
 )
-from ohmgrid.sim.rtl import TileDriver, countdowns, register_values
+from ohmgrid.host.registers import countdowns, tile_values
+from ohmgrid.model.array.sweep import memory_order
+from ohmgrid.model.core.tile import Tile, TileState
+from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.registers.edge import pulse_registers
+from ohmgrid.registers.map import DEVICE, STEPS, TABLES, TILE
 from ohmgrid.sim.runner import parameters
 from ohmgrid.training.settings import parse_settings
 
@@ -34,9 +33,8 @@ CONFIG = parse_settings(parameters()["config"]).config()
 RATES = [0.01, 0.2]
 LIMIT = 100_000
 MAX_ROWS = CONFIG.build.max_rows // (2 if CONFIG.device.paired else 1)
-STEPS = ("forward_step", "backward_step", "update_step")
-NAMES = list(TILE_REGISTERS)
-TABLES = range(TABLE_ARG, TABLE_ARG + len(DEVICE_TABLES))
+NAMES = {register.number: name for name, register in TILE.items()}
+DEVICES = {register.number for register in DEVICE.values()}
 
 
 class Scoreboard:
@@ -73,9 +71,9 @@ class Scoreboard:
     def take_command(self, word: int) -> None:
         self.op, arg, value = word & 255, word >> 8 & 255, word >> 16
         if self.op == Op.SET:
-            if arg < len(NAMES):
+            if arg in NAMES:
                 self.registers[NAMES[arg]] = value
-            elif arg >= parameters()["registers"] and arg not in TABLES:
+            elif arg not in DEVICES and arg not in TABLES.values():
                 self.error |= Error.ILLEGAL
             return
         if self.op not in set(Op):
@@ -168,13 +166,13 @@ class Bench:
         self.offered = {"cmd": False, "i": False}
         self.scoreboard = Scoreboard(self.rows, self.cols)
         model = self.scoreboard.model
-        values = register_values(CONFIG, self.rows, self.cols, 0) | dict.fromkeys(STEPS, 7)
+        values = tile_values(CONFIG, self.rows, self.cols, 0) | dict.fromkeys(STEPS, 7)
         left = countdowns(values, 7)
         self.commands.extend(self.driver.registers(values | left))
         aging = model.aging if left else None
         device = self.driver.device(model.device, CONFIG.formats.weight_bits, aging)
         if Bench.loaded:
-            device = [word for word in device if word >> 8 & 255 not in TABLES]
+            device = [word for word in device if word >> 8 & 255 not in TABLES.values()]
         self.commands.extend(device)
         self.rate(RATES[0])
         self.commands.append(command(Op.SETUP))
@@ -315,7 +313,7 @@ async def nonsense_changes_nothing(dut):
     for op in (0, max(Op) + 1, 255):
         bench.commands.append(op | random.getrandbits(72) << 8)
     await work(bench, 1)
-    for register in (parameters()["registers"], 254):
+    for register in (255, 239):
         bench.commands.append(command(Op.SET, register, random.getrandbits(64)))
     await work(bench, 1)
     build = CONFIG.build

@@ -14,9 +14,8 @@ from typing import Any
 from ohmgrid.commands.options import Options, choose_config
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
-from ohmgrid.engines import close_tiles, make_tiles, make_trainer
-from ohmgrid.model.core.refresh import refresh_registers
-from ohmgrid.model.core.trainer import epoch_order
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import epoch_order
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.registers import noise as streams
 from ohmgrid.registers.device import DEVIATES, device_registers
@@ -24,7 +23,7 @@ from ohmgrid.registers.edge import converter_registers, pulse_registers
 from ohmgrid.registers.layers import activation_table, exp_tables
 from ohmgrid.registers.powers import LOG_TABLE, POWER_TABLE
 from ohmgrid.registers.readout import read_registers
-from ohmgrid.registers.time import aging_registers
+from ohmgrid.registers.time import aging_registers, refresh_registers
 from ohmgrid.training.data import load_data
 
 RECORD = Path(__file__).with_name("pinned_bits.json")
@@ -99,14 +98,13 @@ def training_digest(name: str, engine: str) -> str:
     config, net = preset_config(name), Net((64, 32, 10))
     data = load_data("digits", config.formats.x_frac, config.formats.edge_bits)
     order = epoch_order(config.seed, 0, len(data.train_labels))[:STEPS]
-    tiles = make_tiles(engine, config, net.shapes)
+    core = make_core(engine, config, net)
     try:
-        trainer = make_trainer(config, tiles, net)
-        trainer.initialise()
-        trainer.train(data.train_x[order], data.train_labels[order], 0.1)
-        return state_sha256(trainer.state())
+        core.initialise()
+        core.train(data.train_x[order], data.train_labels[order], 0.1)
+        return state_sha256(core.state())
     finally:
-        close_tiles(tiles)
+        core.close()
 
 
 def main() -> None:

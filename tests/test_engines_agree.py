@@ -10,7 +10,8 @@ from tile_cases import BUILDS
 
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
-from ohmgrid.engines import ENGINES, make_tiles
+from ohmgrid.engines import ENGINES, make_core
+from ohmgrid.net import Net
 from ohmgrid.tile import TileState
 
 ROWS, COLS, TOP = 3, 5, (1 << 15) - 1
@@ -56,7 +57,9 @@ class Engines(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         config = Config(build=BUILDS[4], device=PRESETS["capacitor"])
-        self.tiles = [make_tiles(engine, config, [(ROWS, COLS)])[0] for engine in ENGINES]
+        self.tiles = [
+            make_core(engine, config, Net((COLS - 1, ROWS))).tiles[0] for engine in ENGINES
+        ]
 
     def same(self, call):
         """Call every tile; check that all answer, or refuse, alike."""

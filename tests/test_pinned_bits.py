@@ -8,7 +8,7 @@ import pytest
 from pinned_bits import RECORD, TRAINED, register_digests, training_digest
 
 from ohmgrid.config import Config
-from ohmgrid.engines import close_tiles, make_tiles
+from ohmgrid.engines import make_core
 from ohmgrid.training.data import load_data
 from ohmgrid.training.session import Plan, Session
 
@@ -33,11 +33,11 @@ def test_the_readmes_run_ends_in_the_readmes_hash():
     assert wanted is not None
     config, plan = Config(), Plan(epochs=10)
     data = load_data(plan.data, config.formats.x_frac, config.formats.edge_bits)
-    tiles = make_tiles("compiled", config, plan.net().shapes)
+    core = make_core("compiled", config, plan.net())
     try:
-        session = Session(config, plan, data, tiles)
+        session = Session(config, plan, data, core)
         session.start()
         session.run(lambda: False, lambda progress: None, lambda row: None)
         assert session.state_sha256 == wanted[1], CHANGED
     finally:
-        close_tiles(tiles)
+        core.close()

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
-from ohmgrid.hdl.device.ports import COUNT_BITS
+from ohmgrid.registers.device import COUNT_BITS
 
 __all__ = ["Popcount"]
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import Array, Mux, Signal
 
 from ohmgrid.config import SLOTS, W_NOISE_TYPES
+from ohmgrid.host.protocol import Op
 from ohmgrid.registers.noise import Verb
-from ohmgrid.registers.protocol import Op
 from ohmgrid.registers.readout import DITHER_BITS, Part
 
 __all__ = ["COLUMN", "ROW", "Operations", "goes"]

@@ -1,6 +1,6 @@
 """The tile: commands, the order of work, lanes, sums and results.
 
-A command stream starts everything (`ohmgrid.registers.protocol`), vectors come in on `i`, results
+A command stream starts everything (`ohmgrid.host.protocol`), vectors come in on `i`, results
 leave on `o`, and each command but a register write is answered on `r`.
 """
 
@@ -15,20 +15,13 @@ from ohmgrid.hdl.core.operations import COLUMN, ROW, Operations, goes
 from ohmgrid.hdl.core.time_effects import TimeEffects
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.periphery.lines import Lines
-from ohmgrid.hdl.periphery.outputs import OUT_BITS, Outputs
+from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.voltages import Voltages
+from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, TABLE_DATA_BITS, Op
+from ohmgrid.registers.map import AGING, DEVICE, TABLES, TILE
 from ohmgrid.registers.noise import Verb
-from ohmgrid.registers.protocol import (
-    COMMAND_BITS,
-    DEVICE_TABLES,
-    TABLE_ARG,
-    TABLE_DATA_BITS,
-    TILE_REGISTERS,
-    Op,
-)
 from ohmgrid.registers.readout import Part
-from ohmgrid.registers.time import AGING_BITS
 
 __all__ = ["Tile"]
 
@@ -46,11 +39,11 @@ class Tile(Operations, TimeEffects, wiring.Component):
     cmd : In stream of `COMMAND_BITS` bits
     i : In stream, signed: activations, errors or conductances
     o : Out stream, signed(OUT_BITS): results or conductances
-    r : Out stream of 64 bits: answers (`ohmgrid.registers.protocol.Answer`)
+    r : Out stream of 64 bits: answers (`ohmgrid.host.protocol.Answer`)
     busy : Out(1)
         A command is being worked on.
     errors : Out(8)
-        `ohmgrid.registers.protocol.Error` bits of the command at work (collision: since reset).
+        `ohmgrid.host.protocol.Error` bits of the command at work (collision: since reset).
     """
 
     def __init__(self, config):
@@ -80,7 +73,9 @@ class Tile(Operations, TimeEffects, wiring.Component):
 
         # The command at work.
         self.op, self.arg, self.argument = Signal(8), Signal(8), Signal(64)
-        self.regs = regs = {name: Signal(bits, name=name) for name, bits in TILE_REGISTERS.items()}
+        self.regs = regs = {
+            name: Signal(register.bits, name=name) for name, register in TILE.items()
+        }
         self.halvings, self.slot = Signal(3), Signal(5)
         self.mvm_key, self.static_key = Signal(64), Signal(64)
         # Registers: the state reaches every bit of the key.
@@ -218,7 +213,7 @@ class Tile(Operations, TimeEffects, wiring.Component):
             m.d.comb += getattr(self.planner, name).eq(self._of_update(name))
         for name in ("managed", "bl_managed"):
             m.d.comb += getattr(self.planner, name).eq(regs[name] | self.refreshing)
-        m.d.comb += [getattr(array.aging, name).eq(regs[name]) for name in AGING_BITS]
+        m.d.comb += [getattr(array.aging, name).eq(regs[name]) for name in AGING]
 
     def _answer(self, m):
         """Answer word and error bits."""
@@ -284,17 +279,18 @@ class Tile(Operations, TimeEffects, wiring.Component):
                 m.next = "IDLE"
 
     def _set_register(self, m):
-        """Write register ``arg``; the device's registers follow the tile's, then its tables."""
-        targets = [*self.regs.values(), *(self.device[name] for name in REGISTERS.members)]
+        """Write register ``arg`` of the map, or an entry of a table."""
+        targets = {register.number: self.regs[name] for name, register in TILE.items()}
+        targets |= {register.number: self.device[name] for name, register in DEVICE.items()}
         with m.Switch(self.arg):
-            for number, target in enumerate(targets):
+            for number, target in targets.items():
                 with m.Case(number):
                     m.d.sync += target.eq(self.argument)
-            with m.Case(*range(TABLE_ARG, TABLE_ARG + len(DEVICE_TABLES))):
+            with m.Case(*TABLES.values()):
                 # Out of a register: it goes to every device unit.
                 m.d.sync += [
                     self.table_write.en.eq(1),
-                    self.table_write.table.eq(self.arg - TABLE_ARG),
+                    self.table_write.table.eq(self.arg),
                     self.table_write.address.eq(self.argument[TABLE_DATA_BITS:]),
                     self.table_write.data.eq(self.argument),
                 ]

@@ -3,7 +3,6 @@
 It also reads cells for a refresh (`ohmgrid.model.core.refresh`), for that takes the same product.
 """
 
-from collections.abc import Iterator
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -14,63 +13,26 @@ from ohmgrid.hdl.base.arith import saturate, shift_round
 from ohmgrid.hdl.base.noise import CellMix, gaussian
 from ohmgrid.hdl.base.pipeline import moving
 from ohmgrid.hdl.base.timed import Stages, Timed
-from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable, table_number
+from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable
 from ohmgrid.hdl.device.static import StaticProperties, field
-from ohmgrid.registers.device import STEP_FRAC, DeviceRegisters
-from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA, ConverterRegisters
+from ohmgrid.registers.device import STEP_FRAC
+from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA
+from ohmgrid.registers.map import AGING
 from ohmgrid.registers.noise import GAUSS_BITS
-from ohmgrid.registers.time import AGING_BITS, CHANGE_BITS, LEAK_BITS, AgingRegisters
+from ohmgrid.registers.time import CHANGE_BITS, LEAK_BITS
 
 __all__ = [
     "AGING_REGISTERS",
     "CODE_BITS",
     "Aging",
     "Change",
-    "pack_aging_registers",
-    "pack_aging_tables",
 ]
 
 CODE_BITS = 12
 """Width of the code of a read (signed)."""
-SHIFT_BITS = AGING_BITS["read_shift"]
+SHIFT_BITS = AGING["read_shift"].bits
 
-AGING_REGISTERS = data.StructLayout(AGING_BITS)
-
-
-def pack_aging_registers(
-    registers: AgingRegisters, symmetric: bool, converter: ConverterRegisters | None, half: int
-) -> dict[str, int]:
-    """Return the fields of `AGING_REGISTERS`; without a converter, nothing is refreshed."""
-    scale, shift, noise = (
-        (converter.scale, converter.shift, converter.noise) if converter else (0,) * 3
-    )
-    return {
-        "leak_shift": registers.leak_shift,
-        "reset_noise": registers.reset_noise,
-        "symmetric": int(symmetric),
-        "read_scale": scale,
-        # No bit is left of what is shifted further.
-        "read_shift": min(shift + STEP_FRAC, (1 << SHIFT_BITS) - 1),
-        "read_noise": noise,
-        "read_half": half,
-    }
-
-
-def pack_aging_tables(
-    registers: AgingRegisters, device: DeviceRegisters, weight_bits: int
-) -> Iterator[tuple[int, int, int]]:
-    """Yield all writes of the tables as (table, address, data)."""
-    mask = (1 << weight_bits) - 1
-    tables = {
-        "leak": registers.leak,
-        "diffusion": registers.diffusion,
-        "reset": registers.reset_bias,
-        "reference": device.reference,
-    }
-    for name, entries in tables.items():
-        for address, entry in enumerate(entries):
-            signs = mask if name in ("reset", "reference") else ~0
-            yield table_number(name), address, entry & signs
+AGING_REGISTERS = data.StructLayout({name: register.bits for name, register in AGING.items()})
 
 
 class Change(IntEnum):

@@ -11,16 +11,10 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.doors.checks import check_power_of_two
 from ohmgrid.hdl.base.arith import Divider, saturate, shift_half_up
 from ohmgrid.hdl.base.timed import Stages, Timed, half
-from ohmgrid.hdl.device.ports import (
-    MAX_SEGMENTS,
-    NODE_BITS,
-    REGISTERS,
-    TABLE_WRITE,
-    loadable,
-)
+from ohmgrid.hdl.device.ports import MAX_SEGMENTS, REGISTERS, TABLE_WRITE, loadable
 from ohmgrid.hdl.device.static import SLOPE_BITS
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
-from ohmgrid.registers.device import CURVE_BITS, REL_FRAC
+from ohmgrid.registers.device import CURVE_BITS, NODE_BITS, REL_FRAC
 from ohmgrid.registers.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
 
 __all__ = ["StepCurve"]

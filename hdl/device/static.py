@@ -8,8 +8,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.base.timed import Stages, Timed
-from ohmgrid.hdl.device.ports import REGISTERS, STEP_BITS, TABLE_WRITE, loadable
-from ohmgrid.registers.device import GAMMA_BITS, REL_BITS, REL_FRAC
+from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable
+from ohmgrid.registers.device import GAMMA_BITS, REL_BITS, REL_FRAC, STEP_BITS
 from ohmgrid.registers.noise import GAUSS_BITS
 
 __all__ = ["SLOPE_BITS", "StaticProperties", "field"]

@@ -21,20 +21,13 @@ from ohmgrid.hdl.base.pipeline import moving
 from ohmgrid.hdl.base.popcount import Popcount
 from ohmgrid.hdl.base.timed import Stages, Timed, half
 from ohmgrid.hdl.device.curve import StepCurve
-from ohmgrid.hdl.device.ports import (
-    ADDITIVE_SHIFT,
-    C2C_BITS,
-    COUNT_BITS,
-    MAX_WEIGHT_BITS,
-    REGISTERS,
-    TABLE_WRITE,
-    loadable,
-    request_layout,
-    result_layout,
-)
+from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable, request_layout, result_layout
 from ohmgrid.hdl.device.static import StaticProperties
 from ohmgrid.registers.device import (
+    ADDITIVE_SHIFT,
+    C2C_BITS,
     C2C_FRAC,
+    COUNT_BITS,
     CURVE_BITS,
     DITHER_BITS,
     DW_BITS,
@@ -44,12 +37,13 @@ from ohmgrid.registers.device import (
     STEP_FRAC,
     TOTAL_BITS,
 )
+from ohmgrid.registers.map import MAX_WEIGHT_BITS
 from ohmgrid.registers.noise import GAUSS_BITS, GAUSS_SIGMA
 from ohmgrid.registers.powers import POWER_BITS
 
 __all__ = ["DeviceUnit", "products"]
 
-NOISE_BITS = 16
+SPREAD_BITS = 16
 AMPLITUDE_BITS = CURVE_BITS - 1
 FINE_BITS = TOTAL_BITS - MAX_WEIGHT_BITS
 """Bits of the total that do not fit a multiplier block: LUTs multiply them."""
@@ -151,7 +145,7 @@ class DeviceUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a request to its result."""
-        noise = self._cycles("noise", AMPLITUDE_BITS, NOISE_BITS)
+        noise = self._cycles("noise", AMPLITUDE_BITS, SPREAD_BITS)
         pulses = self._cycles("pulses", CURVE_BITS, COUNT_BITS)
         step = self._cycles("step", MAX_WEIGHT_BITS, DW_BITS)
         # From the step of a pulse to the sum's terms: the noise has an amplitude of its own.
@@ -320,7 +314,7 @@ class DeviceUnit(wiring.Component):
         shift = GAUSS_SIGMA.bit_length() - 1 + C2C_FRAC - REL_FRAC
 
         def noise(spread: Value) -> Value:
-            return shift_half_up(spread, shift)[:NOISE_BITS].as_signed()
+            return shift_half_up(spread, shift)[:SPREAD_BITS].as_signed()
 
         def total(pulses: Value, product: Value) -> Value:
             return (half(pulses, REL_FRAC) + product) >> REL_FRAC

@@ -14,7 +14,7 @@ from ohmgrid.hdl.base.arith import Divider
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import Product, SoftProduct
 from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
-from ohmgrid.registers.readout import REACH_BITS
+from ohmgrid.registers.readout import NOISE_BITS, REACH_BITS
 
 __all__ = ["Adc", "Scaler"]
 
@@ -22,8 +22,6 @@ DIVISOR_BITS = 24
 """Largest divisor of a DAC: 2**15 doubled by each of seven repeated passes."""
 TOP_BITS = 17
 """Width of the largest magnitude: probability 1 is 65536."""
-NOISE_BITS = 21
-"""Width of the ADC's noise register: noise as large as the bound, 2047 codes."""
 SHIFT_BITS = 6
 """Width of the ADC's shift register."""
 

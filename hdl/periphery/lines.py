@@ -12,16 +12,16 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
-from ohmgrid.hdl.periphery.converters import Scaler
+from ohmgrid.hdl.periphery.converters import DIVISOR_BITS, Scaler
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
+from ohmgrid.registers.edge import FACTOR_BITS
+from ohmgrid.registers.map import READ
 from ohmgrid.registers.noise import Purpose
-from ohmgrid.registers.readout import READ_BITS, VOLTAGE_FRAC, Part
+from ohmgrid.registers.readout import VOLTAGE_FRAC, Part
 
 __all__ = ["Lines"]
 
-FACTOR_BITS = 22
-DIVISOR_BITS = 24
 SIDES = ("column", "row")
 
 
@@ -104,7 +104,7 @@ class Lines(wiring.Component):
             "drive": In(1),
             "exact": In(1),
             "part": In(2),
-            **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
+            **{name: In(READ[name].bits) for name in Voltages.REGISTERS},
             "power": Out(POWER_BITS),
             "bl": In(5),
             "mode": In(2),

@@ -12,17 +12,16 @@ from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import SoftProduct
 from ohmgrid.hdl.periphery.converters import Adc
 from ohmgrid.hdl.periphery.readout import LineValue, Readout
+from ohmgrid.host.protocol import OUT_BITS
+from ohmgrid.registers.map import READ
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose
-from ohmgrid.registers.readout import MANTISSA, READ_BITS, Part, ReadRegisters
+from ohmgrid.registers.readout import MANTISSA, Part, ReadRegisters
 
-__all__ = ["OUT_BITS", "Outputs"]
+__all__ = ["Outputs"]
 
 ADC_BITS = 12
 ALPHA_BITS = 17
 HALVING_BITS = 3
-OUT_BITS = 40
-"""Width of a result: an ADC code times the input's scale, doubled for each halving (36 bits), or an
-exact sum (of the widest array that has an ADC)."""
 
 
 class Outputs(wiring.Component):
@@ -92,7 +91,7 @@ class Outputs(wiring.Component):
                 "part": In(2),
                 "static_key": In(64),
                 "backward": In(1),
-                **{name: In(READ_BITS[name]) for name in self.REGISTERS},
+                **{name: In(READ[name].bits) for name in self.REGISTERS},
                 "stored": Out(range(max_lines + 1)),
                 "convert": In(1),
                 "count": Out(range(max_lines + 1)),

@@ -17,7 +17,7 @@ from ohmgrid.hdl.base.arith import SquareRoot, shift_round
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import SoftProduct
-from ohmgrid.registers.edge import FACTOR_BITS
+from ohmgrid.registers.edge import FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.noise import KEY_BITS, Purpose
 
 __all__ = ["LINE", "TRAIN", "Planner", "TrainMaker"]
@@ -26,8 +26,6 @@ BL_BITS = 5
 """Width of a bit length, 0..31."""
 PROBABILITY_BITS = 17
 """Width of a probability: 65536 fires in every slot."""
-RATE_BITS = 18
-"""Width of the learning rate's mantissa."""
 QUOTIENT_BITS = 33
 """Width of the square of a probability scale: 2**32 is one."""
 STOCHASTIC, MEAN_COUNT = (

@@ -1,11 +1,13 @@
 """Integer arithmetic with every rounding named: what the gateware's `arith` does, on arrays.
 
-All functions take and return NumPy ``int64`` values of any shape.
+All functions take and return NumPy ``int64`` values of any shape. Those that are written for single
+numbers as well are the compiled engine's too (`ohmgrid.compiled.arith`).
 """
 
 import numpy as np
 
 __all__ = [
+    "choose",
     "divide_round",
     "divide_saturate",
     "saturate",
@@ -15,18 +17,21 @@ __all__ = [
 ]
 
 
+def choose(condition: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+    """Return one of two values: `numpy.where`, which kernels have for single numbers."""
+    return np.where(condition, yes, no)
+
+
 def saturate(value: np.ndarray, bits: int) -> np.ndarray:
     """Clip to a signed ``bits``-wide range, symmetric: ``+-(2**(bits-1) - 1)``."""
     top = (1 << (bits - 1)) - 1
-    return np.clip(value, -top, top)
+    return np.minimum(np.maximum(value, -top), top)
 
 
 def shift_round(value: np.ndarray, shift: int) -> np.ndarray:
     """Return ``value / 2**shift`` rounded to nearest, ties to even (``shift`` >= 1)."""
-    low = value & ((1 << shift) - 1)
-    floor = value >> shift
-    half = 1 << (shift - 1)
-    return floor + ((low > half) | ((low == half) & ((floor & 1) == 1)))
+    # Half, or half less one LSB where the floor is even: a tie then stays below the next integer.
+    return (value + (1 << (shift - 1)) - 1 + ((value >> shift) & 1)) >> shift
 
 
 def shift_half_up(value: np.ndarray, shift: int) -> np.ndarray:

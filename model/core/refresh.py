@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config, ConverterConfig, PulseConfig
-from ohmgrid.devices.cells import OneSided
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.model.array.array import pulse_devices
 from ohmgrid.model.base.noise import cell_words, gaussian, line_keys
 from ohmgrid.model.device.aging import reset
@@ -20,60 +19,12 @@ from ohmgrid.model.device.population import Population
 from ohmgrid.model.periphery.converters import adc
 from ohmgrid.model.periphery.lines import key_halves, side_trains
 from ohmgrid.model.periphery.pulses import plan_update
-from ohmgrid.registers.edge import (
-    ConverterRegisters,
-    PulseRegisters,
-    converter_registers,
-    pulse_registers,
-)
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose, Verb, rewrite_step
-from ohmgrid.registers.time import AgingRegisters
+from ohmgrid.registers.time import AgingRegisters, RefreshRegisters
 
-__all__ = ["RefreshRegisters", "refresh", "refresh_reads", "refresh_registers", "refresh_writes"]
+__all__ = ["refresh", "refresh_reads", "refresh_writes"]
 
 _LARGEST = gaussian(np.arange(1 << GAUSS_BITS)).max(keepdims=True).astype(np.int64)
-
-
-class RefreshRegisters(NamedTuple):
-    """Integer parameters of a refresh."""
-
-    every: int
-    """Updates between two refreshes; 0: never."""
-    half: int
-    """Largest ADC code of the read."""
-    converter: ConverterRegisters
-    upper: int
-    """Code that the larger device must exceed."""
-    lower: int
-    """Code that the smaller device must exceed."""
-    pulses: PulseConfig
-    rate: PulseRegisters
-
-
-def refresh_registers(config: Config, lsb: float) -> RefreshRegisters:
-    """Round the parameters of a pair's refresh; ``lsb`` is the weight LSB in weight units."""
-    device = config.device
-    assert isinstance(device, OneSided)
-    io = ConverterConfig(
-        adc_bits=device.refresh_adc_bits,
-        out_bound=device.refresh_out_bound,
-        out_noise=device.refresh_out_noise,
-    )
-    codes = device.unit.w_max / io.out_bound * io.adc_half
-    pulses = PulseConfig(desired_bl=device.refresh_bl)
-    # The differences are codes: one code in weight units takes the place of an error's LSB.
-    step = io.out_bound / io.adc_half
-    unit = config.replace(pulses=pulses)
-    scale = step * (1 << config.formats.d_frac)
-    return RefreshRegisters(
-        every=device.refresh_every * (config.batch if device.units_in_mbatch else 1),
-        half=io.adc_half,
-        converter=converter_registers(io, lsb * io.dac_half),
-        upper=int(device.refresh_upper_thres * codes),
-        lower=int(device.refresh_lower_thres * codes),
-        pulses=pulses,
-        rate=pulse_registers(unit, device.unit.granularity, scale),
-    )
 
 
 def refresh_reads(

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.model.core.refresh import refresh, refresh_registers
+from ohmgrid.model.core.refresh import refresh
 from ohmgrid.model.device.aging import age
 from ohmgrid.model.device.population import Population
 from ohmgrid.registers.noise import Verb
-from ohmgrid.registers.time import AgingRegisters
+from ohmgrid.registers.time import AgingRegisters, refresh_registers
 
 __all__ = ["TimeEffects"]
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.model.base.arith import choose
 from ohmgrid.model.base.noise import gaussian, line_keys
 from ohmgrid.registers.edge import ConverterRegisters, converter_registers
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose
@@ -28,7 +29,17 @@ from ohmgrid.registers.readout import (
     read_registers,
 )
 
-__all__ = ["Readout", "amplitudes", "drop", "gauss_field", "make_readouts", "scaled", "values"]
+__all__ = [
+    "Readout",
+    "amplitudes",
+    "drop",
+    "gauss_field",
+    "make_readouts",
+    "reach",
+    "scaled",
+    "uneven",
+    "values",
+]
 
 
 class Readout(NamedTuple):
@@ -49,14 +60,19 @@ def gauss_field(keys: np.ndarray, low: int) -> np.ndarray:
     return gaussian(bits.astype(np.int64)).astype(np.int64)
 
 
-def _reach(value: np.ndarray) -> np.ndarray:
+def reach(value: np.ndarray) -> np.ndarray:
     """Saturate a line's value."""
-    return np.clip(value, -(1 << REACH_BITS), (1 << REACH_BITS) - 1)
+    return np.minimum(np.maximum(value, -(1 << REACH_BITS)), (1 << REACH_BITS) - 1)
 
 
 def scaled(sums: np.ndarray, scale: int, shift: int) -> np.ndarray:
     """Return ``floor(sums * scale / 2**shift)``, saturated (int64)."""
-    return _reach((sums * scale) >> shift)
+    return reach((sums * scale) >> shift)
+
+
+def uneven(value: np.ndarray, out_keep: int) -> np.ndarray:
+    """Return a line's value, negative ones multiplied."""
+    return choose(value < 0, reach((value * out_keep) >> KEEP_FRAC), value)
 
 
 def amplitudes(
@@ -162,10 +178,9 @@ def values(
     if registers.ir:
         load = scaled(sums[Part.LOAD], registers.load_scale, registers.load_shift)
         position = scaled(sums[Part.POSITION], converter.scale, converter.shift)
-        value = _reach(value - drop(load, position, registers.ir))
+        value = reach(value - drop(load, position, registers.ir))
     if registers.w_kind:
         power = scaled(sums[Part.POWER], 1 << (MANTISSA - 1), registers.power_shift)
         noise = _roots(power) * gauss_field(keys, 16) * registers.w_scale
-        value = _reach(value + (noise >> registers.w_shift))
-    kept = _reach((value * registers.out_keep) >> KEEP_FRAC)
-    return np.where(value < 0, kept, value)
+        value = reach(value + (noise >> registers.w_shift))
+    return uneven(value, registers.out_keep)

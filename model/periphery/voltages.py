@@ -6,7 +6,7 @@ one DAC code.
 
 import numpy as np
 
-from ohmgrid.model.base.arith import saturate, shift_half_up
+from ohmgrid.model.base.arith import choose, saturate, shift_half_up
 from ohmgrid.model.base.noise import gaussian, line_keys
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose
 from ohmgrid.registers.readout import (
@@ -21,7 +21,30 @@ from ohmgrid.registers.readout import (
     ReadRegisters,
 )
 
-__all__ = ["operands", "positions", "voltages"]
+__all__ = ["dithered", "driven", "operands", "positioned", "positions", "powered", "voltages"]
+
+
+def dithered(code: np.ndarray, dither: np.ndarray) -> np.ndarray:
+    """Return a DAC code with `DITHER_BITS` fraction bits rounded by a uniform number."""
+    return np.sign(code) * ((np.abs(code) + dither) >> DITHER_BITS)
+
+
+def driven(code: np.ndarray, gauss: np.ndarray, inp_noise: int, inp_keep: int) -> np.ndarray:
+    """Return the voltage of a DAC code with its noise, negative ones multiplied."""
+    noise = shift_half_up(gauss * inp_noise, INP_NOISE_FRAC)
+    noisy = saturate((code << VOLTAGE_FRAC) + noise, VOLTAGE_BITS)
+    kept = shift_half_up(np.abs(noisy) * inp_keep, KEEP_FRAC)
+    return saturate(choose(noisy < 0, -kept, noisy), VOLTAGE_BITS)
+
+
+def positioned(voltage: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Return a voltage times the position weight of its line (`positions`)."""
+    return np.sign(voltage) * shift_half_up(np.abs(voltage) * place, PHI_BITS)
+
+
+def powered(voltage: np.ndarray, square_shift: int) -> np.ndarray:
+    """Return the square of a voltage, shifted."""
+    return saturate(shift_half_up(voltage * voltage, square_shift), VOLTAGE_BITS)
 
 
 def voltages(codes: np.ndarray, key: int, halvings: int, registers: ReadRegisters) -> np.ndarray:
@@ -46,13 +69,9 @@ def voltages(codes: np.ndarray, key: int, halvings: int, registers: ReadRegister
     """
     keys = line_keys(key, Purpose.INPUT, np.arange(len(codes)), halvings).astype(np.int64)
     if registers.inp_dither:
-        dither = keys >> 16 & ((1 << DITHER_BITS) - 1)
-        codes = np.sign(codes) * ((np.abs(codes) + dither) >> DITHER_BITS)
+        codes = dithered(codes, keys >> 16 & ((1 << DITHER_BITS) - 1))
     gauss = gaussian(keys & ((1 << GAUSS_BITS) - 1)).astype(np.int64)
-    noise = shift_half_up(gauss * registers.inp_noise, INP_NOISE_FRAC)
-    noisy = saturate((codes << VOLTAGE_FRAC) + noise, VOLTAGE_BITS)
-    kept = shift_half_up(np.abs(noisy) * registers.inp_keep, KEEP_FRAC)
-    return saturate(np.where(noisy < 0, -kept, noisy), VOLTAGE_BITS)
+    return driven(codes, gauss, registers.inp_noise, registers.inp_keep)
 
 
 def positions(lines: int, registers: ReadRegisters) -> np.ndarray:
@@ -77,8 +96,7 @@ def operands(voltage: np.ndarray, part: Part, registers: ReadRegisters) -> np.nd
     if part == Part.LOAD:
         return np.abs(voltage)
     if part == Part.POSITION:
-        weighted = np.abs(voltage) * positions(len(voltage), registers)
-        return np.sign(voltage) * shift_half_up(weighted, PHI_BITS)
+        return positioned(voltage, positions(len(voltage), registers))
     if part == Part.POWER:
-        return saturate(shift_half_up(voltage * voltage, registers.square_shift), VOLTAGE_BITS)
+        return powered(voltage, registers.square_shift)
     return voltage

@@ -1,17 +1,33 @@
 """ohmgrid: the analog crossbar tile that trains in place, emulated in digital logic.
 
-The parts
----------
-ohmgrid.config
-    Number formats, tile and device configuration: shared by model and gateware.
-ohmgrid.model
-    The golden model: integers in NumPy. It decides every bit.
-ohmgrid.hdl
-    The gateware: Amaranth components, each equal to its twin in the model.
-ohmgrid.sim
-    Simulators, and the engine that runs the gateware as a shared library.
-ohmgrid.boards
-    FPGA boards, their tools and their links.
+The rooms, the lowest floor first; each imports from floors below it alone:
+
+================  ================================================================================
+doors             what comes from outside is checked here, once: options, tables, arrays
+storage           files whole or absent, the cache, what is published in it, hashes of sources
+portable          exponential, logarithm, power: the same bits on every machine
+devices           what stands at a crosspoint: classes of devices, their laws, pairs, presets
+config            formats, build, converters, pulses: one frozen configuration
+registers         every rounding of a real number, every width; the map of registers
+counters          what a run counts beside its results
+tile, net, core   what every engine offers: an array, the net on it, the core that trains it
+host              drives any gateware: values of registers, commands, answers
+tools             tools from outside that simulation and boards share
+model             the golden model, integers in NumPy: it decides every bit
+hdl               the gateware, Amaranth: each component equal to its twin in the model
+compiled          the golden model's bits at the speed of C
+sim               the gateware simulated: engine `rtl`, CXXRTL, cocotb's simulators
+engines           the engines by name
+training          data, plan, settings, run, checkpoints, engines compared
+measurements      from a file of measured pulses to a device
+studies           staircases of pulses, speeds side by side
+boards            synthesis, pins, FPGA boards
+plots             pictures, drawn without a display
+commands          the verbs of the command line
+================  ================================================================================
+
+`model` and `hdl` have the same five rooms: `base` (arithmetic, noise), `periphery` (converters,
+trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the order of work).
 """
 
 __version__ = "0.1.0"

@@ -34,7 +34,9 @@ class Net:
     loss: str = "cross-entropy"
 
     def __post_init__(self) -> None:
-        if not 2 <= len(self.layers) <= SHUFFLE_TILE or min(self.layers) < 1:
+        # No inputs at all: a single array whose bias is its only column.
+        sizes = self.layers[1:] if self.layers[:1] == (0,) else self.layers
+        if not 2 <= len(self.layers) <= SHUFFLE_TILE or min(sizes) < 1:
             raise ConfigError(
                 "layers",
                 "expected sizes such as 64-32-10 (two to 255, each >= 1), "

@@ -1,8 +1,9 @@
-"""What every engine's tile has in common: shape, units, checks of arguments and of states."""
+"""A tile: what every engine's offers, and what all have in common: shape, units, checks."""
 
+from collections.abc import Callable, Sequence
 from numbers import Real
 from operator import index
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 from ohmgrid.registers.time import aging_registers
 
-__all__ = ["TileBase", "TileState", "device_shape"]
+__all__ = ["TileBase", "TileEngine", "TileState", "device_shape", "make_tiles"]
 
 
 class TileState(NamedTuple):
@@ -26,6 +27,103 @@ class TileState(NamedTuple):
     """Conductances, int32, shape `TileBase.device_shape`, weight LSB."""
     steps: tuple[int, int, int]
     """Forward, backward and update operations so far."""
+
+
+class TileEngine(Protocol):
+    """One array of crosspoints, wherever its bits are computed.
+
+    Activations ``x`` and errors ``d`` are integers at the tile's edge (``x_frac`` and ``d_frac``
+    fraction bits); results are int64, to be multiplied by `y_lsb` or `z_lsb` for real units.
+    Every engine gives the same bits for the same configuration, number and calls.
+    """
+
+    rows: int
+    """Output lines."""
+    cols: int
+    """Input lines, the always-on bias input included."""
+    lsb: float
+    """One conductance LSB in weight units."""
+    number: int
+    """Number of the tile, 0..255; part of the address of its noise."""
+
+    @property
+    def passes(self) -> int:
+        """Passes of the last forward operation."""
+        ...
+
+    @property
+    def saturated(self) -> int:
+        """Outputs clipped by the ADC in the last pass of the last forward or backward one."""
+        ...
+
+    @property
+    def pulses(self) -> PulseCounts:
+        """What the last update counted."""
+        ...
+
+    @property
+    def y_lsb(self) -> float:
+        """One LSB of a forward result in real units."""
+        ...
+
+    @property
+    def z_lsb(self) -> float:
+        """One LSB of a backward result in real units."""
+        ...
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x``: int64, shape (rows,)."""
+        ...
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d``: int64, shape (cols,)."""
+        ...
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` by coincident pulses."""
+        ...
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of the old weights, then `update`: one sweep where it matters."""
+        ...
+
+    def state(self) -> TileState:
+        """Return a copy of the state."""
+        ...
+
+    def load(self, state: TileState) -> None:
+        """Take over a state of any engine; raise `ValueError` where it does not fit."""
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds; the tile is not used afterwards."""
+        ...
+
+
+def make_tiles(
+    make: Callable[[Config, int, int, int], TileEngine],
+    config: Config,
+    shapes: Sequence[tuple[int, int]],
+) -> list[TileEngine]:
+    """Build one tile for each shape ``(rows, cols)``, numbered from 0.
+
+    Parameters
+    ----------
+    make : callable
+        Called with configuration, rows, columns and number; where one call fails, the tiles made
+        before are closed.
+    config : Config
+    shapes : sequence of (rows, cols)
+    """
+    tiles: list[TileEngine] = []
+    try:
+        for number, (rows, cols) in enumerate(shapes):
+            tiles.append(make(config, rows, cols, number))
+    except BaseException:
+        for tile in tiles:
+            tile.close()
+        raise
+    return tiles
 
 
 def device_shape(device: Device, rows: int, cols: int) -> tuple[int, int]:
@@ -60,9 +158,6 @@ class TileBase:
     pulses : PulseCounts
         What the last update counted.
     """
-
-    trainer: str = "ohmgrid.model.core.trainer:Trainer"
-    """``module:class`` of the trainer for tiles of this kind."""
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         for name, value, top in (("rows", rows, 65536), ("cols", cols, 65536)):

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.devices.steps import SoftBoundsReference
 from ohmgrid.hdl.array.array import LaneArray
-from ohmgrid.hdl.device.ports import pack_registers, pack_tables
+from ohmgrid.host.registers import device_tables, device_values
 from ohmgrid.model.array.array import (
     apply_pulses,
     array_sums,
@@ -53,7 +53,7 @@ class Bench:
         )
         formats = self.config.formats
         self.device = device_registers(DEVICE, formats.weight_bits, formats.curve_segments)
-        self.tables = list(pack_tables(self.device, formats.weight_bits))
+        self.tables = list(device_tables(self.device, formats.weight_bits))
         self.dut = LaneArray(self.config)
         self.values: dict[str, dict[str, np.ndarray]] = {}
         self.job = None
@@ -88,7 +88,7 @@ class Bench:
         ctx.set(self.dut.rows, rows)
         ctx.set(self.dut.cols, cols)
         ctx.set(self.dut.paired, paired)
-        ctx.set(self.dut.registers, pack_registers(device))
+        ctx.set(self.dut.registers, device_values(device))
         for table, address, data in self.tables:
             ctx.set(
                 self.dut.table_write, {"en": 1, "table": table, "address": address, "data": data}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.hdl.array.group import LaneGroup
-from ohmgrid.hdl.device.ports import pack_registers
+from ohmgrid.host.registers import device_values
 from ohmgrid.model.array.array import apply_pulses
 from ohmgrid.model.base.noise import cell_words
 from ohmgrid.model.device.population import Population
@@ -64,7 +64,7 @@ def test_group_moves_the_cells_that_are_hit(seed, hit):
             ctx.set(getattr(dut, name), 0)
 
     async def bench(ctx):
-        ctx.set(dut.registers, pack_registers(REGISTERS))
+        ctx.set(dut.registers, device_values(REGISTERS))
         ctx.set(dut.address, 1)
         ctx.set(dut.host_address, 1)
         for lane in range(LANES):

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 from ohmgrid import engines
 from ohmgrid.cli import cli
-from ohmgrid.compiled.trainer import CompiledTrainer
+from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import OhmgridError
+from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.core.trainer import Trainer
+from ohmgrid.tile import make_tiles
 from ohmgrid.training.session import Session
 from ohmgrid.training.settings import load_settings, parse_settings
 
@@ -120,7 +121,7 @@ def interrupt_after(monkeypatch, calls: int) -> None:
             signal.raise_signal(signal.SIGINT)
         return advance(self)
 
-    monkeypatch.setattr(CompiledTrainer, "block", Trainer.block)
+    monkeypatch.setattr(CompiledCore, "block", Core.block)
     monkeypatch.setattr(Session, "advance", interrupted)
 
 
@@ -264,10 +265,13 @@ def test_an_engine_that_cannot_start_gets_one_line(blobs, tmp_path, monkeypatch)
 
 @pytest.fixture
 def other_engine(monkeypatch):
-    """Put another class of tile behind the name ``rtl``."""
+    """Put the golden core with another class of tile behind the name ``rtl``."""
 
     def put(tile_class):
-        module = types.SimpleNamespace(Other=tile_class)
+        def make(config, net, threads):
+            return Core(config, net, threads, make_tiles(tile_class, config, net.shapes))
+
+        module = types.SimpleNamespace(Other=make)
         monkeypatch.setitem(sys.modules, "engine_for_tests", module)
         monkeypatch.setitem(engines.ENGINES, "rtl", "engine_for_tests:Other")
 
@@ -320,14 +324,14 @@ def test_compare_runs_the_engines_own_trainers_in_batches(batch, blobs, monkeypa
     found = json.loads(run(*words)[0])
     assert (found["equal"], found["batch"]) == (True, batch)
 
-    real = CompiledTrainer.train
+    real = CompiledCore.train
 
     def faulty(self, *examples, **options):
         outcome = real(self, *examples, **options)
         self.counters.add(1, passes=1)
         return outcome
 
-    monkeypatch.setattr(CompiledTrainer, "train", faulty)
+    monkeypatch.setattr(CompiledCore, "train", faulty)
     first = json.loads(run(*words, status=1)[0])["first_difference"]
     assert (first["tile"], first["what"]) == (1, "counter passes")
 
@@ -335,7 +339,7 @@ def test_compare_runs_the_engines_own_trainers_in_batches(batch, blobs, monkeypa
         self.tiles[0].array.hidden[3] += 1
         return real(self, *examples, **options)
 
-    monkeypatch.setattr(CompiledTrainer, "train", wrong)
+    monkeypatch.setattr(CompiledCore, "train", wrong)
     first = json.loads(run(*words, status=1)[0])["first_difference"]
     assert first["what"] == "cell"
     assert first["step"] == min(10 * batch, 25) - 1

@@ -34,8 +34,8 @@ def python(function: Any) -> Any:
 
 def compiled_anew() -> bool:
     """Call a kernel in a fresh dispatcher; return whether it had to be compiled."""
-    again = jit.kernel(python(arith.shift_round))
-    assert [again(value, 2) for value in (4, 6, -6)] == [1, 2, -2]
+    again = jit.kernel(python(arith.divide_round))
+    assert [again(value, 4) for value in (4, 6, 10)] == [1, 2, 2]
     assert sum(again.stats.cache_hits.values()) + sum(again.stats.cache_misses.values()) == 1
     return bool(again.stats.cache_misses)
 
@@ -43,13 +43,13 @@ def compiled_anew() -> bool:
 def test_a_kernel_is_compiled_once(root):
     assert compiled_anew()
     assert not compiled_anew()
-    (file,) = root.rglob("ohmgrid.compiled.arith.shift_round-*")
+    (file,) = root.rglob("ohmgrid.compiled.arith.divide_round-*")
     assert file.parent.parent == root / "compiled"
 
 
 def test_a_damaged_kernel_is_compiled_anew(root, rng, caplog):
     assert compiled_anew()
-    (file,) = root.rglob("ohmgrid.compiled.arith.shift_round-*")
+    (file,) = root.rglob("ohmgrid.compiled.arith.divide_round-*")
     whole = file.read_bytes()
     for cut in (False, True) * 5:
         data = bytearray(whole)
@@ -69,7 +69,7 @@ def test_a_damaged_kernel_is_compiled_anew(root, rng, caplog):
 def test_a_kernel_under_another_one_s_name_is_not_taken(root):
     """What stands in the file decides: here of the same types, and of another function."""
     assert compiled_anew()
-    (file,) = root.rglob("*.shift_round-*")
+    (file,) = root.rglob("*.divide_round-*")
     other = jit.kernel(python(arith.divide_floor))
     assert other(7, 2) == 3
     (wrong,) = root.rglob("*.divide_floor-*")
@@ -97,11 +97,23 @@ def test_functions_of_other_modules_are_not_kept(root):
     assert not root.exists()
 
 
-CALL = "from ohmgrid.compiled.arith import shift_round; print(shift_round(6, 2))"
+KERNEL = "from ohmgrid.compiled.arith import divide_round; print(divide_round(6, 4))"
+LAW = (
+    "import numpy as np; from ohmgrid.compiled.readout import _root; "
+    "print(_root(1 << 20, np.full(19, 12)))"
+)
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_changed_code_is_never_run_from_before(tmp_path, writable):
+@pytest.mark.parametrize(
+    ("file", "function", "call", "results"),
+    [
+        ("compiled/arith.py", "divide_round", KERNEL, ("2", "1002")),
+        # What a kernel takes from the golden model.
+        ("model/periphery/readout.py", "scaled", LAW, ("185363", "185366")),
+    ],
+)
+def test_changed_code_is_never_run_from_before(file, function, call, results, tmp_path, writable):
     """Also where nothing can be kept: nothing is put beside the sources, and nothing taken."""
     copied = Path(
         shutil.copytree(
@@ -111,12 +123,12 @@ def test_changed_code_is_never_run_from_before(tmp_path, writable):
     place = tmp_path / "cache"
     if not writable:
         place.write_text("")
-    source = copied / "model" / "compiled" / "arith.py"
+    source = copied / file
     text = source.read_text()
 
     def run() -> str:
         done = subprocess.run(
-            [sys.executable, "-c", CALL],
+            [sys.executable, "-c", call],
             env=os.environ | {"OHMGRID_CACHE": str(place), "PYTHONPATH": str(copied.parent)},
             capture_output=True,
             text=True,
@@ -125,11 +137,11 @@ def test_changed_code_is_never_run_from_before(tmp_path, writable):
         assert ("a temporary cache is used" in done.stderr) != writable
         return done.stdout.strip()
 
-    assert run() == "2"
-    start = text.index("def shift_round")
+    assert run() == results[0]
+    start = text.index(f"def {function}(")
     at = text.index("    return ", start) + len("    return ")
     source.write_text(f"{text[:at]}1000 + {text[at:]}")
-    assert run() == "252"
+    assert run() == results[1]
     source.write_text(text)
-    assert run() == "2"
+    assert run() == results[0]
     assert not [file for file in copied.rglob("*") if file.suffix in (".nbi", ".nbc")]

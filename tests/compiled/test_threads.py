@@ -10,12 +10,12 @@ RUN = """
 import sys, threading
 import numpy as np
 from ohmgrid.config import Config
-from ohmgrid.engines import make_tiles, make_trainer
-from ohmgrid.compiled import trainer as module
+from ohmgrid.engines import make_core
+from ohmgrid.compiled import core as module
 from ohmgrid.net import Net
 
 config, net = Config(batch=4), Net((6, 5, 3))
-trainer = make_trainer(config, make_tiles("compiled", config, net.shapes), net, 2)
+trainer = make_core("compiled", config, net, 2)
 trainer.initialise()
 pixels, labels = np.full((40, 6), 1000), np.zeros(40, np.int64)
 trainer.train(pixels, labels, 0.1, 4)

@@ -12,8 +12,9 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, ExpStep
 from ohmgrid.hdl.array.due_pairs import DuePairs
-from ohmgrid.model.core.refresh import refresh_reads, refresh_registers
+from ohmgrid.model.core.refresh import refresh_reads
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.registers.time import refresh_registers
 from ohmgrid.sim.tables import run_clocked
 from ohmgrid.tile import TileState
 

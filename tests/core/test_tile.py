@@ -21,13 +21,8 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, SoftBounds, SoftBoundsReference
 from ohmgrid.hdl.core.tile import Tile as TileGateware
-from ohmgrid.hdl.device.ports import REGISTERS
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.registers.protocol import TILE_REGISTERS
-from ohmgrid.sim.rtl import (
-    RtlTile,
-    build_tile,
-)
+from ohmgrid.sim.rtl import RtlTile, build_tile
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.tile import TileState
 from ohmgrid.training.settings import config_to_toml
@@ -179,7 +174,6 @@ def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
         name="tile",
         parameters={
             "config": config_to_toml(config),
-            "registers": len(TILE_REGISTERS) + len(REGISTERS.members),
         },
     )
     assert passed == 3

@@ -15,19 +15,20 @@ from ohmgrid.config import (
     Config,
 )
 from ohmgrid.hdl.core.operation_cycles import OperationCycles, PulseWork
+from ohmgrid.host.protocol import Op, command
 from ohmgrid.model.array.array import pulse_counts
 from ohmgrid.model.array.sweep import sweep_cycles
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.operations import pulse_slots, update_trains
-from ohmgrid.model.core.refresh import refresh_reads, refresh_registers, refresh_writes
+from ohmgrid.model.core.refresh import refresh_reads, refresh_writes
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.device.aging import age
 from ohmgrid.model.periphery.pulses import plan_update, probabilities
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Verb, rewrite_step
-from ohmgrid.registers.protocol import Op, command
 from ohmgrid.registers.readout import read_registers
+from ohmgrid.registers.time import refresh_registers
 from ohmgrid.sim.rtl import (
     RtlTile,
 )

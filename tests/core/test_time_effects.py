@@ -15,8 +15,9 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.host.registers import countdowns
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.sim.rtl import RtlTile, countdowns
+from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.tile import TileState
 
 AGES: dict[str, Any] = {

@@ -11,14 +11,15 @@ from strategies import step_devices
 
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.device.aging import Aging, Change, pack_aging_registers, pack_aging_tables
-from ohmgrid.hdl.device.ports import pack_registers, pack_tables, table_number
+from ohmgrid.hdl.device.aging import Aging, Change
+from ohmgrid.host.registers import aging_tables, aging_values, device_tables, device_values
 from ohmgrid.model.base.noise import cell_words, gaussian, line_keys
 from ohmgrid.model.device import aging as golden
 from ohmgrid.model.device.population import Population, populate
 from ohmgrid.model.periphery.converters import adc
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import ConverterRegisters
+from ohmgrid.registers.map import TABLES
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.time import aging_registers
 from ohmgrid.sim.tables import run_clocked
@@ -53,7 +54,7 @@ def used(static: tuple[np.ndarray, np.ndarray]) -> dict[int, set[int]]:
         "reset": word3 >> 20 & 1023,
         "reference": word1 >> 30 | word2 >> 26 << 2 | word3 >> 30 << 8,
     }
-    return {table_number(name): set(each.tolist()) for name, each in addresses.items()}
+    return {TABLES[name]: set(each.tolist()) for name, each in addresses.items()}
 
 
 def run(unit, static, operation, population, weights, settings, tables, change) -> np.ndarray:
@@ -70,7 +71,7 @@ def run(unit, static, operation, population, weights, settings, tables, change) 
     }
 
     async def testbench(ctx):
-        ctx.set(unit.device, pack_registers(population.registers))
+        ctx.set(unit.device, device_values(population.registers))
         ctx.set(unit.registers, settings)
         ctx.set(unit.change, change)
         for table, address, entry in tables:
@@ -125,8 +126,8 @@ def test_every_change_equals_the_model(change, data, seed, weight_bits):
         cell_keys(own),
         population,
         weights,
-        pack_aging_registers(aging, registers.symmetry_point, converter, half),
-        [*pack_tables(registers, weight_bits), *pack_aging_tables(aging, registers, weight_bits)],
+        aging_values(aging, registers.symmetry_point, converter, half),
+        [*device_tables(registers, weight_bits), *aging_tables(aging, registers, weight_bits)],
         change,
     )
     if change == Change.AGE:

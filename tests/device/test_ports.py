@@ -11,12 +11,11 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.device.ports import (
     REGISTERS,
     TABLE_WRITE,
-    pack_registers,
-    pack_tables,
-    table_number,
 )
+from ohmgrid.host.protocol import TABLE_DATA_BITS, table_command
+from ohmgrid.host.registers import device_tables, device_values
 from ohmgrid.registers.device import CURVE_BITS, REL_BITS, device_registers
-from ohmgrid.registers.protocol import DEVICE_TABLES, TABLE_ARG, TABLE_DATA_BITS, table_command
+from ohmgrid.registers.map import TABLES
 
 
 def signed(value: int, bits: int) -> int:
@@ -31,21 +30,21 @@ def test_registers_and_tables_hold_every_device(devices, data, weight_bits, segm
         registers = device_registers(data.draw(devices), weight_bits, segments)
     except ConfigError:
         reject()
-    packed = pack_registers(registers)
+    packed = device_values(registers)
     assert list(packed) == list(REGISTERS.members)
     assert packed["b_min"] == -registers.b_min
     assert packed["dw"] == registers.dw
 
     tables: dict[int, list[int]] = {}
-    for table, address, entry in pack_tables(registers, weight_bits):
+    for table, address, entry in device_tables(registers, weight_bits):
         assert address == len(tables.setdefault(table, []))
         assert 0 <= entry < 1 << TABLE_WRITE["data"].width
         tables[table].append(entry)
     # What comes after these is of time, and has its own writes.
-    assert set(tables) == set(range(DEVICE_TABLES.index("leak")))
-    gain = [signed(entry, REL_BITS + 1) for entry in tables[table_number("gain")]]
+    assert set(tables) == {number for number in TABLES.values() if number < TABLES["leak"]}
+    gain = [signed(entry, REL_BITS + 1) for entry in tables[TABLES["gain"]]]
     assert gain == list(registers.gain)
-    curve = tables[table_number("curve")]
+    curve = tables[TABLES["curve"]]
     starts = [signed(entry, CURVE_BITS) for entry in curve]
     ends = [
         start + signed(entry >> CURVE_BITS, CURVE_BITS)
@@ -69,18 +68,18 @@ def test_a_value_that_does_not_fit_is_named(name, value, expected):
     registers = replace(device_registers(PRESETS["ecram"], 18, 64), **{name: value})
     name = {"curve_frac": "power_shift"}.get(name, name)
     with pytest.raises(ValueError, match=f"{name}: expected {expected}, got "):
-        pack_registers(registers)
+        device_values(registers)
 
 
 def test_an_entry_that_does_not_fit_is_named():
     registers = device_registers(PRESETS["ecram"], 18, 64)
     wide = replace(registers, curve_down=(1 << 17, *registers.curve_down[1:]))
     with pytest.raises(ValueError, match=r"curve: expected -65536\.\.65535, got 131072"):
-        list(pack_tables(wide, 18))
+        list(device_tables(wide, 18))
 
 
 def test_a_table_command_holds_table_address_and_entry():
-    word = table_command(6, 255, (1 << 36) - 1)
-    assert word >> 8 & 255 == TABLE_ARG + 6
+    word = table_command(246, 255, (1 << 36) - 1)
+    assert word >> 8 & 255 == 246
     assert word >> 16 >> TABLE_DATA_BITS == 255
     assert word >> 16 & ((1 << TABLE_DATA_BITS) - 1) == (1 << 36) - 1

@@ -14,19 +14,21 @@ from strategies import constant
 
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.device.ports import NODE_BITS, pack_registers, pack_tables, table_number
 from ohmgrid.hdl.device.step import DeviceUnit, products
+from ohmgrid.host.registers import device_tables, device_values
 from ohmgrid.model.base.noise import cell_words
 from ohmgrid.model.device.step import Cells, static_properties, visit
 from ohmgrid.registers.curves import POSITIONS
 from ohmgrid.registers.device import (
     CURVE_BITS,
     GAMMA_BITS,
+    NODE_BITS,
     NOISES,
     REL_BITS,
     DeviceRegisters,
     device_registers,
 )
+from ohmgrid.registers.map import TABLES
 
 LANE_BITS, ADDRESS_BITS = 3, 10
 
@@ -140,7 +142,7 @@ def used(cells: dict[str, np.ndarray]) -> dict[int, set[int]]:
     gamma = np.concatenate([slope, slope + 1024, third + 1024])
     addresses = {"gain": step, "balance": balance, "upper": upper, "lower": lower}
     addresses |= {"gamma": gamma, "opposite": third}
-    return {table_number(name): set(each.tolist()) for name, each in addresses.items()}
+    return {TABLES[name]: set(each.tolist()) for name, each in addresses.items()}
 
 
 def golden(
@@ -184,9 +186,9 @@ class Bench:
 
     async def _work(self, ctx, registers, cells, gaps):
         unit = self.unit
-        ctx.set(unit.registers, pack_registers(registers))
+        ctx.set(unit.registers, device_values(registers))
         needed = used(cells)
-        for table, address, entry in pack_tables(registers, self.weight_bits):
+        for table, address, entry in device_tables(registers, self.weight_bits):
             if self.loaded.get((table, address), 0) == entry or address not in needed.get(
                 table, {address}
             ):

@@ -10,10 +10,12 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.host.driver import TileDriver
+from ohmgrid.host.protocol import Op, command
+from ohmgrid.host.registers import tile_values
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.registers.protocol import Op, command
-from ohmgrid.sim.rtl import RtlTile, TileDriver, build_tile, register_values
+from ohmgrid.sim.rtl import RtlTile, build_tile
 from ohmgrid.tile import TileState
 
 # The build of test_tile.py: compiled once.
@@ -182,7 +184,7 @@ def test_the_driver_raises_what_the_tile_reports():
     driver = TileDriver(build_tile(CONFIG).instance())
     with pytest.raises(RuntimeError, match="tile: op 77 reported ILLEGAL"):
         driver.run([77])
-    driver.run(driver.registers(register_values(CONFIG, 17, 1, 0)))
+    driver.run(driver.registers(tile_values(CONFIG, 17, 1, 0)))
     with pytest.raises(RuntimeError, match="tile: op 5 reported SHAPE"):
         driver.run([command(Op.FORWARD)])
 

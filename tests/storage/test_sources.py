@@ -117,10 +117,11 @@ def test_a_file_that_can_change_none_does_not(copied, packages, changed):
 
 ENGINES = {
     COMPILED: """
-        from ohmgrid.engines import make_tiles, make_trainer
+        from ohmgrid.net import Net
+        from ohmgrid.compiled.core import CompiledCore
         from ohmgrid.config import Config
         import ohmgrid.compiled as package
-        make_tiles("compiled", Config(), [(3, 4)])
+        CompiledCore(Config(), Net((3, 3)))
     """,
     GATEWARE: """
         from ohmgrid.config import BuildConfig, Config

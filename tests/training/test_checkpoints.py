@@ -15,7 +15,7 @@ from ohmgrid.counters import Counters
 from ohmgrid.devices.presets import preset
 from ohmgrid.doors.arrays import read_arrays
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import make_tiles
+from ohmgrid.engines import make_core
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import MARK, Checkpoint, read_checkpoint, read_run
@@ -34,7 +34,7 @@ def blobs() -> Dataset:
 def session(config: Config | None = None) -> Session:
     plan = Plan("blobs", "", "8-4-3", epochs=2)
     config = config or Config()
-    return Session(config, plan, blobs(), make_tiles("model", config, plan.net().shapes))
+    return Session(config, plan, blobs(), make_core("model", config, plan.net()))
 
 
 @pytest.fixture(scope="module")

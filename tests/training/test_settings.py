@@ -10,7 +10,8 @@ from ohmgrid.config import BuildConfig, Config, ConverterConfig
 from ohmgrid.devices.presets import PRESETS, preset
 from ohmgrid.devices.steps import ConstantStep, ExpStep, LinearStep
 from ohmgrid.doors.checks import ConfigError, parse_float, parse_int
-from ohmgrid.engines import ENGINES, make_tiles
+from ohmgrid.engines import ENGINES, make_core
+from ohmgrid.net import Net
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.training.settings import (
     Settings,
@@ -155,7 +156,7 @@ def test_odd_content_gets_one_line_with_file_and_key(text, line, tmp_path):
 )
 def test_every_engine_refuses_what_the_build_lacks(engine, build, change, line):
     config = Config().replace(build=build, **change)
-    for start in (check_build, lambda config: make_tiles(engine, config, [(2, 3)])):
+    for start in (check_build, lambda config: make_core(engine, config, Net((2, 2)))):
         with pytest.raises(ConfigError, match=line):
             start(config)
 

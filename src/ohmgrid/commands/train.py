@@ -36,7 +36,7 @@ from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
-from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
+from ohmgrid.engines import ENGINES, check_engine, make_core, start_note
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
@@ -200,8 +200,8 @@ def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> No
 
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
     plot_accuracy(folder / PICTURES[0], session.history, title)
-    tiles = session.trainer.state()
-    lsb = session.trainer.tiles[0].lsb
+    tiles = session.core.state()
+    lsb = session.core.tiles[0].lsb
     plot_conductances(
         folder / PICTURES[1],
         session.initial_weights(),
@@ -236,7 +236,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "bits_sha256": session.checkpoint().bits_sha256,
         "data_sha256": session.data.sha256,
         "warnings": [*warnings, *session.counter_warnings()],
-        "counters": session.trainer.counters.as_dict(),
+        "counters": session.core.counters.as_dict(),
         "at_bounds": session.at_bounds(),
         "epochs": session.history,
     }
@@ -364,9 +364,9 @@ def train(
     note, begin = start_note(engine), time.perf_counter()
     if note:
         console.print(note)
-    tiles = make_tiles(engine, config, plan.net().shapes)
+    core = make_core(engine, config, plan.net(), threads)
     try:
-        session = Session(config, plan, data, tiles, threads)
+        session = Session(config, plan, data, core)
         if note:
             console.print(f"ready after {time.perf_counter() - begin:.0f} s")
         if checkpoint is None:
@@ -389,7 +389,7 @@ def train(
         if out is not None:
             _write_results(session, out, result)
     finally:
-        close_tiles(tiles)
+        core.close()
     if as_json:
         click.echo(json.dumps(result))
     else:

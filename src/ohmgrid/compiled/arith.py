@@ -1,10 +1,16 @@
-"""Integer arithmetic of single numbers: `ohmgrid.model.base.arith` for kernels."""
+"""Integer arithmetic of single numbers: `ohmgrid.model.base.arith` for kernels.
+
+Rounding and saturation are the golden model's own functions, compiled; division and root are
+written anew, in floats, of which the processor takes many at a time.
+"""
 
 from math import sqrt
 
 import numpy as np
+from numba.extending import overload
 
-from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.jit import golden, kernel
+from ohmgrid.model.base import arith
 
 __all__ = [
     "divide_floor",
@@ -16,24 +22,17 @@ __all__ = [
 ]
 
 
-@kernel
-def saturate(value, bits):
-    """Clip to a signed ``bits``-wide range, symmetric."""
-    top = (1 << (bits - 1)) - 1
-    return min(max(value, -top), top)
+saturate = golden(arith.saturate)
+shift_round = golden(arith.shift_round)
+shift_half_up = golden(arith.shift_half_up)
 
 
-@kernel
-def shift_round(value, shift):
-    """Return ``value / 2**shift`` rounded to nearest, ties to even (``shift`` >= 1)."""
-    # Half, or half less one LSB where the floor is even: a tie then stays below the next integer.
-    return (value + (1 << (shift - 1)) - 1 + ((value >> shift) & 1)) >> shift
+@overload(arith.choose)
+def _choose(condition, yes, no):
+    def chosen(condition, yes, no):
+        return yes if condition else no
 
-
-@kernel
-def shift_half_up(value, shift):
-    """Return ``floor(value / 2**shift + 1/2)``."""
-    return (value + (1 << (shift - 1))) >> shift
+    return chosen
 
 
 @kernel

@@ -22,13 +22,13 @@ from llvmlite.binding import get_host_cpu_name
 from numba import njit, types
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.serialize import dumps
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from ohmgrid.storage.cache import cache_dir, note
 from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
 from ohmgrid.storage.sources import fingerprint
 
-__all__ = ["apart", "bit_length", "count_ones", "first_one", "is_kept", "kernel"]
+__all__ = ["apart", "bit_length", "count_ones", "first_one", "golden", "is_kept", "kernel"]
 
 _PACKAGE = "ohmgrid.compiled"
 SHELF = Shelf("compiled", keep=8)
@@ -114,6 +114,15 @@ def kernel(function: Function) -> Function:
         # What `cache=True` does, with a cache of our own.
         compiled._cache = _Kept(function)
     return cast(Function, compiled)
+
+
+def golden(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let kernels call a function of the golden model, compiled with them from its own source.
+
+    It must be written for single numbers too: ``np.minimum`` instead of ``np.clip``, no branch on
+    a value that may be an array.
+    """
+    return cast(Any, register_jitable(error_model="numpy")(function))
 
 
 def _count_ones(typingctx, word):

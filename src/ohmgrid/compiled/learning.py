@@ -1,4 +1,4 @@
-"""A training step without Python: the layer arithmetic of `ohmgrid.model.core.trainer` as loops."""
+"""A training step without Python: the layer arithmetic of `ohmgrid.model.core.core` as loops."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ohmgrid.compiled.readout import Reading
 from ohmgrid.compiled.threads import barrier
 from ohmgrid.compiled.updates import Physics, update_array
 from ohmgrid.counters import FIELDS, field_index
-from ohmgrid.model.core.trainer import GUARD, GUARDED_BITS
+from ohmgrid.model.core.core import GUARD, GUARDED_BITS
 from ohmgrid.registers.layers import (
     EXP_FRAC,
     FAR_BITS,
@@ -292,7 +292,7 @@ def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     -------
     hit : bool
     word : int
-        As in `ohmgrid.model.core.trainer.Answer`.
+        As in `ohmgrid.model.core.core.Answer`.
     """
     layers, last = net.layers, len(net.layers.rows) - 1
     x, d, slope = signals.x[b], signals.d[b], signals.slope[b]
@@ -408,7 +408,7 @@ def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts
     hits : bool, shape (examples,)
         Filled: whether each example was classified right.
     words : int64, shape (examples,)
-        Filled: see `ohmgrid.model.core.trainer.Answer`.
+        Filled: see `ohmgrid.model.core.core.Answer`.
     counts : int64, shape (threads, tiles, len(FIELDS))
         Added to: each thread counts what it does.
     part : Share

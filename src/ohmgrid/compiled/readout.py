@@ -1,37 +1,39 @@
 """Passes with read-side non-idealities: `voltages`, `readout` and `outputs` of the model."""
 
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.arith import saturate, shift_half_up, shift_round, square_root
+from ohmgrid.compiled.arith import shift_round, square_root
 from ohmgrid.compiled.converters import dac, largest
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, golden, kernel
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.config import W_NOISE_TYPES
+from ohmgrid.model.periphery import readout, voltages
 from ohmgrid.model.periphery.readout import Readout
 from ohmgrid.registers.edge import ADC_FRAC
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import (
     DITHER_BITS,
-    INP_NOISE_FRAC,
-    IR_FRAC,
-    KEEP_FRAC,
     LOAD_BITS,
-    LOAD_FRAC,
     MANTISSA,
     PHI_BITS,
     PHI_FRAC,
-    REACH_BITS,
-    READ_BITS,
     ROOT_FRAC,
-    VOLTAGE_BITS,
     VOLTAGE_FRAC,
     Part,
+    ReadRegisters,
 )
 
 __all__ = ["ON", "REGISTERS", "Reading", "exact_sums", "read_multiply"]
+
+# The laws are the golden model's own.
+reach, scaled, drop, uneven = map(
+    golden, (readout.reach, readout.scaled, readout.drop, readout.uneven)
+)
+dithered, driven = golden(voltages.dithered), golden(voltages.driven)
+positioned, powered = golden(voltages.positioned), golden(voltages.powered)
 
 INPUT, OUTPUT = np.int64(Purpose.INPUT), np.int64(Purpose.OUTPUT)
 LOAD, POSITION, POWER, VALUE = map(np.int64, Part)
@@ -53,11 +55,11 @@ ADDITIVE, WEIGHTED = map(W_NOISE_TYPES.index, ("additive-constant", "pcm-read"))
     OUT_KEEP,
     _,
     OUT_DITHER,
-) = range(len(READ_BITS))
+) = range(len(fields(ReadRegisters)))
 """Places of `ohmgrid.registers.readout.ReadRegisters` in `Reading.registers`."""
-ON, AWAKE, TOP = (len(READ_BITS) + place for place in range(3))
+ON, AWAKE, TOP = (len(fields(ReadRegisters)) + place for place in range(3))
 """Any of it is on; a vector of zeros is not skipped; largest magnitude, below 0 of pairs."""
-REGISTERS = len(READ_BITS) + 3
+REGISTERS = len(fields(ReadRegisters)) + 3
 
 
 class Reading(NamedTuple):
@@ -80,26 +82,14 @@ class Reading(NamedTuple):
 
 
 @kernel
-def _reach(value):
-    """Saturate a line's value."""
-    return min(max(value, -(1 << REACH_BITS)), (1 << REACH_BITS) - 1)
-
-
-@kernel
 def _drive(lines, registers, planes, volts):
     """Make voltages of DAC codes, in place."""
     for j in range(lines):
         code = np.int64(volts[j])
         if registers[INP_DITHER]:
-            dither = np.int64(planes[1, j] & ((1 << DITHER_BITS) - 1))
-            level = (abs(code) + dither) >> DITHER_BITS
-            code = -level if code < 0 else level
+            code = dithered(code, np.int64(planes[1, j] & ((1 << DITHER_BITS) - 1)))
         gauss = np.int64(GAUSSIAN[planes[0, j] & 0x3FF])
-        noise = shift_half_up(gauss * registers[INP_NOISE], INP_NOISE_FRAC)
-        noisy = saturate((code << VOLTAGE_FRAC) + noise, VOLTAGE_BITS)
-        if noisy < 0:
-            noisy = -shift_half_up(-noisy * registers[INP_KEEP], KEEP_FRAC)
-        volts[j] = saturate(noisy, VOLTAGE_BITS)
+        volts[j] = driven(code, gauss, registers[INP_NOISE], registers[INP_KEEP])
 
 
 @kernel
@@ -112,10 +102,9 @@ def _operands(volts, lines, sweep, registers, operand):
         elif sweep == POSITION:
             place = j * registers[PHI_FIRST] - j * (j - 1) // 2 * registers[PHI_SECOND]
             place >>= PHI_FRAC - PHI_BITS
-            size = shift_half_up(abs(volt) * place, PHI_BITS)
-            volt = -size if volt < 0 else size
+            volt = positioned(volt, place)
         elif sweep == POWER:
-            volt = saturate(shift_half_up(volt * volt, registers[SQUARE_SHIFT]), VOLTAGE_BITS)
+            volt = powered(volt, registers[SQUARE_SHIFT])
         operand[j] = volt
 
 
@@ -154,19 +143,10 @@ def exact_sums(weights, rows, cols, backward, operand, top, sums):
 
 
 @kernel
-def _drop(load, position, ir):
-    """Return what the wires take from a value, as `ohmgrid.model.periphery.readout.drop`."""
-    a = min(load, (1 << LOAD_BITS) - 1)
-    inner = (10 << LOAD_FRAC) - ((a * ((4 << LOAD_FRAC) - a)) >> LOAD_FRAC)
-    curve = (a * inner) >> LOAD_FRAC
-    return (position * ((curve * ir) >> IR_FRAC)) >> LOAD_FRAC
-
-
-@kernel
 def _root(power, registers):
     """Return the root of a sum of powers."""
-    scaled = _reach((power << (MANTISSA - 1)) >> registers[POWER_SHIFT])
-    return square_root(scaled << (2 * ROOT_FRAC))
+    size = scaled(power, 1 << (MANTISSA - 1), registers[POWER_SHIFT])
+    return square_root(size << (2 * ROOT_FRAC))
 
 
 @kernel
@@ -181,13 +161,13 @@ def _losses(weights, rows, cols, backward, io, registers, work, lost):
     _operands(work.codes, inputs, LOAD, registers, work.part)
     exact_sums(weights, rows, cols, backward, work.part, registers[TOP], sums)
     for i in range(outputs):
-        a = _reach((sums[i] * registers[LOAD_SCALE]) >> registers[LOAD_SHIFT])
+        a = scaled(sums[i], registers[LOAD_SCALE], registers[LOAD_SHIFT])
         load[i] = min(a, (1 << LOAD_BITS) - 1)
     _operands(work.codes, inputs, POSITION, registers, work.part)
     exact_sums(weights, rows, cols, backward, work.part, 0, sums)
     for i in range(outputs):
-        position = _reach((sums[i] * io.scale) >> io.shift)
-        lost[i] = _drop(np.int64(load[i]), position, registers[IR])
+        position = scaled(sums[i], io.scale, io.shift)
+        lost[i] = drop(np.int64(load[i]), position, registers[IR])
 
 
 @kernel
@@ -213,13 +193,12 @@ def _convert(lines, io, reading, roots, work, out):
     """Turn what is lost and the sums of values into codes; return how many were clipped."""
     registers, planes, sums, saturated = reading.registers, work.planes16, work.sums, 0
     for i in range(lines):
-        value = _reach(_reach((sums[i] * io.scale) >> io.shift) - out[i])
+        value = reach(scaled(sums[i], io.scale, io.shift) - out[i])
         if registers[W_KIND]:
             gauss = np.int64(GAUSSIAN[planes[1, i] & 0x3FF])
             noise = np.int64(roots[i]) * gauss * registers[W_SCALE]
-            value = _reach(value + (noise >> registers[W_SHIFT]))
-        if value < 0:
-            value = _reach((value * registers[OUT_KEEP]) >> KEEP_FRAC)
+            value = reach(value + (noise >> registers[W_SHIFT]))
+        value = uneven(value, registers[OUT_KEEP])
         noisy = value + np.int64(GAUSSIAN[planes[0, i] & 0x3FF]) * reading.noise[i]
         if registers[OUT_DITHER]:
             raw = (noisy + np.int64(planes[2, i])) >> ADC_FRAC

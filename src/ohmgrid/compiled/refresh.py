@@ -22,9 +22,9 @@ from ohmgrid.compiled.pulses import (
 )
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.model.base.arith import shift_round as golden_shift_round
-from ohmgrid.model.core.refresh import RefreshRegisters
 from ohmgrid.registers.edge import ADC_FRAC
 from ohmgrid.registers.noise import Purpose, Verb
+from ohmgrid.registers.time import RefreshRegisters
 
 __all__ = ["Refresh", "Source", "refresh_pairs"]
 

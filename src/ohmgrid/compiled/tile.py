@@ -19,11 +19,11 @@ from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.model.base.noise import op_key as golden_op_key
 from ohmgrid.model.base.noise import seed_key
-from ohmgrid.model.core.refresh import refresh_registers
 from ohmgrid.model.device.population import populate
 from ohmgrid.model.periphery.readout import make_readouts
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.time import refresh_registers
 from ohmgrid.tile import TileBase, TileState
 
 __all__ = ["CompiledTile"]
@@ -84,8 +84,6 @@ class CompiledTile(TileBase):
     steps : int64, shape (3,)
         Forward, backward and update operations so far.
     """
-
-    trainer = "ohmgrid.compiled.trainer:CompiledTrainer"
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)

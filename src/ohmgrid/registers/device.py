@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from ohmgrid.config import SLOTS
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.laws import Law, Spread
 from ohmgrid.doors.checks import ConfigError
@@ -34,24 +35,32 @@ __all__ = [
     "full_scale",
 ]
 
-SLOTS = 31
-"""Most pulses of one visit."""
+COUNT_BITS = SLOTS.bit_length()
+"""Width of a number of pulses of one visit."""
 REL_FRAC = 10
 """Fraction bits of relative quantities in the device: 1024 means 1.0."""
 REL_BITS = 15
 """Width of a relative step (unsigned): below 32."""
+STEP_BITS = REL_BITS + 1
+"""Width of a relative step as drawn (signed)."""
 GAMMA_BITS = 13
 """Width of a slope or exponent (signed): below 4."""
 C2C_FRAC = 9
 """Fraction bits of the cycle-to-cycle noise table."""
+C2C_BITS = 12
+"""Width of its entries (unsigned)."""
 STEP_FRAC = 12
 """Fraction bits, below one weight LSB, to which a step is computed before it is rounded."""
 DW_BITS = 17
 """Width of the step register (unsigned)."""
 CURVE_BITS = 18
 """Width of a step curve and of a local step (signed)."""
+NODE_BITS = CURVE_BITS - 1
+"""Width of a node of a curve's table (signed), so that a difference of two has `CURVE_BITS`."""
 TOTAL_BITS = 22
 """Width of all pulses together (signed)."""
+ADDITIVE_SHIFT = 3
+"""Additive noise scales with the relative step so many bits up: as wide as a weight."""
 SLOPE_FRAC = 16
 """Right shift of the noise that the weight's magnitude scales."""
 VISIBLE_FRAC = 2

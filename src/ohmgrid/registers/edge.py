@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ohmgrid.config import SLOTS, Config, ConverterConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.noise import GAUSS_SIGMA
+from ohmgrid.registers.scales import normalised
 
 __all__ = [
     "ConverterRegisters",
@@ -22,6 +23,8 @@ ADC_FRAC = 16
 """Fraction bits of an output before the ADC rounds it."""
 ADC_MANTISSA = 18
 """Width of the ADC's scale register (unsigned, normalised)."""
+RATE_BITS = 18
+"""Width of the mantissa of a rate."""
 FACTOR_BITS = 22
 """Width of the factor that makes a magnitude a firing probability."""
 
@@ -41,10 +44,7 @@ class ConverterRegisters:
 def converter_registers(io: ConverterConfig, lsb: float) -> ConverterRegisters:
     """Round one direction's scales; ``lsb`` is the weight LSB in weight units."""
     codes = lsb * io.adc_half / (io.dac_half * io.out_bound)
-    exponent = ADC_MANTISSA - math.frexp(codes)[1]
-    scale = round(math.ldexp(codes, exponent))
-    if scale == 1 << ADC_MANTISSA:
-        scale, exponent = scale >> 1, exponent - 1
+    scale, exponent = normalised(codes, ADC_MANTISSA)
     if not 0 <= exponent - ADC_FRAC <= 63:
         raise ConfigError(
             "out_bound",
@@ -75,10 +75,7 @@ def pulse_registers(config: Config, granularity: float, lr: float) -> PulseRegis
     formats, pulses = config.formats, config.pulses
     pulses_per_unit = lr / granularity
     k16 = pulses_per_unit * math.ldexp(1.0, 16 - formats.x_frac - formats.d_frac)
-    exponent = 18 - math.frexp(k16)[1]
-    rate = round(math.ldexp(k16, exponent)) if k16 < math.inf else 0
-    if rate == 1 << 18:
-        rate, exponent = rate >> 1, exponent - 1
+    rate, exponent = normalised(k16, RATE_BITS)
     if rate == 0 or exponent < 0 or exponent > 50:
         raise ConfigError(
             "lr", f"expected a learning rate of 2**-24..2**10 steps ({granularity:g}), got {lr:g}"

@@ -14,13 +14,13 @@ the product of two tables, one for the upper and one for the lower bits of its i
     fine[k]   = exp(-k / 128)                k = index & 127
 """
 
-import math
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 from typing import NamedTuple
 
 from ohmgrid.doors.checks import ConfigError, check_choice
+from ohmgrid.registers.scales import normalised
 
 __all__ = [
     "ACTIVATIONS",
@@ -151,10 +151,7 @@ def scale_registers(name: str, factor: float) -> Scale:
     factor : float
         Below ``2**(SCALE_BITS - 1)``, so that a right shift remains.
     """
-    exponent = SCALE_BITS - math.frexp(factor)[1]
-    mantissa = round(math.ldexp(factor, exponent)) if factor > 0 else 0
-    if mantissa == 1 << SCALE_BITS:
-        mantissa, exponent = mantissa >> 1, exponent - 1
+    mantissa, exponent = normalised(factor, SCALE_BITS)
     if mantissa == 0 or not 1 <= exponent <= 60:
         raise ConfigError(
             name,

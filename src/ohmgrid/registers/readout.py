@@ -10,8 +10,9 @@ from enum import IntEnum
 from ohmgrid.config import W_NOISE_TYPES, ConverterConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.noise import GAUSS_SIGMA
+from ohmgrid.registers.scales import normalised
 
-__all__ = ["READ_BITS", "Part", "ReadRegisters", "parts", "read_registers"]
+__all__ = ["Part", "ReadRegisters", "parts", "read_registers"]
 
 VOLTAGE_BITS = 16
 """Width of a voltage, and of anything else that the lanes multiply with (signed)."""
@@ -40,31 +41,12 @@ ROOT_FRAC = 5
 SPREAD_FRAC = 8
 """Fraction bits of the spread of the output noise for one Gaussian LSB."""
 NOISE_BITS = 21
-"""Width of the register of the output noise."""
+"""Width of the register of the output noise: noise as large as the bound, 2047 codes."""
 MANTISSA = 18
 """Width of a scale's mantissa."""
 SHIFT_MAX = 63
 KEEP_BITS = KEEP_FRAC + 2
 """Width of those factors: 0 to 2."""
-READ_BITS: dict[str, int] = {
-    "inp_noise": 20,
-    "inp_keep": KEEP_BITS,
-    "inp_dither": 1,
-    "phi_first": PHI_FRAC,
-    "phi_second": PHI_FRAC,
-    "square_shift": 4,
-    "load_scale": MANTISSA,
-    "load_shift": 6,
-    "ir": IR_FRAC,
-    "power_shift": 6,
-    "w_kind": 2,
-    "w_scale": MANTISSA,
-    "w_shift": 6,
-    "out_keep": KEEP_BITS,
-    "out_spread": NOISE_BITS + SPREAD_FRAC,
-    "out_dither": 1,
-}
-"""Widths of `ReadRegisters`."""
 
 
 class Part(IntEnum):
@@ -125,12 +107,7 @@ def parts(registers: ReadRegisters) -> tuple[Part, ...]:
 
 def _scale(name: str, value: float) -> tuple[int, int]:
     """Return mantissa and right shift of ``value``; a tiny one has a mantissa of fewer bits."""
-    if value == 0:
-        return 0, 0
-    shift = min(SHIFT_MAX, MANTISSA - math.frexp(value)[1])
-    mantissa = round(math.ldexp(value, shift))
-    if mantissa == 1 << MANTISSA:
-        mantissa, shift = mantissa >> 1, shift - 1
+    mantissa, shift = normalised(value, MANTISSA, SHIFT_MAX)
     if shift < 0:
         raise ConfigError(
             name,

@@ -1,4 +1,5 @@
-"""What time does to a device, as integers: leak, diffusion, reset (see `model.device.aging`).
+"""What time does to a device, as integers: leak, diffusion, reset (`ohmgrid.model.device.aging`),
+and the refresh of pairs (`ohmgrid.model.core.refresh`).
 
 Leak and diffusion act after every ``every`` updates, each for all the time that has passed.
 Standard library only.
@@ -6,31 +7,35 @@ Standard library only.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from ohmgrid.config import Config, ConverterConfig, PulseConfig
 from ohmgrid.devices.base import StepDevice
+from ohmgrid.devices.cells import OneSided
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.portable import expm1, floor_log2, log1p
 from ohmgrid.registers.device import DEVIATES, STEP_FRAC
+from ohmgrid.registers.edge import (
+    ConverterRegisters,
+    PulseRegisters,
+    converter_registers,
+    pulse_registers,
+)
 from ohmgrid.registers.noise import GAUSS_SIGMA
 
-__all__ = ["AGING_BITS", "CHANGE_BITS", "LEAK_BITS", "AgingRegisters", "aging_registers"]
+__all__ = [
+    "CHANGE_BITS",
+    "LEAK_BITS",
+    "AgingRegisters",
+    "RefreshRegisters",
+    "aging_registers",
+    "refresh_registers",
+]
 
 LEAK_BITS = 16
 """Width of a leak's mantissa (unsigned)."""
 CHANGE_BITS = 24
 """Width of a change for one LSB of a deviate (unsigned): twice the range of a conductance."""
-AGING_BITS = {
-    "leak_shift": 6,
-    "reset_noise": CHANGE_BITS,
-    "symmetric": 1,
-    "read_scale": 18,
-    "read_shift": 6,
-    "read_noise": 21,
-    "read_half": 11,
-}
-"""Registers of the gateware and their widths: of `AgingRegisters`, whether a reset goes to the
-symmetry point too, and of the ADC of a refresh (`ohmgrid.registers.edge.ConverterRegisters`), whose
-shift is counted from `STEP_FRAC` fraction bits."""
 SMALL = 1e-3
 """Largest change, relative to the weight or its range, that is applied at once."""
 LONGEST = 1 << 20
@@ -122,3 +127,45 @@ def _fits(name: str, value: float) -> int:
             f"for these bounds",
         )
     return round(value)
+
+
+class RefreshRegisters(NamedTuple):
+    """Integer parameters of a refresh."""
+
+    every: int
+    """Updates between two refreshes; 0: never."""
+    half: int
+    """Largest ADC code of the read."""
+    converter: ConverterRegisters
+    upper: int
+    """Code that the larger device must exceed."""
+    lower: int
+    """Code that the smaller device must exceed."""
+    pulses: PulseConfig
+    rate: PulseRegisters
+
+
+def refresh_registers(config: Config, lsb: float) -> RefreshRegisters:
+    """Round the parameters of a pair's refresh; ``lsb`` is the weight LSB in weight units."""
+    device = config.device
+    assert isinstance(device, OneSided)
+    io = ConverterConfig(
+        adc_bits=device.refresh_adc_bits,
+        out_bound=device.refresh_out_bound,
+        out_noise=device.refresh_out_noise,
+    )
+    codes = device.unit.w_max / io.out_bound * io.adc_half
+    pulses = PulseConfig(desired_bl=device.refresh_bl)
+    # The differences are codes: one code in weight units takes the place of an error's LSB.
+    step = io.out_bound / io.adc_half
+    unit = config.replace(pulses=pulses)
+    scale = step * (1 << config.formats.d_frac)
+    return RefreshRegisters(
+        every=device.refresh_every * (config.batch if device.units_in_mbatch else 1),
+        half=io.adc_half,
+        converter=converter_registers(io, lsb * io.dac_half),
+        upper=int(device.refresh_upper_thres * codes),
+        lower=int(device.refresh_lower_thres * codes),
+        pulses=pulses,
+        rate=pulse_registers(unit, device.unit.granularity, scale),
+    )

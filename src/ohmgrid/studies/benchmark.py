@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.engines import TileEngine, close_tiles, make_tiles, make_trainer
-from ohmgrid.model.core.trainer import epoch_order
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import epoch_order
 from ohmgrid.net import Net
 from ohmgrid.studies.peer import Peer
 from ohmgrid.tile import TileState
@@ -68,10 +68,10 @@ class _Engine:
         self, engine: str, work: Workload, threads: int, states: Sequence[TileState]
     ) -> None:
         self._work = work
-        self._tiles: list[TileEngine] = make_tiles(engine, work.config, work.net.shapes)
+        self._core = make_core(engine, work.config, work.net, threads)
         try:
-            self._trainer = make_trainer(work.config, self._tiles, work.net, threads)
-            self._trainer.load(states)
+            self._core.prepare()
+            self._core.load(states)
         except BaseException:
             self.close()
             raise
@@ -80,11 +80,11 @@ class _Engine:
         work = self._work
         pixels, labels = work.data.train_x[order], work.data.train_labels[order]
         wall, cpu = time.perf_counter(), time.process_time()
-        self._trainer.train(pixels, labels, work.lr / work.batch, work.batch)
+        self._core.train(pixels, labels, work.lr / work.batch, work.batch)
         return time.perf_counter() - wall, time.process_time() - cpu
 
     def close(self) -> None:
-        close_tiles(self._tiles)
+        self._core.close()
 
 
 class _Peer:
@@ -141,13 +141,12 @@ class Contender:
 
 def warm_states(work: Workload) -> list[TileState]:
     """Return the state of every tile after the warm-up, computed by the fastest engine."""
-    tiles = make_tiles("compiled", work.config, work.net.shapes)
-    trainer = make_trainer(work.config, tiles, work.net)
-    trainer.initialise()
+    core = make_core("compiled", work.config, work.net)
+    core.initialise()
     order = work.order(0, work.warm_up)
     pixels, labels = work.data.train_x[order], work.data.train_labels[order]
-    trainer.train(pixels, labels, work.lr / work.batch, work.batch)
-    return trainer.state()
+    core.train(pixels, labels, work.lr / work.batch, work.batch)
+    return core.state()
 
 
 def engine_contender(

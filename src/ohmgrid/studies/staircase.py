@@ -15,10 +15,11 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_int
-from ohmgrid.engines import close_tiles, make_tiles
+from ohmgrid.engines import make_core
 from ohmgrid.model.array.array import pair_differences
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.device.population import populate
+from ohmgrid.net import Net
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.noise import Verb
 
@@ -56,7 +57,8 @@ class _Pulser:
                 "max_cols": max(cols, config.build.max_cols),
             }
         )
-        (self.tile,) = make_tiles(engine, config, [(rows, cols)])
+        self._core = make_core(engine, config, Net((cols - 1, rows), "relu", "squared"))
+        self.tile = self._core.tiles[0]
         formats = config.formats
         top = (1 << (formats.edge_bits - 1)) - 1
         self._x = np.full(cols, min(1 << formats.x_frac, top))
@@ -83,7 +85,7 @@ class _Pulser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        close_tiles([self.tile])
+        self._core.close()
 
 
 def staircase(

@@ -1,7 +1,7 @@
 """The same training steps on several engines, every output, cell and counter compared.
 
-Twice: example by example through the golden trainer, which shows every output of every tile; and
-through each engine's own trainer, in mini-batches, which is what ``ohmgrid train`` runs.
+Twice: example by example through the golden core, which shows every output of every tile; and
+through each engine's own core, in mini-batches, which is what ``ohmgrid train`` runs.
 """
 
 import time
@@ -12,9 +12,9 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.counters import FIELDS, PulseCounts
-from ohmgrid.engines import TileEngine, close_tiles, make_tiles, make_trainer
-from ohmgrid.model.core.trainer import Trainer, epoch_order
-from ohmgrid.tile import TileState
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import Core, epoch_order
+from ohmgrid.tile import TileEngine, TileState
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 
@@ -31,7 +31,6 @@ class _Recorder:
         self._tile, self._results = tile, results
         self.rows, self.cols, self.number = tile.rows, tile.cols, tile.number
         self.lsb, self.y_lsb, self.z_lsb = tile.lsb, tile.y_lsb, tile.z_lsb
-        self.trainer = tile.trainer
         self.update, self.state, self.load = tile.update, tile.state, tile.load
         self.close = tile.close
 
@@ -69,25 +68,23 @@ class _Run:
         self.results: list[tuple[int, str, np.ndarray]] = []
         self.seconds = 0.0
         net = plan.net()
-        self.tiles = make_tiles(engine, config, net.shapes)
-        self.trainer = Trainer(config, [_Recorder(tile, self.results) for tile in self.tiles], net)
+        tiles = make_core(engine, config, net).tiles
+        self.core = Core(config, net, tiles=[_Recorder(tile, self.results) for tile in tiles])
 
     def step(self, pixels: np.ndarray, label: int, lr: float) -> None:
         self.results.clear()
         begin = time.perf_counter()
-        self.trainer.train_one(pixels, label, lr)
+        self.core.train_one(pixels, label, lr)
         self.seconds += time.perf_counter() - begin
 
 
 class _Loop:
-    """One engine's own trainer."""
+    """One engine's own training."""
 
     def __init__(self, engine: str, config: Config, plan: Plan) -> None:
         self.engine = engine
-        net = plan.net()
-        self.tiles = make_tiles(engine, config, net.shapes)
-        self.trainer = make_trainer(config, self.tiles, net)
-        self.trainer.initialise()
+        self.core = make_core(engine, config, plan.net())
+        self.core.initialise()
 
 
 def _values(runs: "Sequence[_Run | _Loop]", values: Sequence[Any]) -> dict[str, int]:
@@ -115,7 +112,7 @@ def _difference(
 
 def _cell_difference(runs: "Sequence[_Run | _Loop]", step: int) -> dict[str, Any] | None:
     """Return the first cell, or count of operations, that is not the same everywhere."""
-    states = [run.trainer.state() for run in runs]
+    states = [run.core.state() for run in runs]
     for tile, same_tile in enumerate(zip(*states, strict=True)):
         for other in same_tile[1:]:
             place = _first_unequal(same_tile[0].weights, other.weights)
@@ -151,7 +148,7 @@ class Comparison:
             for engine in engines:
                 self.runs.append(_Run(engine, config, plan))
             for run in self.runs:
-                run.trainer.initialise()
+                run.core.initialise()
         except BaseException:
             self.close()
             raise
@@ -159,11 +156,11 @@ class Comparison:
     def close(self) -> None:
         """Release all tiles."""
         for run in self.runs:
-            close_tiles(run.tiles)
+            run.core.close()
 
     def states(self) -> list[TileState]:
         """Return the states of the first engine's tiles."""
-        return self.runs[0].trainer.state()
+        return self.runs[0].core.state()
 
     def _chosen(self, step: int) -> int:
         """Return the number of the example of a step."""
@@ -204,11 +201,11 @@ class Comparison:
         """Train every loop on the examples of some steps; return what is not the same then."""
         chosen = [self._chosen(step) for step in steps]
         examples = self.data.train_x[chosen], self.data.train_labels[chosen]
-        found = [loop.trainer.train(*examples, self.plan.lr, self._config.batch) for loop in loops]
+        found = [loop.core.train(*examples, self.plan.lr, self._config.batch) for loop in loops]
         different = _cell_difference(loops, steps[-1])
         if different is not None:
             return different
-        counted = [loop.trainer.counters.counts for loop in loops]
+        counted = [loop.core.counters.counts for loop in loops]
         for counts, outcome in zip(counted[1:], found[1:], strict=True):
             place = _first_unequal(counted[0], counts)
             if place is not None:
@@ -221,7 +218,7 @@ class Comparison:
         return None
 
     def run_loops(self, steps: int) -> dict[str, Any] | None:
-        """Train ``steps`` examples with each engine's own trainer, in mini-batches.
+        """Train ``steps`` examples with each engine's own core, in mini-batches.
 
         Returns
         -------
@@ -241,12 +238,12 @@ class Comparison:
             return None
         finally:
             for loop in loops:
-                close_tiles(loop.tiles)
+                loop.core.close()
 
     def _replay(self, states: Sequence[TileState], first: int, last: int) -> dict[str, Any] | None:
         """Repeat steps with a comparison after each of them."""
         for run in self.runs:
-            run.trainer.load(states)
+            run.core.load(states)
         for step in range(first, last + 1):
             self._step(step)
             found = self._check(step)

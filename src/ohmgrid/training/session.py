@@ -5,17 +5,17 @@ was interrupted change none of its bits.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.core import Core
 from ohmgrid.counters import warnings_of
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import TileEngine, make_trainer
-from ohmgrid.model.core.trainer import epoch_order, initial_state
+from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
 from ohmgrid.training.data import Dataset
@@ -36,10 +36,8 @@ class Session:
     config : Config
     plan : Plan
     data : Dataset
-    tiles : sequence of TileEngine
-        Of the shapes of ``plan.net()``.
-    threads : int
-        For engines that can share the work; no bit depends on it.
+    core : Core
+        Of an engine, with ``plan.net()``.
 
     Attributes
     ----------
@@ -48,26 +46,19 @@ class Session:
         ``examples``, ``seconds``; row 0 is the net before training.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        plan: Plan,
-        data: Dataset,
-        tiles: Sequence[TileEngine],
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, config: Config, plan: Plan, data: Dataset, core: Core) -> None:
         plan.check_fits(data)
-        self.config, self.plan, self.data = config, plan, data
-        self.trainer = make_trainer(config, tiles, plan.net(), threads)
+        self.config, self.plan, self.data, self.core = config, plan, data, core
+        core.prepare()
         # Whole mini-batches between two looks at the clock and at Ctrl-C.
-        self._block = max(1, self.trainer.block // config.batch) * config.batch
+        self._block = max(1, self.core.block // config.batch) * config.batch
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
 
     def start(self) -> None:
         """Begin with the initial weights."""
-        self.trainer.initialise()
+        self.core.initialise()
         self.history = []
         self._begin_epoch(0)
 
@@ -75,8 +66,8 @@ class Session:
         """Go on where a checkpoint was written; raise `ConfigError` where it is of another run."""
         checkpoint.check_data(self.data)
         self._check(checkpoint)
-        self.trainer.load(checkpoint.states)
-        self.trainer.counters = checkpoint.counters.copy()
+        self.core.load(checkpoint.states)
+        self.core.counters = checkpoint.counters.copy()
         self.history = list(checkpoint.history)
         self._begin_epoch(checkpoint.progress.epoch)
         self.progress = replace(checkpoint.progress)
@@ -115,8 +106,8 @@ class Session:
             data_sha256=self.data.sha256,
             progress=replace(self.progress),
             history=list(self.history),
-            states=self.trainer.state(),
-            counters=self.trainer.counters.copy(),
+            states=self.core.state(),
+            counters=self.core.counters.copy(),
         )
 
     def advance(self) -> None:
@@ -130,7 +121,7 @@ class Session:
         progress, labels = self.progress, self.data.train_labels
         chosen = self._order[progress.position : progress.position + self._block]
         begin = time.perf_counter()
-        outcome = self.trainer.train(
+        outcome = self.core.train(
             self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
         )
         progress.seconds += time.perf_counter() - begin
@@ -143,7 +134,7 @@ class Session:
 
     def _close_epoch(self, epoch: int) -> None:
         progress, test = self.progress, self.data.test_labels
-        hits = self.trainer.count_hits(self.data.test_x, test)
+        hits = self.core.count_hits(self.data.test_x, test)
         examples = progress.position
         self.history.append(
             {
@@ -192,13 +183,13 @@ class Session:
     @property
     def state_sha256(self) -> str:
         """SHA-256 of all tiles' states."""
-        return state_sha256(self.trainer.state())
+        return state_sha256(self.core.state())
 
     def at_bounds(self) -> list[float]:
         """Return the part of each tile's devices that stand at a bound of their own."""
         return [
             at_bounds(self.config, number, state.weights)
-            for number, state in enumerate(self.trainer.state())
+            for number, state in enumerate(self.core.state())
         ]
 
     def counter_warnings(self) -> list[str]:
@@ -206,7 +197,7 @@ class Session:
         chance = 1 / self.data.classes
         net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
         learned = self.history[-1]["test_accuracy"] > chance + LEARNED * (1 - chance)
-        return warnings_of(self.trainer.counters, net.shapes, examples, self.at_bounds(), learned)
+        return warnings_of(self.core.counters, net.shapes, examples, self.at_bounds(), learned)
 
     def initial_weights(self) -> list[np.ndarray]:
         """Return the weights that the run began with."""

@@ -1,4 +1,4 @@
-"""The layer arithmetic around the tiles: forward, backward and update of a net (golden model).
+"""A net on tiles: the layer arithmetic around them, forward, backward and update (golden model).
 
 Integers only past the configuration; a trainer in gateware must equal it bit for bit. Tile l of a
 net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an always-on input of
@@ -33,7 +33,6 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
-from ohmgrid.engines import TileEngine
 from ohmgrid.model.base.arith import divide_round, saturate, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.tile import Tile
@@ -54,10 +53,10 @@ from ohmgrid.registers.layers import (
     scale_registers,
 )
 from ohmgrid.registers.noise import Purpose, Verb
-from ohmgrid.tile import TileState
+from ohmgrid.tile import TileEngine, TileState, make_tiles
 
 __all__ = [
-    "Trainer",
+    "Core",
     "epoch_order",
     "initial_state",
 ]
@@ -123,20 +122,23 @@ Updates = list[tuple[int, np.ndarray, np.ndarray]]
 """Number of a tile, activations and errors of an update that is still to come."""
 
 
-class Trainer:
-    """Stochastic gradient descent on one tile a layer.
+class Core:
+    """A net on tiles, one for each layer, and stochastic gradient descent with it.
 
     Parameters
     ----------
     config : Config
-    tiles : sequence of TileEngine
-        One for each layer of the net, of its `Net.shapes`.
     net : Net
     threads : int
-        For trainers that can share their work; here without effect.
+        For cores that can share their work; here without effect.
+    tiles : sequence of TileEngine, optional
+        Tiles of another engine, one for each layer of the net, of its `Net.shapes`: this layer
+        arithmetic then drives them.
 
     Attributes
     ----------
+    tiles : list of TileEngine
+        Views of the layers.
     counters : Counters
         What training has counted so far.
     """
@@ -145,9 +147,15 @@ class Trainer:
     """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C."""
 
     def __init__(
-        self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
+        self,
+        config: Config,
+        net: Net,
+        threads: int = 1,
+        tiles: Sequence[TileEngine] | None = None,
     ) -> None:
         check_int("threads", threads, 1, 256)
+        if tiles is None:
+            tiles = make_tiles(Tile, config, net.shapes)
         shapes = [(tile.rows, tile.cols) for tile in tiles]
         if shapes != net.shapes:
             raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")
@@ -169,6 +177,26 @@ class Trainer:
         if net.activation != "relu":
             self._values = np.array(activation_table(net.activation, formats.x_frac))
         self._exp = tuple(map(np.array, exp_tables()))
+
+    def prepare(self) -> None:
+        """Do what the first training would have to do, such as compiling: no clock runs yet."""
+
+    def close(self) -> None:
+        """Release what the tiles hold; the core is not used afterwards."""
+        for tile in self.tiles:
+            tile.close()
+
+    def forward(self, layer: int, x: np.ndarray) -> np.ndarray:
+        """Return ``W x`` of a layer; see `TileEngine.forward`."""
+        return self.tiles[layer].forward(x)
+
+    def backward(self, layer: int, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d`` of a layer; see `TileEngine.backward`."""
+        return self.tiles[layer].backward(d)
+
+    def update(self, layer: int, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` to a layer by coincident pulses."""
+        self.tiles[layer].update(x, d, lr)
 
     def initialise(self) -> None:
         """Load the initial weights into every tile."""

@@ -1,4 +1,4 @@
-"""The trainer of the compiled engine: one call for many examples."""
+"""The core of the compiled engine: one call for many examples."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,12 +20,11 @@ from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
-from ohmgrid.engines import TileEngine
-from ohmgrid.model.core.trainer import Trainer
+from ohmgrid.model.core.core import Core
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
 from ohmgrid.registers.layers import TABLE_SIZE
 
-__all__ = ["CompiledTrainer"]
+__all__ = ["CompiledCore"]
 
 
 def _arrays(tree: Any) -> Iterator[np.ndarray]:
@@ -79,14 +78,12 @@ def _part(joined: Array, first: np.ndarray, end: np.ndarray, own: Array) -> Arra
     )
 
 
-class CompiledTrainer(Trainer):
-    """Stochastic gradient descent on compiled tiles: the same bits, no Python for an example.
+class CompiledCore(Core):
+    """A net on compiled tiles: the golden core's bits, no Python for an example.
 
     Parameters
     ----------
     config : Config
-    tiles : sequence of CompiledTile
-        One for each layer of the net, of its `Net.shapes`. Their cells move into one array.
     net : Net
     threads : int
         Threads that share the examples of a mini-batch and the columns of a tile. No bit depends
@@ -95,22 +92,22 @@ class CompiledTrainer(Trainer):
 
     block = 512
 
-    def __init__(
-        self, config: Config, tiles: Sequence[TileEngine], net: Net, threads: int = 1
-    ) -> None:
-        super().__init__(config, tiles, net, threads)
-        own = [tile for tile in tiles if isinstance(tile, CompiledTile)]
-        if len(own) != len(tiles):
-            raise ValueError("tiles: expected tiles of the compiled engine")
+    def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
+        check_int("threads", threads, 1, 256)
+        own = [CompiledTile(config, *shape, n) for n, shape in enumerate(net.shapes)]
+        super().__init__(config, net, threads, own)
         self._net = self._network(own)
+        self._granularity = own[0].device.granularity
         self._pulses = own[0].registers
         lines = max(max(tile.device_shape) for tile in own)
         self._work = [make_scratch(lines) for _ in range(threads)]
         self._signals = make_signals(threads, self._net.layers)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        # No example at all: compiles the kernels before any clock runs.
-        nothing = np.zeros((0, net.layers[0]), np.int32), np.zeros(0, np.int64)
-        self.train(*nothing, lr=own[0].device.granularity)
+
+    def prepare(self) -> None:
+        """Compile the kernels, with no example at all."""
+        nothing = np.zeros((0, self.net.layers[0]), np.int32), np.zeros(0, np.int64)
+        self.train(*nothing, lr=self._granularity)
         self.count_hits(*nothing)
 
     def _network(self, tiles: Sequence[CompiledTile]) -> Network:
@@ -255,12 +252,12 @@ class CompiledTrainer(Trainer):
         return hits, words
 
     def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
-        """Train on examples in their order; see `Trainer.train`."""
+        """Train on examples in their order; see `Core.train`."""
         hits, words = self._train(pixels, labels, lr, batch)
         return outcome_of(self.net, self.config.formats.d_frac, int(hits.sum()), words)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
-        """Train on one example; see `Trainer.train_one`."""
+        """Train on one example; see `Core.train_one`."""
         hits, words = self._train(pixels[None], np.array([label]), lr, 1)
         return Answer(bool(hits[0]), int(words[0]))
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import make_tiles
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import Core, epoch_order, initial_state
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.core.trainer import Trainer, epoch_order, initial_state
 from ohmgrid.net import Net, outcome_of, state_sha256
 from ohmgrid.registers.layers import (
     EXP_FRAC,
@@ -46,7 +46,7 @@ def data() -> Dataset:
 
 
 def session(config: Config, plan: Plan, data: Dataset) -> Session:
-    return Session(config, plan, data, make_tiles("model", config, plan.net().shapes))
+    return Session(config, plan, data, make_core("model", config, plan.net()))
 
 
 def finish(run: Session, blocks: int | None = None) -> bool:
@@ -116,7 +116,7 @@ def test_errors_are_the_gradients_of_the_float_net(activation, loss, rng):
     net = Net((6, 5, 4, 3), activation, loss)
     config = PERFECT
     tiles = [RecordingTile(config, r, c, n) for n, (r, c) in enumerate(net.shapes)]
-    trainer = Trainer(config, tiles, net)
+    trainer = Core(config, net, tiles=tiles)
     lsb, label = tiles[0].lsb, int(rng.integers(3))
     corner = 0.0 if activation != "relu" else 0.02
     while True:
@@ -165,7 +165,7 @@ def test_shares_of_equal_logits_are_equal_and_the_winner_is_the_first():
     net = Net((2, 3))
     config = PERFECT
     tile = RecordingTile(config, 3, 3, 0)
-    trainer = Trainer(config, [tile], net)
+    trainer = Core(config, net, tiles=[tile])
     answer = trainer.train_one(np.array([5, 7]), 0, 0.1)
     third = round(2**14 / 3)
     assert tile.error.tolist() == [third - 2**14, third, third]
@@ -174,12 +174,12 @@ def test_shares_of_equal_logits_are_equal_and_the_winner_is_the_first():
     assert outcome.loss == pytest.approx(math.log(3), abs=1e-4)
 
 
-def far_apart(net: Net, config: Config) -> tuple[Trainer, list[RecordingTile]]:
+def far_apart(net: Net, config: Config) -> tuple[Core, list[RecordingTile]]:
     """Return a net whose weights are all at full scale."""
     tiles = [RecordingTile(config, r, c, n) for n, (r, c) in enumerate(net.shapes)]
     for tile in tiles:
         tile.weights[:] = (1 << 17) - 1
-    return Trainer(config, tiles, net), tiles
+    return Core(config, net, tiles=tiles), tiles
 
 
 def test_errors_at_the_edge_saturate_and_are_counted():
@@ -416,7 +416,7 @@ def test_a_wrong_net_gets_one_line(layers, activation, loss, line):
 def test_tiles_of_another_net_get_one_line():
     config = Config()
     with pytest.raises(ValueError, match="tiles: expected shapes"):
-        Trainer(config, make_tiles("model", config, [(3, 4)]), Net((4, 3)))
+        Core(config, Net((4, 3)), tiles=[Tile(config, 3, 4)])
 
 
 @pytest.mark.slow

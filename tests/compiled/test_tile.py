@@ -12,7 +12,6 @@ from ohmgrid.compiled.layout import VISITS
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
 from ohmgrid.devices.presets import PRESETS
-from ohmgrid.engines import make_tiles
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.tile import TileState
@@ -141,7 +140,7 @@ def test_arithmetic_equals_the_model(value, divisor, shift):
 
 
 def test_wrong_arguments_get_the_model_s_lines():
-    (tile,) = make_tiles("compiled", Config(), [(3, 4)])
+    tile = CompiledTile(Config(), 3, 4)
     with pytest.raises(ValueError, match="x: expected 4 integers, got int64 of shape"):
         tile.forward(np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="d: expected values in"):

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import devices, physics
 
+from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.compiled.trainer import CompiledTrainer
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
-from ohmgrid.engines import make_tiles, make_trainer
-from ohmgrid.model.core.trainer import Trainer
+from ohmgrid.engines import make_core
+from ohmgrid.model.core.core import Core
 from ohmgrid.net import LOSSES, Net, state_sha256
 from ohmgrid.registers.layers import ACTIVATIONS
 from ohmgrid.training.data import load_data
@@ -18,20 +18,17 @@ from ohmgrid.training.plan import Plan
 from ohmgrid.training.session import Session
 
 
-def trainers(config: Config, net: Net, threads: int = 1) -> tuple[Trainer, Trainer]:
+def trainers(config: Config, net: Net, threads: int = 1) -> tuple[Core, Core]:
     """Return a golden and a compiled trainer with the same initial weights."""
-    golden, compiled = (
-        make_trainer(config, make_tiles(engine, config, net.shapes), net, threads)
-        for engine in ("model", "compiled")
-    )
-    assert type(golden) is Trainer
-    assert type(compiled) is CompiledTrainer
+    golden, compiled = (make_core(engine, config, net, threads) for engine in ("model", "compiled"))
+    assert type(golden) is Core
+    assert type(compiled) is CompiledCore
     for trainer in (golden, compiled):
         trainer.initialise()
     return golden, compiled
 
 
-def check_equal(golden: Trainer, compiled: Trainer) -> None:
+def check_equal(golden: Core, compiled: Core) -> None:
     assert state_sha256(golden.state()) == state_sha256(compiled.state())
     assert golden.counters.as_dict() == compiled.counters.as_dict()
 
@@ -125,8 +122,7 @@ def run(engine: str, plan: Plan, batch: int, threads: int = 1) -> Session:
     """Train digits to the end."""
     config = Config(batch=batch)
     data = load_data("digits", config.formats.x_frac, config.formats.edge_bits)
-    tiles = make_tiles(engine, config, plan.net().shapes)
-    session = Session(config, plan, data, tiles, threads)
+    session = Session(config, plan, data, make_core(engine, config, plan.net(), threads))
     session.start()
     assert session.run(lambda: False, lambda progress: None, lambda row: None)
     return session
@@ -155,7 +151,7 @@ def test_ten_epochs_of_digits_have_the_same_hash(batch, threads):
 def test_memory_is_below_64_bytes_a_cell():
     """All arrays that engine and trainer keep, for the MNIST net with batches of 32."""
     net, config = Net((528, 250, 125, 10)), Config()
-    trainer = CompiledTrainer(config, make_tiles("compiled", config, net.shapes), net)
+    trainer = CompiledCore(config, net)
     trainer.train(np.zeros((32, 528), np.int32), np.zeros(32, np.int64), 0.05, batch=32)
     assert trainer.bytes_per_cell <= 64
 
@@ -163,9 +159,7 @@ def test_memory_is_below_64_bytes_a_cell():
 def test_wrong_arguments_get_one_line():
     config, net = Config(), Net((4, 3))
     with pytest.raises(ValueError, match=r"threads: expected 1\.\.256, got 0"):
-        make_trainer(config, make_tiles("compiled", config, net.shapes), net, 0)
-    with pytest.raises(ValueError, match="tiles: expected tiles of the compiled engine"):
-        CompiledTrainer(config, make_tiles("model", config, net.shapes), net)
+        make_core("compiled", config, net, 0)
     _, compiled = trainers(config, net)
     nothing = np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
     with pytest.raises(ValueError, match=r"batch: expected 1\.\.65536, got 0"):

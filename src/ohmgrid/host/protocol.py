@@ -1,20 +1,16 @@
-"""Commands, registers and answers of a tile: what a host and the gateware agree on.
+"""Commands and answers of a tile: what a host and the gateware agree on.
 
-A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word. Standard library only.
+A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word; registers and their numbers
+are in `ohmgrid.registers.map`. Standard library only.
 """
 
 from enum import IntEnum
 from typing import NamedTuple
 
-from ohmgrid.registers.readout import READ_BITS
-from ohmgrid.registers.time import AGING_BITS
-
 __all__ = [
     "COMMAND_BITS",
-    "DEVICE_TABLES",
-    "TABLE_ARG",
+    "OUT_BITS",
     "TABLE_DATA_BITS",
-    "TILE_REGISTERS",
     "Answer",
     "Error",
     "Op",
@@ -27,7 +23,7 @@ class Op(IntEnum):
     """What a command does; all but `SET` answer with one word when they are done."""
 
     SET = 1
-    """Write register ``arg`` with ``data``."""
+    """Write register ``arg`` of `ohmgrid.registers.map` with ``data``."""
     SETUP = 2
     """Derive the static noise keys from seed, tile number and shape."""
     LOAD_X = 3
@@ -61,73 +57,15 @@ class Error(IntEnum):
     """A cell was written while it was read (a fault of the gateware; sticky)."""
 
 
+OUT_BITS = 40
+"""Width of a result: an ADC code times the input's scale, doubled for each halving (36 bits), or an
+exact sum (of the widest array that has an ADC)."""
+
 COMMAND_BITS = 80
 """Width of a command: op in bits 0..7, arg in 8..15, data in 16..79."""
 
-TILE_REGISTERS: dict[str, int] = {
-    "seed": 64,
-    "number": 8,
-    "rows": 17,
-    "cols": 17,
-    "x_frac": 4,
-    "d_frac": 4,
-    "forward_step": 48,
-    "backward_step": 48,
-    "update_step": 48,
-    "forward_scale": 18,
-    "forward_shift": 6,
-    "forward_noise": 21,
-    "forward_dac_half": 8,
-    "forward_adc_half": 11,
-    "forward_managed": 1,
-    "forward_perfect": 1,
-    "forward_passes": 4,
-    "backward_scale": 18,
-    "backward_shift": 6,
-    "backward_noise": 21,
-    "backward_dac_half": 8,
-    "backward_adc_half": 11,
-    "backward_managed": 1,
-    "backward_perfect": 1,
-    "forward_read": 1,
-    **{f"forward_{name}": bits for name, bits in READ_BITS.items()},
-    "backward_read": 1,
-    **{f"backward_{name}": bits for name, bits in READ_BITS.items()},
-    "rate": 18,
-    "rate_shift": 6,
-    "bl": 5,
-    "factor": 22,
-    "managed": 1,
-    "bl_managed": 1,
-    "desired_bl": 5,
-    "pulse_type": 2,
-    "serial": 1,
-    "paired": 1,
-    "time_every": 40,
-    "time_left": 40,
-    "refresh_every": 40,
-    "refresh_left": 40,
-    "refresh_upper": 11,
-    "refresh_lower": 11,
-    "refresh_rate": 18,
-    "refresh_rate_shift": 6,
-    "refresh_bl": 5,
-    "refresh_factor": 22,
-    "refresh_desired_bl": 5,
-    **AGING_BITS,
-}
-"""Registers of a tile and their widths; a register's number is its place here, the device's
-registers (`ohmgrid.hdl.device.ports.REGISTERS`) follow."""
-
-DEVICE_TABLES = (
-    *("gain", "balance", "upper", "lower", "gamma", "opposite", "curve", "c2c"),
-    *("leak", "diffusion", "reset", "reference"),
-)
-"""Tables of a device (`ohmgrid.hdl.device.ports.TABLE_WRITE`); each is written as a register
-whose number is `TABLE_ARG` and its place here."""
-TABLE_ARG = 240
 TABLE_DATA_BITS = 40
-"""Data of such a command is ``address << TABLE_DATA_BITS | entry``."""
+"""Data of a command that writes an entry of a table is ``address << TABLE_DATA_BITS | entry``."""
 
 
 def command(op: Op, arg: int = 0, data: int = 0) -> int:
@@ -136,8 +74,8 @@ def command(op: Op, arg: int = 0, data: int = 0) -> int:
 
 
 def table_command(table: int, address: int, entry: int) -> int:
-    """Return the command that writes one entry of a device's table."""
-    return command(Op.SET, TABLE_ARG + table, address << TABLE_DATA_BITS | entry)
+    """Return the command that writes one entry of a table of `ohmgrid.registers.map.TABLES`."""
+    return command(Op.SET, table, address << TABLE_DATA_BITS | entry)
 
 
 class Answer(NamedTuple):

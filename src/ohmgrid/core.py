@@ -1,0 +1,89 @@
+"""A core: what every engine offers, a net on its arrays, trained in place."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.counters import Counters
+from ohmgrid.net import Answer, Net, Outcome
+from ohmgrid.tile import TileEngine, TileState
+
+__all__ = ["Core"]
+
+
+class Core(Protocol):
+    """A net on tiles, wherever its bits are computed.
+
+    Every engine gives the same bits for the same configuration, net and calls. Layers are numbered
+    from 0, the inputs' first; layer l has `Net.shapes` [l] rows and columns.
+    """
+
+    config: Config
+    net: Net
+    tiles: list[TileEngine]
+    """Views of the layers: each calls the core's verbs for one of them."""
+    counters: Counters
+    """What training has counted so far."""
+    block: int
+    """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C."""
+
+    def prepare(self) -> None:
+        """Do what the first training would have to do, such as compiling: no clock runs yet."""
+        ...
+
+    def forward(self, layer: int, x: np.ndarray) -> np.ndarray:
+        """Return ``W x`` of a layer; see `TileEngine.forward`."""
+        ...
+
+    def backward(self, layer: int, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d`` of a layer; see `TileEngine.backward`."""
+        ...
+
+    def update(self, layer: int, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` to a layer by coincident pulses."""
+        ...
+
+    def initialise(self) -> None:
+        """Load the initial weights into every layer."""
+        ...
+
+    def state(self) -> list[TileState]:
+        """Return a copy of the state of every layer."""
+        ...
+
+    def load(self, states: Sequence[TileState]) -> None:
+        """Take over the states of all layers; raise `ValueError` where one does not fit."""
+        ...
+
+    def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
+        """Train on examples in their order.
+
+        Parameters
+        ----------
+        pixels : integers, shape (examples, inputs)
+            ``x_frac`` fraction bits.
+        labels : integers, shape (examples,)
+        lr : float
+            Learning rate for each example (its error is not divided by ``batch``).
+        batch : int
+            Examples of a mini-batch; the last one may have fewer.
+        """
+        ...
+
+    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
+        """Train on one example."""
+        ...
+
+    def predict(self, pixels: np.ndarray) -> int:
+        """Return the class of one example: the largest result, the first of equals."""
+        ...
+
+    def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
+        """Return how many examples are classified right. The layers count these passes too."""
+        ...
+
+    def close(self) -> None:
+        """Release what the core holds; it is not used afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""What drives any gateware, simulated or real: its registers and its commands."""

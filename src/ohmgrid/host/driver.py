@@ -1,0 +1,96 @@
+"""Commands of a tile over anything that moves words through its four streams."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ohmgrid.host.protocol import OUT_BITS, Answer, Error, Op, command, table_command
+from ohmgrid.host.registers import aging_tables, device_tables, device_values
+from ohmgrid.registers.device import DeviceRegisters
+from ohmgrid.registers.map import DEVICE, TILE
+from ohmgrid.registers.time import AgingRegisters
+
+__all__ = ["TileDriver"]
+
+TIMEOUT = 50_000_000
+"""Cycles after which a command that has not answered is taken for dead."""
+
+
+class TileDriver:
+    """Commands of a tile over anything that moves words through its four streams.
+
+    Parameters
+    ----------
+    link : object
+        Has ``transact(inputs, outputs, max_cycles) -> (words, cycles)``, as an instance of
+        `ohmgrid.sim.cxxrtl`.
+    """
+
+    def __init__(self, link: Any) -> None:
+        self.link = link
+        self.cycles = 0
+        """Clock cycles of the last command."""
+
+    def registers(self, values: Mapping[str, int]) -> list[int]:
+        """Return the commands that write tile registers.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit its register.
+        """
+        for name, value in values.items():
+            if not 0 <= value < 1 << TILE[name].bits:
+                raise ValueError(f"register {name}: expected {TILE[name].bits} bits, got {value}")
+        return [command(Op.SET, TILE[name].number, value) for name, value in values.items()]
+
+    def device(
+        self, registers: DeviceRegisters, weight_bits: int, aging: AgingRegisters | None = None
+    ) -> list[int]:
+        """Return the commands that write the device's registers and its tables.
+
+        Those of ``aging`` too, if it is given: a device that changes with time needs them.
+        """
+        commands = [
+            command(Op.SET, DEVICE[name].number, value & 0xFFFFFFFF)
+            for name, value in device_values(registers).items()
+        ]
+        tables = [*device_tables(registers, weight_bits)]
+        if aging is not None:
+            tables += aging_tables(aging, registers, weight_bits)
+        return commands + [table_command(*write) for write in tables]
+
+    def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
+        """Send commands with the words that they take; return results and decoded answers.
+
+        Parameters
+        ----------
+        commands : list of int
+        vector : integers
+            Words for the input stream.
+        results : int
+            Words that the commands send.
+
+        Raises
+        ------
+        RuntimeError
+            If an answer has an error bit.
+        """
+        answers = sum((c & 255) != Op.SET for c in commands)
+        columns = [(c & (2**64 - 1), c >> 64) for c in commands]
+        words, self.cycles = self.link.transact(
+            {
+                "cmd": np.array(columns, np.uint64).reshape(-1, 2),
+                "i": np.asarray(vector, np.int64),
+            },
+            {"o": results, "r": answers},
+            max_cycles=TIMEOUT,
+        )
+        decoded = [Answer.decode(int(word)) for word in words["r"]]
+        for answer in decoded:
+            if answer.error:
+                names = [e.name for e in Error if answer.error & e]
+                raise RuntimeError(f"tile: op {answer.op} reported {', '.join(map(str, names))}")
+        spare = 64 - OUT_BITS
+        return (words["o"].view(np.int64) << spare) >> spare, decoded

@@ -1,0 +1,210 @@
+"""The map of registers: every register and table of the gateware, with its number and its width.
+
+A host writes a register by its number (`ohmgrid.host.protocol`), the gateware declares it with its
+width, `ohmgrid.host.registers` makes its value. Numbers are part of the protocol: a register keeps
+its own, a new one takes a free one. Standard library only.
+
+======== ================================================================
+0-15     seed, number, shape and steps of an array
+16-55    converters and read-side non-idealities, forward
+56-95    the same, backward
+96-111   pulses of an update
+112-143  leak, diffusion, refresh and reset
+144-175  device
+240-255  tables (`TABLES`)
+======== ================================================================
+"""
+
+from typing import NamedTuple
+
+from ohmgrid.registers.device import CURVE_BITS, DW_BITS, REL_FRAC, VISIBLE_BITS
+from ohmgrid.registers.edge import ADC_MANTISSA, FACTOR_BITS
+from ohmgrid.registers.readout import (
+    IR_FRAC,
+    KEEP_BITS,
+    MANTISSA,
+    NOISE_BITS,
+    PHI_FRAC,
+    SPREAD_FRAC,
+)
+from ohmgrid.registers.time import CHANGE_BITS
+
+__all__ = [
+    "AGING",
+    "DEVICE",
+    "MAX_WEIGHT_BITS",
+    "READ",
+    "STEPS",
+    "TABLES",
+    "TILE",
+    "Register",
+]
+
+MAX_WEIGHT_BITS = 18
+"""Widest conductance."""
+
+
+class Register(NamedTuple):
+    """One register."""
+
+    number: int
+    """What a command names it by, 0..239."""
+    bits: int
+    """Width; a value with more bits is refused."""
+    signed: bool = False
+
+
+READ: dict[str, Register] = {
+    "read": Register(16, 1),
+    "inp_noise": Register(17, 20),
+    "inp_keep": Register(18, KEEP_BITS),
+    "inp_dither": Register(19, 1),
+    "phi_first": Register(20, PHI_FRAC),
+    "phi_second": Register(21, PHI_FRAC),
+    "square_shift": Register(22, 4),
+    "load_scale": Register(23, MANTISSA),
+    "load_shift": Register(24, 6),
+    "ir": Register(25, IR_FRAC),
+    "power_shift": Register(26, 6),
+    "w_kind": Register(27, 2),
+    "w_scale": Register(28, MANTISSA),
+    "w_shift": Register(29, 6),
+    "out_keep": Register(30, KEEP_BITS),
+    "out_spread": Register(31, NOISE_BITS + SPREAD_FRAC),
+    "out_dither": Register(32, 1),
+}
+"""Of one direction (`ohmgrid.registers.readout.ReadRegisters`; ``read``: there is any), with the
+numbers of the forward one."""
+
+_CONVERTER: dict[str, Register] = {
+    "scale": Register(40, ADC_MANTISSA),
+    "shift": Register(41, 6),
+    "noise": Register(42, NOISE_BITS),
+    "dac_half": Register(43, 8),
+    "adc_half": Register(44, 11),
+    "managed": Register(45, 1),
+    "perfect": Register(46, 1),
+}
+"""Of one direction (`ohmgrid.registers.edge.ConverterRegisters`), likewise."""
+
+_DIRECTIONS = {"forward": 0, "backward": 40}
+"""Direction -> what is added to the numbers."""
+
+AGING: dict[str, Register] = {
+    "leak_shift": Register(128, 6),
+    "reset_noise": Register(129, CHANGE_BITS),
+    "symmetric": Register(130, 1),
+    "read_scale": Register(131, ADC_MANTISSA),
+    "read_shift": Register(132, 6),
+    "read_noise": Register(133, NOISE_BITS),
+    "read_half": Register(134, 11),
+}
+"""Of `ohmgrid.registers.time.AgingRegisters`, whether a reset goes to the symmetry point too, and
+the ADC of a refresh, whose shift is counted from `ohmgrid.registers.device.STEP_FRAC` fraction
+bits."""
+
+TILE: dict[str, Register] = {
+    "seed": Register(0, 64),
+    "number": Register(1, 8),
+    "rows": Register(2, 17),
+    "cols": Register(3, 17),
+    "x_frac": Register(4, 4),
+    "d_frac": Register(5, 4),
+    "forward_step": Register(6, 48),
+    "backward_step": Register(7, 48),
+    "update_step": Register(8, 48),
+    "forward_passes": Register(47, 4),
+    **{
+        f"{direction}_{name}": register._replace(number=register.number + base)
+        for direction, base in _DIRECTIONS.items()
+        for name, register in (READ | _CONVERTER).items()
+    },
+    "rate": Register(96, 18),
+    "rate_shift": Register(97, 6),
+    "bl": Register(98, 5),
+    "factor": Register(99, FACTOR_BITS),
+    "managed": Register(100, 1),
+    "bl_managed": Register(101, 1),
+    "desired_bl": Register(102, 5),
+    "pulse_type": Register(103, 2),
+    "serial": Register(104, 1),
+    "paired": Register(105, 1),
+    "time_every": Register(112, 40),
+    "time_left": Register(113, 40),
+    "refresh_every": Register(114, 40),
+    "refresh_left": Register(115, 40),
+    "refresh_upper": Register(116, 11),
+    "refresh_lower": Register(117, 11),
+    "refresh_rate": Register(118, 18),
+    "refresh_rate_shift": Register(119, 6),
+    "refresh_bl": Register(120, 5),
+    "refresh_factor": Register(121, FACTOR_BITS),
+    "refresh_desired_bl": Register(122, 5),
+    **AGING,
+}
+"""Registers of a tile."""
+
+STEPS = ("forward_step", "backward_step", "update_step")
+"""Those that count operations."""
+
+DEVICE: dict[str, Register] = {
+    "bias_up": Register(144, REL_FRAC + 1, signed=True),
+    "bias_down": Register(145, REL_FRAC + 1, signed=True),
+    "b_max": Register(146, MAX_WEIGHT_BITS - 1),
+    "b_min": Register(147, MAX_WEIGHT_BITS - 1),
+    "own_bounds": Register(148, 1),
+    "perfect_bias": Register(149, 1),
+    "corrupt": Register(150, 17),
+    "gamma_common": Register(151, 1),
+    "signed_gamma": Register(152, 1),
+    "position": Register(153, 2),
+    "behind_up": Register(154, 1),
+    "behind_down": Register(155, 1),
+    "power": Register(156, 1),
+    "power_shift": Register(157, 5),
+    "offset": Register(158, CURVE_BITS, signed=True),
+    "additive": Register(159, 1),
+    "noise_add": Register(160, CURVE_BITS - 1),
+    "noise_factor": Register(161, CURVE_BITS),
+    "dw": Register(162, DW_BITS),
+    "dw_shift": Register(163, 4),
+    "visible": Register(164, VISIBLE_BITS),
+}
+"""Registers of the device units, named as in `ohmgrid.registers.device.DeviceRegisters`. ``b_max``
+and ``b_min`` are the magnitudes; ``power_shift`` is what a power of `POWER_BITS` is shifted by to
+``curve_frac`` fraction bits; noise is ``noise_add`` and ``noise_factor`` times the weight's
+magnitude or, if ``additive``, 8 times the relative step."""
+
+TABLES: dict[str, int] = {
+    "gain": 240,
+    "balance": 241,
+    "upper": 242,
+    "lower": 243,
+    "gamma": 244,
+    "opposite": 245,
+    "curve": 246,
+    "c2c": 247,
+    "leak": 248,
+    "diffusion": 249,
+    "reset": 250,
+    "reference": 251,
+}
+"""Tables of the device units and their numbers.
+
+========= ============================================ ==================================
+table     address                                      data
+========= ============================================ ==================================
+gain      ten random bits                              relative step as drawn
+balance   ten random bits                              what one direction has more
+upper     ten random bits                              upper bound as drawn
+lower     ten random bits                              lower bound as drawn
+gamma     ten random bits, + 1024 down                 slope as drawn
+opposite  ten random bits                              what one slope has more
+curve     segment, + segments down                     node, then difference to the next one
+c2c       pulses                                       noise of so many
+leak      ten random bits                              part that leaks
+diffusion ten random bits                              size of a diffusion
+reset     ten random bits                              where leak and reset lead
+reference ten random bits                              reference as drawn
+========= ============================================ ==================================
+"""

@@ -33,13 +33,17 @@ REGISTRY: dict[str, Callable[[ModuleType, Config], wiring.Component]] = {
         config.formats.curve_segments,
         config.build.power,
         config.build.curve,
+        config.build.step_tables,
         config.build.references,
     ),
     "device_static.StaticProperties": lambda hdl, config: hdl.StaticProperties(
         config.formats.weight_bits
     ),
     "device_curve.StepCurve": lambda hdl, config: hdl.StepCurve(
-        config.formats.weight_bits, config.formats.curve_segments, config.build.power
+        config.formats.weight_bits,
+        config.formats.curve_segments,
+        config.build.power,
+        config.build.step_tables,
     ),
     "aging.Aging": lambda hdl, config: hdl.Aging(config.formats.weight_bits),
     "due_pairs.DuePairs": lambda hdl, config: hdl.DuePairs(

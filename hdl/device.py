@@ -19,9 +19,12 @@ from ohmgrid.device_registers import (
     C2C_FRAC,
     CURVE_BITS,
     DITHER_BITS,
+    DRAW_BITS,
+    DRAW_START,
     DW_BITS,
     REL_BITS,
     REL_FRAC,
+    ROOM_DITHER_BITS,
     SLOPE_FRAC,
     STEP_FRAC,
     TOTAL_BITS,
@@ -54,7 +57,8 @@ AMPLITUDE_BITS = CURVE_BITS - 1
 FINE_BITS = TOTAL_BITS - MAX_WEIGHT_BITS
 """Bits of the total that do not fit a multiplier block: LUTs multiply them."""
 DITHER_START = 22
-"""Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight from 22."""
+"""Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight 22..25, what
+chooses a step that is drawn 0..5 and 26..31."""
 
 
 def products(curve: bool) -> tuple[str, ...]:
@@ -103,6 +107,8 @@ class DeviceUnit(wiring.Component):
     curve : bool
         Steps may depend on the weight; without, there is ConstantStep alone
         (`ohmgrid.device_registers.DeviceRegisters.constant`).
+    tables : bool
+        With the steps that TableStep draws, where there is a curve.
     references : bool
         Without, all reference weights are 0.
 
@@ -127,6 +133,7 @@ class DeviceUnit(wiring.Component):
         segments: int = 128,
         power: bool = True,
         curve: bool = True,
+        tables: bool = True,
         references: bool = True,
     ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
@@ -137,7 +144,9 @@ class DeviceUnit(wiring.Component):
         self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
         self._static = StaticProperties(weight_bits, curve)
-        self._curve = StepCurve(weight_bits, segments, power, self._blocks) if curve else None
+        self._curve = None
+        if curve:
+            self._curve = StepCurve(weight_bits, segments, power, tables, self._blocks)
         widths = (weight_bits, lane_bits, address_bits)
         super().__init__(
             {
@@ -188,7 +197,7 @@ class DeviceUnit(wiring.Component):
         draw = word.slice(0, GAUSS_BITS)
         if self._curve:
             m.submodules.curve = self._curve
-            curve = self._step_at(self._curve, pipe, value, down, upper, lower, slope)
+            curve = self._step_at(self._curve, pipe, value, down, word, upper, lower, slope)
             rel, draw, count, size = pipe.together(curve.time, rel, draw, count, value)
             local = self._rounded(pipe, self._product(pipe, "local", "local", curve, rel))
             amplitude = self._amplitude(pipe, local, rel, size)
@@ -230,14 +239,17 @@ class DeviceUnit(wiring.Component):
         self, curve: StepCurve, pipe: Stages, value: Timed, down: Timed, *of_cell: Timed
     ) -> Timed:
         """Return the step at the weight, relative to that at 0."""
-        upper, lower, slope = of_cell
+        word, upper, lower, slope = of_cell
         start = upper.time
+        dither = word.slice(0, ROOM_DITHER_BITS)
+        draw = word.slice(DRAW_START, DRAW_START + DRAW_BITS)
         pipe.m.d.comb += [
             curve.value.eq(pipe.at(value, start)),
             curve.down.eq(pipe.at(down, start)),
             curve.upper.eq(upper.value),
             curve.lower.eq(lower.value),
             curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
+            curve.draw.eq(Cat(*pipe.together(start + curve.draw_time, dither, draw))),
             curve.resting.eq(~pipe.moving),
             curve.registers.eq(self.registers),
             curve.table_write.eq(self.table_write),

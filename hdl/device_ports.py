@@ -70,6 +70,7 @@ REGISTERS = data.StructLayout(
         "behind_down": 1,
         "power": 1,
         "power_shift": 5,
+        "drawn": 1,
         "offset": signed(CURVE_BITS),
         "additive": 1,
         "noise_add": CURVE_BITS - 1,
@@ -81,7 +82,8 @@ REGISTERS = data.StructLayout(
 )
 """Device parameters, named as in `ohmgrid.device_registers.DeviceRegisters` and held while cells
 are in flight. ``b_max`` and ``b_min`` are the magnitudes; ``power_shift`` is what a power of
-`POWER_BITS` is shifted by to ``curve_frac`` fraction bits; noise is ``noise_add`` and
+`POWER_BITS` is shifted by to ``curve_frac`` fraction bits; ``drawn`` is whether there are steps to
+draw from; noise is ``noise_add`` and
 ``noise_factor`` times the weight's magnitude or, if ``additive``, 8 times the relative step."""
 
 TABLE_WRITE = data.StructLayout({"en": 1, "table": 4, "address": GAUSS_BITS + 1, "data": 36})
@@ -102,6 +104,7 @@ leak      ten random bits                              part that leaks
 diffusion ten random bits                              size of a diffusion
 reset     ten random bits                              where leak and reset lead
 reference ten random bits                              reference as drawn
+steps     six random bits, room, + 1024 down           step, as a node of a curve
 ========= ============================================ ==================================
 """
 
@@ -129,6 +132,7 @@ def pack_registers(registers: DeviceRegisters) -> dict[str, int]:
     derived = {
         "b_min": -registers.b_min,
         "power_shift": POWER_BITS - registers.curve_frac,
+        "drawn": bool(registers.steps),
         "additive": kind == "additive",
         "noise_add": registers.noise_add if kind == "complex" else 0,
         "noise_factor": {
@@ -163,6 +167,7 @@ def pack_tables(registers: DeviceRegisters, weight_bits: int) -> Iterator[tuple[
         "gamma": (registers.gamma_up + registers.gamma_down, gamma),
         "opposite": (registers.gamma_balance, gamma),
         "c2c": (registers.c2c, Shape.cast(C2C_BITS)),
+        "steps": (registers.steps, signed(NODE_BITS)),
     }
     for name, (entries, shape) in columns.items():
         for address, entry in enumerate(entries):

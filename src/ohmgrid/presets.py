@@ -21,6 +21,7 @@ from ohmgrid.devices import (
 )
 from ohmgrid.pairs import OneSided
 from ohmgrid.step_device import Device
+from ohmgrid.table_step import TableStep
 
 __all__ = ["DEVICE_CLASSES", "PRESETS", "device_to_dict", "preset"]
 
@@ -36,6 +37,7 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         PowStep,
         PowStepReference,
         PiecewiseStep,
+        TableStep,
         OneSided,
     )
 }

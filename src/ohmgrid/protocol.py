@@ -121,7 +121,7 @@ registers (`ohmgrid.hdl.device_ports.REGISTERS`) follow."""
 
 DEVICE_TABLES = (
     *("gain", "balance", "upper", "lower", "gamma", "opposite", "curve", "c2c"),
-    *("leak", "diffusion", "reset", "reference"),
+    *("leak", "diffusion", "reset", "reference", "steps"),
 )
 """Tables of a device (`ohmgrid.hdl.device_ports.TABLE_WRITE`); each is written as a register
 whose number is `TABLE_ARG` and its place here."""

@@ -140,7 +140,7 @@ class DeviceUnit(wiring.Component):
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
         check_int("multipliers", multipliers, 0, len(products(curve)))
-        self._bits, self._references = weight_bits, references
+        self._bits, self._tables, self._references = weight_bits, tables, references
         self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
         self._static = StaticProperties(weight_bits, curve)
@@ -241,15 +241,17 @@ class DeviceUnit(wiring.Component):
         """Return the step at the weight, relative to that at 0."""
         word, upper, lower, slope = of_cell
         start = upper.time
-        dither = word.slice(0, ROOM_DITHER_BITS)
-        draw = word.slice(DRAW_START, DRAW_START + DRAW_BITS)
+        if self._tables:
+            dither = word.slice(0, ROOM_DITHER_BITS)
+            draw = word.slice(DRAW_START, DRAW_START + DRAW_BITS)
+            chance = pipe.together(start + curve.draw_time, dither, draw)
+            pipe.m.d.comb += curve.draw.eq(Cat(*(bits.value for bits in chance)))
         pipe.m.d.comb += [
             curve.value.eq(pipe.at(value, start)),
             curve.down.eq(pipe.at(down, start)),
             curve.upper.eq(upper.value),
             curve.lower.eq(lower.value),
             curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
-            curve.draw.eq(Cat(*pipe.together(start + curve.draw_time, dither, draw))),
             curve.resting.eq(~pipe.moving),
             curve.registers.eq(self.registers),
             curve.table_write.eq(self.table_write),

@@ -29,6 +29,7 @@ __all__ = ["StepCurve"]
 EXPONENT_BITS = 18
 """Width of slope times logarithm, `LOG_FRAC` fraction bits."""
 LOG_BITS = LOG_FRAC + 4
+ROOM_BITS = ROOMS.bit_length() - 1
 READ, POWER_CYCLES, LINE_CYCLES = 2, 5, 2
 """Cycles of a table, and from the product with the slope to a power or to a line."""
 
@@ -103,7 +104,7 @@ class StepCurve(wiring.Component):
         """Cycles from the weight to when the slope is taken."""
         product = Stages.product_cycles(CURVE_BITS, self._part_bits, "table" in self._blocks)
         # From the place a line, a logarithm, a step that is drawn; a choice after them.
-        ways = [READ + product + 1, 2 + READ if self._power else 0, 1 + READ if self._tables else 0]
+        ways = [READ + product + 1, 2 + READ if self._power else 0, 2 + READ if self._tables else 0]
         return self.draw_time + max(ways) + (self._power or self._tables)
 
     @property
@@ -226,14 +227,13 @@ class StepCurve(wiring.Component):
         part, spare = "drawn", POSITION_BITS - ROOM_DITHER_BITS
         dither, draw = self.draw[:ROOM_DITHER_BITS], self.draw[ROOM_DITHER_BITS:]
 
-        def row(place: Value, dither: Value, draw: Value, down: Value) -> Value:
-            part = Cat(Const(1 << (spare - 1), spare), dither)
-            room = (place * (ROOMS - 1) + part)[POSITION_BITS:]
-            return Cat(draw, room, down)
+        def row(rooms: Value, dither: Value, draw: Value, down: Value) -> Value:
+            total = rooms + Cat(Const(1 << (spare - 1), spare), dither)
+            return Cat(draw, total[POSITION_BITS : POSITION_BITS + ROOM_BITS], down)
 
-        address = pipe.stage(
-            part, "row", row, place, Timed(dither, place.time), Timed(draw, place.time), down
-        )
+        rooms = pipe.stage(part, "rooms", lambda place: (place << ROOM_BITS) - place, place)
+        chance = (Timed(bits, place.time) for bits in (dither, draw))
+        address = pipe.stage(part, "row", row, rooms, *chance, down)
         memory = loadable(pipe, "steps", self.table_write, 2 * ROOMS << DRAW_BITS, NODE_BITS)
         word = pipe.read(part, "steps", memory, address)
         return Timed(word.value.as_signed(), word.time)

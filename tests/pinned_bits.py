@@ -69,7 +69,8 @@ def registers(config: Config) -> dict[str, Any]:
     formats, unit = config.formats, config.device.unit
     device = device_registers(unit, formats.weight_bits, formats.curve_segments)
     found = {
-        "device": device,
+        # A table that a device does not have is not among its bits.
+        "device": {name: value for name, value in asdict(device).items() if value != ()},
         "aging": aging_registers(unit, device.lsb, formats.weight_bits, config.batch),
         "refresh": refresh_registers(config, device.lsb) if config.device.paired else None,
         "pulses": pulse_registers(config, device.granularity, 0.1),

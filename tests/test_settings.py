@@ -20,6 +20,7 @@ from ohmgrid.settings import (
     load_settings,
     parse_settings,
 )
+from ohmgrid.table_step import TableStep
 
 
 def write(path: Path, text: str) -> Path:
@@ -150,6 +151,7 @@ def test_odd_content_gets_one_line_with_file_and_key(text, line, tmp_path):
         ({"write_noise": False}, {"device": preset("reram-sb")}, r"build\.write_noise: expected"),
         ({"references": False}, {"device": preset("reram-array-om")}, r"build\.references: expec"),
         ({"curve": False, "power": False}, {"device": preset("ecram")}, r"build\.curve: expected"),
+        ({"step_tables": False}, {"device": TableStep()}, r"build\.step_tables: expected"),
         ({"read_physics": False}, {"forward": {"ir_drop": 1.0}}, r"forward\.ir_drop: expected"),
     ],
 )

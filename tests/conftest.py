@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ohmgrid.devices import (
+from ohmgrid.devices.steps import (
     ConstantStep,
     ExpStep,
     LinearStep,
@@ -19,8 +19,8 @@ from ohmgrid.devices import (
     SoftBounds,
     SoftBoundsReference,
 )
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.sim.simulators import SimulatorMissing, simulator
-from ohmgrid.table_step import TableStep
 
 # A failure prints the example and the decorator that repeats it (`print_blob`). No deadline: the
 # first example may elaborate, synthesise or compile, the second finds it done.

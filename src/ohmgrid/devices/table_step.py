@@ -102,7 +102,7 @@ class TableStep(StepDevice):
 
 def _checked(name: str, table: Any) -> Table:
     """Return a table as tuples of floats; raise `ConfigError` unless it is one."""
-    rows = table if isinstance(table, list | tuple) else ()
+    rows: Any = table if isinstance(table, list | tuple) else ()
     if not 1 <= len(rows) <= ROOMS:
         raise ConfigError(name, f"expected 1 to {ROOMS} rows of steps, got {shown(table)}")
     for place, row in enumerate(rows):

@@ -31,6 +31,9 @@ _SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise 
 _ENGINE = click.option(
     "--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled]."
 )
+_REQUESTS = click.option(
+    "--requests", is_flag=True, help="Updates that ask for a step of dw_min, instead of pulses."
+)
 _OUT = click.option("--out", type=PATH, metavar="FILE.npz", help="Write all statistics.")
 _PLOT = click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG.")
 
@@ -89,6 +92,7 @@ def _device(name: str) -> Device:
 @_ARGUMENT
 @click.option("--up", type=INTEGER, help="Up pulses first [enough to saturate, at most 1000].")
 @click.option("--down", type=INTEGER, help="Down pulses then [as many].")
+@_REQUESTS
 @_CELLS
 @_SEED
 @_ENGINE
@@ -100,6 +104,7 @@ def device(
     device: str,
     up: int | None,
     down: int | None,
+    requests: bool,
     cells: int,
     seed: int,
     engine: str,
@@ -110,8 +115,9 @@ def device(
 ) -> None:
     """Pulse a population of devices up and down, starting at w = 0.
 
-    A pulse is an update that asks for one step of dw_min. --out writes the arrays mean std q05 q50
-    q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight units.
+    Every device takes exactly as many pulses as are asked for. --out writes the arrays mean std q05
+    q50 q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight
+    units.
     """
     check_engine(engine)
     _check_out(out, plot, force)
@@ -121,7 +127,7 @@ def device(
     console = Console(stderr=as_json)
     with _bar(console, up + down) as on_pulse:
         result = staircase(
-            Config(seed=seed, device=chosen), up, down, cells, engine, on_pulse=on_pulse
+            Config(seed=seed, device=chosen), up, down, cells, engine, requests, on_pulse=on_pulse
         )
     arrays = result.arrays
     name = device_name(chosen)
@@ -130,6 +136,7 @@ def device(
         "engine": engine,
         "cells": cells,
         "seed": seed,
+        "requests": requests,
         "up": up,
         "down": down,
         "mean_up": float(arrays["mean"][up]),
@@ -159,6 +166,7 @@ def device(
 @click.command()
 @_ARGUMENT
 @click.option("--pairs", type=INTEGER, default=1000, help="Pairs of an up and a down pulse [1000].")
+@_REQUESTS
 @_CELLS
 @_SEED
 @_ENGINE
@@ -169,6 +177,7 @@ def device(
 def symmetry(
     device: str,
     pairs: int,
+    requests: bool,
     cells: int,
     seed: int,
     engine: str,
@@ -187,13 +196,15 @@ def symmetry(
     chosen = _device(device)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
-        result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)
+        config = Config(seed=seed, device=chosen)
+        result = symmetry_point(config, pairs, cells, engine, requests, on_pulse)
     name = device_name(chosen)
     facts: dict[str, Any] = {
         "device": name,
         "engine": engine,
         "cells": cells,
         "seed": seed,
+        "requests": requests,
         "pairs": pairs,
         "mean": float(result.final.mean()),
         "std": float(result.final.std()),

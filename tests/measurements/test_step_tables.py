@@ -1,4 +1,4 @@
-"""Lookup tables of measured steps to a device: what they hold is drawn, or one line says why not."""
+"""Lookup tables of measured steps to a device: what they hold is drawn, or one line says why."""
 
 import json
 import tomllib

@@ -2,10 +2,10 @@
 
 ``python bench/device_pulses.py REFERENCE.npz`` runs every preset that the file has (arrays
 ``PRESET/mean``, ``std``, ``step_mean``, ``step_std``: docs/devices.md) as ``ohmgrid device`` does,
-with many seeds, prints how they agree and, with ``--out DIR``, draws both. Device files named
-behind it are compared with the arrays that have their stems. A recorded pulse agrees where the
-means differ by at most 4 standard errors or 1 % of the range, the spreads by at most 5 % or 4
-standard errors.
+in the mode in which it was recorded (with ``--requests``, unless ``PRESET/exact`` is 1), with many
+seeds, prints how they agree and, with ``--out DIR``, draws both. Device files named behind it are
+compared with the arrays that have their stems. A recorded pulse agrees where the means differ by at
+most 4 standard errors or 1 % of the range, the spreads by at most 5 % or 4 standard errors.
 
 The standard error of one run of a quantity is its standard deviation over the seeds. That of a
 recorded mean has one more part: the simulator that was recorded draws its noise from a table of
@@ -67,13 +67,13 @@ def read_reference(path: Path, devices: Iterable[str]) -> dict[str, dict[str, np
     return found
 
 
-def table_error(device: Device, up: int, down: int, engine: str) -> np.ndarray:
+def table_error(device: Device, up: int, down: int, engine: str, requests: bool) -> np.ndarray:
     """Return the standard error of recorded means that the table of draws brings."""
 
     def mean(factor: float) -> np.ndarray:
         unit = replace(device.unit, dw_min=device.unit.dw_min * factor)
         changed = replace(device, device=unit) if isinstance(device, OneSided) else unit
-        return staircase(Config(device=changed), up, down, CELLS, engine).arrays["mean"]
+        return staircase(Config(device=changed), up, down, CELLS, engine, requests).arrays["mean"]
 
     slope = (mean(1 + PROBE) - mean(1 - PROBE)) / (2 * PROBE)
     return slope * device.unit.dw_min_std / np.sqrt(TABLE)
@@ -159,11 +159,12 @@ def main(
         pulses = len(theirs["mean"]) - 1
         up = pulses if theirs["step_mean"][-1] > 0 and name.startswith("pcm") else pulses // 2
         down, device = pulses - up, devices[name]
+        requests = not theirs.get("exact", np.zeros(()))
         runs = [
-            staircase(Config(device=device, seed=seed), up, down, CELLS, engine).arrays
+            staircase(Config(device=device, seed=seed), up, down, CELLS, engine, requests).arrays
             for seed in range(1, seeds + 1)
         ]
-        rows[name] = agreement(runs, theirs, table_error(device, up, down, engine))
+        rows[name] = agreement(runs, theirs, table_error(device, up, down, engine, requests))
         if out is not None:
             draw(make_folder(out) / f"{name}.png", runs[0], theirs, f"{name}, seed 1")
     if as_json:

@@ -2,11 +2,13 @@
 
 Run it with a Python that has aihwkit (it needs nothing of ohmgrid)::
 
-    PEER/bin/python bench/peer_pulses.py FILE.npz [PRESET | DEVICE.toml ...]
+    PEER/bin/python bench/peer_pulses.py FILE.npz [--exact] [PRESET | DEVICE.toml ...]
 
 A device file has the class and the parameters of a device, as for ``ohmgrid device``: both know
-them by the same names. 4,096 devices start at w = 0 and get n up, then n down pulses: updates with
-x = 1, d = -1 or 1 and a learning rate of dw_min. aihwkit cannot be seeded: two runs differ.
+them by the same names. 4,096 devices start at w = 0 and get n up, then n down updates with x = 1
+and d = -1 or 1. Each is a request with a learning rate of dw_min, as ``ohmgrid device --requests``
+makes; with ``--exact`` it is one pulse for every device (a train of one slot that always fires).
+aihwkit cannot be seeded: two runs differ.
 """
 
 # pyright: reportMissingImports=false
@@ -40,7 +42,7 @@ OWN = (150, 150)
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 
 
-def record(name: str) -> dict[str, np.ndarray]:
+def record(name: str, exact: bool) -> dict[str, np.ndarray]:
     """Return the statistics of one preset or device file."""
     if name in PULSES:
         device, (up, down) = getattr(devices, f"{name}PresetDevice")(), PULSES[name]
@@ -48,8 +50,12 @@ def record(name: str) -> dict[str, np.ndarray]:
         parameters = tomllib.loads(Path(name).read_text(encoding="utf-8"))
         device = getattr(classes, f"{parameters.pop('class')}Device")(**parameters)
         up, down = OWN
-    tile = AnalogTile(SIDE, SIDE, SingleRPUConfig(device=device))
-    tile.set_learning_rate(device.dw_min)
+    config = SingleRPUConfig(device=device)
+    if exact:
+        config.update.desired_bl = 1
+        config.update.update_management = config.update.update_bl_management = False
+    tile = AnalogTile(SIDE, SIDE, config)
+    tile.set_learning_rate(1.0 if exact else device.dw_min)
     tile.set_weights(torch.zeros(SIDE, SIDE))
     ones = torch.ones(1, SIDE)
 
@@ -65,19 +71,23 @@ def record(name: str) -> dict[str, np.ndarray]:
     step = np.diff(course, axis=0)
     found = {"mean": course.mean(1), "std": course.std(1)}
     found |= {key: np.quantile(course, value, axis=1) for key, value in QUANTILES.items()}
-    return found | {"step_mean": step.mean(1), "step_std": step.std(1)}
+    found |= {"step_mean": step.mean(1), "step_std": step.std(1)}
+    return found | {"exact": np.array(exact)}
 
 
 def main() -> None:
     """Record the named presets and device files, or all presets."""
-    names = sys.argv[2:]
+    exact = "--exact" in sys.argv[2:]
+    names = [word for word in sys.argv[2:] if word != "--exact"]
     if len(sys.argv) < 2 or not all(n in PULSES or n.endswith(".toml") for n in names):
-        sys.exit(f"usage: peer_pulses.py FILE.npz [DEVICE.toml | {' | '.join(PULSES)} ...]")
+        sys.exit(
+            f"usage: peer_pulses.py FILE.npz [--exact] [DEVICE.toml | {' | '.join(PULSES)} ...]"
+        )
     arrays = {}
     for name in names or PULSES:
         print(name, flush=True)
         stem = Path(name).stem
-        arrays |= {f"{stem}/{key}": values for key, values in record(name).items()}
+        arrays |= {f"{stem}/{key}": values for key, values in record(name, exact).items()}
     np.savez_compressed(sys.argv[1], **arrays)
 
 

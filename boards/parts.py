@@ -49,6 +49,7 @@ REGISTRY: dict[str, Part] = {
             config.formats.curve_segments,
             config.build.power,
             config.build.curve,
+            config.build.step_tables,
             config.build.references,
         ),
     ),
@@ -58,7 +59,10 @@ REGISTRY: dict[str, Part] = {
     "device.StepCurve": Part(
         "curve",
         lambda hdl, config: hdl.StepCurve(
-            config.formats.weight_bits, config.formats.curve_segments, config.build.power
+            config.formats.weight_bits,
+            config.formats.curve_segments,
+            config.build.power,
+            config.build.step_tables,
         ),
     ),
     "device.Aging": Part("aging", lambda hdl, config: hdl.Aging(config.formats.weight_bits)),

@@ -19,6 +19,7 @@ from ohmgrid.devices.steps import (
     SoftBounds,
     SoftBoundsReference,
 )
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.sim.simulators import SimulatorMissing, simulator
 
 # A failure prints the example and the decorator that repeats it (`print_blob`). No deadline: the
@@ -108,6 +109,9 @@ def devices() -> st.SearchStrategy:
         "dw_min_std_slope": st.floats(0, 0.1),
     }
     nodes = st.lists(st.floats(0, 4), min_size=5, max_size=5).map(tuple)
+    rows = st.lists(st.floats(-4, 4), min_size=1, max_size=64).map(tuple)
+    tables = st.lists(rows, min_size=1, max_size=16).map(tuple)
+    no_noise = {**common, "dw_min_std": st.just(0.0)}
     return st.one_of(
         st.builds(ConstantStep, **common),
         st.builds(LinearStep, **common, **linear, **noise),
@@ -117,6 +121,7 @@ def devices() -> st.SearchStrategy:
         st.builds(PowStep, **common, **power),
         st.builds(PowStepReference, **common, **power, **reference),
         st.builds(PiecewiseStep, **common, piecewise_up=nodes, piecewise_down=nodes),
+        st.builds(TableStep, **no_noise, table_up=tables, table_down=tables),
     )
 
 

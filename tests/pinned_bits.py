@@ -14,6 +14,7 @@ from typing import Any
 from ohmgrid.commands.options import Options, choose_config
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import epoch_order
 from ohmgrid.net import Net, state_sha256
@@ -28,8 +29,18 @@ from ohmgrid.training.data import load_data
 
 RECORD = Path(__file__).with_name("pinned_bits.json")
 WEIGHT_BITS = (18, 16)
-TRAINED = ("gokmen-vlasov", "reram-sb", "pcm")
-"""Presets whose training is pinned: a constant step, a reference and write noise, a pair."""
+DRAWN = TableStep(
+    dw_min=0.015,
+    w_max=1.0,
+    w_min=-1.0,
+    table_up=tuple(tuple(1.5 - row / 8 + draw / 16 for draw in range(-9, 16)) for row in range(10)),
+    table_down=tuple(tuple(0.5 + row / 4 + draw / 8 for draw in range(-5, 6)) for row in range(5)),
+)
+"""Pinned beside the presets, none of which draws its steps from tables."""
+DEVICES = PRESETS | {"drawn": DRAWN}
+TRAINED = ("gokmen-vlasov", "reram-sb", "pcm", "drawn")
+"""Devices whose training is pinned: a constant step, a reference and write noise, a pair, steps
+that are drawn."""
 STEPS = 50
 LINES = 65
 """Input lines of the direction whose read side is pinned."""
@@ -68,7 +79,8 @@ def registers(config: Config) -> dict[str, Any]:
     formats, unit = config.formats, config.device.unit
     device = device_registers(unit, formats.weight_bits, formats.curve_segments)
     found = {
-        "device": device,
+        # A table that a device does not have is not among its bits.
+        "device": {name: value for name, value in asdict(device).items() if value != ()},
         "aging": aging_registers(unit, device.lsb, formats.weight_bits, config.batch),
         "refresh": refresh_registers(config, device.lsb) if config.device.paired else None,
         "pulses": pulse_registers(config, device.granularity, 0.1),
@@ -79,23 +91,24 @@ def registers(config: Config) -> dict[str, Any]:
     return found
 
 
-def preset_config(name: str, weight_bits: int = 18) -> Config:
-    """Return the configuration that ``--device NAME`` chooses."""
-    return choose_config(Options(device=name)).replace(formats={"weight_bits": weight_bits})
+def device_config(name: str, weight_bits: int = 18) -> Config:
+    """Return the configuration that ``--device NAME`` chooses, or of one of our own devices."""
+    config = Config(device=DRAWN) if name == "drawn" else choose_config(Options(device=name))
+    return config.replace(formats={"weight_bits": weight_bits})
 
 
 def register_digests() -> dict[str, str]:
-    """Return a digest of the registers of every preset at both widths, and of shared tables."""
+    """Return a digest of the registers of every device at both widths, and of shared tables."""
     found = {name: digest(value) for name, value in constants().items()}
-    for name in PRESETS:
+    for name in DEVICES:
         for bits in WEIGHT_BITS:
-            found[f"{name}, {bits} bits"] = digest(registers(preset_config(name, bits)))
+            found[f"{name}, {bits} bits"] = digest(registers(device_config(name, bits)))
     return found
 
 
 def training_digest(name: str, engine: str) -> str:
     """Return the state after `STEPS` examples of digits on 64-32-10."""
-    config, net = preset_config(name), Net((64, 32, 10))
+    config, net = device_config(name), Net((64, 32, 10))
     data = load_data("digits", config.formats.x_frac, config.formats.edge_bits)
     order = epoch_order(config.seed, 0, len(data.train_labels))[:STEPS]
     core = make_core(engine, config, net)

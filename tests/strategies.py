@@ -12,6 +12,7 @@ from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.device import device_registers
 
@@ -82,6 +83,10 @@ def step_devices(draw: st.DrawFn) -> StepDevice:
         node = st.floats(0.0, 3.0).map(lambda value: round(value, 3))
         nodes = st.lists(node, min_size=size, max_size=size)
         values |= {"piecewise_up": tuple(draw(nodes)), "piecewise_down": tuple(draw(nodes))}
+    if cls is TableStep:
+        step = st.floats(-1.0, 3.0).map(lambda value: round(value, 3))
+        tables = st.lists(st.lists(step, min_size=1, max_size=5), min_size=1, max_size=4)
+        values |= {"dw_min_std": 0.0, "table_up": draw(tables), "table_down": draw(tables)}
     if cls is SoftBoundsPmax:
         values |= {"p_max": draw(st.integers(100, 3000)), "alpha": draw(st.floats(1e-4, 1e-2))}
     try:

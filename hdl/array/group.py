@@ -143,6 +143,7 @@ class LaneGroup(wiring.Component):
             segments=self.config.formats.curve_segments,
             power=self.config.build.power,
             curve=self.config.build.curve,
+            tables=self.config.build.step_tables,
             references=self.config.build.references,
         )
 

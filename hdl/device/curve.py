@@ -8,13 +8,14 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.devices.laws import ROOMS
 from ohmgrid.doors.checks import check_power_of_two
 from ohmgrid.hdl.base.arith import Divider, saturate, shift_half_up
 from ohmgrid.hdl.base.timed import Stages, Timed, half
 from ohmgrid.hdl.device.ports import MAX_SEGMENTS, REGISTERS, TABLE_WRITE, loadable
 from ohmgrid.hdl.device.static import SLOPE_BITS
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
-from ohmgrid.registers.device import CURVE_BITS, NODE_BITS, REL_FRAC
+from ohmgrid.registers.device import CURVE_BITS, DRAW_BITS, NODE_BITS, REL_FRAC, ROOM_DITHER_BITS
 from ohmgrid.registers.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
 
 __all__ = ["StepCurve"]
@@ -22,6 +23,7 @@ __all__ = ["StepCurve"]
 EXPONENT_BITS = 18
 """Width of slope times logarithm, `LOG_FRAC` fraction bits."""
 LOG_BITS = LOG_FRAC + 4
+ROOM_BITS = ROOMS.bit_length() - 1
 READ, POWER_CYCLES, LINE_CYCLES = 2, 5, 2
 """Cycles of a table, and from the product with the slope to a power or to a line."""
 
@@ -36,6 +38,8 @@ class StepCurve(wiring.Component):
         Segments of each table, a power of two.
     power : bool
         With the powers of PowStep.
+    tables : bool
+        With the steps that TableStep draws.
     blocks : collection of str
         Of its products ``table`` and ``slope``, those in multiplier blocks.
 
@@ -48,6 +52,9 @@ class StepCurve(wiring.Component):
         Magnitudes of the cell's own bounds.
     slope : In(signed(SLOPE_BITS))
         Of the same cell, `slope_time` cycles later: what waits for it is not delayed here.
+    draw : In(DRAW_BITS + ROOM_DITHER_BITS)
+        Random bits of the same cell, `draw_time` cycles later: those that choose between rooms
+        first.
     resting : In(1)
         May be high while no operands are in flight.
     registers : In(REGISTERS)
@@ -55,10 +62,13 @@ class StepCurve(wiring.Component):
     curve : Out(signed(CURVE_BITS))
     """
 
-    def __init__(self, weight_bits: int, segments: int, power: bool, blocks=()):
+    def __init__(
+        self, weight_bits: int, segments: int, power: bool, tables: bool = True, blocks=()
+    ):
         check_power_of_two("segments", segments, 1, MAX_SEGMENTS)
         self._size_bits = size = weight_bits - 1
-        self._segments, self._power, self._blocks = segments, power, frozenset(blocks)
+        self._segments, self._power, self._tables = segments, power, tables
+        self._blocks = frozenset(blocks)
         # Bits of a position within a segment.
         self._part_bits = POSITION_BITS - (segments.bit_length() - 1)
         self._divider = Divider(size + 1 + POSITION_BITS, size + 1, POSITION_BITS)
@@ -69,6 +79,7 @@ class StepCurve(wiring.Component):
                 "upper": In(size),
                 "lower": In(size),
                 "slope": In(signed(SLOPE_BITS)),
+                "draw": In(DRAW_BITS + ROOM_DITHER_BITS),
                 "resting": In(1),
                 "registers": In(REGISTERS),
                 "table_write": In(TABLE_WRITE),
@@ -77,12 +88,18 @@ class StepCurve(wiring.Component):
         )
 
     @property
+    def draw_time(self) -> int:
+        """Cycles from the weight to its place, when the random bits are taken."""
+        # Four steps before the divider, one behind it.
+        return 5 + self._divider.latency
+
+    @property
     def slope_time(self) -> int:
         """Cycles from the weight to when the slope is taken."""
         product = Stages.product_cycles(CURVE_BITS, self._part_bits, "table" in self._blocks)
-        line = READ + product + 1
-        # To the place: four steps before the divider, one behind it; a choice after both ways.
-        return 5 + self._divider.latency + max(line, 2 + READ if self._power else 0) + self._power
+        # From the place a line, a logarithm, a step that is drawn; a choice after them.
+        ways = [READ + product + 1, 2 + READ if self._power else 0, 2 + READ if self._tables else 0]
+        return self.draw_time + max(ways) + (self._power or self._tables)
 
     @property
     def latency(self) -> int:
@@ -97,14 +114,11 @@ class StepCurve(wiring.Component):
         place, down = self._place(m, pipe, down)
         factor = self._line(pipe, place, down)
         logarithm = self._logarithm(pipe, place) if self._power else None
-        if logarithm:
-            factor = pipe.stage(
-                "power",
-                "factor",
-                lambda line, log: Mux(regs.power, log, line)[:NODE_BITS].as_signed(),
-                factor,
-                logarithm,
-            )
+        ways = [(regs.power, logarithm)] if logarithm else []
+        if self._tables:
+            ways.append((regs.drawn, self._drawn(pipe, place, down)))
+        if ways:
+            factor = self._chosen(pipe, factor, *ways)
         slope = Timed(self.slope, factor.time)
         product = pipe.product("slope", "slope", factor, slope, "slope" in self._blocks)
         curve = self._sum(pipe, product)
@@ -201,6 +215,34 @@ class StepCurve(wiring.Component):
             return ((half(start, bits) + product) >> bits)[:NODE_BITS].as_signed()
 
         return pipe.stage(part, "line", node, start, product)
+
+    def _drawn(self, pipe: Stages, place: Timed, down: Timed) -> Timed:
+        """Return a step of the distribution at a room beside the place."""
+        part, spare = "drawn", POSITION_BITS - ROOM_DITHER_BITS
+        dither, draw = self.draw[:ROOM_DITHER_BITS], self.draw[ROOM_DITHER_BITS:]
+
+        def row(rooms: Value, dither: Value, draw: Value, down: Value) -> Value:
+            total = rooms + Cat(Const(1 << (spare - 1), spare), dither)
+            return Cat(draw, total[POSITION_BITS : POSITION_BITS + ROOM_BITS], down)
+
+        rooms = pipe.stage(part, "rooms", lambda place: (place << ROOM_BITS) - place, place)
+        chance = (Timed(bits, place.time) for bits in (dither, draw))
+        address = pipe.stage(part, "row", row, rooms, *chance, down)
+        memory = loadable(pipe, "steps", self.table_write, 2 * ROOMS << DRAW_BITS, NODE_BITS)
+        word = pipe.read(part, "steps", memory, address)
+        return Timed(word.value.as_signed(), word.time)
+
+    @staticmethod
+    def _chosen(pipe: Stages, line: Timed, *ways: tuple[Value, Timed]) -> Timed:
+        """Return what a slope multiplies: the first way whose register is set, else the line."""
+
+        def factor(line: Value, *others: Value) -> Value:
+            chosen = line
+            for (register, _), other in reversed(list(zip(ways, others, strict=True))):
+                chosen = Mux(register, other, chosen)[:NODE_BITS]
+            return chosen.as_signed()
+
+        return pipe.stage("slope", "factor", factor, line, *(other for _, other in ways))
 
     def _logarithm(self, pipe: Stages, place: Timed) -> Timed:
         """Return ``-log2(place / 2**15)``; its integer part is 15 where the place is 0."""

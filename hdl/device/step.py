@@ -30,9 +30,12 @@ from ohmgrid.registers.device import (
     COUNT_BITS,
     CURVE_BITS,
     DITHER_BITS,
+    DRAW_BITS,
+    DRAW_START,
     DW_BITS,
     REL_BITS,
     REL_FRAC,
+    ROOM_DITHER_BITS,
     SLOPE_FRAC,
     STEP_FRAC,
     TOTAL_BITS,
@@ -48,7 +51,8 @@ AMPLITUDE_BITS = CURVE_BITS - 1
 FINE_BITS = TOTAL_BITS - MAX_WEIGHT_BITS
 """Bits of the total that do not fit a multiplier block: LUTs multiply them."""
 DITHER_START = 22
-"""Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight from 22."""
+"""Bits of the dynamic word: noise 0..9, rounding 10..21, low bits of a clipped weight 22..25, what
+chooses a step that is drawn 0..5 and 26..31."""
 
 
 def products(curve: bool) -> tuple[str, ...]:
@@ -97,6 +101,8 @@ class DeviceUnit(wiring.Component):
     curve : bool
         Steps may depend on the weight; without, there is ConstantStep alone
         (`ohmgrid.registers.device.DeviceRegisters.constant`).
+    tables : bool
+        With the steps that TableStep draws, where there is a curve.
     references : bool
         Without, all reference weights are 0.
 
@@ -121,17 +127,20 @@ class DeviceUnit(wiring.Component):
         segments: int = 128,
         power: bool = True,
         curve: bool = True,
+        tables: bool = True,
         references: bool = True,
     ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
         check_int("multipliers", multipliers, 0, len(products(curve)))
-        self._bits, self._references = weight_bits, references
+        self._bits, self._tables, self._references = weight_bits, tables, references
         self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
         self._static = StaticProperties(weight_bits, curve)
-        self._curve = StepCurve(weight_bits, segments, power, self._blocks) if curve else None
+        self._curve = None
+        if curve:
+            self._curve = StepCurve(weight_bits, segments, power, tables, self._blocks)
         widths = (weight_bits, lane_bits, address_bits)
         super().__init__(
             {
@@ -182,7 +191,7 @@ class DeviceUnit(wiring.Component):
         draw = word.slice(0, GAUSS_BITS)
         if self._curve:
             m.submodules.curve = self._curve
-            curve = self._step_at(self._curve, pipe, value, down, upper, lower, slope)
+            curve = self._step_at(self._curve, pipe, value, down, word, upper, lower, slope)
             rel, draw, count, size = pipe.together(curve.time, rel, draw, count, value)
             local = self._rounded(pipe, self._product(pipe, "local", "local", curve, rel))
             amplitude = self._amplitude(pipe, local, rel, size)
@@ -224,8 +233,13 @@ class DeviceUnit(wiring.Component):
         self, curve: StepCurve, pipe: Stages, value: Timed, down: Timed, *of_cell: Timed
     ) -> Timed:
         """Return the step at the weight, relative to that at 0."""
-        upper, lower, slope = of_cell
+        word, upper, lower, slope = of_cell
         start = upper.time
+        if self._tables:
+            dither = word.slice(0, ROOM_DITHER_BITS)
+            draw = word.slice(DRAW_START, DRAW_START + DRAW_BITS)
+            chance = pipe.together(start + curve.draw_time, dither, draw)
+            pipe.m.d.comb += curve.draw.eq(Cat(*(bits.value for bits in chance)))
         pipe.m.d.comb += [
             curve.value.eq(pipe.at(value, start)),
             curve.down.eq(pipe.at(down, start)),

@@ -10,7 +10,7 @@ device where the class has one. With one = 2**10::
     g        = |gamma[i] +- gamma_balance[j]|                  slope or exponent
     v        = w + reference
     position = v / bound, v / range or room / range            `ohmgrid.devices.laws.Law`
-    curve    = offset + g table(position)   or   position**g
+    curve    = offset + g table(position)   or   position**g   or   offset + g drawn step
     local    = rel curve
     total    = n local + amplitude c2c[n] z                    amplitude: |local|, rel, or complex
     v'       = clip(floor(v +- total dw + u), b_min, b_max)    u uniform: unbiased rounding
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.devices.laws import ROOMS
 from ohmgrid.model.base.arith import divide_saturate, saturate, shift_half_up
 from ohmgrid.model.base.noise import bernoulli, gaussian
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
@@ -28,9 +29,12 @@ from ohmgrid.registers.device import (
     C2C_FRAC,
     CURVE_BITS,
     DITHER_BITS,
+    DRAW_BITS,
+    DRAW_START,
     NOISES,
     REL_BITS,
     REL_FRAC,
+    ROOM_DITHER_BITS,
     SLOPE_FRAC,
     STEP_FRAC,
     TOTAL_BITS,
@@ -162,6 +166,21 @@ def _table(place: np.ndarray, down: np.ndarray, regs: DeviceRegisters) -> np.nda
     return start + shift_half_up((nodes[side, segment + 1] - start) * part, frac)
 
 
+def _drawn(
+    place: np.ndarray, down: np.ndarray, noise: np.ndarray, regs: DeviceRegisters
+) -> np.ndarray:
+    """Return steps drawn from the distribution at a room beside the place, nearer ones more often.
+
+    Of ``ROOMS - 1`` equal distances between rooms, ``part`` of one is what a place is beyond a
+    room: the next one is chosen with that probability, by `ROOM_DITHER_BITS` random bits.
+    """
+    draw = (noise >> np.uint32(DRAW_START)).astype(np.int64)
+    dither = (noise & np.uint32((1 << ROOM_DITHER_BITS) - 1)).astype(np.int64)
+    low = POSITION_BITS - ROOM_DITHER_BITS
+    room = (place * (ROOMS - 1) + (dither << low) + (1 << (low - 1))) >> POSITION_BITS
+    return np.asarray(regs.steps)[(down * ROOMS + room) << DRAW_BITS | draw]
+
+
 def _power(place: np.ndarray, gamma: np.ndarray, regs: DeviceRegisters) -> np.ndarray:
     """Return ``(place / 2**15) ** gamma`` by a logarithm and a power of two from tables."""
     size = np.frexp(place.astype(np.float64))[1].astype(np.int64)
@@ -175,7 +194,11 @@ def _power(place: np.ndarray, gamma: np.ndarray, regs: DeviceRegisters) -> np.nd
 
 
 def step_curve(
-    value: np.ndarray, down: np.ndarray, static: Static, regs: DeviceRegisters
+    value: np.ndarray,
+    down: np.ndarray,
+    static: Static,
+    regs: DeviceRegisters,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the step at a weight relative to the step at 0, ``curve_frac`` fraction bits.
 
@@ -186,6 +209,8 @@ def step_curve(
     down : bool
     static : Static
     regs : DeviceRegisters
+    noise : uint32, optional
+        Dynamic cell words, which steps are drawn with; without them, a curve is read.
     """
     if regs.own_bounds:
         b_max, b_min = static.b_max, static.b_min
@@ -195,7 +220,11 @@ def step_curve(
     place = _position(value, down, b_max, b_min, regs)
     if regs.power:
         return _power(place, gamma, regs)
-    product = shift_half_up(gamma * _table(place, down, regs), REL_FRAC)
+    if regs.steps and noise is not None:
+        factor = _drawn(place, down, noise, regs)
+    else:
+        factor = _table(place, down, regs)
+    product = shift_half_up(gamma * factor, REL_FRAC)
     return saturate(regs.offset + product, CURVE_BITS)
 
 
@@ -225,14 +254,14 @@ def visit(
         Properties of the same cells.
     noise : uint32
         Dynamic cell words: field 0 is cycle-to-cycle noise, bits 10..21 the rounding, bits 22..25
-        the low bits of a clipped weight.
+        the low bits of a clipped weight. Steps that are drawn take bits 0..5 and 26..31.
     regs : DeviceRegisters
     weight_bits : int
     """
     weight, pulses, down = cells
     value = saturate(weight + static.reference, weight_bits)
     rel = np.where(down, static.rel_down, static.rel_up)
-    curve = step_curve(value, down, static, regs)
+    curve = step_curve(value, down, static, regs, noise)
     local = saturate(shift_half_up(rel * curve, REL_FRAC), CURVE_BITS)
     relative_noise = shift_half_up(
         gaussian(_bits(noise, 0)) * np.asarray(regs.c2c)[pulses], Z_FRAC + C2C_FRAC - REL_FRAC

@@ -79,6 +79,8 @@ class BuildConfig:
     """Steps may depend on the weight; without, there is ConstantStep alone."""
     power: bool = True
     """Device units raise to powers too, as PowStep needs it."""
+    step_tables: bool = True
+    """Device units draw steps from tables too, as TableStep needs it (with `curve` only)."""
     max_rows: int = 256
     """Most outputs of an array; a weight that is a pair of devices takes two."""
     max_cols: int = 576
@@ -103,7 +105,8 @@ class BuildConfig:
         check_int("max_rows", self.max_rows, 1, 65536)
         check_int("max_cols", self.max_cols, 1, 65536)
         check_int("train_groups", self.train_groups, 1, 8)
-        for name in ("curve", "power", "write_noise", "references", "read_physics", "time"):
+        options = ("write_noise", "references", "read_physics", "time")
+        for name in ("curve", "power", "step_tables", *options):
             check_flag(name, getattr(self, name))
         if self.power and not self.curve:
             raise ConfigError("power", "expected false in a build without curve, got true")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import constant
 
+from ohmgrid.devices.laws import DRAWS, ROOMS
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.device.step import DeviceUnit, products
@@ -41,6 +42,7 @@ class Build(NamedTuple):
     segments: int
     power: bool = True
     curve: bool = True
+    tables: bool = True
     references: bool = True
 
 
@@ -81,6 +83,7 @@ def raw_registers(draw: st.DrawFn, weight_bits: int, segments: int) -> DeviceReg
         power=draw(st.booleans()),
         curve_up=table(NODE_BITS, segments + 1),
         curve_down=table(NODE_BITS, segments + 1),
+        steps=table(NODE_BITS, 2 * ROOMS * DRAWS) if draw(st.integers(0, 2)) == 0 else (),
         offset=draw(st.integers(-(1 << (CURVE_BITS - 1)), (1 << (CURVE_BITS - 1)) - 1)),
         curve_frac=draw(st.integers(0, 14)),
         noise=kind,
@@ -247,7 +250,7 @@ def check(build: Build, registers: DeviceRegisters, seed: int, gaps: list, count
 
 BUILDS = [
     Build(18, 2, 128),
-    Build(16, 4, 64, references=False),
+    Build(16, 4, 64, tables=False, references=False),
     Build(18, 0, 256),
     Build(12, len(products(curve=True)), 1, power=False),
     Build(18, len(products(curve=False)), 4, power=False, curve=False, references=False),
@@ -264,6 +267,7 @@ def fits(device, build: Build) -> DeviceRegisters:
     except ConfigError:
         reject()
     assume(build.power or not registers.power)
+    assume(build.tables or not registers.steps)
     return registers
 
 
@@ -290,6 +294,8 @@ def test_unit_equals_visit_for_any_registers(build, data):
     registers = data.draw(raw_registers(build.weight_bits, build.segments))
     if not build.power:
         registers = replace(registers, power=False)
+    if not build.tables:
+        registers = replace(registers, steps=())
     if not build.curve:
         one = 1 << registers.curve_frac
         none = dict.fromkeys(("gamma_up", "gamma_down", "gamma_balance"), (0,) * 1024)

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from ohmgrid.config import Config
+from ohmgrid.config import Config, FormatConfig
+from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, ExpStep, PowStep, SoftBounds
+from ohmgrid.devices.table_step import TableStep
+from ohmgrid.model.core.core import Core
+from ohmgrid.model.core.tile import Tile
+from ohmgrid.net import Net
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
 
 CELLS = 1024
@@ -44,10 +49,52 @@ def test_soft_bounds_approach_their_bound_exponentially():
     ids=["fewer", "more"],
 )
 def test_a_request_of_dw_min_gives_dw_min_by_granularity_pulses(device, pulses: float):
-    found = staircase(Config(device=device), 40, 0, CELLS).arrays["mean"]
+    found = staircase(Config(device=device), 40, 0, CELLS, requests=True).arrays["mean"]
     first = device.dw_min * device.law().up(0.0) if pulses < 1 else device.dw_min / 2
     steps = found[40] / 40 / first
     assert steps == pytest.approx(pulses, rel=0.12)
+
+
+EXACT = {
+    "constant": ConstantStep(dw_min=0.01, w_max=8.0, w_max_dtod=0.0),
+    "exponential": ExpStep(dw_min=0.01, A_up=0.0, A_down=-2.235, gamma_down=2.5, a=0.0, b=0.0),
+    "power": PowStep(dw_min=0.001, pow_gamma=1.7),
+    "pair": PRESETS["pcm"],
+    "drawn": TableStep(dw_min=0.01, table_up=((0.5, 1.5), (1.0,)), table_down=((0.2, 0.8),)),
+}
+
+
+@pytest.mark.parametrize("device", EXACT.values(), ids=EXACT)
+def test_up_and_down_give_every_device_exactly_so_many_pulses(device: Device, monkeypatch):
+    counts = []
+
+    class Counting(Tile):
+        def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+            super().update(x, d, lr)
+            counts.append(self.pulses)
+
+    def counted(engine: str, config: Config, net: Net) -> Core:
+        return Core(config, net, tiles=[Counting(config, *shape) for shape in net.shapes])
+
+    monkeypatch.setattr("ohmgrid.studies.staircase.make_core", counted)
+    # An activation of 1.0 is beyond the second edge: it ends an LSB below.
+    for frac in (12, 15):
+        formats = FormatConfig(x_frac=frac, d_frac=frac)
+        staircase(Config(device=device, formats=formats), 3, 2, 64)
+        assert [(count.up, count.down) for count in counts] == [(64, 0)] * 3 + [(0, 64)] * 2
+        counts.clear()
+
+
+def test_the_steps_of_a_power_add_up_pulse_by_pulse():
+    device = PowStep(
+        dw_min=0.01, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0, pow_gamma=2.0,
+        pow_gamma_dtod=0.0, w_max=1.0, w_max_dtod=0.0, w_min=-1.0, w_min_dtod=0.0,
+    )  # fmt: skip
+    expected = [0.0]
+    for _ in range(40):
+        expected.append(expected[-1] + 0.01 * ((1 - expected[-1]) / 2) ** 2)
+    found = staircase(Config(device=device), 40, 0, 64).arrays["mean"]
+    assert found == pytest.approx(expected, abs=0.0005)
 
 
 def test_the_same_seed_gives_the_same_population():

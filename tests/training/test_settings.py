@@ -9,6 +9,7 @@ from ohmgrid.commands.options import Options, choose, choose_plan
 from ohmgrid.config import BuildConfig, Config, ConverterConfig
 from ohmgrid.devices.presets import PRESETS, preset
 from ohmgrid.devices.steps import ConstantStep, ExpStep, LinearStep
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError, parse_float, parse_int
 from ohmgrid.engines import ENGINES, make_core
 from ohmgrid.net import Net
@@ -151,6 +152,7 @@ def test_odd_content_gets_one_line_with_file_and_key(text, line, tmp_path):
         ({"write_noise": False}, {"device": preset("reram-sb")}, r"build\.write_noise: expected"),
         ({"references": False}, {"device": preset("reram-array-om")}, r"build\.references: expec"),
         ({"curve": False, "power": False}, {"device": preset("ecram")}, r"build\.curve: expected"),
+        ({"step_tables": False}, {"device": TableStep()}, r"build\.step_tables: expected"),
         ({"read_physics": False}, {"forward": {"ir_drop": 1.0}}, r"forward\.ir_drop: expected"),
     ],
 )

@@ -20,6 +20,7 @@ from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
+from ohmgrid.measurements.step_tables import are_step_tables, measured_range, read_step_tables
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
 from ohmgrid.training.settings import device_to_toml
@@ -29,6 +30,9 @@ _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a 
 _SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise [1].")
 _ENGINE = click.option(
     "--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled]."
+)
+_REQUESTS = click.option(
+    "--requests", is_flag=True, help="Updates that ask for a step of dw_min, instead of pulses."
 )
 _OUT = click.option("--out", type=PATH, metavar="FILE.npz", help="Write all statistics.")
 _PLOT = click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG.")
@@ -88,6 +92,7 @@ def _device(name: str) -> Device:
 @_ARGUMENT
 @click.option("--up", type=INTEGER, help="Up pulses first [enough to saturate, at most 1000].")
 @click.option("--down", type=INTEGER, help="Down pulses then [as many].")
+@_REQUESTS
 @_CELLS
 @_SEED
 @_ENGINE
@@ -99,6 +104,7 @@ def device(
     device: str,
     up: int | None,
     down: int | None,
+    requests: bool,
     cells: int,
     seed: int,
     engine: str,
@@ -109,8 +115,9 @@ def device(
 ) -> None:
     """Pulse a population of devices up and down, starting at w = 0.
 
-    A pulse is an update that asks for one step of dw_min. --out writes the arrays mean std q05 q50
-    q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight units.
+    Every device takes exactly as many pulses as are asked for. --out writes the arrays mean std q05
+    q50 q95 (after each pulse, over the cells) and step_mean step_std (of each pulse), in weight
+    units.
     """
     check_engine(engine)
     _check_out(out, plot, force)
@@ -120,7 +127,7 @@ def device(
     console = Console(stderr=as_json)
     with _bar(console, up + down) as on_pulse:
         result = staircase(
-            Config(seed=seed, device=chosen), up, down, cells, engine, on_pulse=on_pulse
+            Config(seed=seed, device=chosen), up, down, cells, engine, requests, on_pulse=on_pulse
         )
     arrays = result.arrays
     name = device_name(chosen)
@@ -129,6 +136,7 @@ def device(
         "engine": engine,
         "cells": cells,
         "seed": seed,
+        "requests": requests,
         "up": up,
         "down": down,
         "mean_up": float(arrays["mean"][up]),
@@ -158,6 +166,7 @@ def device(
 @click.command()
 @_ARGUMENT
 @click.option("--pairs", type=INTEGER, default=1000, help="Pairs of an up and a down pulse [1000].")
+@_REQUESTS
 @_CELLS
 @_SEED
 @_ENGINE
@@ -168,6 +177,7 @@ def device(
 def symmetry(
     device: str,
     pairs: int,
+    requests: bool,
     cells: int,
     seed: int,
     engine: str,
@@ -186,13 +196,15 @@ def symmetry(
     chosen = _device(device)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
-        result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)
+        config = Config(seed=seed, device=chosen)
+        result = symmetry_point(config, pairs, cells, engine, requests, on_pulse)
     name = device_name(chosen)
     facts: dict[str, Any] = {
         "device": name,
         "engine": engine,
         "cells": cells,
         "seed": seed,
+        "requests": requests,
         "pairs": pairs,
         "mean": float(result.final.mean()),
         "std": float(result.final.std()),
@@ -222,17 +234,66 @@ def _toml(found: Fit) -> str:
 
 
 @click.command()
-@click.argument("data", type=PATH, metavar="FILE.csv")
+@click.argument("data", type=PATH, nargs=-1, required=True, metavar="FILE.csv|FOLDER")
 @click.option("--out", type=PATH, metavar="FILE.toml", help="The device [beside the data].")
 @click.option("--nodes", type=INTEGER, default=9, help="Nodes of the step curves, 2..64 [9].")
 @force_option
 @json_option
-def fit(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
+def fit(data: tuple[Path, ...], out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
     """Make a device of measured pulses, and draw data against fit.
 
     FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
-    The device file works wherever a device is named: --device FILE.toml.
+    FOLDER has two lookup tables of steps (dG_increasing.txt and dG_decreasing.txt, say), which may
+    also be named themselves: they become a device that draws its steps from them. The device file
+    works wherever a device is named: --device FILE.toml.
     """
+    if are_step_tables(*data):
+        _fit_tables(data, out, force, as_json)
+    elif len(data) == 1:
+        _fit_course(data[0], out, nodes, force, as_json)
+    else:
+        names = ", ".join(map(str, data))
+        raise ConfigError(names, "expected one file, or two lookup tables of steps")
+
+
+def _fit_tables(paths: tuple[Path, ...], out: Path | None, force: bool, as_json: bool) -> None:
+    """Make a device of two lookup tables, and draw the steps that it draws from."""
+    from ohmgrid.plots.devices import plot_step_tables
+
+    first = paths[0].absolute()
+    out = out or (first if len(paths) == 1 else first.parent / "steps").with_suffix(".toml")
+    if out.suffix != ".toml":
+        raise ConfigError("out", f"expected a file FILE.toml, got {out}")
+    picture = out.with_suffix(".png")
+    check_new("out", force, out, picture)
+    found, (low, high) = read_step_tables(*paths), measured_range(*paths)
+    head = f"# One weight unit is {(high - low) / 2:.6g} S, w = 0 is {(high + low) / 2:.6g} S.\n"
+    text = (head + device_to_toml(found)).encode()
+    write_whole(out, lambda file: file.write(text))
+    plot_step_tables(picture, found, paths[0].name)
+    facts = {
+        "class": found.kind,
+        "device": str(out),
+        "plot": str(picture),
+        "dw_min": found.dw_min,
+        "g_min": low,
+        "g_max": high,
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    rows = {
+        "range": f"{low:.6g} to {high:.6g} S: weights -1 to 1",
+        "class": f"{found.kind}: steps are drawn from the measured distributions, devices alike",
+        "dw_min": f"{found.dw_min:.5g} (mean step in the middle of the range)",
+        "device": facts["device"],
+        "plot": facts["plot"],
+    }
+    _print(Console(), rows)
+
+
+def _fit_course(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
+    """Fit a device to measured courses, and draw both."""
     from ohmgrid.plots.devices import plot_fit
 
     out = out or data.with_suffix(".toml")

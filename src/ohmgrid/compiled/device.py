@@ -9,13 +9,16 @@ from ohmgrid.compiled.jit import apart, bit_length, count_ones, kernel
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
 from ohmgrid.compiled.population import show_devices
 from ohmgrid.compiled.pulses import SLOT_MASK
+from ohmgrid.devices.laws import ROOMS
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
 from ohmgrid.registers.device import (
     C2C_FRAC,
     CURVE_BITS,
     DITHER_BITS,
+    DRAW_BITS,
     NOISES,
     REL_FRAC,
+    ROOM_DITHER_BITS,
     SLOPE_FRAC,
     STEP_FRAC,
     TOTAL_BITS,
@@ -31,6 +34,7 @@ CENTRE = 1 << (POSITION_BITS - 1)
 RANGE, ROOM = POSITIONS.index("range"), POSITIONS.index("room")
 ADDITIVE, COMPLEX = NOISES.index("additive"), NOISES.index("complex")
 DITHER = (1 << DITHER_BITS) - 1
+ROOM_DITHER = (1 << ROOM_DITHER_BITS) - 1
 WEIGHT, VALUE, UPPER, LOWER, REL, GAMMA, STUCK, PULSES, NOISE, ROUNDING, REFERENCE = range(11)
 """Rows of ``work.device``. A loop reads few arrays, so that the compiler can tell that none of them
 is the one it writes, and works on many devices at a time."""
@@ -53,6 +57,8 @@ class Device(NamedTuple):
     """int32, shape (2, segments + 1): nodes of the up and of the down curve."""
     segment_frac: int
     """Bits of a position below the segment."""
+    steps: np.ndarray
+    """int32: steps to draw from, or empty."""
     offset: int
     curve_frac: int
     noise: int
@@ -81,6 +87,7 @@ class Device(NamedTuple):
             flat=int(not registers.power and not any(map(any, slopes))),
             curves=np.array([registers.curve_up, registers.curve_down], np.int32),
             segment_frac=POSITION_BITS - (registers.segments.bit_length() - 1),
+            steps=np.array(registers.steps, np.int32),
             offset=registers.offset,
             curve_frac=registers.curve_frac,
             noise=registers.noise,
@@ -196,6 +203,18 @@ def _table_steps(place, both, rel, gamma, count, curves, frac, offset, local):
 
 
 @kernel
+def _drawn_steps(place, both, low, last, rel, gamma, count, steps, offset, local):
+    spare = POSITION_BITS - ROOM_DITHER_BITS
+    for k in range(count):
+        dither = np.int64(low[k] & ROOM_DITHER) << spare | 1 << (spare - 1)
+        room = (np.int64(place[k]) * (ROOMS - 1) + dither) >> POSITION_BITS
+        row = room + ROOMS * np.int64(both[k] >> np.uint32(31))
+        step = np.int64(steps[row << DRAW_BITS | last[k] >> 2])
+        curve = saturate(offset + shift_half_up(gamma[k] * step, REL_FRAC), CURVE_BITS)
+        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
+
+
+@kernel
 def _power_steps(place, rel, gamma, count, curve_frac, local):
     for k in range(count):
         curve = _power(np.int64(place[k]), np.int64(gamma[k]), curve_frac)
@@ -292,6 +311,9 @@ def visit_devices(array, regs, count, work):
         _places(data[VALUE], both, upper, lower, count, regs, place)
         if regs.power:
             _power_steps(place, rel, gamma, count, regs.curve_frac, local)
+        elif len(regs.steps):
+            low, last, steps = planes[0], planes[3], regs.steps
+            _drawn_steps(place, both, low, last, rel, gamma, count, steps, regs.offset, local)
         else:
             frac, offset = regs.segment_frac, regs.offset
             _table_steps(place, both, rel, gamma, count, regs.curves, frac, offset, local)

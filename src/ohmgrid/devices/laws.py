@@ -4,6 +4,7 @@ With one = 1.0, ``p`` the position of the weight and ``g`` the slope or exponent
 
     curve = offset + g * f(p)            straight lines, exponentials, measured tables
     curve = room ** g                    powers
+    curve = offset + g * draw(room)      measured distributions
 
 Standard library only.
 """
@@ -11,7 +12,12 @@ Standard library only.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Law", "Spread", "interpolate"]
+__all__ = ["DRAWS", "ROOMS", "Law", "Spread", "interpolate"]
+
+ROOMS = 16
+"""Rooms, at equal distances, at which a distribution of steps stands."""
+DRAWS = 64
+"""Equally likely steps of each of them."""
 
 
 class Spread(NamedTuple):
@@ -55,6 +61,9 @@ class Law(NamedTuple):
     """Lower bounds likewise."""
     noise_add: float = 0.0
     noise_slope: float = 0.0
+    draws: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    """Up and down steps to draw from, `ROOMS` rows of `DRAWS` from no room to all of it; where they
+    are given (of ``room``), they replace f, which is their mean."""
 
 
 def interpolate(nodes: Sequence[float], place: float) -> float:

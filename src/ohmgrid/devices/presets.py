@@ -20,6 +20,7 @@ from ohmgrid.devices.steps import (
     SoftBoundsPmax,
     SoftBoundsReference,
 )
+from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import check_choice
 
 __all__ = ["DEVICE_CLASSES", "PRESETS", "device_to_dict", "preset"]
@@ -36,6 +37,7 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         PowStep,
         PowStepReference,
         PiecewiseStep,
+        TableStep,
         OneSided,
     )
 }

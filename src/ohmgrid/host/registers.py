@@ -128,6 +128,7 @@ def device_values(registers: DeviceRegisters) -> dict[str, int]:
     derived = {
         "b_min": -registers.b_min,
         "power_shift": POWER_BITS - registers.curve_frac,
+        "drawn": bool(registers.steps),
         "additive": kind == "additive",
         "noise_add": registers.noise_add if kind == "complex" else 0,
         "noise_factor": {
@@ -161,6 +162,7 @@ def device_tables(registers: DeviceRegisters, weight_bits: int) -> Iterator[Tabl
         "opposite": (registers.gamma_balance, GAMMA_BITS),
         # The only one that is never negative.
         "c2c": (registers.c2c, C2C_BITS),
+        "steps": (registers.steps, NODE_BITS),
     }
     for name, (entries, bits) in columns.items():
         for address, entry in enumerate(entries):

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from ohmgrid.devices.table_step import TableStep, equal_parts
 from ohmgrid.measurements.fitting import Fit
 from ohmgrid.plots.training import INK, SECOND_INK, save_figure
 from ohmgrid.studies.staircase import Staircase
 
-__all__ = ["plot_fit", "plot_staircase", "plot_symmetry"]
+__all__ = ["plot_fit", "plot_staircase", "plot_step_tables", "plot_symmetry"]
 
 
 def plot_staircase(path: Path, result: Staircase, up: int, title: str) -> None:
@@ -81,4 +82,23 @@ def plot_fit(path: Path, fit: Fit, title: str) -> None:
     right.legend(fontsize=8)
     for axes in (left, right):
         axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def plot_step_tables(path: Path, device: TableStep, title: str) -> None:
+    """Draw mean, middle half and 5 % to 95 % of the steps that a device draws from."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    tables = ((device.table_up, 1, INK, "up"), (device.table_down, -1, SECOND_INK, "down"))
+    for table, sign, colour, label in tables:
+        steps = sign * device.dw_min * np.array([equal_parts(row) for row in table])
+        places = np.linspace(device.w_min, device.w_max, len(steps))
+        for share, alpha in ((0.05, 0.15), (0.25, 0.25)):
+            low, high = np.quantile(steps, [share, 1 - share], axis=1)
+            axes.fill_between(places, low, high, color=colour, alpha=alpha, linewidth=0)
+        axes.plot(places, steps.mean(axis=1), "o-", color=colour, label=f"{label}, mean")
+    axes.set(xlabel="weight", ylabel="change by a pulse", title=title)
+    axes.axhline(0, color="0.7", linewidth=0.8)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
     save_figure(figure, path)

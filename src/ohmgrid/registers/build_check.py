@@ -22,6 +22,7 @@ def check_build(config: Config) -> None:
     needs = {
         "curve": not registers.constant,
         "power": registers.power,
+        "step_tables": registers.steps,
         "write_noise": registers.visible,
         "references": any(registers.reference) or registers.symmetry_point,
         "time": bool(aging.every) or refresh is not None,

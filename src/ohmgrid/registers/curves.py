@@ -71,6 +71,8 @@ def sides(law: Law) -> list[tuple[Callable[[float], float], Spread]]:
 
 def extent(device: StepDevice, law: Law) -> float:
     """Return the largest step over all reachable positions and slopes, in steps at w = 0."""
+    if law.draws:
+        return max(abs(step) for table in law.draws for row in table for step in row)
     return max(
         abs(curve_at(law, f, abs(gamma.mean + sigma * gamma.std), position))
         for f, gamma in sides(law)
@@ -123,9 +125,12 @@ def largest_node(device: StepDevice, law: Law, segments: int) -> float:
 
 
 def fit_error(device: StepDevice, segments: int) -> float:
-    """Return how far the curve's table is from the curve at most, relative to the largest step."""
+    """Return how far the curve's table is from the curve at most, relative to the largest step.
+
+    Powers and steps that are drawn have other tables, which hold them as they are.
+    """
     law = device.law()
-    if law.power:
+    if law.power or law.draws:
         return 0.0
     worst = 0.0
     width = (1 << POSITION_BITS) // segments

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from ohmgrid.config import SLOTS
 from ohmgrid.devices.base import Device, StepDevice
-from ohmgrid.devices.laws import Law, Spread
+from ohmgrid.devices.laws import DRAWS, Law, Spread
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.portable import ceil_log2, exp, floor_log2, normal_density, normal_quantile
 from ohmgrid.registers.curves import (
@@ -69,6 +69,11 @@ VISIBLE_BITS = 12
 """Width of the write noise register (unsigned)."""
 DITHER_BITS = 4
 """With write noise, a clipped weight is random in so many low bits: each pulse draws anew."""
+DRAW_BITS, DRAW_START = DRAWS.bit_length() - 1, 26
+"""Bits of a dynamic noise word, and the first of them, that choose one of a room's steps."""
+ROOM_DITHER_BITS = 6
+"""Its lowest bits, which choose between the rooms beside a place: nobody else takes them, as there
+is no other noise."""
 SERIAL_C2C = 0.33
 """Above this cycle-to-cycle noise, pulses are applied slot by slot: clipping at each matters."""
 SERIAL_BEND = 0.1
@@ -150,6 +155,9 @@ class DeviceRegisters:
     curve_up: tuple[int, ...]
     """Nodes of the up curve's table over all positions, ``curve_frac`` fraction bits."""
     curve_down: tuple[int, ...]
+    steps: tuple[int, ...]
+    """Steps to draw from instead of a place on a curve, as nodes of one; empty: none are drawn. All
+    up steps come first, of each direction `DRAWS` for each of `ROOMS` rooms."""
     offset: int
     """Added to slope times table."""
     curve_frac: int
@@ -243,7 +251,8 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         )
 
     c2c = device.dw_min_std
-    serial = c2c > SERIAL_C2C or bend(device, law) > SERIAL_BEND
+    # Each pulse draws its own step.
+    serial = bool(law.draws) or c2c > SERIAL_C2C or bend(device, law) > SERIAL_BEND
     gain = [
         exp(device.dw_min_dtod * z) if device.dw_min_dtod_log_normal else 1 + device.dw_min_dtod * z
         for z in DEVIATES
@@ -254,7 +263,7 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
     frac = _curve_frac(device, law, serial, max(gain) + max(balance))
     nodes = [table_nodes(law, f, segments) for f, _ in sides(law)]
     if not law.power:
-        largest = largest_node(device, law, segments)
+        largest = extent(device, law) if law.draws else largest_node(device, law, segments)
         frac = min(frac, floor_log2((1 << (CURVE_BITS - 2)) / max(largest, 1.0)))
     if frac < LEAST_FRAC:
         raise ConfigError(
@@ -299,6 +308,12 @@ def device_registers(device: Device, weight_bits: int, segments: int) -> DeviceR
         # One bit less, so that the difference of two nodes has CURVE_BITS.
         curve_up=tuple(_clip(value * unit, CURVE_BITS - 1) for value in nodes[0]),
         curve_down=tuple(_clip(value * unit, CURVE_BITS - 1) for value in nodes[1]),
+        steps=tuple(
+            _clip(step * unit, CURVE_BITS - 1)
+            for table in law.draws
+            for row in table
+            for step in row
+        ),
         offset=round(law.offset * unit),
         curve_frac=frac,
         noise=NOISES.index(law.noise),

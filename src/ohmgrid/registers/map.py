@@ -169,11 +169,13 @@ DEVICE: dict[str, Register] = {
     "dw": Register(162, DW_BITS),
     "dw_shift": Register(163, 4),
     "visible": Register(164, VISIBLE_BITS),
+    "drawn": Register(165, 1),
 }
 """Registers of the device units, named as in `ohmgrid.registers.device.DeviceRegisters`. ``b_max``
 and ``b_min`` are the magnitudes; ``power_shift`` is what a power of `POWER_BITS` is shifted by to
-``curve_frac`` fraction bits; noise is ``noise_add`` and ``noise_factor`` times the weight's
-magnitude or, if ``additive``, 8 times the relative step."""
+``curve_frac`` fraction bits; ``drawn`` is whether there are steps to draw from; noise is
+``noise_add`` and ``noise_factor`` times the weight's magnitude or, if ``additive``, 8 times the
+relative step."""
 
 TABLES: dict[str, int] = {
     "gain": 240,
@@ -188,6 +190,7 @@ TABLES: dict[str, int] = {
     "diffusion": 249,
     "reset": 250,
     "reference": 251,
+    "steps": 252,
 }
 """Tables of the device units and their numbers.
 
@@ -206,5 +209,6 @@ leak      ten random bits                              part that leaks
 diffusion ten random bits                              size of a diffusion
 reset     ten random bits                              where leak and reset lead
 reference ten random bits                              reference as drawn
+steps     six random bits, room, + 1024 down           step, as a node of a curve
 ========= ============================================ ==================================
 """

@@ -1,10 +1,12 @@
 """A population of devices under single pulses: staircases and symmetry points.
 
-A pulse is an update of a tile whose every activation is 1.0, whose every error is -1.0 (up) or
-+1.0 (down) and whose learning rate is ``dw_min``, with the default pulse trains: what users of the
-field's reference simulator do to see a device's response, and what the recorded statistics hold. A
-class whose granularity is ``dw_min`` gets exactly one pulse; another gets ``dw_min / granularity``
-pulses on average (docs/devices.md).
+A pulse is an update of a tile whose every activation is 1.0 and whose every error is -1.0 (up) or
++1.0 (down). Its trains have one slot and fire with probability 1, so that every device takes
+exactly one pulse: what the field's tools do to show a device's response.
+
+A request is such an update with learning rate ``dw_min`` and the default pulse trains, as training
+asks for a step. A class whose granularity is ``dw_min`` gets exactly one pulse; another gets
+``dw_min / granularity`` pulses on average (docs/devices.md).
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import Config, PulseConfig
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import make_core
@@ -27,6 +29,10 @@ __all__ = ["Staircase", "staircase", "symmetry_point", "usual_pulses"]
 
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 MOST_CELLS = 1 << 20
+ONE_PULSE = PulseConfig(desired_bl=1, update_management=False, update_bl_management=False)
+CERTAIN = 4.0
+"""Learning rate of a pulse, in granularities: both sides fire with probability 1, as that is cut at
+1, though an edge may end just below 1.0."""
 
 
 class Staircase(NamedTuple):
@@ -44,13 +50,15 @@ class Staircase(NamedTuple):
 class _Pulser:
     """A tile of devices that are all pulsed at once."""
 
-    def __init__(self, config: Config, engine: str, cells: int) -> None:
+    def __init__(self, config: Config, engine: str, cells: int, requests: bool) -> None:
         check_int("cells", cells, 1, MOST_CELLS)
         rows = next(n for n in range(int(cells**0.5), 0, -1) if cells % n == 0)
         cols = cells // rows
         devices = rows * (2 if config.device.paired else 1)
         if max(devices, cols) > 65536:
             raise ConfigError("cells", f"expected a number with factors below 65536, got {cells}")
+        if not requests:
+            config = config.replace(pulses=ONE_PULSE)
         config = config.replace(
             build={
                 "max_rows": max(devices, config.build.max_rows),
@@ -63,15 +71,15 @@ class _Pulser:
         top = (1 << (formats.edge_bits - 1)) - 1
         self._x = np.full(cols, min(1 << formats.x_frac, top))
         self._d = np.full(rows, min(1 << formats.d_frac, top))
-        self._lr = config.device.unit.dw_min
+        unit = config.device.unit
+        self._lr = unit.dw_min if requests else CERTAIN * unit.granularity
         self._paired = config.device.paired
         base = op_key(seed_key(config.seed), Verb.STATIC, 0, 0)
-        unit = config.device.unit
         registers = device_registers(unit, formats.weight_bits, formats.curve_segments)
         self._population = populate(base, devices, cols, registers, formats.weight_bits)
 
     def pulse(self, down: bool) -> None:
-        """Update every cell by one request of ``dw_min``."""
+        """Update every cell by one pulse, or by one request of ``dw_min``."""
         self.tile.update(self._x, self._d if down else -self._d, self._lr)
 
     def weights(self) -> np.ndarray:
@@ -94,6 +102,7 @@ def staircase(
     down: int,
     cells: int = 4096,
     engine: str = "model",
+    requests: bool = False,
     samples: int = 6,
     on_pulse: Callable[[int], None] = lambda pulse: None,
 ) -> Staircase:
@@ -108,6 +117,8 @@ def staircase(
     cells : int
         Devices (or pairs), laid out as nearly square as their number allows.
     engine : str
+    requests : bool
+        Requests of ``dw_min`` instead of pulses.
     samples : int
         Cells whose single courses are kept.
     on_pulse : callable
@@ -129,7 +140,7 @@ def staircase(
             rows[name].append(value)
         courses.append(weights[:samples])
 
-    with _Pulser(config, engine, cells) as pulser:
+    with _Pulser(config, engine, cells, requests) as pulser:
         weights = pulser.weights()
         note(weights)
         for number in range(up + down):
@@ -149,6 +160,7 @@ def symmetry_point(
     pairs: int,
     cells: int = 4096,
     engine: str = "model",
+    requests: bool = False,
     on_pulse: Callable[[int], None] = lambda pulse: None,
 ) -> Staircase:
     """Alternate up and down pulses: each device settles where both are equal.
@@ -157,7 +169,7 @@ def symmetry_point(
     ----------
     pairs : int
         Pairs of one up and one down pulse; the devices start at w = 0.
-    config, cells, engine, on_pulse
+    config, cells, engine, requests, on_pulse
         As for `staircase`.
 
     Returns
@@ -168,7 +180,7 @@ def symmetry_point(
     """
     check_int("pairs", pairs, 4, 10**6)
     means, stds, courses = [], [], []
-    with _Pulser(config, engine, cells) as pulser:
+    with _Pulser(config, engine, cells, requests) as pulser:
         total = np.zeros(len(pulser.weights()))
         last = pairs - pairs // 4
         for number in range(pairs):

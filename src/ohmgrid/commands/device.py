@@ -13,7 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ohmgrid.checks import ConfigError
-from ohmgrid.commands.options import choose_device, device_name, json_option, tell
+from ohmgrid.commands.options import (
+    choose_device,
+    class_option,
+    device_name,
+    json_option,
+    tell,
+)
 from ohmgrid.commands.outputs import check_new, force_option, free_file
 from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
@@ -24,7 +30,7 @@ from ohmgrid.settings import device_to_toml
 from ohmgrid.staircase import staircase, symmetry_point, usual_pulses
 from ohmgrid.step_device import Device
 
-_ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
+_ARGUMENT = click.argument("device", metavar="NAME|FILE")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
 _SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise [1].")
 _ENGINE = click.option(
@@ -77,15 +83,16 @@ def _check_out(out: Path | None, plot: bool, force: bool) -> None:
     check_new("out", force, out, *([out.with_suffix(".png")] if plot else []))
 
 
-def _device(name: str) -> Device:
+def _device(name: str, kind: str | None) -> Device:
     """Return the device that a user names."""
-    settings, warnings = choose_device(name)
+    settings, warnings = choose_device(name, kind)
     tell(warnings)
     return settings.config().device
 
 
 @click.command()
 @_ARGUMENT
+@class_option
 @click.option("--up", type=INTEGER, help="Up pulses first [enough to saturate, at most 1000].")
 @click.option("--down", type=INTEGER, help="Down pulses then [as many].")
 @_CELLS
@@ -97,6 +104,7 @@ def _device(name: str) -> Device:
 @json_option
 def device(
     device: str,
+    device_class: str | None,
     up: int | None,
     down: int | None,
     cells: int,
@@ -114,7 +122,7 @@ def device(
     """
     check_engine(engine)
     _check_out(out, plot, force)
-    chosen = _device(device)
+    chosen = _device(device, device_class)
     up = usual_pulses(chosen) if up is None else up
     down = up if down is None else down
     console = Console(stderr=as_json)
@@ -157,6 +165,7 @@ def device(
 
 @click.command()
 @_ARGUMENT
+@class_option
 @click.option("--pairs", type=INTEGER, default=1000, help="Pairs of an up and a down pulse [1000].")
 @_CELLS
 @_SEED
@@ -167,6 +176,7 @@ def device(
 @json_option
 def symmetry(
     device: str,
+    device_class: str | None,
     pairs: int,
     cells: int,
     seed: int,
@@ -183,7 +193,7 @@ def symmetry(
     """
     check_engine(engine)
     _check_out(out, plot, force)
-    chosen = _device(device)
+    chosen = _device(device, device_class)
     console = Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
         result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)

@@ -12,6 +12,8 @@ from ohmgrid.checks import ConfigError, shown
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.data import Dataset, load_data, parse_crop
+from ohmgrid.imports.device_json import load_device_json
+from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
 from ohmgrid.plan import Plan
 from ohmgrid.presets import PRESETS
 from ohmgrid.settings import Settings, load_device, load_settings
@@ -25,6 +27,7 @@ __all__ = [
     "choose_config",
     "choose_device",
     "choose_plan",
+    "class_option",
     "device_name",
     "epochs_option",
     "fit_build",
@@ -45,6 +48,7 @@ class Options:
 
     config: Path | None = None
     device: str | None = None
+    device_class: str | None = None
     seed: int | None = None
     lanes: int | None = None
     share: int | None = None
@@ -70,9 +74,23 @@ def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
+class_option = click.option(
+    "--class", "device_class", metavar="CLASS", help="Class of a device file that names none."
+)
+
 tile_options = _stack(
-    click.option("--config", type=PATH, metavar="FILE.toml", help="Configuration; see `config`."),
-    click.option("--device", metavar="NAME|FILE.toml", help="Preset (see `devices`) or TOML file."),
+    click.option(
+        "--config",
+        type=PATH,
+        metavar="FILE",
+        help="Configuration: TOML (see `config`) or printed.",
+    ),
+    click.option(
+        "--device",
+        metavar="NAME|FILE",
+        help="Preset (see `devices`), or TOML, JSON or printed file.",
+    ),
+    class_option,
     click.option("--seed", type=INTEGER, help="Seed of all noise, weights and orders [1]."),
     click.option("--lanes", type=INTEGER, help="Cells read in each cycle; changes no result [16]."),
     click.option("--share", type=INTEGER, help="Lanes that share a device unit; no result [16]."),
@@ -122,26 +140,66 @@ def device_name(device: Device) -> str:
     return next((name for name, known in PRESETS.items() if known == device), device.kind)
 
 
-def choose_device(name: str) -> tuple[Settings, list[str]]:
-    """Return the device that a user names, as settings, and warnings.
+def _lines(name: str, left: Sequence[str]) -> list[str]:
+    """Return a line for each field of a file that has no counterpart here."""
+    return [f"{name}: {line}" for line in left]
 
-    The device is a preset, or that of a TOML file (`ohmgrid.settings.load_device`).
-    """
-    if name in PRESETS:
-        return Settings(device=PRESETS[name]), []
-    if not name.endswith(".toml"):
-        raise ConfigError(
-            "device",
-            f"expected one of {', '.join(PRESETS)} or a file FILE.toml, got {shown(name)}",
-        )
-    file = load_device(Path(name))
-    settings = Settings(device=file.device, from_preset=file.from_preset)
-    if not file.unused:
-        return settings, []
-    return settings, [
-        f"{name}: of this file only [device] is used, not {', '.join(file.unused)}; "
+
+def _only_device(name: str, device: str, unused: Sequence[str]) -> list[str]:
+    """Return a line if a file holds more than its device."""
+    if not unused:
+        return []
+    return [
+        f"{name}: of this file only {device} is used, not {', '.join(unused)}; "
         "--config takes all of it"
     ]
+
+
+def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[str]]:
+    """Return the device that a user names, as settings, and warnings.
+
+    The device is a preset, or that of a file: TOML (`ohmgrid.settings.load_device`), JSON or a
+    printed configuration (`ohmgrid.imports`).
+
+    Parameters
+    ----------
+    name : str
+    kind : str, optional
+        The class of the device, for a JSON file that names none.
+    """
+    path = Path(name)
+    if path.suffix == ".json":
+        found = load_device_json(path, kind)
+        return found.settings, _lines(name, found.left)
+    if kind is not None:
+        raise ConfigError("class", f"expected with --device FILE.json only, got {shown(kind)}")
+    if name in PRESETS:
+        return Settings(device=PRESETS[name]), []
+    if path.suffix in SUFFIXES:
+        found, unused = load_rpu_device(path)
+        return found.settings, [
+            *_lines(name, found.left),
+            *_only_device(name, "the device", unused),
+        ]
+    if path.suffix != ".toml":
+        raise ConfigError(
+            "device",
+            f"expected one of {', '.join(PRESETS)} or a file FILE.toml, FILE.json or FILE.txt, "
+            f"got {shown(name)}",
+        )
+    file = load_device(path)
+    settings = Settings(device=file.device, from_preset=file.from_preset)
+    return settings, _only_device(name, "[device]", file.unused)
+
+
+def _choose_config(path: Path) -> tuple[Settings, list[str]]:
+    """Return the settings of a configuration file, and warnings."""
+    if path.suffix == ".json":
+        raise ConfigError(str(path), "a device alone is for --device, expected a configuration")
+    if path.suffix not in SUFFIXES:
+        return load_settings(path), []
+    found = load_rpu_config(path)
+    return found.settings, _lines(str(path), found.left)
 
 
 def _option_settings(options: Options) -> Settings:
@@ -199,10 +257,13 @@ def choose(options: Options, base: Settings | None = None) -> Chosen:
     """
     settings, warnings = base or Settings(), []
     if options.config is not None:
-        settings = settings.under(load_settings(options.config))
+        config, warnings = _choose_config(options.config)
+        settings = settings.under(config)
     if options.device is not None:
-        device, warnings = choose_device(options.device)
-        settings = settings.under(device)
+        device, more = choose_device(options.device, options.device_class)
+        settings, warnings = settings.under(device), [*warnings, *more]
+    elif options.device_class is not None:
+        raise ConfigError("class", "expected with --device FILE.json only, got no device")
     settings = settings.under(_option_settings(options))
     config = settings.config()
     if base is None and (file := options.device or options.config):

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,8 @@ from ohmgrid.arrays import read_arrays
 from ohmgrid.checks import ConfigError, shown
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
-from ohmgrid.data import Dataset
+from ohmgrid.data import Dataset, Preparation
+from ohmgrid.datasets.scaling import Scaling
 from ohmgrid.device_registers import device_registers
 from ohmgrid.files import write_whole
 from ohmgrid.plan import Plan
@@ -65,6 +66,11 @@ class _Progress(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seconds: Seconds
 
 
+class _Scaling(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    offset: list[float]
+    factor: list[float]
+
+
 class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything in a checkpoint but its arrays."""
 
@@ -76,6 +82,9 @@ class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     progress: _Progress
     history: list[EpochRow]
     counters: dict[str, list[Count]]
+    scaling: _Scaling | None = None
+    bytes: bool = False
+    classes: list[str] | None = None
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -114,6 +123,8 @@ class Checkpoint:
     states: list[TileState]
     counters: Counters
     """What training has counted so far."""
+    preparation: Preparation = field(default_factory=Preparation)
+    """What was learned of the training part: the scaling, and the names of the classes."""
     program: str = __version__
     """Version of the program that wrote it."""
 
@@ -128,11 +139,12 @@ class Checkpoint:
     def bits_sha256(self) -> str:
         """SHA-256 of all that decides the run's bits.
 
-        Its settings as sorted JSON, without ``build``, the name of the data and the number of
-        epochs, and the data's own hash.
+        Its settings as sorted JSON, without ``build``, the number of epochs and what the data's own
+        hash covers: where they are and how they are prepared.
         """
         plan = asdict(self.plan)
-        del plan["data"], plan["epochs"]
+        for name in ("data", "pool", "scale", "label", "epochs"):
+            del plan[name]
         config = asdict(self.config)
         del config["build"]
         kinds = [self.config.device.kind, self.config.device.unit.kind]
@@ -169,6 +181,12 @@ class Checkpoint:
             "history": self.history,
             "counters": self.counters.as_dict(),
         }
+        if self.preparation.scaling is not None:
+            meta["scaling"] = self.preparation.scaling.as_dict()
+        if self.preparation.bytes:
+            meta["bytes"] = True
+        if self.preparation.names:
+            meta["classes"] = list(self.preparation.names)
         arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
         for number, state in enumerate(self.states):
             arrays[f"weights_{number}"] = state.weights.astype("<i4")
@@ -246,6 +264,20 @@ def _check_progress(meta: _Meta, plan: Plan) -> None:
         )
 
 
+def _preparation(meta: _Meta, plan: Plan) -> Preparation:
+    """Return how the examples of a run are made."""
+    found = meta.scaling
+    if (found is None) != (plan.scale == "none"):
+        raise ConfigError("scaling", f"expected that of --scale {plan.scale}, got another")
+    scaling = None
+    if found is not None:
+        if len(found.offset) != len(found.factor) or not found.offset:
+            raise ConfigError("scaling", "expected as many offsets as factors")
+        scaling = Scaling(tuple(found.offset), tuple(found.factor))
+    names = tuple(meta.classes or ())
+    return replace(plan.preparation(), scaling=scaling, bytes=meta.bytes, names=names)
+
+
 def _wanted(names: Any) -> list[str]:
     """Return the names of all arrays of a checkpoint, its meta data among them."""
     if "meta" not in names:
@@ -282,6 +314,7 @@ def _parse(sealed: bytes) -> Checkpoint:
             for number, shape in enumerate(shapes)
         ],
         counters=counters,
+        preparation=_preparation(meta, plan),
         program=meta.program,
     )
     if found.bits_sha256 != meta.bits_sha256:

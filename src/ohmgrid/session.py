@@ -117,6 +117,7 @@ class Session:
             history=list(self.history),
             states=self.trainer.state(),
             counters=self.trainer.counters.copy(),
+            preparation=self.data.preparation,
         )
 
     def advance(self) -> None:

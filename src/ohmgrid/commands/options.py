@@ -11,7 +11,8 @@ from ohmgrid.build_check import check_build
 from ohmgrid.checks import ConfigError, shown
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
-from ohmgrid.data import Dataset, load_data, parse_crop
+from ohmgrid.data import BUILT_IN, Dataset, Preparation, load_data
+from ohmgrid.datasets.scaling import SCALES
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
 from ohmgrid.plan import Plan
@@ -55,6 +56,9 @@ class Options:
     bit_length: int | None = None
     data: str | None = None
     crop: str | None = None
+    pool: int | None = None
+    scale: str | None = None
+    label: str | None = None
     layers: str | None = None
     activation: str | None = None
     loss: str | None = None
@@ -104,8 +108,11 @@ epochs_option = click.option(
 )
 
 plan_options = _stack(
-    click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits]."),
+    click.option("--data", metavar="digits|mnist|FILE|FOLDER", help="Data set [digits]."),
     click.option("--crop", metavar="HxW", help="Use the middle of each image, as in 22x24."),
+    click.option("--pool", type=INTEGER, help="Average squares of N x N pixels [1]."),
+    click.option("--scale", metavar="|".join(SCALES), help="Scaling of the inputs [none]."),
+    click.option("--label", metavar="first|last|NAME", help="Column of a table with the labels."),
     click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10]."),
     click.option("--activation", metavar="sigmoid|tanh|relu", help="Activation [sigmoid]."),
     click.option("--loss", metavar="cross-entropy|squared", help="Loss [cross-entropy]."),
@@ -296,15 +303,25 @@ def fit_build(config: Config, plan: Plan) -> Config:
     return config
 
 
-def load_plan_data(name: str, crop: str, config: Config) -> Dataset:
-    """Load the data of a plan in the configuration's edge format."""
-    size = parse_crop(crop) if crop else None
-    return load_data(name, config.formats.x_frac, config.formats.edge_bits, size)
+def load_plan_data(plan: Plan, config: Config, learned: Preparation | None = None) -> Dataset:
+    """Load the data of a plan in the configuration's edge format.
+
+    Parameters
+    ----------
+    plan : Plan
+    config : Config
+    learned : Preparation, optional
+        Of a run that goes on: its scaling and the names of its classes are used.
+    """
+    how = plan.preparation()
+    if learned is not None:
+        how = replace(how, scaling=learned.scaling, bytes=learned.bytes, names=learned.names)
+    return load_data(plan.data, config.formats.x_frac, config.formats.edge_bits, how)
 
 
 def with_whole_path(plan: Plan) -> Plan:
     """Return the plan with the absolute name of a data file: it holds in any folder."""
-    if not plan.data.endswith(".npz"):
+    if plan.data in BUILT_IN:
         return plan
     return replace(plan, data=str(Path(plan.data).absolute()))
 
@@ -315,7 +332,7 @@ def choose_plan(chosen: Chosen) -> tuple[Plan, Dataset]:
     Without sizes the net is ``inputs-32-classes``.
     """
     plan = chosen.settings.plan()
-    data = load_plan_data(plan.data, plan.crop, chosen.config)
+    data = load_plan_data(plan, chosen.config)
     if not chosen.settings.gives("training.layers"):
         plan = replace(plan, layers=f"{data.inputs}-32-{max(2, data.classes)}")
     plan = with_whole_path(plan)

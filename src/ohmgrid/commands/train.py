@@ -35,7 +35,7 @@ from ohmgrid.commands.outputs import check_new, force_option, free_folder
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
-from ohmgrid.data import Dataset
+from ohmgrid.data import BUILT_IN, Dataset
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.files import make_folder, write_whole
 from ohmgrid.plan import Plan
@@ -221,6 +221,8 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "device": device_name(config.device),
         "data": plan.data,
         "crop": plan.crop,
+        "pool": plan.pool,
+        "scale": plan.scale,
         "layers": plan.layers,
         "cells": plan.net().cells,
         "activation": plan.activation,
@@ -310,18 +312,16 @@ def _plan_run(
         if out is None:
             raise ConfigError("resume", "expected --out DIR with the run to go on with, got none")
         checkpoint, chosen, plan = _load_run(options, out)
-        if plan.data.endswith(".npz") and not Path(plan.data).exists():
-            raise ConfigError(
-                "data", f"{plan.data}: no such file; name its new place with --data FILE.npz"
-            )
-        data = load_plan_data(plan.data, plan.crop, chosen.config)
+        if plan.data not in BUILT_IN and not Path(plan.data).exists():
+            raise ConfigError("data", f"{plan.data}: no such file; name its new place with --data")
+        data = load_plan_data(plan, chosen.config, checkpoint.preparation)
         checkpoint.check_data(data)
-        return chosen.config, plan, data, checkpoint, chosen.warnings
+        return chosen.config, plan, data, checkpoint, (*chosen.warnings, *data.notes)
     chosen = choose(options)
     plan, data = choose_plan(chosen)
     if out is not None:
         _check_folder(out, force)
-    return chosen.config, plan, data, None, chosen.warnings
+    return chosen.config, plan, data, None, (*chosen.warnings, *data.notes)
 
 
 @click.command()

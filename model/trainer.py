@@ -60,6 +60,7 @@ __all__ = [
     "Trainer",
     "epoch_order",
     "initial_state",
+    "programmed_state",
 ]
 
 GUARD = 4
@@ -82,14 +83,48 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
     uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
     weights = (uniform * bound) >> 31
-    if config.device.paired:
-        weights = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)], 1).reshape(-1, cols)
-    static = tile.population.static
+    return TileState(_stored(tile, weights)[0], (0, 0, 0))
+
+
+def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[TileState, int]:
+    """Return the state of a tile whose devices hold given weights, and how many do not.
+
+    Parameters
+    ----------
+    config : Config
+    number : int
+        Of the tile.
+    weights : float64, shape (rows, cols), or (2, rows, cols)
+        In weight units; of pairs also plus and minus devices of their own. Rounded to an LSB and
+        clipped to the cell's own bounds; stuck devices keep theirs.
+    """
+    rows, cols = weights.shape[-2:]
+    tile = Tile(config, rows, cols, number)
     top = (1 << (config.formats.weight_bits - 1)) - 1
+    exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
+    stored, lost = _stored(tile, exact)
+    return TileState(stored, (0, 0, 0)), lost
+
+
+def _stored(tile: Tile, weights: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return what the devices of a tile store of weights (int32), and how many store another.
+
+    Parameters
+    ----------
+    tile : Tile
+    weights : int64, shape (rows, cols), or (2, rows, cols) of plus and minus devices
+        Weight LSB.
+    """
+    if tile.config.device.paired:
+        if weights.ndim == 2:
+            weights = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)])
+        weights = weights.swapaxes(0, 1).reshape(-1, tile.cols)
+    static = tile.population.static
+    top = (1 << (tile.config.formats.weight_bits - 1)) - 1
     low = np.maximum(static.b_min - static.reference, -top)
     high = np.minimum(static.b_max - static.reference, top)
-    weights = tile.population.hold_stuck(np.clip(weights, low, high))
-    return TileState(weights, (0, 0, 0))
+    stored = tile.population.hold_stuck(np.clip(weights, low, high))
+    return stored, int(np.count_nonzero(stored != weights))
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:

@@ -40,16 +40,25 @@ class Plan:
     """``minmax`` or ``standard`` scale inputs by what the training part has; ``none`` does not."""
     label: str = ""
     """Column of a table with the labels: ``first``, ``last`` or its name; empty: it is found."""
+    weights: str = ""
+    """Run or file with the weights to begin with; empty: hashed from the seed."""
+    g_max: float = 0.0
+    """Largest conductance of that file in microsiemens; 0: it holds weights."""
+    original: str = ""
+    """Weights of which that file has the conductances: signs and scales."""
 
     def __post_init__(self) -> None:
         make_plain(self)
-        for name in ("data", "crop", "layers", "label"):
+        for name in ("data", "crop", "layers", "label", "weights", "original"):
             value = getattr(self, name)
             if not is_line(value):
                 raise ConfigError(name, f"expected a text in one line, got {shown(value)}")
         if self.crop:
             parse_crop(self.crop)
         check_int("pool", self.pool, 1, MOST_POOL)
+        check_float("g_max", self.g_max, 0.0, 1e6)
+        if (self.g_max or self.original) and not self.weights:
+            raise ConfigError("weights", "expected with g_max and original, got none")
         check_choice("scale", self.scale, SCALES)
         check_float("lr", self.lr, 1e-6, 1000.0)
         check_int("epochs", self.epochs, 1, 100000)

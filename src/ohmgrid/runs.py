@@ -36,6 +36,10 @@ CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint in a run's folder."""
 FORMAT = 1
 """Number of the checkpoint's format; a change of it is listed in CHANGELOG.md."""
+PREPARED = ("data", "pool", "scale", "label")
+"""Fields of a plan that the hash of the examples covers."""
+STARTED = ("weights", "g_max", "original")
+"""Fields of a plan that the hash of the first states covers."""
 MARK = b"ohmgrid checkpoint sha256 "
 DIGEST_BYTES = 64
 """Hexadecimal digits of a SHA-256."""
@@ -84,6 +88,7 @@ class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     counters: dict[str, list[Count]]
     scaling: _Scaling | None = None
     bytes: bool = False
+    start_sha256: Digest | None = None
     classes: list[str] | None = None
 
 
@@ -125,6 +130,8 @@ class Checkpoint:
     """What training has counted so far."""
     preparation: Preparation = field(default_factory=Preparation)
     """What was learned of the training part: the scaling, and the names of the classes."""
+    start_sha256: str | None = None
+    """Of the states that the run began with, where they came from a file of weights."""
     program: str = __version__
     """Version of the program that wrote it."""
 
@@ -139,16 +146,18 @@ class Checkpoint:
     def bits_sha256(self) -> str:
         """SHA-256 of all that decides the run's bits.
 
-        Its settings as sorted JSON, without ``build``, the number of epochs and what the data's own
-        hash covers: where they are and how they are prepared.
+        Its settings as sorted JSON, without ``build``, the number of epochs and what a hash of its
+        own covers: where data are and how they are prepared, and weights to begin with.
         """
         plan = asdict(self.plan)
-        for name in ("data", "pool", "scale", "label", "epochs"):
+        for name in (*PREPARED, *STARTED, "epochs"):
             del plan[name]
         config = asdict(self.config)
         del config["build"]
         kinds = [self.config.device.kind, self.config.device.unit.kind]
         decides = {"config": config, "kinds": kinds, "plan": plan, "data": self.data_sha256}
+        if self.start_sha256 is not None:
+            decides["start"] = self.start_sha256
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -183,6 +192,8 @@ class Checkpoint:
         }
         if self.preparation.scaling is not None:
             meta["scaling"] = self.preparation.scaling.as_dict()
+        if self.start_sha256 is not None:
+            meta["start_sha256"] = self.start_sha256
         if self.preparation.bytes:
             meta["bytes"] = True
         if self.preparation.names:
@@ -315,6 +326,7 @@ def _parse(sealed: bytes) -> Checkpoint:
         ],
         counters=counters,
         preparation=_preparation(meta, plan),
+        start_sha256=meta.start_sha256,
         program=meta.program,
     )
     if found.bits_sha256 != meta.bits_sha256:

@@ -21,6 +21,7 @@ from ohmgrid.model.trainer import epoch_order, initial_state
 from ohmgrid.net import state_sha256
 from ohmgrid.plan import Plan
 from ohmgrid.runs import Checkpoint, Progress
+from ohmgrid.tile import TileState
 
 __all__ = ["Session"]
 
@@ -40,6 +41,8 @@ class Session:
         Of the shapes of ``plan.net()``.
     threads : int
         For engines that can share the work; no bit depends on it.
+    first : sequence of TileState, optional
+        The states to begin with, instead of those hashed from the seed.
 
     Attributes
     ----------
@@ -55,6 +58,7 @@ class Session:
         data: Dataset,
         tiles: Sequence[TileEngine],
         threads: int = 1,
+        first: Sequence[TileState] | None = None,
     ) -> None:
         plan.check_fits(data)
         self.config, self.plan, self.data = config, plan, data
@@ -64,10 +68,15 @@ class Session:
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
+        self._first = first
+        self._start_sha256 = None if first is None else state_sha256(first)
 
     def start(self) -> None:
         """Begin with the initial weights."""
-        self.trainer.initialise()
+        if self._first is None:
+            self.trainer.initialise()
+        else:
+            self.trainer.load(self._first)
         self.history = []
         self._begin_epoch(0)
 
@@ -83,6 +92,8 @@ class Session:
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Raise `ConfigError` unless the examples counted in a checkpoint are those of the data."""
+        if checkpoint.start_sha256 != self._start_sha256:
+            raise ConfigError("weights", "expected those that the run began with, got others")
         progress, examples = checkpoint.progress, len(self.data.train_labels)
         if progress.position >= examples or progress.position % self.config.batch:
             raise ConfigError(
@@ -118,6 +129,7 @@ class Session:
             states=self.trainer.state(),
             counters=self.trainer.counters.copy(),
             preparation=self.data.preparation,
+            start_sha256=self._start_sha256,
         )
 
     def advance(self) -> None:
@@ -211,6 +223,8 @@ class Session:
 
     def initial_weights(self) -> list[np.ndarray]:
         """Return the weights that the run began with."""
+        if self._first is not None:
+            return [state.weights for state in self._first]
         return [
             initial_state(self.config, rows, cols, number).weights
             for number, (rows, cols) in enumerate(self.plan.net().shapes)

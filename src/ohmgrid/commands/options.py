@@ -19,6 +19,8 @@ from ohmgrid.plan import Plan
 from ohmgrid.presets import PRESETS
 from ohmgrid.settings import Settings, load_device, load_settings
 from ohmgrid.step_device import Device
+from ohmgrid.weights.layers import layer_sizes
+from ohmgrid.weights.load import read_start
 
 __all__ = [
     "Chosen",
@@ -37,6 +39,7 @@ __all__ = [
     "plan_options",
     "tell",
     "tile_options",
+    "weights_options",
     "with_whole_path",
 ]
 
@@ -65,6 +68,9 @@ class Options:
     lr: float | None = None
     batch: int | None = None
     epochs: int | None = None
+    weights: str | None = None
+    g_max: float | None = None
+    original: str | None = None
 
 
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -105,6 +111,14 @@ batch_option = click.option("--batch", type=INTEGER, help="Examples of a mini-ba
 
 epochs_option = click.option(
     "--epochs", type=INTEGER, help=f"Passes over the data [{Plan.epochs}]."
+)
+
+weights_options = _stack(
+    click.option("--weights", metavar="RUN|FILE", help="Weights to begin with, NPZ or CSV."),
+    click.option(
+        "--g-max", type=NUMBER, metavar="uS", help="The CSV has conductances, this the largest."
+    ),
+    click.option("--original", metavar="RUN|FILE", help="What they are of: signs, scales of rows."),
 )
 
 plan_options = _stack(
@@ -320,21 +334,30 @@ def load_plan_data(plan: Plan, config: Config, learned: Preparation | None = Non
 
 
 def with_whole_path(plan: Plan) -> Plan:
-    """Return the plan with the absolute name of a data file: it holds in any folder."""
-    if plan.data in BUILT_IN:
-        return plan
-    return replace(plan, data=str(Path(plan.data).absolute()))
+    """Return the plan with the absolute names of its files: they hold in any folder."""
+
+    def whole(name: str) -> str:
+        return str(Path(name).absolute()) if name else ""
+
+    data = plan.data if plan.data in BUILT_IN else whole(plan.data)
+    return replace(plan, data=data, weights=whole(plan.weights), original=whole(plan.original))
 
 
 def choose_plan(chosen: Chosen) -> tuple[Plan, Dataset]:
     """Return what is to be trained, and its data.
 
-    Without sizes the net is ``inputs-32-classes``.
+    Without sizes the net is that of the weights to begin with, or ``inputs-32-classes``.
     """
     plan = chosen.settings.plan()
     data = load_plan_data(plan, chosen.config)
     if not chosen.settings.gives("training.layers"):
-        plan = replace(plan, layers=f"{data.inputs}-32-{max(2, data.classes)}")
+        start = read_start(chosen.config, plan)
+        sizes = (
+            (data.inputs, 32, max(2, data.classes))
+            if start is None
+            else layer_sizes(start, data.inputs)
+        )
+        plan = replace(plan, layers="-".join(map(str, sizes)))
     plan = with_whole_path(plan)
     plan.check_fits(data)
     return plan, data

@@ -29,6 +29,7 @@ from ohmgrid.commands.options import (
     plan_options,
     tell,
     tile_options,
+    weights_options,
     with_whole_path,
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder
@@ -43,6 +44,7 @@ from ohmgrid.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.session import Session
 from ohmgrid.settings import config_to_toml, parse_settings
 from ohmgrid.step_device import Device
+from ohmgrid.weights.load import program, read_start
 
 INTERRUPTED = Path("runs/interrupted")
 """Where a run without a folder is kept when it is interrupted; later ones get a number."""
@@ -107,8 +109,9 @@ def _load_run(options: Options, folder: Path) -> tuple[Checkpoint, Chosen, Plan]
     base = parse_settings(config_to_toml(checkpoint.config, asdict(checkpoint.plan)))
     chosen = choose(options, base)
     plan = with_whole_path(chosen.settings.plan())
-    # Where the data is may change: its hash must not.
-    change = _first_change(checkpoint.plan, plan, ("data", "epochs")) or _first_change(
+    # Where data and weights are may change: their hashes must not.
+    moved = ("data", "weights", "original", "epochs")
+    change = _first_change(checkpoint.plan, plan, moved) or _first_change(
         checkpoint.config, chosen.config, ("build",)
     )
     if change:
@@ -326,6 +329,7 @@ def _plan_run(
 
 @click.command()
 @plan_options
+@weights_options
 @batch_option
 @tile_options
 @click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
@@ -357,6 +361,11 @@ def train(
         raise ConfigError("force", "expected --resume or --force, got both")
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     config = fit_build(config, plan)
+    start, more = read_start(config, plan), []
+    first = None
+    if start is not None:
+        first, more = program(config, plan.net(), start)
+    warnings = (*warnings, *more)
     tell(warnings)
     if out is not None:
         make_folder(out)
@@ -366,7 +375,7 @@ def train(
         console.print(note)
     tiles = make_tiles(engine, config, plan.net().shapes)
     try:
-        session = Session(config, plan, data, tiles, threads)
+        session = Session(config, plan, data, tiles, threads, first)
         if note:
             console.print(f"ready after {time.perf_counter() - begin:.0f} s")
         if checkpoint is None:

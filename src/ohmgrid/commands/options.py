@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
-from ohmgrid.build_check import check_build
-from ohmgrid.checks import ConfigError, shown
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
-from ohmgrid.data import BUILT_IN, Dataset, Preparation, load_data
 from ohmgrid.datasets.scaling import SCALES
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
-from ohmgrid.plan import Plan
-from ohmgrid.presets import PRESETS
-from ohmgrid.settings import Settings, load_device, load_settings
-from ohmgrid.step_device import Device
+from ohmgrid.registers.build_check import check_build
+from ohmgrid.training.data import BUILT_IN, Dataset, Preparation, load_data
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.settings import Settings, load_device, load_settings
 from ohmgrid.weights.layers import layer_sizes
 from ohmgrid.weights.load import read_start
 
@@ -179,8 +179,8 @@ def _only_device(name: str, device: str, unused: Sequence[str]) -> list[str]:
 def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[str]]:
     """Return the device that a user names, as settings, and warnings.
 
-    The device is a preset, or that of a file: TOML (`ohmgrid.settings.load_device`), JSON or a
-    printed configuration (`ohmgrid.imports`).
+    The device is a preset, or that of a file: TOML (`ohmgrid.training.settings.load_device`), JSON
+    or a printed configuration (`ohmgrid.imports`).
 
     Parameters
     ----------

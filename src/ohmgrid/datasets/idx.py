@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.datasets.raw import Part, Raw
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["find_idx", "read_idx_folder"]
 

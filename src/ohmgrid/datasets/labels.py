@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["class_names", "to_labels"]
 

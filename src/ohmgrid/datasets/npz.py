@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ohmgrid.arrays import read_arrays
-from ohmgrid.checks import ConfigError, shown
 from ohmgrid.datasets.raw import Part, Raw
+from ohmgrid.doors.arrays import read_arrays
+from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["KEYS", "read_npz"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.datasets.raw import Part, Raw
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["has_pictures", "read_picture_folder"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["EVERY", "Part", "Raw"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_choice, check_int
+from ohmgrid.doors.checks import ConfigError, check_choice, check_int
 
 __all__ = ["MOST_POOL", "SCALES", "Scaling", "as_numbers", "fit_scaling", "pool_images"]
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, shown
 from ohmgrid.datasets.raw import Part, Raw
+from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["Table", "read_table", "read_table_folder", "table_part"]
 

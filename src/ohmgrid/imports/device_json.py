@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.schema import check_table, read_text
 from ohmgrid.imports.devices import SUFFIX, device_from_call, step_classes
 from ohmgrid.imports.printed import Call
 from ohmgrid.imports.rpu_config import Imported
-from ohmgrid.presets import DEVICE_CLASSES, PRESETS
-from ohmgrid.schema import check_table, read_text
-from ohmgrid.settings import Settings, device_from_dict
+from ohmgrid.training.settings import Settings, device_from_dict
 
 __all__ = ["load_device_json"]
 

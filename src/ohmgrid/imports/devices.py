@@ -7,15 +7,15 @@ A few have no counterpart: they are listed where they are not at a value that ch
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from ohmgrid.checks import ConfigError, shown
-from ohmgrid.devices import PowStepReference, SoftBounds
+from ohmgrid.devices.base import Device, StepDevice
+from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.devices.steps import PowStepReference, SoftBounds
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.schema import given_values
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.periphery import converter_table, pulse_table
 from ohmgrid.imports.printed import Call
-from ohmgrid.pairs import OneSided
-from ohmgrid.presets import DEVICE_CLASSES, PRESETS
-from ohmgrid.schema import given_values
-from ohmgrid.step_device import Device, StepDevice
 
 __all__ = ["SUFFIX", "ImportedDevice", "device_from_call", "step_classes"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.imports.printed import Call
 
 __all__ = ["check_known", "left_out", "lines_of"]

@@ -3,8 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
-from ohmgrid.checks import ConfigError, check_flag, check_float, shown
 from ohmgrid.config import ConverterConfig, PulseConfig
+from ohmgrid.doors.checks import ConfigError, check_flag, check_float, shown
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.printed import Call
 

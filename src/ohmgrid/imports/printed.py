@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["Call", "parse_call"]
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.schema import read_text
 from ohmgrid.imports.devices import device_from_call
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.periphery import converter_table, pulse_table
 from ohmgrid.imports.printed import Call, parse_call
-from ohmgrid.schema import read_text
-from ohmgrid.settings import Settings
+from ohmgrid.training.settings import Settings
 
 __all__ = ["SUFFIXES", "Imported", "load_rpu_config", "load_rpu_device"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, shown
-from ohmgrid.schema import read_text
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.schema import read_text
 from ohmgrid.weights.layers import Layer
 
 __all__ = ["read_weights_csv", "text_of"]

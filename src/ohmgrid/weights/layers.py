@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
-from ohmgrid.step_device import Device
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["Layer", "full_scale", "layer_sizes", "with_bias"]
 

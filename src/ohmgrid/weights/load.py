@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_float, shown
 from ohmgrid.config import Config
-from ohmgrid.model.trainer import programmed_state
+from ohmgrid.doors.checks import ConfigError, check_float, shown
+from ohmgrid.model.core.trainer import programmed_state
 from ohmgrid.net import Net
-from ohmgrid.plan import Plan
-from ohmgrid.runs import CHECKPOINT, Checkpoint, read_checkpoint
 from ohmgrid.tile import TileState
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.runs import CHECKPOINT, Checkpoint, read_checkpoint
 from ohmgrid.weights.csv import read_weights_csv
 from ohmgrid.weights.layers import Layer, full_scale, with_bias
 from ohmgrid.weights.npz import read_weights_npz

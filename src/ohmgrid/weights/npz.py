@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.arrays import read_arrays
-from ohmgrid.checks import ConfigError, shown
-from ohmgrid.step_device import Device
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.arrays import read_arrays
+from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.weights.layers import Layer, full_scale
 
 __all__ = ["arrays_of", "read_weights_npz"]

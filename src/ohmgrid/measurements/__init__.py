@@ -1,0 +1,1 @@
+"""From a file of measured pulses to a device."""

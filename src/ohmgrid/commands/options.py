@@ -297,10 +297,10 @@ def choose_config(options: Options) -> Config:
     return choose(options).config
 
 
-def tell(warnings: Sequence[str]) -> None:
-    """Print each warning as one line on stderr."""
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+def tell(lines: Sequence[str], kind: str = "warning") -> None:
+    """Print each warning, or note, as one line on stderr."""
+    for line in lines:
+        click.echo(f"{kind}: {line}", err=True)
 
 
 def fit_build(config: Config, plan: Plan) -> Config:

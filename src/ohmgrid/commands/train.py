@@ -40,6 +40,7 @@ from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
+from ohmgrid.training.identity import identity
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.training.session import Session
@@ -220,6 +221,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
     """Return what ``--json`` prints."""
     plan, config = session.plan, session.config
     return {
+        **identity(config),
         "engine": engine,
         "device": device_name(config.device),
         "data": plan.data,
@@ -233,13 +235,13 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "lr": plan.lr,
         "batch": config.batch,
         "bit_length": config.pulses.desired_bl,
-        "seed": config.seed,
         "lanes": config.build.lanes,
         "test_accuracy": session.history[-1]["test_accuracy"],
         "examples_per_s": session.examples_per_s,
         "state_sha256": session.state_sha256,
         "bits_sha256": session.checkpoint().bits_sha256,
         "data_sha256": session.data.sha256,
+        "notes": list(session.data.notes),
         "warnings": [*warnings, *session.counter_warnings()],
         "counters": session.trainer.counters.as_dict(),
         "at_bounds": session.at_bounds(),
@@ -269,6 +271,8 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
         "test accuracy": f"{result['test_accuracy']:.2%}",
         "examples/s": f"{result['examples_per_s']:.0f}",
         "state_sha256": result["state_sha256"],
+        "hashes": f"ohmgrid {result['version']}, configuration {result['config_sha256'][:12]}, "
+        f"device {result['device_sha256'][:12]}",
     }
     lines |= _counts(result)
     if folder is not None:
@@ -319,12 +323,12 @@ def _plan_run(
             raise ConfigError("data", f"{plan.data}: no such file; name its new place with --data")
         data = load_plan_data(plan, chosen.config, checkpoint.preparation)
         checkpoint.check_data(data)
-        return chosen.config, plan, data, checkpoint, (*chosen.warnings, *data.notes)
+        return chosen.config, plan, data, checkpoint, chosen.warnings
     chosen = choose(options)
     plan, data = choose_plan(chosen)
     if out is not None:
         _check_folder(out, force)
-    return chosen.config, plan, data, None, (*chosen.warnings, *data.notes)
+    return chosen.config, plan, data, None, chosen.warnings
 
 
 @click.command()
@@ -366,6 +370,7 @@ def train(
     if start is not None:
         first, more = program(config, plan.net(), start)
     warnings = (*warnings, *more)
+    tell(data.notes, "note")
     tell(warnings)
     if out is not None:
         make_folder(out)

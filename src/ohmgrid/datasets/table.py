@@ -9,7 +9,7 @@ and the last that can be one: whole numbers, few of them.
 import csv
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -228,7 +228,13 @@ def _inputs(table: Table, without: int | None) -> tuple[np.ndarray, tuple[str, .
     return values.reshape(-1, side, side) if image else values, notes
 
 
-def table_part(table: Table, label: str, inputs: int | None = None) -> tuple[Part, tuple[str, ...]]:
+def _never(columns: int) -> bool:
+    return False
+
+
+def table_part(
+    table: Table, label: str, bare: Callable[[int], bool] = _never
+) -> tuple[Part, tuple[str, ...]]:
     """Return the examples of a table, and notes.
 
     Parameters
@@ -236,11 +242,11 @@ def table_part(table: Table, label: str, inputs: int | None = None) -> tuple[Par
     table : Table
     label : str
         ``first``, ``last``, a column's name, or empty.
-    inputs : int, optional
-        Inputs of a net: a table of just so many columns has no labels.
+    bare : callable, optional
+        Says of a number of columns whether a table has inputs alone, and no labels.
     """
     name = table.path.name
-    if inputs is not None and not label and table.columns == inputs:
+    if not label and bare(table.columns):
         images, notes = _inputs(table, None)
         return Part(images, None, name, "labels"), notes
     column = _label_column(table, label)
@@ -249,9 +255,9 @@ def table_part(table: Table, label: str, inputs: int | None = None) -> tuple[Par
     return Part(images, labels, name, f"labels of {name} ({table.called(column)})"), notes
 
 
-def read_table(path: Path, label: str = "", inputs: int | None = None) -> Raw:
+def read_table(path: Path, label: str = "", bare: Callable[[int], bool] = _never) -> Raw:
     """Return the data set of one table; see `table_part`."""
-    part, notes = table_part(_parse(path), label, inputs)
+    part, notes = table_part(_parse(path), label, bare)
     return Raw(part, None, notes)
 
 

@@ -7,9 +7,10 @@ unless a scaling is asked for.
 """
 
 import hashlib
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -218,7 +219,7 @@ def _dataset(name: str, raw: Raw, edge: tuple[int, int], how: Preparation) -> Da
             notes.append(f"{source.name}: integers of 0..255 are taken for bytes, divided by 255")
         if clipped:
             notes.append(f"{source.name}: {clipped} scaled values are clipped at the tile's edge")
-    return Dataset(name, done[0], done[1], done[2], done[3], image, how, tuple(notes))
+    return Dataset(name, *done, image, how, tuple(dict.fromkeys(notes)))
 
 
 def _digits() -> Raw:
@@ -278,8 +279,11 @@ def _folder(path: Path, label: str) -> Raw:
     )
 
 
-def _raw(name: str, label: str, inputs: int | None = None) -> Raw:
-    """Return what a name stands for, as its files have it."""
+def _raw(name: str, label: str, bare: Callable[[int], bool] = lambda columns: False) -> Raw:
+    """Return what a name stands for, as its files have it.
+
+    ``bare`` says of a number of columns whether a table has inputs alone.
+    """
     if name == "digits":
         return _digits()
     if name == "mnist":
@@ -288,7 +292,7 @@ def _raw(name: str, label: str, inputs: int | None = None) -> Raw:
     if path.suffix == ".npz":
         return read_npz(path)
     if path.suffix.lower() in TABLES:
-        return read_table(path, label, inputs)
+        return read_table(path, label, bare)
     if is_line(name) and name and path.is_dir():
         return _folder(path, label)
     raise ConfigError(
@@ -319,6 +323,16 @@ def load_data(
     return _dataset(name, _raw(name, how.label), (x_frac, edge_bits), how)
 
 
+def _inputs_of(columns: int, how: Preparation) -> int:
+    """Return the inputs that a table's columns come to, if all are inputs; 0 if they cannot be."""
+    if how.crop is None and how.pool == 1:
+        return columns
+    side = math.isqrt(columns)
+    height, width = how.crop or (side, side)
+    fits = side * side == columns and max(height, width) <= side
+    return (height // how.pool) * (width // how.pool) if fits else 0
+
+
 def load_examples(
     name: str, x_frac: int, edge_bits: int, how: Preparation, inputs: int
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -339,7 +353,7 @@ def load_examples(
     labels : int64, shape (examples,), or None
     notes : one line each
     """
-    raw = _raw(name, how.label, inputs)
+    raw = _raw(name, how.label, lambda columns: _inputs_of(columns, how) == inputs)
     part = raw.test if raw.test is not None else raw.train
     prepared = _Prepared(name, part, how)
     pixels, clipped = prepared.edge(how, (x_frac, edge_bits))

@@ -57,8 +57,6 @@ class Plan:
             parse_crop(self.crop)
         check_int("pool", self.pool, 1, MOST_POOL)
         check_float("g_max", self.g_max, 0.0, 1e6)
-        if (self.g_max or self.original) and not self.weights:
-            raise ConfigError("weights", "expected with g_max and original, got none")
         check_choice("scale", self.scale, SCALES)
         check_float("lr", self.lr, 1e-6, 1000.0)
         check_int("epochs", self.epochs, 1, 100000)

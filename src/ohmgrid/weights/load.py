@@ -89,6 +89,9 @@ def _signed(layer: Layer, original: Layer) -> Layer:
 def read_start(config: Config, plan: Plan) -> list[Layer] | None:
     """Return the weights that a plan begins with; None where they are hashed from the seed."""
     if not plan.weights:
+        for name in ("g_max", "original"):
+            if getattr(plan, name):
+                raise ConfigError(name.replace("_", "-"), "expected with --weights only")
         return None
     original = Path(plan.original) if plan.original else None
     scale = full_scale(config.device)

@@ -41,6 +41,7 @@ from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, star
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
 from ohmgrid.training.identity import identity
+from ohmgrid.training.memory import memory_line
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.training.session import Session
@@ -51,6 +52,8 @@ INTERRUPTED = Path("runs/interrupted")
 """Where a run without a folder is kept when it is interrupted; later ones get a number."""
 CONFIG, METRICS = "config.toml", "metrics.json"
 PICTURES = ("accuracy.png", "conductance.png")
+HINT_AFTER = 2
+"""Epochs after which a run that is still at chance says why."""
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
 
 
@@ -192,6 +195,8 @@ def _train(
 
         def on_epoch(row: dict[str, Any]) -> None:
             bar.console.print(_row(row), soft_wrap=True, highlight=False)
+            if row["epoch"] == HINT_AFTER and row["epoch"] < session.plan.epochs:
+                tell(session.chance_hint(), "hint")
             keep()
 
         return session.run(lambda: stop.signal is not None, on_block, on_epoch)
@@ -370,7 +375,8 @@ def train(
     if start is not None:
         first, more = program(config, plan.net(), start)
     warnings = (*warnings, *more)
-    tell(data.notes, "note")
+    memory = memory_line(config, plan.net(), data)
+    tell([*data.notes, *([memory] if memory else [])], "note")
     tell(warnings)
     if out is not None:
         make_folder(out)

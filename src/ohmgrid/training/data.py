@@ -219,7 +219,8 @@ def _dataset(name: str, raw: Raw, edge: tuple[int, int], how: Preparation) -> Da
             notes.append(f"{source.name}: integers of 0..255 are taken for bytes, divided by 255")
         if clipped:
             notes.append(f"{source.name}: {clipped} scaled values are clipped at the tile's edge")
-    return Dataset(name, *done, image, how, tuple(dict.fromkeys(notes)))
+    notes = tuple(dict.fromkeys(notes))
+    return Dataset(name, done[0], done[1], done[2], done[3], image, how, notes)
 
 
 def _digits() -> Raw:

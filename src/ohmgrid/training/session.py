@@ -4,6 +4,7 @@ A run is decided by its configuration and its `Plan`; the engine, the number of 
 was interrupted change none of its bits.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -220,6 +221,23 @@ class Session:
         net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
         learned = self.history[-1]["test_accuracy"] > chance + LEARNED * (1 - chance)
         return warnings_of(self.trainer.counters, net.shapes, examples, self.at_bounds(), learned)
+
+    def chance_hint(self) -> list[str]:
+        """Return lines that say why, where a run is no better than always the same answer.
+
+        By two standard errors of the test examples.
+        """
+        labels = self.data.test_labels
+        share = float(np.bincount(labels).max()) / len(labels)
+        limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
+        if self.history[-1]["test_accuracy"] > limit:
+            return []
+        net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
+        bounds = self.at_bounds()
+        lines = warnings_of(self.trainer.counters, net.shapes, examples, bounds, learned=False)
+        epochs = self.progress.epoch
+        reasons = lines[:-1] or ["no counter says why; try another --lr or --scale"]
+        return [f"after {epochs} epochs {lines[-1]}: {reason}" for reason in reasons]
 
     def initial_weights(self) -> list[np.ndarray]:
         """Return the weights that the run began with."""

@@ -119,7 +119,7 @@ def test_fetched_mnist_is_split_in_its_order(monkeypatch):
         ({"test_images": np.zeros((2, 4, 5), np.uint8)}, r"shape \(4, 6\) as in train_images"),
         ({"train_images": np.zeros(5)}, r"shape \(examples, height, width\).*got \(5,\)"),
         ({"train_images": np.zeros((0, 4, 6))}, r"expected shape .*got \(0, 4, 6\)"),
-        ({"train_labels": np.zeros(4, int)}, "expected 5 integer labels .*, got int64"),
+        ({"train_labels": np.zeros(4, int)}, "expected 5 integer labels, got int64"),
         ({"train_labels": np.full(5, 0.5)}, "expected 5 integer labels .*, got float64"),
         ({"test_labels": np.array([0, -1])}, r"expected labels in 0..65535, got -1..0"),
         ({"train_images": np.array([{}] * 5)}, "train_images: expected numbers, got dtype"),

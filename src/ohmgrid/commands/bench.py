@@ -31,6 +31,7 @@ from ohmgrid.studies.benchmark import (
     warm_states,
 )
 from ohmgrid.studies.peer import PEER_PRESETS, peer_version
+from ohmgrid.training.identity import identity
 
 PEER = "aihwkit"
 RESULTS = ("speed.png", "speed.json")
@@ -173,7 +174,13 @@ def bench(
         measure(contenders, rounds, seconds, status.update)
     rows = [contender.row() for contender in contenders]
     _add_ratios(rows)
-    result = {"data": given.get("data") or "digits", "lr": lr, "rounds": rounds, "rows": rows}
+    result = {
+        "data": given.get("data") or "digits",
+        "lr": lr,
+        "rounds": rounds,
+        "rows": rows,
+        "configurations": {work.device: identity(work.config) for work in works},
+    }
     if out is not None:
         from ohmgrid.plots.training import plot_speeds
 

@@ -28,6 +28,7 @@ from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.training.identity import identity
 from ohmgrid.training.settings import device_to_toml
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE")
@@ -125,18 +126,16 @@ def device(
     chosen = _device(device, device_class)
     up = usual_pulses(chosen) if up is None else up
     down = up if down is None else down
-    console = Console(stderr=as_json)
+    config, console = Config(seed=seed, device=chosen), Console(stderr=as_json)
     with _bar(console, up + down) as on_pulse:
-        result = staircase(
-            Config(seed=seed, device=chosen), up, down, cells, engine, on_pulse=on_pulse
-        )
+        result = staircase(config, up, down, cells, engine, on_pulse=on_pulse)
     arrays = result.arrays
     name = device_name(chosen)
     facts: dict[str, Any] = {
+        **identity(config),
         "device": name,
         "engine": engine,
         "cells": cells,
-        "seed": seed,
         "up": up,
         "down": down,
         "mean_up": float(arrays["mean"][up]),
@@ -194,15 +193,15 @@ def symmetry(
     check_engine(engine)
     _check_out(out, plot, force)
     chosen = _device(device, device_class)
-    console = Console(stderr=as_json)
+    config, console = Config(seed=seed, device=chosen), Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
-        result = symmetry_point(Config(seed=seed, device=chosen), pairs, cells, engine, on_pulse)
+        result = symmetry_point(config, pairs, cells, engine, on_pulse)
     name = device_name(chosen)
     facts: dict[str, Any] = {
+        **identity(config),
         "device": name,
         "engine": engine,
         "cells": cells,
-        "seed": seed,
         "pairs": pairs,
         "mean": float(result.final.mean()),
         "std": float(result.final.std()),

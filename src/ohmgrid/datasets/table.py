@@ -59,7 +59,8 @@ class _Line(NamedTuple):
 def _number(text: str) -> float | None:
     """Return a field as a number; None where it is none."""
     try:
-        return None if "_" in text else float(text)
+        # Python's own forms (1_0, Arabic digits) are none.
+        return float(text) if text.isascii() and "_" not in text else None
     except ValueError:
         return None
 
@@ -72,8 +73,9 @@ def _lines(path: Path) -> Iterator[_Line]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = next((line for line in file if line.strip()), "")
             file.seek(0)
-            separator = max(",;\t", key=first.count)
-            if separator in first:
+            # Beside semicolons and tabs, commas are decimal ones.
+            separator = next((one for one in ";\t," if one in first), None)
+            if separator is not None:
                 reader = csv.reader(file, delimiter=separator, strict=True, skipinitialspace=True)
                 for fields in reader:
                     if any(one.strip() for one in fields):
@@ -96,7 +98,7 @@ def _is_head(fields: list[str]) -> bool:
     """Return whether the fields of a first line are names of columns."""
     if any(one.lower() in LABELS for one in fields):
         return True
-    texts = sum(_number(one) is None for one in fields)
+    texts = sum(_number(_point(one, True)) is None for one in fields)
     return texts > 1 and 2 * texts > len(fields)
 
 
@@ -145,12 +147,14 @@ def _add(table: Table, row: _Line, values: array, comma: bool) -> None:
     if table.text is not None:
         table.texts.append(fields[table.text])
         fields = [*fields[: table.text], "0", *fields[table.text + 1 :]]
-    try:
-        # The usual row in one go.
-        values.extend([float(one) for one in fields])
-        return
-    except ValueError:
-        pass
+    together = "".join(fields)
+    if together.isascii() and "_" not in together:
+        try:
+            # The usual row in one go.
+            values.extend([float(one) for one in fields])
+            return
+        except ValueError:
+            pass
     for column, one in enumerate(fields):
         number = _number(_point(one, comma))
         if number is None:
@@ -158,9 +162,7 @@ def _add(table: Table, row: _Line, values: array, comma: bool) -> None:
                 str(table.path),
                 f"line {row.number}: expected a number in {table.called(column)}, got {shown(one)}",
             )
-        fields[column] = repr(number)
-    del values[len(values) - len(values) % table.columns :]
-    values.extend([float(one) for one in fields])
+        values.append(number)
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -147,17 +147,28 @@ def _to_edge(what: str, values: np.ndarray, x_frac: int, edge_bits: int) -> np.n
     return np.clip(scaled, -top, top).astype(np.int32)
 
 
+def _check_shapes(name: str, part: Part) -> None:
+    """Raise `ConfigError` unless there are examples, and a label for each."""
+    images, labels = part.images, part.labels
+    if images.ndim < 2 or images.size == 0:
+        raise ConfigError(
+            name,
+            f"{part.name}: expected shape (examples, height, width) or "
+            f"(examples, inputs), got {images.shape}",
+        )
+    if labels is not None and labels.shape[:1] != images.shape[:1]:
+        raise ConfigError(
+            f"{name}: {part.labels_name}",
+            f"expected {len(images)} integer labels, got {labels.dtype} of shape {labels.shape}",
+        )
+
+
 class _Prepared:
     """A part of a data set on its way to the edge."""
 
     def __init__(self, name: str, part: Part, how: Preparation) -> None:
+        _check_shapes(name, part)
         images, self.what = part.images, f"{name}: {part.name}"
-        if images.ndim < 2 or images.size == 0:
-            raise ConfigError(
-                name,
-                f"{part.name}: expected shape (examples, height, width) or "
-                f"(examples, inputs), got {images.shape}",
-            )
         if how.crop is not None:
             images = crop_images(images, how.crop)
         values, self.as_bytes = as_numbers(self.what, images, how.scale != "none", how.bytes)
@@ -188,7 +199,11 @@ def _labels(name: str, part: Part, names: Sequence[str]) -> np.ndarray:
 
 def _dataset(name: str, raw: Raw, edge: tuple[int, int], how: Preparation) -> Dataset:
     """Check the parts of a data set and turn them into a `Dataset`."""
-    raw = raw.split()
+    _check_shapes(name, raw.train)
+    try:
+        raw = raw.split()
+    except ConfigError as error:
+        raise error.at(name) from None
     test = raw.test
     assert test is not None  # `Raw.split` makes one.
     if how.names == () and raw.train.labels is not None:

@@ -38,6 +38,7 @@ from ohmgrid.model.base.arith import divide_round, saturate, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
+from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import (
     EXP_FRAC,
     FAR_BITS,
@@ -102,11 +103,13 @@ def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[
     tile = Tile(config, rows, cols, number)
     top = (1 << (config.formats.weight_bits - 1)) - 1
     exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
-    stored, lost = _stored(tile, exact)
+    # With write noise the low bits of a clipped weight are random: it may be that far outside.
+    reach = (1 << DITHER_BITS) - 1 if tile.device.visible else 0
+    stored, lost = _stored(tile, exact, reach)
     return TileState(stored, (0, 0, 0)), lost
 
 
-def _stored(tile: Tile, weights: np.ndarray) -> tuple[np.ndarray, int]:
+def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray, int]:
     """Return what the devices of a tile store of weights (int32), and how many store another.
 
     Parameters
@@ -114,6 +117,8 @@ def _stored(tile: Tile, weights: np.ndarray) -> tuple[np.ndarray, int]:
     tile : Tile
     weights : int64, shape (rows, cols), or (2, rows, cols) of plus and minus devices
         Weight LSB.
+    reach : int
+        Low bits that may be set beyond a bound.
     """
     if tile.config.device.paired:
         if weights.ndim == 2:
@@ -121,8 +126,8 @@ def _stored(tile: Tile, weights: np.ndarray) -> tuple[np.ndarray, int]:
         weights = weights.swapaxes(0, 1).reshape(-1, tile.cols)
     static = tile.population.static
     top = (1 << (tile.config.formats.weight_bits - 1)) - 1
-    low = np.maximum(static.b_min - static.reference, -top)
-    high = np.minimum(static.b_max - static.reference, top)
+    low = np.maximum(-(-static.b_min | reach) - static.reference, -top)
+    high = np.minimum((static.b_max | reach) - static.reference, top)
     stored = tile.population.hold_stuck(np.clip(weights, low, high))
     return stored, int(np.count_nonzero(stored != weights))
 

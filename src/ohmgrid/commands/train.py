@@ -324,8 +324,13 @@ def _plan_run(
         if out is None:
             raise ConfigError("resume", "expected --out DIR with the run to go on with, got none")
         checkpoint, chosen, plan = _load_run(options, out)
-        if plan.data not in BUILT_IN and not Path(plan.data).exists():
-            raise ConfigError("data", f"{plan.data}: no such file; name its new place with --data")
+        for name, there in (
+            ("data", "" if plan.data in BUILT_IN else plan.data),
+            ("weights", plan.weights),
+            ("original", plan.original),
+        ):
+            if there and not Path(there).exists():
+                raise ConfigError(name, f"{there}: no such file; name its new place with --{name}")
         data = load_plan_data(plan, chosen.config, checkpoint.preparation)
         checkpoint.check_data(data)
         return chosen.config, plan, data, checkpoint, chosen.warnings

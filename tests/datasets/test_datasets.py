@@ -27,6 +27,13 @@ def images(fixed_rng):
     return images, np.arange(10) % 3
 
 
+def every_fifth(labels):
+    """Return which examples are for the test: every fifth, counted class by class."""
+    test = np.zeros(len(labels), bool)
+    test[np.argsort(labels, kind="stable")[4::5]] = True
+    return test
+
+
 def expected(images):
     """Return bytes as the edge has them with 12 fraction bits."""
     return np.floor(images.reshape(len(images), -1) / 255 * 4096 + 0.5)
@@ -92,14 +99,14 @@ def test_a_table_with_labels_first_or_last(separator, first, head, numbers, tmp_
     path = tmp_path / "flowers.csv"
     path.write_text("\ufeff" + flowers(first, head, separator, numbers), encoding="utf-8")
     found = load_data(str(path), 12, 16)
-    # Every fifth row is for the test.
+    # The rows by class are 0, 3; 2, 5; 1, 4: the fifth is row 1.
     rows = np.floor(np.array(FLOWERS) * 4096 + 0.5)
-    np.testing.assert_array_equal(found.train_x, np.delete(rows, 4, axis=0))
-    np.testing.assert_array_equal(found.test_x, rows[4:5])
-    assert found.train_labels.tolist() == [0, 2, 1, 0, 1]
+    np.testing.assert_array_equal(found.train_x, np.delete(rows, 1, axis=0))
+    np.testing.assert_array_equal(found.test_x, rows[1:2])
+    assert found.train_labels.tolist() == [0, 1, 0, 2, 1]
     assert found.test_labels.tolist() == [2]
     assert found.preparation.names == (() if numbers else ("setosa", "versicolor", "virginica"))
-    assert any("1 of 6 examples, every fifth, are for the test" in note for note in found.notes)
+    assert any("1 of 6 examples, every fifth" in note for note in found.notes)
 
 
 def test_a_label_that_cannot_be_told_is_asked_for(tmp_path):
@@ -137,7 +144,7 @@ def test_an_unlabelled_test_file_is_told_and_can_be_tested_with(competition, ima
     pixels, labels = images
     found = load_data(str(competition), 12, 16)
     assert found.image == (8, 8)
-    test = np.arange(10) % 5 == 4
+    test = every_fifth(labels)
     np.testing.assert_array_equal(found.train_x, expected(pixels[~test]))
     np.testing.assert_array_equal(found.test_labels, labels[test])
     assert any(note.startswith("test.csv has no labels") for note in found.notes)
@@ -176,7 +183,14 @@ def test_labels_in_other_forms_and_integers_that_are_bytes(images, tmp_path):
     notes = load_data(str(tmp_path / "0.npz"), 12, 16).notes
     assert notes == ("val_images is not used: there is no validation",)
     single = load_data(npz(tmp_path / "s.npz", X=pixels, y=labels), 12, 16)
-    np.testing.assert_array_equal(single.test_labels, labels[4::5])
+    np.testing.assert_array_equal(single.test_labels, labels[every_fifth(labels)])
+
+
+def test_every_class_has_its_part_of_the_test_however_a_file_is_sorted(rng, tmp_path):
+    for labels in (np.arange(100) % 5, np.arange(100) // 20, rng.permutation(100) % 5):
+        for form in (labels, labels[:, None], np.eye(5)[labels]):
+            found = load_data(npz(tmp_path / "d.npz", x=np.zeros((100, 2)), y=form), 12, 16)
+            assert np.bincount(found.test_labels).tolist() == [4] * 5
 
 
 def test_folders_of_pictures(images, tmp_path):
@@ -238,7 +252,7 @@ def test_pooling_is_the_mean_of_squares(images, tmp_path):
     path = npz(tmp_path / "d.npz", x=pixels, y=labels)
     found = load_data(path, 12, 16, Preparation(pool=2))
     means = pixels.reshape(10, 4, 2, 4, 2).mean(axis=(2, 4))
-    test = np.arange(10) % 5 == 4
+    test = every_fifth(labels)
     np.testing.assert_array_equal(found.train_x, expected(means[~test]))
     assert found.image == (4, 4)
     for how in (Preparation(pool=3), Preparation((5, 5), 2)):

@@ -109,7 +109,7 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.option("--engines", default=",".join(ENGINES), metavar="A,B", help="Engines [all].")
-@click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits].")
+@click.option("--data", metavar="digits|mnist|FILE|FOLDER", help="Data set [digits].")
 @click.option("--crop", metavar="HxW", help="Use the middle of each image, as in 22x24.")
 @click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10].")
 @click.option("--device", default="gokmen-vlasov", metavar="A,B", help="Presets [gokmen-vlasov].")

@@ -8,6 +8,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from ohmgrid import __version__
 from ohmgrid.commands.options import json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import NUMBER, PATH
@@ -69,7 +70,9 @@ def export(
     content = _content(layers, config.device, form, g_max)
     write_whole(out, lambda file: file.write(content))
     shapes = [list(layer.weights.shape) for layer in layers]
-    facts = {**identity(config), "out": str(out), "shapes": shapes, "g_max": g_max}
+    # A file of weights does not say of which configuration they are.
+    source = identity(config) if run.is_dir() else {"version": __version__}
+    facts = {**source, "out": str(out), "shapes": shapes, "g_max": g_max}
     if as_json:
         click.echo(json.dumps(facts))
         return

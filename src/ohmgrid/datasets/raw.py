@@ -9,7 +9,7 @@ from ohmgrid.doors.checks import ConfigError
 __all__ = ["EVERY", "Part", "Raw"]
 
 EVERY = 5
-"""One example in so many is for the test where a file has no test part: index mod 5 = 4."""
+"""One example in so many is for the test where a file has no test part."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ class Part:
         return replace(self, images=self.images[chosen], labels=labels)
 
 
+def _by_class(part: Part) -> np.ndarray:
+    """Return the order of examples by class, of one class as they come."""
+    if part.labels is None:
+        return np.arange(len(part.images))
+    _, kinds = np.unique(part.labels, axis=0, return_inverse=True)
+    return np.argsort(kinds.ravel(), kind="stable")
+
+
 @dataclass(frozen=True)
 class Raw:
     """A data set as its files have it."""
@@ -41,7 +49,11 @@ class Raw:
     """One line each: what was left out or understood of the files."""
 
     def split(self) -> "Raw":
-        """Return the set with a test part: its own, or every fifth example."""
+        """Return the set with a test part: its own, or every fifth example.
+
+        Examples are counted class by class, in the order of the file, so that every class has its
+        part however the file is sorted.
+        """
         if self.test is not None:
             return self
         examples = len(self.train.images)
@@ -51,9 +63,10 @@ class Raw:
                 f"expected at least {EVERY} examples, of which every fifth is for the test, "
                 f"got {examples}",
             )
-        test = np.arange(examples) % EVERY == EVERY - 1
+        test = np.zeros(examples, bool)
+        test[_by_class(self.train)[EVERY - 1 :: EVERY]] = True
         note = (
-            f"no test part with labels: {test.sum()} of {examples} examples, every fifth, "
-            "are for the test"
+            f"no test part with labels: {test.sum()} of {examples} examples, every fifth of "
+            "each class, are for the test"
         )
         return Raw(self.train.take(~test), self.train.take(test), (*self.notes, note))

@@ -147,7 +147,7 @@ def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
     plan = Plan("mnist", "22x24", "528-250-125-10", lr=lr, epochs=epochs)
     path = make_folder(out) / "accuracy.csv"
     rows = read_rows(path)
-    data = load_plan_data(plan.data, plan.crop, Config())
+    data = load_plan_data(plan, Config())
     if note := start_note("compiled"):
         click.echo(note, err=True)
     for name in names:

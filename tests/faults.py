@@ -32,8 +32,12 @@ NUMBERS = ("seed", "lanes", "share", "bit-length", "lr", "epochs", "batch")
 NAMES = ("config", "device", "data", "crop", "layers", "activation", "loss")
 SMALL = ("--data", "blobs.npz", "--layers", "16-6-3", "--epochs", "1", "--engine", "model")
 TRAIN = ("train", *SMALL)
+ENGINE = ("--engine", "model")
 OPTIONS: dict[tuple[str, ...], tuple[str, ...]] = {
-    TRAIN: (*NUMBERS, *NAMES, "engine", "threads", "out", "checkpoint-every"),
+    TRAIN: (
+        *NUMBERS, *NAMES, "engine", "threads", "out", "checkpoint-every", "pool", "scale", "label",
+        "weights", "g-max", "original", "class",
+    ),
     ("config",): (*NUMBERS, *NAMES),
     # Too few outputs for the data, which is looked at last: no engine is ever started.
     ("compare", "--data", "blobs.npz", "--layers", "16-6-2"): (
@@ -200,6 +204,42 @@ def _places(rng: np.random.Generator) -> Fault:
     return Fault(words, {"file": b"", "folder/x": b"", "blobs.npz": blobs()})
 
 
+DEVICE = b'{"dw_min": 0.002, "w_max": 1.0, "_metadata": {"device_type": "SoftBoundsDevice"}}'
+PRINTED = (
+    b"SingleRPUConfig(device=SoftBoundsDevice(dw_min=.002), forward=IOParameters(inp_res=.01))"
+)
+CHIP = b"1\nAnalogLinear\n48\n3\n16\n0\n" + b",".join([b"0.25"] * 48) + b"\n"
+TABLE = b"label,a,b\n" + b"".join(b"%d,0.5,0.%d\n" % (n % 2, n) for n in range(9))
+
+
+def _foreign_file(rng: np.random.Generator) -> Fault:
+    """Damage in a file of another tool."""
+    name, content, *words = pick(
+        rng,
+        (
+            ("d.json", DEVICE, "config", "--device", "d.json"),
+            ("c.txt", PRINTED, "config", "--config", "c.txt"),
+            ("c.txt", PRINTED, "config", "--device", "c.txt"),
+            ("w.csv", CHIP, "export", "w.csv", "--g-max", "40", "--out", "w.npz"),
+            ("w.csv", CHIP, "test", "--weights", "w.csv", "--data", "blobs.npz", *ENGINE),
+            (
+                "t.csv",
+                TABLE,
+                "train",
+                "--data",
+                "t.csv",
+                "--epochs",
+                "1",
+                "--scale",
+                "minmax",
+                *ENGINE,
+            ),
+            ("t/train.csv", TABLE, "train", "--data", "t", "--epochs", "1", *ENGINE),
+        ),
+    )
+    return Fault(tuple(words), {name: broken(rng, content), "blobs.npz": blobs()})
+
+
 DOORS: dict[str, Callable[[np.random.Generator], Fault]] = {
     "option": _option,
     "words": _words,
@@ -209,6 +249,7 @@ DOORS: dict[str, Callable[[np.random.Generator], Fault]] = {
     "measurement": _measurement_file,
     "checkpoint": _checkpoint_file,
     "place": _places,
+    "foreign": _foreign_file,
 }
 
 

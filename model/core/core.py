@@ -37,6 +37,7 @@ from ohmgrid.model.base.arith import divide_round, saturate, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
+from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import (
     EXP_FRAC,
     FAR_BITS,
@@ -59,6 +60,7 @@ __all__ = [
     "Core",
     "epoch_order",
     "initial_state",
+    "programmed_state",
 ]
 
 GUARD = 4
@@ -81,14 +83,52 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
     uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
     weights = (uniform * bound) >> 31
-    if config.device.paired:
-        weights = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)], 1).reshape(-1, cols)
-    static = tile.population.static
+    return TileState(_stored(tile, weights)[0], (0, 0, 0))
+
+
+def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[TileState, int]:
+    """Return the state of a tile whose devices hold given weights, and how many do not.
+
+    Parameters
+    ----------
+    config : Config
+    number : int
+        Of the tile.
+    weights : float64, shape (rows, cols), or (2, rows, cols)
+        In weight units; of pairs also plus and minus devices of their own. Rounded to an LSB and
+        clipped to the cell's own bounds; stuck devices keep theirs.
+    """
+    rows, cols = weights.shape[-2:]
+    tile = Tile(config, rows, cols, number)
     top = (1 << (config.formats.weight_bits - 1)) - 1
-    low = np.maximum(static.b_min - static.reference, -top)
-    high = np.minimum(static.b_max - static.reference, top)
-    weights = tile.population.hold_stuck(np.clip(weights, low, high))
-    return TileState(weights, (0, 0, 0))
+    exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
+    # With write noise the low bits of a clipped weight are random: it may be that far outside.
+    reach = (1 << DITHER_BITS) - 1 if tile.device.visible else 0
+    stored, lost = _stored(tile, exact, reach)
+    return TileState(stored, (0, 0, 0)), lost
+
+
+def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray, int]:
+    """Return what the devices of a tile store of weights (int32), and how many store another.
+
+    Parameters
+    ----------
+    tile : Tile
+    weights : int64, shape (rows, cols), or (2, rows, cols) of plus and minus devices
+        Weight LSB.
+    reach : int
+        Low bits that may be set beyond a bound.
+    """
+    if tile.config.device.paired:
+        if weights.ndim == 2:
+            weights = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)])
+        weights = weights.swapaxes(0, 1).reshape(-1, tile.cols)
+    static = tile.population.static
+    top = (1 << (tile.config.formats.weight_bits - 1)) - 1
+    low = np.maximum(-(-static.b_min | reach) - static.reference, -top)
+    high = np.minimum((static.b_max | reach) - static.reference, top)
+    stored = tile.population.hold_stuck(np.clip(weights, low, high))
+    return stored, int(np.count_nonzero(stored != weights))
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:

@@ -18,8 +18,11 @@ hdl               the gateware, Amaranth: each component equal to its twin in th
 compiled          the golden model's bits at the speed of C
 sim               the gateware simulated: engine `rtl`, CXXRTL, cocotb's simulators
 engines           the engines by name
+datasets          files with examples in the forms that people have
 training          data, plan, settings, run, checkpoints, engines compared
 measurements      from a file of measured pulses to a device
+imports           devices and configurations of the reference simulator
+weights           files of weights and conductances, into devices and out of runs
 studies           staircases of pulses, speeds side by side
 boards            synthesis, pins, FPGA boards
 plots             pictures, drawn without a display

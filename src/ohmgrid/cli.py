@@ -22,6 +22,8 @@ __all__ = ["cli", "main"]
 
 VERBS = {
     "train": "ohmgrid.commands.train:train",
+    "test": "ohmgrid.commands.test:test",
+    "export": "ohmgrid.commands.export:export",
     "compare": "ohmgrid.commands.compare:compare",
     "bench": "ohmgrid.commands.bench:bench",
     "devices": "ohmgrid.commands.show:devices",

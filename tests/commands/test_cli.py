@@ -206,7 +206,7 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("train", "--device", "pcm2"), "expected one of idealized, gokmen-vlasov"),
         (("train", "--device", "none.toml"), "none.toml: cannot be read: No such file"),
         (("train", "--config", "none.toml"), "none.toml: cannot be read: No such file"),
-        (("train", "--data", "cifar"), "data: expected digits, mnist or a file FILE.npz"),
+        (("train", "--data", "cifar"), "data: expected digits, mnist, a file FILE.npz"),
         (("train", "--data", "none.npz"), "none.npz: cannot be read: No such file"),
         (("train", "--crop", "9x9"), "crop: expected at most the image's 8x8"),
         (("train", "--crop", "big"), "crop: expected HEIGHTxWIDTH such as 22x24"),

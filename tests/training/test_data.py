@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from ohmgrid.datasets.npz import KEYS
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.training import data as data_module
-from ohmgrid.training.data import KEYS, crop_images, load_data, parse_crop
+from ohmgrid.training.data import Preparation, crop_images, load_data, parse_crop
 
 
 def arrays(**changes):
@@ -76,7 +77,7 @@ def test_a_crop_keeps_the_middle():
 def test_mnist_comes_from_the_folder_in_the_environment(tmp_path, monkeypatch):
     write(tmp_path / "mnist.npz", arrays())
     monkeypatch.setenv("OHMGRID_DATA", str(tmp_path))
-    assert load_data("mnist", 12, 16, (2, 2)).image == (2, 2)
+    assert load_data("mnist", 12, 16, Preparation((2, 2))).image == (2, 2)
 
 
 def test_mnist_without_file_and_network_gets_one_line(tmp_path, monkeypatch):
@@ -98,15 +99,20 @@ def test_fetched_mnist_is_split_in_its_order(monkeypatch):
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *a, **k: fetched)
     monkeypatch.delenv("OHMGRID_DATA", raising=False)
     found = data_module._fetch_mnist()
-    assert found["train_images"].shape == (60000, 28, 28)
-    assert set(found["train_labels"].tolist()) == {5}
-    assert found["test_labels"].tolist() == [7] * 10000
+    assert found.train.images.shape == (60000, 28, 28)
+    assert found.test is not None
+    labels = found.train.labels, found.test.labels
+    assert [set(one.tolist()) for one in labels if one is not None] == [{5}, {7}]
+    assert len(found.test.images) == 10000
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"train_images": np.zeros((5, 4, 6), np.int64)}, "type uint8 or float, got int64"),
+        (
+            {"train_images": np.zeros((5, 4, 6), np.int64)},
+            "got int64 0..0; --scale minmax takes any",
+        ),
         ({"train_images": np.full((5, 4, 6), np.nan)}, "train_images: expected finite pixels"),
         ({"test_images": np.full((2, 4, 6), np.inf)}, "test_images: expected finite pixels"),
         ({"test_images": np.full((2, 4, 6), 9.0)}, r"expected pixels within \+-8, got 9..9"),
@@ -114,7 +120,7 @@ def test_fetched_mnist_is_split_in_its_order(monkeypatch):
         ({"train_images": np.zeros(5)}, r"shape \(examples, height, width\).*got \(5,\)"),
         ({"train_images": np.zeros((0, 4, 6))}, r"expected shape .*got \(0, 4, 6\)"),
         ({"train_labels": np.zeros(4, int)}, "expected 5 integer labels, got int64"),
-        ({"train_labels": np.zeros(5)}, "expected 5 integer labels, got float64"),
+        ({"train_labels": np.full(5, 0.5)}, "expected 5 integer labels .*, got float64"),
         ({"test_labels": np.array([0, -1])}, r"expected labels in 0..65535, got -1..0"),
         ({"train_images": np.array([{}] * 5)}, "train_images: expected numbers, got dtype"),
     ],
@@ -141,7 +147,10 @@ def test_wrong_files_and_names_get_one_line(tmp_path):
             write(tmp_path / "keys.npz", {"images": np.zeros(3)}),
             "expected the arrays .*got 'images'",
         ),
-        ("cifar", "data: expected digits, mnist or a file FILE.npz, got 'cifar'"),
+        (
+            "cifar",
+            "data: expected digits, mnist, a file FILE.npz or FILE.csv, or a folder, got 'cifar'",
+        ),
     ):
         with pytest.raises(ConfigError, match=line):
             load_data(name, 12, 16)
@@ -157,7 +166,7 @@ def test_a_wrong_crop_gets_one_line(text):
 def test_a_crop_beyond_the_image_gets_one_line(crop, tmp_path):
     path = write(tmp_path / "d.npz", arrays())
     with pytest.raises(ConfigError, match="crop: expected at most the image's 4x6"):
-        load_data(path, 12, 16, crop)
+        load_data(path, 12, 16, Preparation(crop))
 
 
 def test_the_hash_sees_every_example(tmp_path):

@@ -31,6 +31,7 @@ from ohmgrid.studies.benchmark import (
     warm_states,
 )
 from ohmgrid.studies.peer import PEER_PRESETS, peer_version
+from ohmgrid.training.identity import identity
 
 PEER = "aihwkit"
 RESULTS = ("speed.png", "speed.json")
@@ -108,7 +109,7 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.option("--engines", default=",".join(ENGINES), metavar="A,B", help="Engines [all].")
-@click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits].")
+@click.option("--data", metavar="digits|mnist|FILE|FOLDER", help="Data set [digits].")
 @click.option("--crop", metavar="HxW", help="Use the middle of each image, as in 22x24.")
 @click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10].")
 @click.option("--device", default="gokmen-vlasov", metavar="A,B", help="Presets [gokmen-vlasov].")
@@ -173,7 +174,13 @@ def bench(
         measure(contenders, rounds, seconds, status.update)
     rows = [contender.row() for contender in contenders]
     _add_ratios(rows)
-    result = {"data": given.get("data") or "digits", "lr": lr, "rounds": rounds, "rows": rows}
+    result = {
+        "data": given.get("data") or "digits",
+        "lr": lr,
+        "rounds": rounds,
+        "rows": rows,
+        "configurations": {work.device: identity(work.config) for work in works},
+    }
     if out is not None:
         from ohmgrid.plots.training import plot_speeds
 

@@ -25,6 +25,7 @@ from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import state_sha256
 from ohmgrid.training.comparison import Comparison
+from ohmgrid.training.identity import identity
 
 
 def _parse_engines(text: str) -> list[str]:
@@ -64,6 +65,7 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     chosen = choose(options)
     plan, data = choose_plan(chosen)
     config = fit_build(chosen.config, plan)
+    tell(data.notes, "note")
     tell(chosen.warnings)
     if chosen.settings.gives("training.epochs"):
         tell(["training.epochs: not used, --steps says how many examples are compared"])
@@ -82,6 +84,7 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     finally:
         comparison.close()
     result = {
+        **identity(config),
         "engines": names,
         "equal": difference is None,
         "cells": plan.net().cells,
@@ -92,7 +95,6 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
         "device": device_name(config.device),
         "data": plan.data,
         "layers": plan.layers,
-        "seed": config.seed,
         "lanes": config.build.lanes,
         "examples_per_s": rates,
     }

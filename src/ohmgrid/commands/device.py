@@ -12,7 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.commands.options import choose_device, device_name, json_option, tell
+from ohmgrid.commands.options import (
+    choose_device,
+    class_option,
+    device_name,
+    json_option,
+    tell,
+)
 from ohmgrid.commands.outputs import check_new, force_option, free_file
 from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
@@ -23,9 +29,10 @@ from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
 from ohmgrid.measurements.step_tables import are_step_tables, measured_range, read_step_tables
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.training.identity import identity
 from ohmgrid.training.settings import device_to_toml
 
-_ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
+_ARGUMENT = click.argument("device", metavar="NAME|FILE")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
 _SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise [1].")
 _ENGINE = click.option(
@@ -81,15 +88,16 @@ def _check_out(out: Path | None, plot: bool, force: bool) -> None:
     check_new("out", force, out, *([out.with_suffix(".png")] if plot else []))
 
 
-def _device(name: str) -> Device:
+def _device(name: str, kind: str | None) -> Device:
     """Return the device that a user names."""
-    settings, warnings = choose_device(name)
+    settings, warnings = choose_device(name, kind)
     tell(warnings)
     return settings.config().device
 
 
 @click.command()
 @_ARGUMENT
+@class_option
 @click.option("--up", type=INTEGER, help="Up pulses first [enough to saturate, at most 1000].")
 @click.option("--down", type=INTEGER, help="Down pulses then [as many].")
 @_REQUESTS
@@ -102,6 +110,7 @@ def _device(name: str) -> Device:
 @json_option
 def device(
     device: str,
+    device_class: str | None,
     up: int | None,
     down: int | None,
     requests: bool,
@@ -121,21 +130,19 @@ def device(
     """
     check_engine(engine)
     _check_out(out, plot, force)
-    chosen = _device(device)
+    chosen = _device(device, device_class)
     up = usual_pulses(chosen) if up is None else up
     down = up if down is None else down
-    console = Console(stderr=as_json)
+    config, console = Config(seed=seed, device=chosen), Console(stderr=as_json)
     with _bar(console, up + down) as on_pulse:
-        result = staircase(
-            Config(seed=seed, device=chosen), up, down, cells, engine, requests, on_pulse=on_pulse
-        )
+        result = staircase(config, up, down, cells, engine, requests, on_pulse=on_pulse)
     arrays = result.arrays
     name = device_name(chosen)
     facts: dict[str, Any] = {
+        **identity(config),
         "device": name,
         "engine": engine,
         "cells": cells,
-        "seed": seed,
         "requests": requests,
         "up": up,
         "down": down,
@@ -165,6 +172,7 @@ def device(
 
 @click.command()
 @_ARGUMENT
+@class_option
 @click.option("--pairs", type=INTEGER, default=1000, help="Pairs of an up and a down pulse [1000].")
 @_REQUESTS
 @_CELLS
@@ -176,6 +184,7 @@ def device(
 @json_option
 def symmetry(
     device: str,
+    device_class: str | None,
     pairs: int,
     requests: bool,
     cells: int,
@@ -193,17 +202,16 @@ def symmetry(
     """
     check_engine(engine)
     _check_out(out, plot, force)
-    chosen = _device(device)
-    console = Console(stderr=as_json)
+    chosen = _device(device, device_class)
+    config, console = Config(seed=seed, device=chosen), Console(stderr=as_json)
     with _bar(console, pairs) as on_pulse:
-        config = Config(seed=seed, device=chosen)
         result = symmetry_point(config, pairs, cells, engine, requests, on_pulse)
     name = device_name(chosen)
     facts: dict[str, Any] = {
+        **identity(config),
         "device": name,
         "engine": engine,
         "cells": cells,
-        "seed": seed,
         "requests": requests,
         "pairs": pairs,
         "mean": float(result.final.mean()),

@@ -9,13 +9,18 @@ import click
 
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
+from ohmgrid.datasets.scaling import SCALES
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.imports.device_json import load_device_json
+from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
 from ohmgrid.registers.build_check import check_build
-from ohmgrid.training.data import Dataset, load_data, parse_crop
+from ohmgrid.training.data import BUILT_IN, Dataset, Preparation, load_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import Settings, load_device, load_settings
+from ohmgrid.weights.layers import layer_sizes
+from ohmgrid.weights.load import read_start
 
 __all__ = [
     "Chosen",
@@ -25,6 +30,7 @@ __all__ = [
     "choose_config",
     "choose_device",
     "choose_plan",
+    "class_option",
     "device_name",
     "epochs_option",
     "fit_build",
@@ -33,6 +39,7 @@ __all__ = [
     "plan_options",
     "tell",
     "tile_options",
+    "weights_options",
     "with_whole_path",
 ]
 
@@ -45,18 +52,25 @@ class Options:
 
     config: Path | None = None
     device: str | None = None
+    device_class: str | None = None
     seed: int | None = None
     lanes: int | None = None
     share: int | None = None
     bit_length: int | None = None
     data: str | None = None
     crop: str | None = None
+    pool: int | None = None
+    scale: str | None = None
+    label: str | None = None
     layers: str | None = None
     activation: str | None = None
     loss: str | None = None
     lr: float | None = None
     batch: int | None = None
     epochs: int | None = None
+    weights: str | None = None
+    g_max: float | None = None
+    original: str | None = None
 
 
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -70,9 +84,23 @@ def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
+class_option = click.option(
+    "--class", "device_class", metavar="CLASS", help="Class of a device file that names none."
+)
+
 tile_options = _stack(
-    click.option("--config", type=PATH, metavar="FILE.toml", help="Configuration; see `config`."),
-    click.option("--device", metavar="NAME|FILE.toml", help="Preset (see `devices`) or TOML file."),
+    click.option(
+        "--config",
+        type=PATH,
+        metavar="FILE",
+        help="Configuration: TOML (see `config`) or printed.",
+    ),
+    click.option(
+        "--device",
+        metavar="NAME|FILE",
+        help="Preset (see `devices`), or TOML, JSON or printed file.",
+    ),
+    class_option,
     click.option("--seed", type=INTEGER, help="Seed of all noise, weights and orders [1]."),
     click.option("--lanes", type=INTEGER, help="Cells read in each cycle; changes no result [16]."),
     click.option("--share", type=INTEGER, help="Lanes that share a device unit; no result [16]."),
@@ -85,9 +113,20 @@ epochs_option = click.option(
     "--epochs", type=INTEGER, help=f"Passes over the data [{Plan.epochs}]."
 )
 
+weights_options = _stack(
+    click.option("--weights", metavar="RUN|FILE", help="Weights to begin with, NPZ or CSV."),
+    click.option(
+        "--g-max", type=NUMBER, metavar="uS", help="The CSV has conductances, this the largest."
+    ),
+    click.option("--original", metavar="RUN|FILE", help="What they are of: signs, scales of rows."),
+)
+
 plan_options = _stack(
-    click.option("--data", metavar="digits|mnist|FILE.npz", help="Data set [digits]."),
+    click.option("--data", metavar="digits|mnist|FILE|FOLDER", help="Data set [digits]."),
     click.option("--crop", metavar="HxW", help="Use the middle of each image, as in 22x24."),
+    click.option("--pool", type=INTEGER, help="Average squares of N x N pixels [1]."),
+    click.option("--scale", metavar="|".join(SCALES), help="Scaling of the inputs [none]."),
+    click.option("--label", metavar="first|last|NAME", help="Column of a table with the labels."),
     click.option("--layers", metavar="N-N-...", help="Sizes, inputs first [digits: 64-32-10]."),
     click.option("--activation", metavar="sigmoid|tanh|relu", help="Activation [sigmoid]."),
     click.option("--loss", metavar="cross-entropy|squared", help="Loss [cross-entropy]."),
@@ -122,26 +161,66 @@ def device_name(device: Device) -> str:
     return next((name for name, known in PRESETS.items() if known == device), device.kind)
 
 
-def choose_device(name: str) -> tuple[Settings, list[str]]:
-    """Return the device that a user names, as settings, and warnings.
+def _lines(name: str, left: Sequence[str]) -> list[str]:
+    """Return a line for each field of a file that has no counterpart here."""
+    return [f"{name}: {line}" for line in left]
 
-    The device is a preset, or that of a TOML file (`ohmgrid.training.settings.load_device`).
-    """
-    if name in PRESETS:
-        return Settings(device=PRESETS[name]), []
-    if not name.endswith(".toml"):
-        raise ConfigError(
-            "device",
-            f"expected one of {', '.join(PRESETS)} or a file FILE.toml, got {shown(name)}",
-        )
-    file = load_device(Path(name))
-    settings = Settings(device=file.device, from_preset=file.from_preset)
-    if not file.unused:
-        return settings, []
-    return settings, [
-        f"{name}: of this file only [device] is used, not {', '.join(file.unused)}; "
+
+def _only_device(name: str, device: str, unused: Sequence[str]) -> list[str]:
+    """Return a line if a file holds more than its device."""
+    if not unused:
+        return []
+    return [
+        f"{name}: of this file only {device} is used, not {', '.join(unused)}; "
         "--config takes all of it"
     ]
+
+
+def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[str]]:
+    """Return the device that a user names, as settings, and warnings.
+
+    The device is a preset, or that of a file: TOML (`ohmgrid.training.settings.load_device`), JSON
+    or a printed configuration (`ohmgrid.imports`).
+
+    Parameters
+    ----------
+    name : str
+    kind : str, optional
+        The class of the device, for a JSON file that names none.
+    """
+    path = Path(name)
+    if path.suffix == ".json":
+        found = load_device_json(path, kind)
+        return found.settings, _lines(name, found.left)
+    if kind is not None:
+        raise ConfigError("class", f"expected with --device FILE.json only, got {shown(kind)}")
+    if name in PRESETS:
+        return Settings(device=PRESETS[name]), []
+    if path.suffix in SUFFIXES:
+        found, unused = load_rpu_device(path)
+        return found.settings, [
+            *_lines(name, found.left),
+            *_only_device(name, "the device", unused),
+        ]
+    if path.suffix != ".toml":
+        raise ConfigError(
+            "device",
+            f"expected one of {', '.join(PRESETS)} or a file FILE.toml, FILE.json or FILE.txt, "
+            f"got {shown(name)}",
+        )
+    file = load_device(path)
+    settings = Settings(device=file.device, from_preset=file.from_preset)
+    return settings, _only_device(name, "[device]", file.unused)
+
+
+def _choose_config(path: Path) -> tuple[Settings, list[str]]:
+    """Return the settings of a configuration file, and warnings."""
+    if path.suffix == ".json":
+        raise ConfigError(str(path), "a device alone is for --device, expected a configuration")
+    if path.suffix not in SUFFIXES:
+        return load_settings(path), []
+    found = load_rpu_config(path)
+    return found.settings, _lines(str(path), found.left)
 
 
 def _option_settings(options: Options) -> Settings:
@@ -199,10 +278,13 @@ def choose(options: Options, base: Settings | None = None) -> Chosen:
     """
     settings, warnings = base or Settings(), []
     if options.config is not None:
-        settings = settings.under(load_settings(options.config))
+        config, warnings = _choose_config(options.config)
+        settings = settings.under(config)
     if options.device is not None:
-        device, warnings = choose_device(options.device)
-        settings = settings.under(device)
+        device, more = choose_device(options.device, options.device_class)
+        settings, warnings = settings.under(device), [*warnings, *more]
+    elif options.device_class is not None:
+        raise ConfigError("class", "expected with --device FILE.json only, got no device")
     settings = settings.under(_option_settings(options))
     config = settings.config()
     if base is None and (file := options.device or options.config):
@@ -215,10 +297,10 @@ def choose_config(options: Options) -> Config:
     return choose(options).config
 
 
-def tell(warnings: Sequence[str]) -> None:
-    """Print each warning as one line on stderr."""
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+def tell(lines: Sequence[str], kind: str = "warning") -> None:
+    """Print each warning, or note, as one line on stderr."""
+    for line in lines:
+        click.echo(f"{kind}: {line}", err=True)
 
 
 def fit_build(config: Config, plan: Plan) -> Config:
@@ -235,28 +317,47 @@ def fit_build(config: Config, plan: Plan) -> Config:
     return config
 
 
-def load_plan_data(name: str, crop: str, config: Config) -> Dataset:
-    """Load the data of a plan in the configuration's edge format."""
-    size = parse_crop(crop) if crop else None
-    return load_data(name, config.formats.x_frac, config.formats.edge_bits, size)
+def load_plan_data(plan: Plan, config: Config, learned: Preparation | None = None) -> Dataset:
+    """Load the data of a plan in the configuration's edge format.
+
+    Parameters
+    ----------
+    plan : Plan
+    config : Config
+    learned : Preparation, optional
+        Of a run that goes on: its scaling and the names of its classes are used.
+    """
+    how = plan.preparation()
+    if learned is not None:
+        how = replace(how, scaling=learned.scaling, bytes=learned.bytes, names=learned.names)
+    return load_data(plan.data, config.formats.x_frac, config.formats.edge_bits, how)
 
 
 def with_whole_path(plan: Plan) -> Plan:
-    """Return the plan with the absolute name of a data file: it holds in any folder."""
-    if not plan.data.endswith(".npz"):
-        return plan
-    return replace(plan, data=str(Path(plan.data).absolute()))
+    """Return the plan with the absolute names of its files: they hold in any folder."""
+
+    def whole(name: str) -> str:
+        return str(Path(name).absolute()) if name else ""
+
+    data = plan.data if plan.data in BUILT_IN else whole(plan.data)
+    return replace(plan, data=data, weights=whole(plan.weights), original=whole(plan.original))
 
 
 def choose_plan(chosen: Chosen) -> tuple[Plan, Dataset]:
     """Return what is to be trained, and its data.
 
-    Without sizes the net is ``inputs-32-classes``.
+    Without sizes the net is that of the weights to begin with, or ``inputs-32-classes``.
     """
     plan = chosen.settings.plan()
-    data = load_plan_data(plan.data, plan.crop, chosen.config)
+    data = load_plan_data(plan, chosen.config)
     if not chosen.settings.gives("training.layers"):
-        plan = replace(plan, layers=f"{data.inputs}-32-{max(2, data.classes)}")
+        start = read_start(chosen.config, plan)
+        sizes = (
+            (data.inputs, 32, max(2, data.classes))
+            if start is None
+            else layer_sizes(start, data.inputs)
+        )
+        plan = replace(plan, layers="-".join(map(str, sizes)))
     plan = with_whole_path(plan)
     plan.check_fits(data)
     return plan, data

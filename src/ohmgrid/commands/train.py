@@ -28,6 +28,7 @@ from ohmgrid.commands.options import (
     plan_options,
     tell,
     tile_options,
+    weights_options,
     with_whole_path,
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder
@@ -38,16 +39,21 @@ from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine, make_core, start_note
 from ohmgrid.storage.files import make_folder, write_whole
-from ohmgrid.training.data import Dataset
+from ohmgrid.training.data import BUILT_IN, Dataset
+from ohmgrid.training.identity import identity
+from ohmgrid.training.memory import memory_line
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.training.session import Session
 from ohmgrid.training.settings import config_to_toml, parse_settings
+from ohmgrid.weights.load import program, read_start
 
 INTERRUPTED = Path("runs/interrupted")
 """Where a run without a folder is kept when it is interrupted; later ones get a number."""
 CONFIG, METRICS = "config.toml", "metrics.json"
 PICTURES = ("accuracy.png", "conductance.png")
+HINT_AFTER = 2
+"""Epochs after which a run that is still at chance says why."""
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
 
 
@@ -107,8 +113,9 @@ def _load_run(options: Options, folder: Path) -> tuple[Checkpoint, Chosen, Plan]
     base = parse_settings(config_to_toml(checkpoint.config, asdict(checkpoint.plan)))
     chosen = choose(options, base)
     plan = with_whole_path(chosen.settings.plan())
-    # Where the data is may change: its hash must not.
-    change = _first_change(checkpoint.plan, plan, ("data", "epochs")) or _first_change(
+    # Where data and weights are may change: their hashes must not.
+    moved = ("data", "weights", "original", "epochs")
+    change = _first_change(checkpoint.plan, plan, moved) or _first_change(
         checkpoint.config, chosen.config, ("build",)
     )
     if change:
@@ -188,6 +195,8 @@ def _train(
 
         def on_epoch(row: dict[str, Any]) -> None:
             bar.console.print(_row(row), soft_wrap=True, highlight=False)
+            if row["epoch"] == HINT_AFTER and row["epoch"] < session.plan.epochs:
+                tell(session.chance_hint(), "hint")
             keep()
 
         return session.run(lambda: stop.signal is not None, on_block, on_epoch)
@@ -217,10 +226,13 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
     """Return what ``--json`` prints."""
     plan, config = session.plan, session.config
     return {
+        **identity(config),
         "engine": engine,
         "device": device_name(config.device),
         "data": plan.data,
         "crop": plan.crop,
+        "pool": plan.pool,
+        "scale": plan.scale,
         "layers": plan.layers,
         "cells": plan.net().cells,
         "activation": plan.activation,
@@ -228,13 +240,13 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "lr": plan.lr,
         "batch": config.batch,
         "bit_length": config.pulses.desired_bl,
-        "seed": config.seed,
         "lanes": config.build.lanes,
         "test_accuracy": session.history[-1]["test_accuracy"],
         "examples_per_s": session.examples_per_s,
         "state_sha256": session.state_sha256,
         "bits_sha256": session.checkpoint().bits_sha256,
         "data_sha256": session.data.sha256,
+        "notes": list(session.data.notes),
         "warnings": [*warnings, *session.counter_warnings()],
         "counters": session.core.counters.as_dict(),
         "at_bounds": session.at_bounds(),
@@ -264,6 +276,8 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
         "test accuracy": f"{result['test_accuracy']:.2%}",
         "examples/s": f"{result['examples_per_s']:.0f}",
         "state_sha256": result["state_sha256"],
+        "hashes": f"ohmgrid {result['version']}, configuration {result['config_sha256'][:12]}, "
+        f"device {result['device_sha256'][:12]}",
     }
     lines |= _counts(result)
     if folder is not None:
@@ -310,11 +324,14 @@ def _plan_run(
         if out is None:
             raise ConfigError("resume", "expected --out DIR with the run to go on with, got none")
         checkpoint, chosen, plan = _load_run(options, out)
-        if plan.data.endswith(".npz") and not Path(plan.data).exists():
-            raise ConfigError(
-                "data", f"{plan.data}: no such file; name its new place with --data FILE.npz"
-            )
-        data = load_plan_data(plan.data, plan.crop, chosen.config)
+        for name, there in (
+            ("data", "" if plan.data in BUILT_IN else plan.data),
+            ("weights", plan.weights),
+            ("original", plan.original),
+        ):
+            if there and not Path(there).exists():
+                raise ConfigError(name, f"{there}: no such file; name its new place with --{name}")
+        data = load_plan_data(plan, chosen.config, checkpoint.preparation)
         checkpoint.check_data(data)
         return chosen.config, plan, data, checkpoint, chosen.warnings
     chosen = choose(options)
@@ -326,6 +343,7 @@ def _plan_run(
 
 @click.command()
 @plan_options
+@weights_options
 @batch_option
 @tile_options
 @click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
@@ -357,6 +375,13 @@ def train(
         raise ConfigError("force", "expected --resume or --force, got both")
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     config = fit_build(config, plan)
+    start, more = read_start(config, plan), []
+    first = None
+    if start is not None:
+        first, more = program(config, plan.net(), start)
+    warnings = (*warnings, *more)
+    memory = memory_line(config, plan.net(), data)
+    tell([*data.notes, *([memory] if memory else [])], "note")
     tell(warnings)
     if out is not None:
         make_folder(out)
@@ -366,7 +391,7 @@ def train(
         console.print(note)
     core = make_core(engine, config, plan.net(), threads)
     try:
-        session = Session(config, plan, data, core)
+        session = Session(config, plan, data, core, first)
         if note:
             console.print(f"ready after {time.perf_counter() - begin:.0f} s")
         if checkpoint is None:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +19,14 @@ import numpy as np
 from ohmgrid import __version__
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
+from ohmgrid.datasets.scaling import Scaling
 from ohmgrid.doors.arrays import read_arrays
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import parse_json
 from ohmgrid.registers.device import device_registers
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tile import TileState, device_shape
-from ohmgrid.training.data import Dataset
+from ohmgrid.training.data import Dataset, Preparation
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import config_to_toml, parse_settings
 
@@ -35,6 +36,10 @@ CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint in a run's folder."""
 FORMAT = 1
 """Number of the checkpoint's format; a change of it is listed in CHANGELOG.md."""
+PREPARED = ("data", "pool", "scale", "label")
+"""Fields of a plan that the hash of the examples covers."""
+STARTED = ("weights", "g_max", "original")
+"""Fields of a plan that the hash of the first states covers."""
 MARK = b"ohmgrid checkpoint sha256 "
 DIGEST_BYTES = 64
 """Hexadecimal digits of a SHA-256."""
@@ -65,6 +70,11 @@ class _Progress(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seconds: Seconds
 
 
+class _Scaling(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    offset: list[float]
+    factor: list[float]
+
+
 class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything in a checkpoint but its arrays."""
 
@@ -76,6 +86,10 @@ class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     progress: _Progress
     history: list[EpochRow]
     counters: dict[str, list[Count]]
+    scaling: _Scaling | None = None
+    bytes: bool = False
+    start_sha256: Digest | None = None
+    classes: list[str] | None = None
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -114,6 +128,10 @@ class Checkpoint:
     states: list[TileState]
     counters: Counters
     """What training has counted so far."""
+    preparation: Preparation = field(default_factory=Preparation)
+    """What was learned of the training part: the scaling, and the names of the classes."""
+    start_sha256: str | None = None
+    """Of the states that the run began with, where they came from a file of weights."""
     program: str = __version__
     """Version of the program that wrote it."""
 
@@ -128,15 +146,18 @@ class Checkpoint:
     def bits_sha256(self) -> str:
         """SHA-256 of all that decides the run's bits.
 
-        Its settings as sorted JSON, without ``build``, the name of the data and the number of
-        epochs, and the data's own hash.
+        Its settings as sorted JSON, without ``build``, the number of epochs and what a hash of its
+        own covers: where data are and how they are prepared, and weights to begin with.
         """
         plan = asdict(self.plan)
-        del plan["data"], plan["epochs"]
+        for name in (*PREPARED, *STARTED, "epochs"):
+            del plan[name]
         config = asdict(self.config)
         del config["build"]
         kinds = [self.config.device.kind, self.config.device.unit.kind]
         decides = {"config": config, "kinds": kinds, "plan": plan, "data": self.data_sha256}
+        if self.start_sha256 is not None:
+            decides["start"] = self.start_sha256
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -169,6 +190,14 @@ class Checkpoint:
             "history": self.history,
             "counters": self.counters.as_dict(),
         }
+        if self.preparation.scaling is not None:
+            meta["scaling"] = self.preparation.scaling.as_dict()
+        if self.start_sha256 is not None:
+            meta["start_sha256"] = self.start_sha256
+        if self.preparation.bytes:
+            meta["bytes"] = True
+        if self.preparation.names:
+            meta["classes"] = list(self.preparation.names)
         arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
         for number, state in enumerate(self.states):
             arrays[f"weights_{number}"] = state.weights.astype("<i4")
@@ -246,6 +275,20 @@ def _check_progress(meta: _Meta, plan: Plan) -> None:
         )
 
 
+def _preparation(meta: _Meta, plan: Plan) -> Preparation:
+    """Return how the examples of a run are made."""
+    found = meta.scaling
+    if (found is None) != (plan.scale == "none"):
+        raise ConfigError("scaling", f"expected that of --scale {plan.scale}, got another")
+    scaling = None
+    if found is not None:
+        if len(found.offset) != len(found.factor) or not found.offset:
+            raise ConfigError("scaling", "expected as many offsets as factors")
+        scaling = Scaling(tuple(found.offset), tuple(found.factor))
+    names = tuple(meta.classes or ())
+    return replace(plan.preparation(), scaling=scaling, bytes=meta.bytes, names=names)
+
+
 def _wanted(names: Any) -> list[str]:
     """Return the names of all arrays of a checkpoint, its meta data among them."""
     if "meta" not in names:
@@ -282,6 +325,8 @@ def _parse(sealed: bytes) -> Checkpoint:
             for number, shape in enumerate(shapes)
         ],
         counters=counters,
+        preparation=_preparation(meta, plan),
+        start_sha256=meta.start_sha256,
         program=meta.program,
     )
     if found.bits_sha256 != meta.bits_sha256:

@@ -4,8 +4,9 @@ A run is decided by its configuration and its `Plan`; the engine, the number of 
 was interrupted change none of its bits.
 """
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
+from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, Progress
@@ -38,6 +40,8 @@ class Session:
     data : Dataset
     core : Core
         Of an engine, with ``plan.net()``.
+    first : sequence of TileState, optional
+        The states to begin with, instead of those hashed from the seed.
 
     Attributes
     ----------
@@ -46,7 +50,14 @@ class Session:
         ``examples``, ``seconds``; row 0 is the net before training.
     """
 
-    def __init__(self, config: Config, plan: Plan, data: Dataset, core: Core) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        data: Dataset,
+        core: Core,
+        first: Sequence[TileState] | None = None,
+    ) -> None:
         plan.check_fits(data)
         self.config, self.plan, self.data, self.core = config, plan, data, core
         core.prepare()
@@ -55,10 +66,15 @@ class Session:
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
+        self._first = first
+        self._start_sha256 = None if first is None else state_sha256(first)
 
     def start(self) -> None:
         """Begin with the initial weights."""
-        self.core.initialise()
+        if self._first is None:
+            self.core.initialise()
+        else:
+            self.core.load(self._first)
         self.history = []
         self._begin_epoch(0)
 
@@ -74,6 +90,8 @@ class Session:
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Raise `ConfigError` unless the examples counted in a checkpoint are those of the data."""
+        if checkpoint.start_sha256 != self._start_sha256:
+            raise ConfigError("weights", "expected those that the run began with, got others")
         progress, examples = checkpoint.progress, len(self.data.train_labels)
         if progress.position >= examples or progress.position % self.config.batch:
             raise ConfigError(
@@ -108,6 +126,8 @@ class Session:
             history=list(self.history),
             states=self.core.state(),
             counters=self.core.counters.copy(),
+            preparation=self.data.preparation,
+            start_sha256=self._start_sha256,
         )
 
     def advance(self) -> None:
@@ -199,8 +219,27 @@ class Session:
         learned = self.history[-1]["test_accuracy"] > chance + LEARNED * (1 - chance)
         return warnings_of(self.core.counters, net.shapes, examples, self.at_bounds(), learned)
 
+    def chance_hint(self) -> list[str]:
+        """Return lines that say why, where a run is no better than always the same answer.
+
+        By two standard errors of the test examples.
+        """
+        labels = self.data.test_labels
+        share = float(np.bincount(labels).max()) / len(labels)
+        limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
+        if self.history[-1]["test_accuracy"] > limit:
+            return []
+        net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
+        bounds = self.at_bounds()
+        lines = warnings_of(self.core.counters, net.shapes, examples, bounds, learned=False)
+        epochs = self.progress.epoch
+        reasons = lines[:-1] or ["no counter says why; try another --lr or --scale"]
+        return [f"after {epochs} epochs {lines[-1]}: {reason}" for reason in reasons]
+
     def initial_weights(self) -> list[np.ndarray]:
         """Return the weights that the run began with."""
+        if self._first is not None:
+            return [state.weights for state in self._first]
         return [
             initial_state(self.config, rows, cols, number).weights
             for number, (rows, cols) in enumerate(self.plan.net().shapes)

@@ -22,15 +22,15 @@ from typing import Any
 
 import click
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.commands.options import Options, choose_config, fit_build
 from ohmgrid.config import Config
-from ohmgrid.data import Dataset, load_data
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import close_tiles, make_tiles, make_trainer
-from ohmgrid.files import make_folder, write_whole
-from ohmgrid.model.trainer import epoch_order
-from ohmgrid.peer import Peer
-from ohmgrid.plan import Plan
+from ohmgrid.model.core.trainer import epoch_order
+from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.studies.peer import Peer
+from ohmgrid.training.data import Dataset, load_data
+from ohmgrid.training.plan import Plan
 
 REFERENCE = Path(__file__).with_name("agreement.json")
 """What aihwkit reached: versions, and of each run the learning rate and ten test accuracies."""

@@ -25,16 +25,16 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import Config
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import ENGINES, check_engine
-from ohmgrid.files import make_folder
-from ohmgrid.pairs import OneSided
-from ohmgrid.plots import INK, SECOND_INK, save_figure
-from ohmgrid.presets import PRESETS
-from ohmgrid.settings import load_device
-from ohmgrid.staircase import staircase
-from ohmgrid.step_device import Device
+from ohmgrid.plots.training import INK, SECOND_INK, save_figure
+from ohmgrid.storage.files import make_folder
+from ohmgrid.studies.staircase import staircase
+from ohmgrid.training.settings import load_device
 
 CELLS = 4096
 """Devices in both populations."""

@@ -15,18 +15,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
 from ohmgrid.config import Config
-from ohmgrid.data import Dataset
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import make_tiles, start_note
-from ohmgrid.files import make_folder, write_whole
-from ohmgrid.model.trainer import epoch_order, initial_state
-from ohmgrid.plan import Plan
-from ohmgrid.plots import save_figure
-from ohmgrid.presets import PRESETS
-from ohmgrid.runs import CHECKPOINT, read_checkpoint
-from ohmgrid.session import Session
+from ohmgrid.model.core.trainer import epoch_order, initial_state
+from ohmgrid.plots.training import save_figure
+from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.training.data import Dataset
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.runs import CHECKPOINT, read_checkpoint
+from ohmgrid.training.session import Session
 
 FLOAT = "float"
 Rows = dict[tuple[str, int, int], float]

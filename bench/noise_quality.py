@@ -1,4 +1,4 @@
-"""Evidence for the noise of `ohmgrid.model.noise`: one command, quoted by ``docs/noise.md``.
+"""Evidence for the noise of `ohmgrid.model.base.noise`: one command, quoted by ``docs/noise.md``.
 
 ``python bench/noise_quality.py`` runs all parts but dieharder on the model's own words, addressed
 as a training run addresses them.  Each row is a statistic and the limit that a perfect source
@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ohmgrid.model.noise import cell_words, gaussian, line_keys, op_key, seed_key
-from ohmgrid.streams import GAUSS_BITS, GAUSS_SIGMA, Purpose, Verb
+from ohmgrid.model.base.noise import cell_words, gaussian, line_keys, op_key, seed_key
+from ohmgrid.registers.noise import GAUSS_BITS, GAUSS_SIGMA, Purpose, Verb
 
 SIDE = 256
 """Rows and columns of the tile under test."""

@@ -1,10 +1,10 @@
 """Cycles of update sweeps in a real training run, for each visit, by how lanes share device units.
 
 ``python bench/update_cycles.py`` trains on the golden model (``--data``: digits) and counts, for
-the trains that occur, what `ohmgrid.model.sweep` says of a sweep. A visit is one row of one block:
-a word of every lane. Printed are cycles for each word of every lane: of a sweep that hits no cell,
-as forward and backward are; of one that visits all rows, as it is fused with backward; of one that
-visits the rows whose trains are not empty, as an update alone is.
+the trains that occur, what `ohmgrid.model.array.sweep` says of a sweep. A visit is one row of one
+block: a word of every lane. Printed are cycles for each word of every lane: of a sweep that hits no
+cell, as forward and backward are; of one that visits all rows, as it is fused with backward; of one
+that visits the rows whose trains are not empty, as an update alone is.
 """
 
 import json
@@ -12,13 +12,13 @@ import json
 import click
 import numpy as np
 
-from ohmgrid.checks import check_int
 from ohmgrid.commands.options import Options, choose, choose_plan
 from ohmgrid.config import BuildConfig
-from ohmgrid.model.lane import coincidences
-from ohmgrid.model.sweep import sweep_cycles
-from ohmgrid.model.tile import Tile
-from ohmgrid.model.trainer import Trainer, epoch_order
+from ohmgrid.doors.checks import check_int
+from ohmgrid.model.array.array import coincidences
+from ohmgrid.model.array.sweep import sweep_cycles
+from ohmgrid.model.core.tile import Tile
+from ohmgrid.model.core.trainer import Trainer, epoch_order
 
 
 class CountedTile(Tile):

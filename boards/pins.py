@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.sim.export import ports
+from ohmgrid.tools.export import ports
 
 __all__ = ["Pins"]
 

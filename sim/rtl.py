@@ -6,24 +6,24 @@ from functools import lru_cache
 
 import numpy as np
 
-from ohmgrid.aging_registers import AgingRegisters, aging_registers
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.device_registers import DeviceRegisters, device_registers
-from ohmgrid.hdl.aging import pack_aging_registers, pack_aging_tables
-from ohmgrid.hdl.device_ports import pack_registers, pack_tables
-from ohmgrid.hdl.outputs import OUT_BITS
-from ohmgrid.hdl.tile import Tile
-from ohmgrid.model.noise import op_key, seed_key
-from ohmgrid.model.operations import update_trains
-from ohmgrid.model.population import populate
-from ohmgrid.model.refresh import refresh_registers
-from ohmgrid.model.sweep import memory_order
-from ohmgrid.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
-from ohmgrid.read_registers import read_registers
-from ohmgrid.registers import PulseRegisters, converter_registers
-from ohmgrid.sim.cxxrtl import Library, build
-from ohmgrid.streams import Verb
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.hdl.core.tile import Tile
+from ohmgrid.hdl.device.aging import pack_aging_registers, pack_aging_tables
+from ohmgrid.hdl.device.ports import pack_registers, pack_tables
+from ohmgrid.hdl.periphery.outputs import OUT_BITS
+from ohmgrid.model.array.sweep import memory_order
+from ohmgrid.model.base.noise import op_key, seed_key
+from ohmgrid.model.core.operations import update_trains
+from ohmgrid.model.core.refresh import refresh_registers
+from ohmgrid.model.device.population import populate
+from ohmgrid.registers.device import DeviceRegisters, device_registers
+from ohmgrid.registers.edge import PulseRegisters, converter_registers
+from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.protocol import TILE_REGISTERS, Answer, Error, Op, command, table_command
+from ohmgrid.registers.readout import read_registers
+from ohmgrid.registers.time import AgingRegisters, aging_registers
+from ohmgrid.sim.cxxrtl.library import Library, build
 from ohmgrid.tile import TileBase, TileState
 
 __all__ = ["RtlTile", "TileDriver", "build_tile", "countdowns", "register_values"]
@@ -39,8 +39,8 @@ PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
 def register_values(config: Config, rows: int, cols: int, number: int) -> dict[str, int]:
     """Return the values of all tile registers that do not change from step to step.
 
-    Keys are those of `ohmgrid.protocol.TILE_REGISTERS`; registers of the learning rate are left
-    out, and those that count down (`countdowns`).
+    Keys are those of `ohmgrid.registers.protocol.TILE_REGISTERS`; registers of the learning rate
+    are left out, and those that count down (`countdowns`).
     """
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
@@ -128,7 +128,7 @@ class TileDriver:
     ----------
     link : object
         Has ``transact(inputs, outputs, max_cycles) -> (words, cycles)``, as an instance of
-        `ohmgrid.sim.cxxrtl`.
+        `ohmgrid.sim.cxxrtl.library`.
     """
 
     def __init__(self, link):

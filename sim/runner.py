@@ -28,10 +28,9 @@ import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import get_runner
 
-from ohmgrid.published import Shelf
-
-from .export import export_verilog
-from .simulators import Simulator, simulator
+from ohmgrid.sim.simulators import Simulator, simulator
+from ohmgrid.storage.published import Shelf
+from ohmgrid.tools.export import export_verilog
 
 __all__ = ["parameters", "run_cocotb"]
 

@@ -13,14 +13,22 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from ohmgrid.model.pulses import plan_update
-from ohmgrid.model.sweep import memory_order
-from ohmgrid.model.tile import Tile, TileState
-from ohmgrid.protocol import DEVICE_TABLES, TABLE_ARG, TILE_REGISTERS, Answer, Error, Op, command
-from ohmgrid.registers import pulse_registers
-from ohmgrid.settings import parse_settings
+from ohmgrid.model.array.sweep import memory_order
+from ohmgrid.model.core.tile import Tile, TileState
+from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.registers.edge import pulse_registers
+from ohmgrid.registers.protocol import (
+    DEVICE_TABLES,
+    TABLE_ARG,
+    TILE_REGISTERS,
+    Answer,
+    Error,
+    Op,
+    command,
+)
 from ohmgrid.sim.rtl import TileDriver, countdowns, register_values
 from ohmgrid.sim.runner import parameters
+from ohmgrid.training.settings import parse_settings
 
 CONFIG = parse_settings(parameters()["config"]).config()
 RATES = [0.01, 0.2]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ohmgrid.devices import (
+from ohmgrid.devices.steps import (
     ConstantStep,
     ExpStep,
     LinearStep,

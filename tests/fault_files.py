@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from click.testing import CliRunner
 
-from ohmgrid import runs
 from ohmgrid.cli import cli
+from ohmgrid.training import runs
 
 __all__ = [
     "CHECKPOINTS", "MEASUREMENTS", "TABLES", "Fault",

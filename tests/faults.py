@@ -14,8 +14,8 @@ from fault_files import CHECKPOINTS, MEASUREMENTS, TABLES, Fault, blobs, broken,
 from fault_files import measurement as rows_of
 
 from ohmgrid.config import Config
-from ohmgrid.presets import PRESETS, device_to_dict
-from ohmgrid.settings import config_to_toml
+from ohmgrid.devices.presets import PRESETS, device_to_dict
+from ohmgrid.training.settings import config_to_toml
 
 __all__ = ["DOORS", "fault", "faults"]
 

@@ -11,21 +11,21 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ohmgrid import streams
-from ohmgrid.aging_registers import aging_registers
 from ohmgrid.commands.options import Options, choose_config
 from ohmgrid.config import Config
-from ohmgrid.data import load_data
-from ohmgrid.device_registers import DEVIATES, device_registers
+from ohmgrid.devices.presets import PRESETS
 from ohmgrid.engines import close_tiles, make_tiles, make_trainer
-from ohmgrid.model.refresh import refresh_registers
-from ohmgrid.model.trainer import epoch_order
+from ohmgrid.model.core.refresh import refresh_registers
+from ohmgrid.model.core.trainer import epoch_order
 from ohmgrid.net import Net, state_sha256
-from ohmgrid.powers import LOG_TABLE, POWER_TABLE
-from ohmgrid.presets import PRESETS
-from ohmgrid.read_registers import read_registers
-from ohmgrid.registers import converter_registers, pulse_registers
-from ohmgrid.tables import activation_table, exp_tables
+from ohmgrid.registers import noise as streams
+from ohmgrid.registers.device import DEVIATES, device_registers
+from ohmgrid.registers.edge import converter_registers, pulse_registers
+from ohmgrid.registers.layers import activation_table, exp_tables
+from ohmgrid.registers.powers import LOG_TABLE, POWER_TABLE
+from ohmgrid.registers.readout import read_registers
+from ohmgrid.registers.time import aging_registers
+from ohmgrid.training.data import load_data
 
 RECORD = Path(__file__).with_name("pinned_bits.json")
 WEIGHT_BITS = (18, 16)

@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import W_NOISE_TYPES
-from ohmgrid.device_registers import device_registers
-from ohmgrid.devices import ConstantStep, PiecewiseStep, SoftBoundsPmax
-from ohmgrid.pairs import OneSided
-from ohmgrid.presets import DEVICE_CLASSES, PRESETS
-from ohmgrid.step_device import Device, StepDevice
+from ohmgrid.devices.base import Device, StepDevice
+from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.device import device_registers
 
 __all__ = ["constant", "devices", "operate", "physics", "step_devices"]
 

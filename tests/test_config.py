@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import devices
 
-from ohmgrid.build_check import check_build
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
     W_NOISE_TYPES,
@@ -19,9 +17,16 @@ from ohmgrid.config import (
     FormatConfig,
     PulseConfig,
 )
-from ohmgrid.devices import ConstantStep, LinearStep
-from ohmgrid.presets import PRESETS, device_to_dict, preset
-from ohmgrid.settings import config_to_toml, device_from_dict, load_settings, parse_settings
+from ohmgrid.devices.presets import PRESETS, device_to_dict, preset
+from ohmgrid.devices.steps import ConstantStep, LinearStep
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.build_check import check_build
+from ohmgrid.training.settings import (
+    config_to_toml,
+    device_from_dict,
+    load_settings,
+    parse_settings,
+)
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

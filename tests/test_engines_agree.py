@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tile_cases import BUILDS
 
 from ohmgrid.config import Config
+from ohmgrid.devices.presets import PRESETS
 from ohmgrid.engines import ENGINES, make_tiles
-from ohmgrid.presets import PRESETS
 from ohmgrid.tile import TileState
 
 ROWS, COLS, TOP = 3, 5, (1 << 15) - 1

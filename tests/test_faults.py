@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.cli import cli
-from ohmgrid.runs import read_checkpoint
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.training.runs import read_checkpoint
 
 SEED = int(os.environ.get("OHMGRID_TEST_SEED", "13"))
 """Of all inputs here: the same in every run, unless one asks for others."""

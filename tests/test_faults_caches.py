@@ -17,7 +17,7 @@ DAMAGE = '''
 import sys
 from pathlib import Path
 import numpy as np
-from ohmgrid import cache
+from ohmgrid.storage import cache
 
 seed, count = int(sys.argv[1]), int(sys.argv[2])
 
@@ -47,7 +47,7 @@ def damage(files, number):
 '''
 
 KERNEL = """
-from ohmgrid.model.compiled import arith, jit
+from ohmgrid.compiled import arith, jit
 
 def misses():
     kernel = jit.kernel(arith.shift_round.py_func)
@@ -68,7 +68,7 @@ import shutil
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from ohmgrid.sim import cxxrtl
+from ohmgrid.sim.cxxrtl import library as cxxrtl
 
 class Gate(wiring.Component):
     a: In(4)
@@ -171,4 +171,4 @@ def test_two_processes_on_an_empty_cache(tmp_path):
     assert all("damaged" not in err and "Traceback" not in err for _, err in said)
     left = [entry.name for entry in (tmp_path / "compiled").rglob("*")]
     assert not [name for name in left if name.startswith(".")]
-    assert sum(name.startswith("ohmgrid.model.compiled.learning.count_hits-") for name in left) == 1
+    assert sum(name.startswith("ohmgrid.compiled.learning.count_hits-") for name in left) == 1

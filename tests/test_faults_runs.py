@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from ohmgrid.cli import cli
-from ohmgrid.runs import CHECKPOINT, read_checkpoint
+from ohmgrid.training.runs import CHECKPOINT, read_checkpoint
 
 SEED = int(os.environ.get("OHMGRID_TEST_SEED", "13"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

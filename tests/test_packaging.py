@@ -36,23 +36,24 @@ PACKAGES = [file.parent for file in PACKAGE_FILES if file.name == "__init__.py"]
 
 # Gateware that carries bits and computes none, so that there is nothing a model could decide.
 NO_TWIN = {
-    "pipeline": "delays a value",
-    "timed": "delays the operands of a computation to the cycle that needs them",
-    "products": "multiplies, in LUTs or in blocks: the model writes *",
-    "device_ports": "describes the ports of the device unit",
-    "popcount": "counts ones: the model calls numpy.bitwise_count",
-    "group": "brings the cells of some lanes to a device unit, in any order",
+    "base/pipeline": "delays a value",
+    "base/timed": "delays the operands of a computation to the cycle that needs them",
+    "base/products": "multiplies, in LUTs or in blocks: the model writes *",
+    "base/popcount": "counts ones: the model calls numpy.bitwise_count",
+    "device/ports": "describes the ports of the device unit",
+    "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
+    "array/group": "brings the cells of some lanes to a device unit, in any order",
 }
 
 # Parts of one calculation, each a file in the gateware and all in one file of the model; their
 # tests are those of the whole.
 PARTS = {
-    "device_static": "device",
-    "device_curve": "device",
-    "operation_cycles": "operations",
-    "cells": "array",
-    "visits": "array",
-    "due_pairs": "refresh",
+    "device/static": "device/step",
+    "device/curve": "device/step",
+    "array/cells": "array/array",
+    "array/visits": "array/array",
+    "array/due_pairs": "core/refresh",
+    "core/operation_cycles": "core/operations",
 }
 
 
@@ -180,17 +181,17 @@ def test_the_scan_sees_every_form_of_import(tmp_path):
 
 
 def test_every_gateware_file_has_a_golden_twin_and_a_test():
+    """In the room of the same name."""
     missing = []
-    for file in sorted((ROOT / "hdl").glob("*.py")):
+    for file in modules(ROOT / "hdl"):
+        name = str(file.relative_to(ROOT / "hdl").with_suffix(""))
         if file.stem == "__init__":
             continue
-        name = f"{PARTS.get(file.stem, file.stem)}.py"
-        wanted = [ROOT / "tests" / f"test_{name}"]
-        if file.stem not in NO_TWIN:
-            wanted.append(ROOT / "model" / name)
-        missing += [
-            f"{file.name}: {path.parent.name}/{path.name}" for path in wanted if not path.is_file()
-        ]
+        room, _, module = PARTS.get(name, name).partition("/")
+        wanted = [ROOT / "tests" / room / f"test_{module}.py"]
+        if name not in NO_TWIN:
+            wanted.append(ROOT / "model" / room / f"{module}.py")
+        missing += [f"{name}: {path.relative_to(ROOT)}" for path in wanted if not path.is_file()]
     assert not missing
 
 
@@ -219,7 +220,7 @@ def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
     script = "import setuptools.build_meta as b; b.build_wheel('..'); b.build_sdist('..')"
     subprocess.run([sys.executable, "-c", script], cwd=tree, check=True, capture_output=True)
 
-    harness = [file for suffix in ("cpp", "h") for file in (ROOT / "sim").glob(f"*.{suffix}")]
+    harness = [file for suffix in ("cpp", "h") for file in (ROOT / "sim").rglob(f"*.{suffix}")]
     wanted = {installed(file) for file in PACKAGE_FILES + harness} | {"ohmgrid/py.typed"}
     stem = f"ohmgrid-{ohmgrid.__version__}"
     with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:

@@ -8,9 +8,9 @@ import pytest
 from pinned_bits import RECORD, TRAINED, register_digests, training_digest
 
 from ohmgrid.config import Config
-from ohmgrid.data import load_data
 from ohmgrid.engines import close_tiles, make_tiles
-from ohmgrid.session import Plan, Session
+from ohmgrid.training.data import load_data
+from ohmgrid.training.session import Plan, Session
 
 CHANGED = "bits differ from those recorded: CONTRIBUTING.md says when to record them anew"
 RECORDED = json.loads(RECORD.read_text())

@@ -23,11 +23,11 @@ ROUNDED_NUMPY = {
 """What of NumPy it does not."""
 
 HARMLESS = {
-    "src/ohmgrid/arrays.py": {"math.prod"},  # of integers
-    "src/ohmgrid/fitting.py": {"**"},  # parameters that are written down for the user
+    "src/ohmgrid/doors/arrays.py": {"math.prod"},  # of integers
+    "src/ohmgrid/measurements/fitting.py": {"**"},  # parameters that are written down for the user
     "src/ohmgrid/net.py": {"np.log"},  # the loss that people read
-    "src/ohmgrid/peer_worker.py": {"**"},  # aihwkit's side
-    "src/ohmgrid/staircase.py": {"**"},  # how many rows an array of single devices has
+    "src/ohmgrid/studies/peer_worker.py": {"**"},  # aihwkit's side
+    "src/ohmgrid/studies/staircase.py": {"**"},  # how many rows an array of single devices has
 }
 """Uses that decide no bit of a tile."""
 

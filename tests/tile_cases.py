@@ -4,8 +4,6 @@ import numpy as np
 from hypothesis import strategies as st
 from strategies import devices, physics
 
-from ohmgrid.build_check import check_build
-from ohmgrid.checks import ConfigError
 from ohmgrid.config import (
     PULSE_TYPES,
     BuildConfig,
@@ -14,7 +12,9 @@ from ohmgrid.config import (
     FormatConfig,
     PulseConfig,
 )
-from ohmgrid.step_device import Device
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.build_check import check_build
 
 __all__ = ["BUILDS", "COLS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
 

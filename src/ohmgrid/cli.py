@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from ohmgrid import __version__
-from ohmgrid.checks import OhmgridError
+from ohmgrid.doors.checks import OhmgridError
 
 __all__ = ["cli", "main"]
 
@@ -29,7 +29,7 @@ VERBS = {
     "symmetry": "ohmgrid.commands.device:symmetry",
     "fit": "ohmgrid.commands.device:fit",
     "config": "ohmgrid.commands.show:config",
-    "synth": "ohmgrid.boards.synth:synth_command",
+    "synth": "ohmgrid.commands.synth:synth",
 }
 """Verb -> ``module:command``; imported when the verb is used, so that each starts fast."""
 

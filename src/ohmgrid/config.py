@@ -1,15 +1,17 @@
 """One configuration for model, gateware and command line: frozen and checked.
 
 Standard library only. Every class checks itself at construction and raises
-`ohmgrid.checks.ConfigError` with one line that says what was expected and what came.
-`ohmgrid.settings` reads and writes it as TOML.
+`ohmgrid.doors.checks.ConfigError` with one line that says what was expected and what came.
+`ohmgrid.training.settings` reads and writes it as TOML.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ohmgrid.checks import (
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import preset
+from ohmgrid.doors.checks import (
     ConfigError,
     check_choice,
     check_flag,
@@ -19,8 +21,6 @@ from ohmgrid.checks import (
     make_plain,
     shown,
 )
-from ohmgrid.presets import preset
-from ohmgrid.step_device import Device
 
 __all__ = [
     "READ_PHYSICS",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = [
     "COUNTER_BITS",

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ohmgrid.checks import check_choice
 from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
+from ohmgrid.doors.checks import check_choice
 from ohmgrid.tile import TileState
 
 if TYPE_CHECKING:
-    from ohmgrid.model.trainer import Trainer
+    from ohmgrid.model.core.trainer import Trainer
 from ohmgrid.net import Net
 
 __all__ = [
@@ -109,8 +109,8 @@ class TileEngine(Protocol):
 
 
 ENGINES: dict[str, str] = {
-    "model": "ohmgrid.model.tile:Tile",
-    "compiled": "ohmgrid.model.compiled.tile:CompiledTile",
+    "model": "ohmgrid.model.core.tile:Tile",
+    "compiled": "ohmgrid.compiled.tile:CompiledTile",
     "rtl": "ohmgrid.sim.rtl:RtlTile",
 }
 """Engine name -> ``module:class``, called as ``class(config, rows, cols, number)``."""
@@ -126,7 +126,7 @@ def start_note(name: str) -> str:
     check_engine(name)
     if name == "rtl":
         return "starting engine rtl (its first start builds it: minutes)"
-    if name == "compiled" and not import_module("ohmgrid.model.compiled.jit").is_kept():
+    if name == "compiled" and not import_module("ohmgrid.compiled.jit").is_kept():
         return "compiling the engine (once on this machine: about a minute)"
     return ""
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, check_choice
-from ohmgrid.tables import ACTIVATIONS, LOSS_FRAC, MOST_CLASSES
+from ohmgrid.doors.checks import ConfigError, check_choice
+from ohmgrid.registers.layers import ACTIVATIONS, LOSS_FRAC, MOST_CLASSES
 from ohmgrid.tile import TileState
 
 __all__ = ["LOSSES", "SHUFFLE_TILE", "Answer", "Net", "Outcome", "outcome_of", "state_sha256"]

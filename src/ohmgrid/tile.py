@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.aging_registers import aging_registers
-from ohmgrid.build_check import check_build
-from ohmgrid.checks import shown
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
-from ohmgrid.device_registers import device_registers
-from ohmgrid.read_registers import VOLTAGE_FRAC
-from ohmgrid.registers import PulseRegisters, pulse_registers
-from ohmgrid.step_device import Device
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.checks import shown
+from ohmgrid.registers.build_check import check_build
+from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.edge import PulseRegisters, pulse_registers
+from ohmgrid.registers.readout import VOLTAGE_FRAC
+from ohmgrid.registers.time import aging_registers
 
 __all__ = ["TileBase", "TileState", "device_shape"]
 
@@ -61,7 +61,7 @@ class TileBase:
         What the last update counted.
     """
 
-    trainer: str = "ohmgrid.model.trainer:Trainer"
+    trainer: str = "ohmgrid.model.core.trainer:Trainer"
     """``module:class`` of the trainer for tiles of this kind."""
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:

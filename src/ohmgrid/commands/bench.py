@@ -8,15 +8,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ohmgrid.benchmark import (
-    Contender,
-    Workload,
-    engine_contender,
-    measure,
-    peer_contender,
-    warm_states,
-)
-from ohmgrid.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.commands.options import (
     Options,
     choose,
@@ -28,9 +19,18 @@ from ohmgrid.commands.options import (
 )
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
+from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.engines import ENGINES, check_engine, start_note
-from ohmgrid.files import make_folder, write_whole
-from ohmgrid.peer import PEER_PRESETS, peer_version
+from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.studies.benchmark import (
+    Contender,
+    Workload,
+    engine_contender,
+    measure,
+    peer_contender,
+    warm_states,
+)
+from ohmgrid.studies.peer import PEER_PRESETS, peer_version
 
 PEER = "aihwkit"
 RESULTS = ("speed.png", "speed.json")
@@ -175,7 +175,7 @@ def bench(
     _add_ratios(rows)
     result = {"data": given.get("data") or "digits", "lr": lr, "rounds": rounds, "rows": rows}
     if out is not None:
-        from ohmgrid.plots import plot_speeds
+        from ohmgrid.plots.training import plot_speeds
 
         plot_speeds(out / RESULTS[0], rows, f"{result['data']} {rows[0]['layers']}")
         text = json.dumps(result, indent=1).encode() + b"\n"

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.checks import ConfigError, check_int
 from ohmgrid.commands.options import (
     Options,
     batch_option,
@@ -22,9 +21,10 @@ from ohmgrid.commands.options import (
     tile_options,
 )
 from ohmgrid.commands.types import INTEGER
-from ohmgrid.comparison import Comparison
+from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import state_sha256
+from ohmgrid.training.comparison import Comparison
 
 
 def _parse_engines(text: str) -> list[str]:

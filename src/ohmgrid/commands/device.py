@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.checks import ConfigError
 from ohmgrid.commands.options import choose_device, device_name, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option, free_file
 from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import ENGINES, check_engine
-from ohmgrid.files import write_whole
-from ohmgrid.fitting import Fit, fit_device, read_measurement
-from ohmgrid.settings import device_to_toml
-from ohmgrid.staircase import staircase, symmetry_point, usual_pulses
-from ohmgrid.step_device import Device
+from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
+from ohmgrid.storage.files import write_whole
+from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.training.settings import device_to_toml
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
@@ -140,7 +140,7 @@ def device(
         _write_arrays(out, arrays)
         facts["out"] = str(out)
     if plot:
-        from ohmgrid.device_plots import plot_staircase
+        from ohmgrid.plots.devices import plot_staircase
 
         picture = _picture(out, name)
         plot_staircase(picture, result, up, f"{name}, {cells} cells, seed {seed}")
@@ -201,7 +201,7 @@ def symmetry(
         _write_arrays(out, {"symmetry_point": result.final, **result.arrays})
         facts["out"] = str(out)
     if plot:
-        from ohmgrid.device_plots import plot_symmetry
+        from ohmgrid.plots.devices import plot_symmetry
 
         picture = _picture(out, f"{name}-symmetry")
         plot_symmetry(picture, result, f"{name}, {cells} cells, seed {seed}")
@@ -233,7 +233,7 @@ def fit(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) ->
     FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
     The device file works wherever a device is named: --device FILE.toml.
     """
-    from ohmgrid.device_plots import plot_fit
+    from ohmgrid.plots.devices import plot_fit
 
     out = out or data.with_suffix(".toml")
     if out.suffix != ".toml":

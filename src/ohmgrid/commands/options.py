@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
-from ohmgrid.build_check import check_build
-from ohmgrid.checks import ConfigError, shown
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
-from ohmgrid.data import Dataset, load_data, parse_crop
-from ohmgrid.plan import Plan
-from ohmgrid.presets import PRESETS
-from ohmgrid.settings import Settings, load_device, load_settings
-from ohmgrid.step_device import Device
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.registers.build_check import check_build
+from ohmgrid.training.data import Dataset, load_data, parse_crop
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.settings import Settings, load_device, load_settings
 
 __all__ = [
     "Chosen",
@@ -125,7 +125,7 @@ def device_name(device: Device) -> str:
 def choose_device(name: str) -> tuple[Settings, list[str]]:
     """Return the device that a user names, as settings, and warnings.
 
-    The device is a preset, or that of a TOML file (`ohmgrid.settings.load_device`).
+    The device is a preset, or that of a TOML file (`ohmgrid.training.settings.load_device`).
     """
     if name in PRESETS:
         return Settings(device=PRESETS[name]), []

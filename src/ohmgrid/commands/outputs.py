@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["check_new", "force_option", "free_file", "free_folder"]
 

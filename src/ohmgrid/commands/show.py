@@ -18,8 +18,8 @@ from ohmgrid.commands.options import (
     tell,
     tile_options,
 )
-from ohmgrid.presets import DEVICE_CLASSES, PRESETS, device_to_dict
-from ohmgrid.settings import config_to_toml, device_from_dict
+from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS, device_to_dict
+from ohmgrid.training.settings import config_to_toml, device_from_dict
 
 
 @click.command()

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.checks import ConfigError, check_float, check_int
 from ohmgrid.commands.options import (
     Chosen,
     Options,
@@ -35,14 +34,15 @@ from ohmgrid.commands.outputs import check_new, force_option, free_folder
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
-from ohmgrid.data import Dataset
+from ohmgrid.devices.base import Device
+from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine, close_tiles, make_tiles, start_note
-from ohmgrid.files import make_folder, write_whole
-from ohmgrid.plan import Plan
-from ohmgrid.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
-from ohmgrid.session import Session
-from ohmgrid.settings import config_to_toml, parse_settings
-from ohmgrid.step_device import Device
+from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.training.data import Dataset
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
+from ohmgrid.training.session import Session
+from ohmgrid.training.settings import config_to_toml, parse_settings
 
 INTERRUPTED = Path("runs/interrupted")
 """Where a run without a folder is kept when it is interrupted; later ones get a number."""
@@ -196,7 +196,7 @@ def _train(
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
     """Write metrics and pictures of a finished run."""
     # matplotlib takes a second to import: only a run that draws pays for it.
-    from ohmgrid.plots import plot_accuracy, plot_conductances
+    from ohmgrid.plots.training import plot_accuracy, plot_conductances
 
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
     plot_accuracy(folder / PICTURES[0], session.history, title)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ohmgrid.checks import ConfigError, is_line, parse_float, parse_int, shown
+from ohmgrid.doors.checks import ConfigError, is_line, parse_float, parse_int, shown
 
 __all__ = ["FOLDER", "INTEGER", "NUMBER", "PATH", "option_name"]
 

@@ -1,1 +1,1 @@
-"""What people measured: files of pulses in the forms that they have, and the devices they make."""
+"""From a file of measured pulses to a device."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["UNITS", "Column", "Unit", "column", "direction", "is_head", "unit_named"]
 
@@ -62,7 +62,10 @@ _KINDS = (
     ("direction", ("direction", "dir", "polarity", "branch", "type", "mode", "operation", "op")),
     ("amplitude", ("amplitude", "voltage", "v", "volt", "volts", "vpulse", "bias", "vg", "vgs")),
     ("value", tuple(_VALUES)),
-    ("pulse", ("pulse", "pulses", "n", "no", "nr", "number", "num", "index", "idx", "#", "time", "t")),
+    (
+        "pulse",
+        ("pulse", "pulses", "n", "no", "nr", "number", "num", "index", "idx", "#", "time", "t"),
+    ),
     ("step", ("step", "steps", "dg", "dw")),
 )
 

@@ -1,10 +1,11 @@
 """Courses of conductance under pulses: what a file of measurements comes to."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["FEWEST_PULSES", "Course", "Measurement", "StepCurve", "sweeps"]
 
@@ -85,7 +86,7 @@ def sweeps(course: Course) -> list[slice]:
     # A turn: the pulse that led to this value is the first of its direction.
     turns = (np.flatnonzero(np.diff(course.up)) + 1).tolist()
     edges = sorted({*begins, *turns, len(course.values)})
-    lengths = {a: b - a for a, b in zip(edges, edges[1:], strict=False)}
+    lengths = {a: b - a for a, b in pairwise(edges)}
     cuts = sorted(begins)
     for turn in turns:
         before = max(edge for edge in edges if edge < turn)
@@ -93,6 +94,4 @@ def sweeps(course: Course) -> list[slice]:
             cuts.append(turn)
     cuts = sorted({*cuts, len(course.values)})
     # The value before a turn is where the sweep starts.
-    return [
-        slice(a if a in begins else a - 1, b) for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [slice(a if a in begins else a - 1, b) for a, b in pairwise(cuts)]

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.measurements.columns import is_head
 from ohmgrid.measurements.courses import FEWEST_PULSES, Course, Measurement, StepCurve
 from ohmgrid.measurements.series import Hints, Series, Sheet, read_sheet
@@ -195,7 +196,8 @@ def _from_branches(series: Sequence[Series], notes: _Notes) -> list[Course]:
         rise = trend(one.values)
         if abs(rise) < REVERSAL / 2:
             raise ConfigError(
-                name, f"expected a branch that {'rises' if one.up else 'falls'}, got one that does "
+                name,
+                f"expected a branch that {'rises' if one.up else 'falls'}, got one that does "
                 "neither",
             )
         trends.append(rise > 0)
@@ -259,13 +261,11 @@ def _runs(found: Turns) -> str:
     return "1 turn" if turns == 1 else f"{turns} turns"
 
 
-def _with_directions(
-    series: Series, up: np.ndarray, begins: np.ndarray, notes: _Notes
-) -> Course:
+def _with_directions(series: Series, up: np.ndarray, begins: np.ndarray, notes: _Notes) -> Course:
     """Return a course whose rows say their direction, each branch in the order of its pulses."""
     values = series.values.copy()
     edges = [0, *(np.flatnonzero(np.diff(up)) + 1).tolist(), len(values)]
-    runs = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    runs = [slice(a, b) for a, b in pairwise(edges)]
     if not up.any() or up.all():
         raise _missing(not up.any())
     long = [run for run in runs if run.stop - run.start >= FEWEST_PULSES // 2]
@@ -273,10 +273,15 @@ def _with_directions(
     moved = [(run, trend(values[run]) * float(np.ptp(values[run])) / whole) for run in long]
     clear = [(run, rise > 0) for run, rise in moved if abs(rise) > REVERSAL / 2]
     against = [run for run, rising in clear if rising != up[run.start]]
-    if clear and len(against) == len(clear) and {bool(up[run.start]) for run in against} == {
-        True,
-        False,
-    }:
+    if (
+        clear
+        and len(against) == len(clear)
+        and {bool(up[run.start]) for run in against}
+        == {
+            True,
+            False,
+        }
+    ):
         raise ConfigError(
             "direction",
             "expected up pulses that raise and down pulses that lower the conductance, got both "
@@ -294,9 +299,7 @@ def _with_directions(
     return Course(series.device, values, up, begins)
 
 
-def _from_amplitudes(
-    series: Series, begins: np.ndarray, hints: Hints, notes: _Notes
-) -> Course:
+def _from_amplitudes(series: Series, begins: np.ndarray, hints: Hints, notes: _Notes) -> Course:
     """Return a course whose pulses' signs are their directions."""
     volts, values = series.amplitudes, series.values
     assert volts is not None

@@ -1,6 +1,7 @@
-"""Noise-free courses of a device under the pulses of a measurement, and how far data are from them.
+"""Noise-free courses of a device under the pulses of a measurement.
 
-The steps come from the device's own law (`ohmgrid.laws`), tabulated once for each trial of a fit.
+The steps come from the device's own law (`ohmgrid.devices.laws`), tabulated once for each trial of a
+fit.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numba import njit
 
-from ohmgrid.curves import curve_at
-from ohmgrid.step_device import StepDevice
+from ohmgrid.devices.base import StepDevice
+from ohmgrid.registers.curves import curve_at
 
 __all__ = ["Train", "mean_steps", "replay", "step_table"]
 

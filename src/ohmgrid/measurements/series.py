@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.measurements.columns import Column, Unit, column, direction, unit_named
 from ohmgrid.measurements.tables import Table, number
 from ohmgrid.measurements.turns import REVERSAL, trend
@@ -153,9 +153,7 @@ def _chosen(
     if hints.up and hints.down and not (hints.up.isdigit() and hints.down.isdigit()):
         return {
             _find(names, hints.up, "up"): _of_branch(columns, names, hints.up, "up", True),
-            _find(names, hints.down, "down"): _of_branch(
-                columns, names, hints.down, "down", False
-            ),
+            _find(names, hints.down, "down"): _of_branch(columns, names, hints.down, "down", False),
         }, []
     if hints.column:
         found = {}
@@ -238,8 +236,10 @@ def read_sheet(table: Table, hints: Hints) -> Sheet:
     notes += sorted(labels - {""})
     if blanks:
         notes.append(f"{blanks} blank cells skipped")
-    steps = hints.steps or all(c.kind == "step" for c in chosen.values()) or (
-        not table.names and _are_steps(series)
+    steps = (
+        hints.steps
+        or all(c.kind == "step" for c in chosen.values())
+        or (not table.names and _are_steps(series))
     )
     return Sheet(tuple(series), bases.pop(), tuple(notes), steps)
 

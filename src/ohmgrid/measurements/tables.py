@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ohmgrid.checks import ConfigError, check_float, parse_float, shown
+from ohmgrid.doors.checks import ConfigError, check_float, parse_float, shown
 
 __all__ = ["LARGEST", "Table", "number", "read_table"]
 

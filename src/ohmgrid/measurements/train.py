@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.measurements.courses import Measurement, sweeps
 from ohmgrid.measurements.replay import Train
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.checks import ConfigError
+from ohmgrid.doors.checks import ConfigError
 
 __all__ = ["REVERSAL", "Turns", "counted_directions", "find_directions", "trend"]
 
@@ -37,7 +37,7 @@ def counted_directions(count: int, up: int, down: int) -> np.ndarray:
     The pattern repeats. A value more than pulses is the one before the first pulse.
     """
     period = up + down
-    if not 1 <= up or not 1 <= down or count % period > 1 or count < period:
+    if not up >= 1 or not down >= 1 or count % period > 1 or count < period:
         raise ConfigError(
             "up, down",
             f"expected numbers of pulses whose sum divides the file's {count} values, "
@@ -115,12 +115,8 @@ def find_directions(values: np.ndarray) -> Turns | None:
         ):
             break
     else:
-        turns = [
-            _sharp(values, k, a, b) for k, (a, b) in zip(extremes, levels, strict=True)
-        ]
-        wide = [
-            (a, b) for a, b in levels if b - a > max(3, len(values) // (8 * parts))
-        ]
+        turns = [_sharp(values, k, a, b) for k, (a, b) in zip(extremes, levels, strict=True)]
+        wide = [(a, b) for a, b in levels if b - a > max(3, len(values) // (8 * parts))]
         if wide:
             a, b = wide[0]
             unsure = (

@@ -1,0 +1,119 @@
+"""The parts of the gateware that ``ohmgrid synth`` knows by name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from amaranth.lib import wiring
+
+from ohmgrid.config import Config
+
+__all__ = ["REGISTRY", "part"]
+
+
+class Part(NamedTuple):
+    """A component and where it is written."""
+
+    module: str
+    """Module in its room of `ohmgrid.hdl`."""
+    make: Callable[[ModuleType, Config], wiring.Component]
+    """Makes it, given the module (imported when it is wanted) and a configuration."""
+
+
+REGISTRY: dict[str, Part] = {
+    "base.KeySchedule": Part("noise", lambda hdl, config: hdl.KeySchedule()),
+    "base.LineKey": Part("noise", lambda hdl, config: hdl.LineKey()),
+    "base.CellMix": Part("noise", lambda hdl, config: hdl.CellMix()),
+    "base.Divider": Part("arith", lambda hdl, config: hdl.Divider(32, 16, 16)),
+    "base.SquareRoot": Part("arith", lambda hdl, config: hdl.SquareRoot(32)),
+    "periphery.Scaler": Part(
+        "converters", lambda hdl, config: hdl.Scaler(config.formats.edge_bits)
+    ),
+    "periphery.Adc": Part(
+        "converters",
+        lambda hdl, config: hdl.Adc(import_module("ohmgrid.hdl.array.lane").sum_bits(config)),
+    ),
+    "periphery.Planner": Part("pulses", lambda hdl, config: hdl.Planner(config.formats.edge_bits)),
+    "periphery.TrainMaker": Part(
+        "pulses", lambda hdl, config: hdl.TrainMaker(config.build.train_groups)
+    ),
+    "base.Popcount": Part("popcount", lambda hdl, config: hdl.Popcount()),
+    "device.DeviceUnit": Part(
+        "step",
+        lambda hdl, config: hdl.DeviceUnit(
+            config.formats.weight_bits,
+            max(1, (config.build.share - 1).bit_length()),
+            14,
+            config.build.multipliers,
+            config.formats.curve_segments,
+            config.build.power,
+            config.build.curve,
+            config.build.references,
+        ),
+    ),
+    "device.StaticProperties": Part(
+        "static", lambda hdl, config: hdl.StaticProperties(config.formats.weight_bits)
+    ),
+    "device.StepCurve": Part(
+        "curve",
+        lambda hdl, config: hdl.StepCurve(
+            config.formats.weight_bits, config.formats.curve_segments, config.build.power
+        ),
+    ),
+    "device.Aging": Part("aging", lambda hdl, config: hdl.Aging(config.formats.weight_bits)),
+    "array.DuePairs": Part(
+        "due_pairs",
+        lambda hdl, config: hdl.DuePairs(
+            config.build, import_module("ohmgrid.hdl.array.array").LaneArray(config).turn
+        ),
+    ),
+    "device.VisibleWeight": Part(
+        "visible", lambda hdl, config: hdl.VisibleWeight(config.formats.weight_bits)
+    ),
+    "array.Lane": Part(
+        "lane",
+        lambda hdl, config: hdl.Lane(
+            config.build.max_blocks * config.build.max_rows,
+            config.formats.weight_bits,
+            hdl.sum_bits(config),
+            hdl.code_bits(config),
+            config.build.write_noise,
+            config.build.read_physics,
+        ),
+    ),
+    "array.LaneGroup": Part("group", lambda hdl, config: hdl.LaneGroup(config, config.build.share)),
+    "array.VisitQueue": Part(
+        "visit_queue",
+        lambda hdl, config: hdl.VisitQueue(
+            hdl.visit_layout(config.build.share, config.formats.weight_bits, 14, 3),
+            config.build.queue,
+        ),
+    ),
+    "array.Sweep": Part(
+        "sweep",
+        lambda hdl, config: hdl.Sweep(
+            config.build.lanes,
+            config.build.max_rows,
+            config.build.max_cols,
+            config.build.max_blocks * config.build.max_rows,
+            config.build.key_banks,
+        ),
+    ),
+    "array.LaneArray": Part("array", lambda hdl, config: hdl.LaneArray(config)),
+    "periphery.Voltages": Part("voltages", lambda hdl, config: hdl.Voltages()),
+    "periphery.Readout": Part(
+        "readout", lambda hdl, config: hdl.Readout(config.build.max_rows, 4, 3)
+    ),
+    "periphery.Lines": Part("lines", lambda hdl, config: hdl.Lines(config)),
+    "core.Tile": Part("tile", lambda hdl, config: hdl.Tile(config)),
+}
+"""``room.Class`` -> what makes the component for a configuration."""
+
+
+def part(name: str, config: Config) -> wiring.Component:
+    """Return a new component by its name in `REGISTRY`."""
+    if name not in REGISTRY:
+        raise ValueError(f"component: expected one of {', '.join(REGISTRY)}, got {name!r}")
+    module, make = REGISTRY[name]
+    return make(import_module(f"ohmgrid.hdl.{name.partition('.')[0]}.{module}"), config)

@@ -1,0 +1,1 @@
+"""What everything else computes with: arithmetic, and noise by address."""

@@ -1,0 +1,160 @@
+"""The order of work of forward, backward and update (golden model)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.counters import PulseCounts
+from ohmgrid.model.array.array import array_sums, magnitudes
+from ohmgrid.model.periphery.converters import dac, input_scale
+from ohmgrid.model.periphery.lines import side_trains
+from ohmgrid.model.periphery.outputs import convert, convert_parts, results
+from ohmgrid.model.periphery.pulses import (
+    ONE,
+    PulsePlan,
+    expected_pulses,
+    plan_update,
+    pulse_totals,
+)
+from ohmgrid.model.periphery.readout import Readout
+from ohmgrid.model.periphery.voltages import operands, voltages
+from ohmgrid.registers.edge import ConverterRegisters, PulseRegisters
+from ohmgrid.registers.noise import Purpose
+from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts
+
+__all__ = ["Trains", "multiply", "part_sums", "pulse_slots", "update_trains"]
+
+
+def multiply(
+    matrix: np.ndarray,
+    values: np.ndarray,
+    io: ConverterConfig,
+    frac: int,
+    registers: ConverterRegisters,
+    key: int,
+    readout: Readout | None = None,
+) -> tuple[np.ndarray, int, int]:
+    """Run one forward or backward operation: passes, the input halved, until no output clips.
+
+    Parameters
+    ----------
+    matrix : int32, shape (outputs, inputs)
+    values : int64, shape (inputs,)
+        Activations or errors at the edge.
+    io : ConverterConfig
+    frac : int
+        Fraction bits of ``values``.
+    registers : ConverterRegisters
+    key : int
+        Operation key.
+    readout : Readout or None
+        None: ideal converters but for output noise, one sweep.
+
+    Returns
+    -------
+    results : int64, shape (outputs,)
+    passes : int
+    saturated : int
+        Outputs clipped in the last pass.
+    """
+    if io.perfect:
+        return array_sums(matrix, values) >> VOLTAGE_FRAC, 1, 0
+    alpha = input_scale(values, io, frac)
+    if alpha == 0 and readout is not None and readout.awake:
+        alpha = 1 << frac
+    if alpha == 0:
+        return np.zeros(len(matrix), np.int64), 1, 0
+    most = io.max_passes if io.bound_management == "iterative" else 1
+    sizes = matrix if readout is None else magnitudes(matrix, *readout.weights)
+    halvings = 0
+    while True:
+        if readout is None:
+            sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
+            codes, saturated = convert(sums, key, halvings, registers, io.adc_half)
+        else:
+            read = readout.registers
+            half = io.dac_half << DITHER_BITS if read.inp_dither else io.dac_half
+            drive = voltages(dac(values, alpha, halvings, half), key, halvings, read)
+            found = part_sums(matrix, sizes, drive, read)
+            codes, saturated = convert_parts(found, key, halvings, registers, io.adc_half, readout)
+        if saturated == 0 or halvings + 1 == most:
+            return results(codes, alpha, halvings), halvings + 1, saturated
+        halvings += 1
+
+
+def part_sums(
+    matrix: np.ndarray, sizes: np.ndarray, voltage: np.ndarray, registers: ReadRegisters
+) -> dict[Part, np.ndarray]:
+    """Return the sums of all sweeps of a pass (int64, shape (outputs,)).
+
+    Parameters
+    ----------
+    matrix, sizes : int32, shape (outputs, inputs)
+        Weights and their magnitudes.
+    voltage : int64, shape (inputs,)
+    registers : ReadRegisters
+    """
+    sums = {}
+    for part in parts(registers):
+        weights = sizes if part in (Part.LOAD, Part.POWER) else matrix
+        exact = array_sums(weights, operands(voltage, part, registers))
+        sums[part] = exact >> VOLTAGE_FRAC
+    if registers.w_kind and Part.POWER not in sums:
+        sums[Part.POWER] = operands(voltage, Part.POWER, registers).sum(keepdims=True)
+    return sums
+
+
+class Trains(NamedTuple):
+    """The trains of one update."""
+
+    plan: PulsePlan
+    rows: np.ndarray
+    """int64, shape (rows,)"""
+    columns: np.ndarray
+    """int64, shape (cols,)"""
+    counts: PulseCounts
+
+
+def update_trains(
+    x: np.ndarray, d: np.ndarray, config: Config, registers: PulseRegisters, key: int
+) -> Trains:
+    """Plan an update and make its trains.
+
+    Parameters
+    ----------
+    x, d : int64, shapes (cols,), (rows,)
+        Activations and errors at the edge.
+    config : Config
+    registers : PulseRegisters
+    key : int
+        Operation key.
+    """
+    formats, pulses = config.formats, config.pulses
+    x_max, d_max = int(np.abs(x).max()), int(np.abs(d).max())
+    plan = plan_update(x_max, d_max, pulses, registers, (formats.x_frac, formats.d_frac))
+    columns = side_trains(x, Purpose.COLUMN, plan, pulses.pulse_type, key)
+    rows = side_trains(d, Purpose.ROW, plan, pulses.pulse_type, key)
+    up, down = pulse_totals(x, d, columns, rows)
+    active = x_max > 0 and d_max > 0
+    below = expected_pulses(x_max, d_max, registers) < ONE
+    clipped = (
+        x_max * plan.x_factor > plan.x_divisor * ONE or d_max * plan.d_factor > plan.d_divisor * ONE
+    )
+    counts = PulseCounts(up, down, int(active), int(active and below), int(clipped))
+    return Trains(plan, rows, columns, counts)
+
+
+def pulse_slots(trains: Trains, serial: bool) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the sweeps of one update: (slot number, row trains, column trains).
+
+    One sweep with whole trains, or, for a ``serial`` device, one for each slot; none if there is
+    nothing to update.
+    """
+    bl = trains.plan.bl
+    if bl and not serial:
+        yield 0, trains.rows, trains.columns
+        return
+    for slot in range(bl):
+        yield slot, trains.rows & (1 << slot), trains.columns

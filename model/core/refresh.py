@@ -1,0 +1,218 @@
+"""Refresh of one-sided pairs: both devices reset, their difference written back (golden model).
+
+docs/devices.md has the rule. Every cell is read by the refresh's own ADC, plus
+and minus device with noise of their own. Where the larger code is above ``upper`` and the smaller
+above ``lower``, both devices are reset; then, column by column, the difference is written with the
+pulses of an ordinary update (x = 1.0 on the column, d = the differences, learning rate 1).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import SLOTS, Config, ConverterConfig, PulseConfig
+from ohmgrid.devices.cells import OneSided
+from ohmgrid.model.array.array import pulse_devices
+from ohmgrid.model.base.noise import cell_words, gaussian, line_keys
+from ohmgrid.model.device.aging import reset
+from ohmgrid.model.device.population import Population
+from ohmgrid.model.periphery.converters import adc
+from ohmgrid.model.periphery.lines import key_halves, side_trains
+from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.registers.edge import (
+    ConverterRegisters,
+    PulseRegisters,
+    converter_registers,
+    pulse_registers,
+)
+from ohmgrid.registers.noise import GAUSS_BITS, Purpose, Verb, rewrite_step
+from ohmgrid.registers.time import AgingRegisters
+
+__all__ = ["RefreshRegisters", "refresh", "refresh_reads", "refresh_registers", "refresh_writes"]
+
+_LARGEST = gaussian(np.arange(1 << GAUSS_BITS)).max(keepdims=True).astype(np.int64)
+
+
+class RefreshRegisters(NamedTuple):
+    """Integer parameters of a refresh."""
+
+    every: int
+    """Updates between two refreshes; 0: never."""
+    half: int
+    """Largest ADC code of the read."""
+    converter: ConverterRegisters
+    upper: int
+    """Code that the larger device must exceed."""
+    lower: int
+    """Code that the smaller device must exceed."""
+    pulses: PulseConfig
+    rate: PulseRegisters
+
+
+def refresh_registers(config: Config, lsb: float) -> RefreshRegisters:
+    """Round the parameters of a pair's refresh; ``lsb`` is the weight LSB in weight units."""
+    device = config.device
+    assert isinstance(device, OneSided)
+    io = ConverterConfig(
+        adc_bits=device.refresh_adc_bits,
+        out_bound=device.refresh_out_bound,
+        out_noise=device.refresh_out_noise,
+    )
+    codes = device.unit.w_max / io.out_bound * io.adc_half
+    pulses = PulseConfig(desired_bl=device.refresh_bl)
+    # The differences are codes: one code in weight units takes the place of an error's LSB.
+    step = io.out_bound / io.adc_half
+    unit = config.replace(pulses=pulses)
+    scale = step * (1 << config.formats.d_frac)
+    return RefreshRegisters(
+        every=device.refresh_every * (config.batch if device.units_in_mbatch else 1),
+        half=io.adc_half,
+        converter=converter_registers(io, lsb * io.dac_half),
+        upper=int(device.refresh_upper_thres * codes),
+        lower=int(device.refresh_lower_thres * codes),
+        pulses=pulses,
+        rate=pulse_registers(unit, device.unit.granularity, scale),
+    )
+
+
+def refresh_reads(
+    weights: np.ndarray, registers: RefreshRegisters, key: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read all pairs.
+
+    Parameters
+    ----------
+    weights : int32, shape (2 * rows, cols)
+        Rows 2 i are the plus devices of row i, rows 2 i + 1 the minus devices.
+    registers : RefreshRegisters
+    key : int
+        Operation key of `Verb.REFRESH`, step: updates so far. Field 0 of a cell's word is the
+        noise of the read.
+
+    Returns
+    -------
+    due : bool, shape (rows, cols)
+        Pairs to refresh.
+    difference : int64, shape (rows, cols)
+        Plus less minus code; 0 where noise could not have made a pair due.
+    """
+    plus, minus = weights[0::2].astype(np.int64), weights[1::2].astype(np.int64)
+    # Even the largest draw does not lift most pairs above both thresholds: those need no noise.
+    large = adc(np.maximum(plus, minus), _LARGEST, registers.converter) > registers.upper
+    small = adc(np.minimum(plus, minus), _LARGEST, registers.converter) > registers.lower
+    due, difference = large & small, np.zeros(plus.shape, np.int64)
+    near = np.nonzero(due)
+    if len(near[0]) == 0:
+        return due, difference
+    rows, _ = key_halves(key, Purpose.ROW, weights.shape[0])
+    cols, _ = key_halves(key, Purpose.COLUMN, weights.shape[1])
+    codes = []
+    for device, conductance in enumerate((plus[near], minus[near])):
+        word = cell_words(rows[2 * near[0] + device], cols[near[1]])
+        z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
+        raw = adc(conductance, z, registers.converter)
+        codes.append(np.clip(raw, -registers.half, registers.half))
+    due[near] = (np.maximum(*codes) > registers.upper) & (np.minimum(*codes) > registers.lower)
+    difference[near] = codes[0] - codes[1]
+    return due, difference
+
+
+class Write(NamedTuple):
+    """Pulses that write one column of differences back."""
+
+    column: int
+    slots: np.ndarray
+    """Slots in which the column and each row of devices fire, int64, shape (2 * rows,)."""
+    key: int
+    """Operation key of the pulses' noise."""
+
+
+def refresh_writes(
+    due: np.ndarray,
+    difference: np.ndarray,
+    config: Config,
+    registers: RefreshRegisters,
+    key_of: Callable[[int], int],
+) -> list[Write]:
+    """Return the pulses that write the differences back, column by column.
+
+    Each column has an operation key of its own, ``key_of(column)``.
+    """
+    writes = []
+    formats = config.formats
+    for column in np.flatnonzero(due.any(axis=0)):
+        own_key = key_of(int(column))
+        signed = np.where(due[:, column], difference[:, column], 0)
+        d = np.stack([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1).ravel()
+        x = np.zeros(len(due[0]), np.int64)
+        # 1.0 may be one LSB beyond the edge.
+        x[column] = min(1 << formats.x_frac, (1 << (formats.edge_bits - 1)) - 1)
+        plan = plan_update(
+            int(x[column]),
+            int(d.max()),
+            registers.pulses,
+            registers.rate,
+            (formats.x_frac, formats.d_frac),
+        )
+        if plan.bl == 0:
+            continue
+        rows = side_trains(d, Purpose.ROW, plan, registers.pulses.pulse_type, own_key)
+        train = side_trains(x, Purpose.COLUMN, plan, registers.pulses.pulse_type, own_key)[column]
+        if np.any(rows & train):
+            writes.append(Write(int(column), rows & train, own_key))
+    return writes
+
+
+def refresh(
+    weights: np.ndarray,
+    population: Population,
+    aging: AgingRegisters,
+    config: Config,
+    registers: RefreshRegisters,
+    updates: int,
+    key_of: Callable[[Verb, int], int],
+) -> np.ndarray:
+    """Return the conductances after a refresh of all pairs (int32, shape (2 * rows, cols)).
+
+    Parameters
+    ----------
+    updates : int
+        Updates so far.
+    key_of : callable of (Verb, int)
+        Returns the operation key of a verb and a step.
+    """
+    own = key_of(Verb.REFRESH, updates)
+    due, difference = refresh_reads(weights, registers, own)
+    if not due.any():
+        return weights
+    weights = reset(weights, np.repeat(due, 2, axis=0), population, aging, own)
+
+    def column_key(column: int) -> int:
+        return key_of(Verb.REWRITE, rewrite_step(updates, column))
+
+    writes = refresh_writes(due, difference, config, registers, column_key)
+    if not writes:
+        return weights
+    # Columns do not depend on one another: all at the same time, slot by slot if told.
+    columns = np.array([write.column for write in writes])
+    trains = np.array([write.slots for write in writes])
+    own_keys = np.array([write.key for write in writes], np.uint64)
+    slots = range(SLOTS) if population.registers.serial else (0,)
+    for slot in slots:
+        fired = trains & (1 << slot) if population.registers.serial else trains
+        write, row = np.nonzero(fired)
+        if len(row) == 0:
+            continue
+        column, key = columns[write], own_keys[write]
+        row_keys = line_keys(key, Purpose.ROW, row, slot).astype(np.uint32)
+        col_keys = line_keys(key, Purpose.COLUMN, column, slot).astype(np.uint32)
+        pulse_devices(
+            weights,
+            (row, column),
+            np.bitwise_count(fired[write, row]).astype(np.int64),
+            np.zeros(len(row), bool),
+            population,
+            cell_words(row_keys, col_keys),
+        )
+    return weights

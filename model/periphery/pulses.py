@@ -1,0 +1,180 @@
+"""From two vectors and a learning rate to pulse trains (golden model).
+
+Section 3 of docs/physics.md. A train is a word of 31 slots; a cell counts the slots in which the
+trains of its row and of its column both fire. All three pulse types are trains: mean-count and
+deterministic-implicit use a thermometer code on the columns and, on the rows, the increments of
+the rounded product, so that the AND of the two words has exactly the required number of ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.config import SLOTS, PulseConfig
+from ohmgrid.model.base.arith import divide_round, shift_round, square_root
+from ohmgrid.model.base.noise import fields16, line_keys
+from ohmgrid.registers.edge import FACTOR_BITS, PulseRegisters
+from ohmgrid.registers.noise import Purpose
+
+__all__ = [
+    "PulsePlan",
+    "column_trains",
+    "expected_pulses",
+    "plan_update",
+    "probabilities",
+    "pulse_totals",
+    "row_trains",
+]
+
+ONE = 1 << 16
+"""Probability 1: fires in every slot."""
+
+
+class PulsePlan(NamedTuple):
+    """What update and bit-length management decide for one update."""
+
+    bl: int
+    """Slots used, 0..31; 0 means no update."""
+    x_factor: int
+    """Numerator of a column's probability for one LSB of magnitude."""
+    x_divisor: int
+    d_factor: int
+    """Numerator of a row's probability for one LSB of magnitude."""
+    d_divisor: int
+
+
+def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
+    """Return ``k = lr xm dm / dw_min``, what the largest pair asks for: 32 bits, 16 of fraction.
+
+    Parameters
+    ----------
+    x_max, d_max : int
+        Largest magnitudes of both vectors, edge LSB.
+    registers : PulseRegisters
+    """
+    return min((1 << 32) - 1, (x_max * d_max * registers.rate) >> registers.rate_shift)
+
+
+def plan_update(
+    x_max: int, d_max: int, pulses: PulseConfig, registers: PulseRegisters, fracs: tuple[int, int]
+) -> PulsePlan:
+    """Choose the bit length and both sides' probability scales.
+
+    With management, ``p_x = |x| / xm * q`` and ``p_d = |d| / dm * q`` where ``q = sqrt(k / BL)``
+    and ``k = lr xm dm / dw_min`` is the expected number of pulses of the largest pair; a k above
+    ``desired_bl`` is cut by scaling the errors up to (and clipping them at) probability 1.
+
+    Parameters
+    ----------
+    x_max, d_max : int
+        Largest magnitudes of both vectors, edge LSB.
+    pulses : PulseConfig
+    registers : PulseRegisters
+    fracs : (int, int)
+        Fraction bits of activations and errors.
+    """
+    bl = registers.bl
+    if x_max == 0 or d_max == 0:
+        return PulsePlan(0, 0, 1, 0, 1)
+    if not pulses.managed:
+        x_frac, d_frac = fracs
+        return PulsePlan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
+    k = expected_pulses(x_max, d_max, registers)
+    limit = pulses.desired_bl << 16
+    if pulses.update_bl_management:
+        bl = min((k + ONE - 1) >> 16, pulses.desired_bl)
+        if bl == 0:
+            return PulsePlan(0, 0, 1, 0, 1)
+    q = square_root((min(k, limit) << 16) // bl)
+    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
+    return PulsePlan(bl, q, x_max, stretched, d_max)
+
+
+def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
+    """Return firing probabilities ``rint(|values| * factor / divisor)`` of 0..65536."""
+    return np.minimum(divide_round(np.abs(values) * factor, np.int64(divisor)), ONE)
+
+
+def _stochastic(probability: np.ndarray, bl: int, key: int, purpose: Purpose) -> np.ndarray:
+    words = np.zeros(len(probability), np.int64)
+    busy = np.flatnonzero(probability)
+    if bl == 0 or len(busy) == 0:
+        return words
+    groups = np.arange(-(-bl // 4))
+    fields = fields16(line_keys(key, purpose, busy[:, None], groups[None, :]))
+    fires = fields.reshape(len(busy), -1)[:, :bl] < probability[busy, None]
+    words[busy] = fires @ (np.int64(1) << np.arange(bl))
+    return words
+
+
+def column_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
+    """Return the columns' trains: bit s is set where slot s fires.
+
+    Stochastic: slot s of line j fires where a 16-bit uniform number, hashed from (j, s), is below
+    the probability. Deterministic types: the first ``rint(BL p)`` slots (a thermometer).
+
+    Parameters
+    ----------
+    probability : int64, shape (lines,)
+        As from `probabilities`.
+    bl : int
+        Slots used.
+    pulse_type : str
+    key : int
+        The update's operation key.
+
+    Returns
+    -------
+    int64, shape (lines,)
+    """
+    if pulse_type == "stochastic-compressed":
+        return _stochastic(probability, bl, key, Purpose.TRAIN_X)
+    return (np.int64(1) << shift_round(bl * probability, 16)) - 1
+
+
+def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
+    """Return the rows' trains; arguments as for `column_trains`.
+
+    For the deterministic types slot s fires where ``f(s + 1) > f(s)``, with
+    ``f(m) = rint(n m / BL)`` and ``n = rint(BL p)`` (mean-count) or ``f(m) = rint(p m)``
+    (deterministic-implicit): in the first m slots, exactly f(m) fire.
+    """
+    if pulse_type == "stochastic-compressed":
+        return _stochastic(probability, bl, key, Purpose.TRAIN_D)
+    words = np.zeros(len(probability), np.int64)
+    count = shift_round(bl * probability, 16)
+    before = np.zeros(len(probability), np.int64)
+    for slot in range(bl):
+        if pulse_type == "mean-count":
+            after = divide_round(count * (slot + 1), np.int64(bl))
+        else:
+            after = shift_round(probability * (slot + 1), 16)
+        words |= (after - before) << slot
+        before = after
+    return words
+
+
+def pulse_totals(
+    x: np.ndarray, d: np.ndarray, columns: np.ndarray, rows: np.ndarray
+) -> tuple[int, int]:
+    """Return how many coincidences of an update raise a weight, and how many lower one.
+
+    In one slot each firing row meets each firing column; equal signs of activation and error lower
+    the weight.
+
+    Parameters
+    ----------
+    x, d : int64, shapes (cols,), (rows,)
+        Activations and errors at the edge.
+    columns, rows : int64, shapes (cols,), (rows,)
+        Their trains.
+    """
+    slot = np.int64(1) << np.arange(SLOTS)
+
+    def fires(values: np.ndarray, trains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        set_bits = (trains[:, None] & slot) != 0
+        return set_bits[values > 0].sum(axis=0), set_bits[values < 0].sum(axis=0)
+
+    x_plus, x_minus = fires(x, columns)
+    d_plus, d_minus = fires(d, rows)
+    return int(x_plus @ d_minus + x_minus @ d_plus), int(x_plus @ d_plus + x_minus @ d_minus)

@@ -1,0 +1,164 @@
+"""How a kernel is compiled: kept on disk, without the interpreter lock, with exact integers.
+
+numba keeps a compiled function until *its own* file changes, and would go on using what it had
+inlined from another file; it unpickles what it finds, and where it cannot write to the folder that
+it is given, it takes what lies beside the sources. So kernels are kept here instead: in a folder of
+the cache named after all that they are made from (`ohmgrid.storage.sources`), one sealed file for
+each function and types of arguments.
+"""
+
+import hashlib
+import pickle
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
+from numba import njit, types
+from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.serialize import dumps
+from numba.extending import intrinsic
+
+from ohmgrid.storage.cache import cache_dir, note
+from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
+from ohmgrid.storage.sources import fingerprint
+
+__all__ = ["apart", "bit_length", "count_ones", "first_one", "is_kept", "kernel"]
+
+_PACKAGE = "ohmgrid.compiled"
+SHELF = Shelf("compiled", keep=8)
+"""A set of all kernels is about 20 MB."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@cache
+def _name() -> str:
+    """Return the name of the kernels' folder: a hash of all that they are made from."""
+    tools = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    made_from = (*tools, get_host_cpu_name(), fingerprint(_PACKAGE))
+    return hashlib.sha256(repr(made_from).encode()).hexdigest()[:20]
+
+
+def is_kept() -> bool:
+    """Return whether the whole training loop has been compiled before."""
+    return any(
+        next(folder.glob(f"{_PACKAGE}.learning.count_hits-*"), None)
+        for folder in SHELF.folders(_name())
+    )
+
+
+class _Results(CompileResultCacheImpl):
+    """How numba takes a compiled function apart and together; where it is kept is ours."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class _Kept(NullCache):
+    """The cache of one kernel, as numba calls it: one file for each signature.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel's Python source.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._name = f"{function.__module__}.{function.__qualname__}"
+        self._results = _Results()
+
+    def load_overload(self, sig, target_context) -> Any:
+        """Return a compiled function, or None."""
+        target_context.refresh()
+        wanted = self._name, sig, target_context.codegen().magic_tuple()
+        for folder in SHELF.folders(_name()):
+            content = read_sealed(folder / self._file(wanted))
+            if content is not None:
+                found, result = pickle.loads(content)
+                if found == wanted:
+                    return self._results.rebuild(target_context, result)
+        return None
+
+    def save_overload(self, sig, cres) -> None:
+        """Keep a compiled function."""
+        made_for = self._name, sig, cres.codegen.magic_tuple()
+        content = dumps((made_for, self._results.reduce(cres)))
+        try:
+            folder = SHELF.folder(_name())
+            write_sealed(folder / self._file(made_for), content)
+        except OSError as error:  # a full disk: what is compiled runs all the same
+            note(f"{cache_dir()}: {error.strerror}; compiled functions are not kept")
+
+    def _file(self, made_for: tuple) -> str:
+        """Return the name of the file for a kernel, types of arguments and a processor.
+
+        Text names types well enough for a name, pickles of them differ from process to process;
+        what the file was made for stands in it and decides.
+        """
+        return f"{self._name}-{hashlib.sha256(str(made_for).encode()).hexdigest()[:20]}"
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function when it is first called, or take it from the cache.
+
+    Kept are functions of this package.
+    """
+    compiled = cast(Any, njit(nogil=True, error_model="numpy")(function))
+    if function.__module__.startswith(f"{_PACKAGE}."):  # what the folder's name covers
+        # What `cache=True` does, with a cache of our own.
+        compiled._cache = _Kept(function)
+    return cast(Function, compiled)
+
+
+def _count_ones(typingctx, word):
+    """Return how many bits of an integer are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return word(word), codegen
+
+
+def _first_one(typingctx, word):
+    """Return the place of the lowest bit that is set (the word is not 0)."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return word(word), codegen
+
+
+def _bit_length(typingctx, word):
+    """Return the bits of a positive int64."""
+
+    def codegen(context, builder, signature, args):
+        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
+
+    return types.int64(types.int64), codegen
+
+
+def _apart(typingctx):
+    """Keep the function that calls this one function of its own: it is not inlined.
+
+    A call costs a tenth of a microsecond, inlined copies of large kernels minutes of compilation.
+    """
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+# As kernels call them: the typing context is numba's business.
+apart = cast(Callable[[], None], intrinsic(_apart))
+bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
+count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
+first_one = cast(Callable[[Any], Any], intrinsic(_first_one))

@@ -1,0 +1,233 @@
+"""What the kernels share: registers as integers, and one thread's scratch memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.compiled.noise import LINES_OF_WORD, spread_lines
+from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig
+from ohmgrid.registers.edge import PulseRegisters, converter_registers
+
+__all__ = [
+    "VISITS",
+    "WHOLE",
+    "ZERO",
+    "Converter",
+    "Pulses",
+    "Scratch",
+    "Share",
+    "Side",
+    "make_scratch",
+    "make_side",
+]
+
+ZERO = np.int64(0)
+"""Not a literal 0, for which numba would compile a function once more; so are all constants that
+kernels hand to kernels."""
+VISITS = 1024
+"""Devices that are visited together, or a column: their data stay in the first-level cache."""
+
+
+class Converter(NamedTuple):
+    """Converters of one direction, all integers."""
+
+    scale: int
+    shift: int
+    noise: int
+    dac_half: int
+    adc_half: int
+    one: int
+    """Input scale without noise management: 1.0 at the edge."""
+    managed: int
+    passes: int
+    """Most passes."""
+    frac: int
+    perfect: int
+    """Exact sums, no converters."""
+
+    @classmethod
+    def of(cls, io: ConverterConfig, lsb: float, frac: int) -> "Converter":
+        """Return the registers of one direction."""
+        registers = converter_registers(io, lsb)
+        return cls(
+            registers.scale,
+            registers.shift,
+            registers.noise,
+            io.dac_half,
+            io.adc_half,
+            1 << frac,
+            int(io.noise_management != "none"),
+            io.max_passes if io.bound_management == "iterative" else 1,
+            frac,
+            int(io.perfect),
+        )
+
+
+class Pulses(NamedTuple):
+    """An update's registers for one learning rate, all integers."""
+
+    rate: int
+    rate_shift: int
+    bl: int
+    factor: int
+    managed: int
+    bl_managed: int
+    desired_bl: int
+    kind: int
+    """Place in `ohmgrid.config.PULSE_TYPES`."""
+    x_one: int
+    d_one: int
+
+    @classmethod
+    def of(cls, config: Config, registers: PulseRegisters) -> "Pulses":
+        """Return the registers of one learning rate."""
+        pulses, formats = config.pulses, config.formats
+        return cls(
+            registers.rate,
+            registers.rate_shift,
+            registers.bl,
+            registers.factor,
+            int(pulses.managed),
+            int(pulses.update_bl_management),
+            pulses.desired_bl,
+            PULSE_TYPES.index(pulses.pulse_type),
+            1 << formats.x_frac,
+            1 << formats.d_frac,
+        )
+
+
+class Side(NamedTuple):
+    """The lines of one side that fire in an update, packed to the front."""
+
+    line: np.ndarray
+    """uint32, shape (lines,): number of the line."""
+    train: np.ndarray
+    """uint32: slots in which it fires; bit 31 is set where its value is negative."""
+
+
+class Share(NamedTuple):
+    """The share of one thread."""
+
+    number: int
+    threads: int
+
+
+WHOLE = Share(0, 1)
+
+
+class Scratch(NamedTuple):
+    """What one thread needs beside the arrays; contents do not outlive an operation."""
+
+    spread: np.ndarray
+    """uint64, shape (4, lines / 4): spread numbers of all lines (never changes)."""
+    spread16: np.ndarray
+    """The same memory, uint16, shape (4, lines)."""
+    chosen: np.ndarray
+    """uint64, shape (4, lines / 4): spread numbers of some lines."""
+    chosen16: np.ndarray
+    planes: np.ndarray
+    """uint64, shape (4, lines / 4): hashed keys."""
+    planes16: np.ndarray
+    busy: np.ndarray
+    """uint32, shape (lines,): lines whose DAC code is not 0; of a refresh, pairs of a column."""
+    codes: np.ndarray
+    """int32, shape (lines,): DAC codes."""
+    part: np.ndarray
+    """int32, shape (lines,): sums over some columns."""
+    sums: np.ndarray
+    """int64, shape (lines,)"""
+    out: np.ndarray
+    """int64, shape (lines,): results of a pass."""
+    chance: np.ndarray
+    """int32, shape (lines,): firing probabilities."""
+    row_key: np.ndarray
+    """uint32, shape (lines,): a firing row's half of the noise of its cells."""
+    col_key: np.ndarray
+    fires: np.ndarray
+    """uint64, shape (31, lines / 64): for each slot the firing rows, one bit each."""
+    firing: np.ndarray
+    """int64, shape (31, 2): for each slot how many rows of either sign fire."""
+    cell: np.ndarray
+    """uint32, shape (visits,): number of a hit cell in its array."""
+    both: np.ndarray
+    """uint32, shape (visits,): slots in which both its lines fire; bit 31: downwards."""
+    total: np.ndarray
+    """uint32, shape (visits,): sum of its lines' keys."""
+    bytes64: np.ndarray
+    """uint64, shape (4, visits / 8): noise words of cells, byte by byte."""
+    bytes8: np.ndarray
+    """The same memory, uint8, shape (4, visits)."""
+    device: np.ndarray
+    """int32, shape (11, visits): what a visit reads of the devices; rows as in `device`."""
+    place: np.ndarray
+    """int32, shape (visits,): places on the step curve."""
+    local: np.ndarray
+    """int32, shape (visits,): steps."""
+    amplitude: np.ndarray
+    """int32, shape (visits,): what their noise scales with."""
+    moved: np.ndarray
+    """int32, shape (visits,): conductances after the visit."""
+    pair_line: np.ndarray
+    """uint32, shape (lines,): rows of both devices of pairs."""
+    own_line: np.ndarray
+    """uint32, shape (lines,): of a refresh, as the fields of `Side`."""
+    own_train: np.ndarray
+    other_line: np.ndarray
+    other_train: np.ndarray
+    values: np.ndarray
+    """int32, shape (lines,): differences of the pairs that a refresh writes back."""
+
+
+def _two_views(lines: int, small: type, count: int) -> tuple[np.ndarray, np.ndarray]:
+    words = np.zeros((4, lines // count), np.uint64)
+    return words, words.view(small)
+
+
+def make_side(lines: int) -> Side:
+    """Return room for the firing lines of one side."""
+    return Side(np.zeros(lines, np.uint32), np.zeros(lines, np.uint32))
+
+
+def make_scratch(lines: int) -> Scratch:
+    """Return scratch memory for arrays of up to ``lines`` rows or columns."""
+    lines = -(-lines // 64) * 64
+    visits = max(VISITS, lines)
+    spread, spread16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    spread_lines(spread16)
+    chosen, chosen16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    planes, planes16 = _two_views(lines, np.uint16, LINES_OF_WORD)
+    bytes64, bytes8 = _two_views(visits, np.uint8, 8)
+    return Scratch(
+        spread,
+        spread16,
+        chosen,
+        chosen16,
+        planes,
+        planes16,
+        busy=np.zeros(lines, np.uint32),
+        codes=np.zeros(lines, np.int32),
+        part=np.zeros(lines, np.int32),
+        sums=np.zeros(lines, np.int64),
+        out=np.zeros(lines, np.int64),
+        chance=np.zeros(lines, np.int32),
+        row_key=np.zeros(lines, np.uint32),
+        col_key=np.zeros(lines, np.uint32),
+        fires=np.zeros((31, lines // 64), np.uint64),
+        firing=np.zeros((31, 2), np.int64),
+        cell=np.zeros(visits, np.uint32),
+        both=np.zeros(visits, np.uint32),
+        total=np.zeros(visits, np.uint32),
+        bytes64=bytes64,
+        bytes8=bytes8,
+        device=np.zeros((11, visits), np.int32),
+        place=np.zeros(visits, np.int32),
+        local=np.zeros(visits, np.int32),
+        amplitude=np.zeros(visits, np.int32),
+        moved=np.zeros(visits, np.int32),
+        pair_line=np.zeros(lines, np.uint32),
+        own_line=np.zeros(lines, np.uint32),
+        own_train=np.zeros(lines, np.uint32),
+        other_line=np.zeros(lines, np.uint32),
+        other_train=np.zeros(lines, np.uint32),
+        values=np.zeros(lines, np.int32),
+    )

@@ -1,0 +1,143 @@
+"""All devices of one array as the kernels hold them: `ohmgrid.model.device.population`, packed.
+
+What is hashed from a cell's address in the gateware is kept here: 16 bytes a device, and more only
+for devices that have a reference, age or show write noise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.compiled.arith import saturate, shift_half_up
+from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
+from ohmgrid.model.device.population import Population
+from ohmgrid.registers.device import VISIBLE_FRAC
+from ohmgrid.registers.noise import VISIBLE_TURNS
+
+__all__ = ["Array", "pack", "show_all", "show_devices"]
+
+TURNS = tuple((np.uint32(turn), np.uint32(32 - turn)) for turn in VISIBLE_TURNS)
+
+
+class Array(NamedTuple):
+    """The devices of one tile, column after column; a pair's two devices follow each other."""
+
+    hidden: np.ndarray
+    """int32, shape (devices,): conductances."""
+    seen: np.ndarray
+    """int32, shape (cells,): the weights that a pass sees; `hidden` itself where they are equal."""
+    packed: np.ndarray
+    """int32, shape (devices, 4): upper bound, lower bound, relative steps up (bits 0 to 14) and
+    down (16 to 30) with bit 15 for stuck, slopes up (low half) and down."""
+    reference: np.ndarray
+    """int32, shape (devices,), or empty where no device has one."""
+    aging: np.ndarray
+    """int32, shape (devices,): ten bits each for lifetime, diffusion and reset bias, or empty."""
+    point: np.ndarray
+    """int32, shape (devices,): symmetry points, or empty."""
+    row_key: np.ndarray
+    """uint32, shape (device rows,): row halves of the write noise."""
+    col_key: np.ndarray
+    """uint32, shape (cols,)"""
+    rows: int
+    """Rows of devices."""
+    cols: int
+    paired: int
+
+
+def _flat(field: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(field.T.ravel().astype(np.int32))
+
+
+def pack(population: Population, paired: bool, ages: bool) -> Array:
+    """Return the devices of an array, their conductances 0.
+
+    Parameters
+    ----------
+    population : Population
+    paired : bool
+    ages : bool
+        Whether devices leak, diffuse or are reset.
+    """
+    static, registers = population.static, population.registers
+    rows, cols = static.b_max.shape
+    none = np.zeros(0, np.int32)
+    packed = np.empty((rows * cols, 4), np.int32)
+    packed[:, 0], packed[:, 1] = _flat(static.b_max), _flat(static.b_min)
+    packed[:, 2] = _flat(
+        static.rel_up | static.stuck.astype(np.int64) << 15 | static.rel_down << 16
+    )
+    # An arithmetic shift of the reader brings the sign back.
+    slopes = (static.gamma_up & 0xFFFF) | (static.gamma_down & 0xFFFF) << 16
+    packed[:, 3] = _flat(slopes.astype(np.uint32).view(np.int32))
+    first, second, third = population.aging
+    hidden = np.zeros(rows * cols, np.int32)
+    apart = paired or registers.visible
+    return Array(
+        hidden=hidden,
+        seen=np.zeros(rows * cols // (1 + paired), np.int32) if apart else hidden,
+        packed=packed,
+        reference=_flat(static.reference) if np.any(static.reference) else none,
+        aging=_flat(first | second << 10 | third << 20) if ages else none,
+        point=_flat(population.symmetry_point) if ages and registers.symmetry_point else none,
+        row_key=population.visible_keys[0].ravel().copy(),
+        col_key=population.visible_keys[1].ravel().copy(),
+        rows=rows,
+        cols=cols,
+        paired=int(paired),
+    )
+
+
+@kernel
+def _visible_keys(array, regs, count, work):
+    """Replace ``work.total`` by the sums of the keys of the write noise."""
+    mask = np.uint32((1 << regs.weight_bits) - 1)
+    for k in range(count):
+        place = np.int64(work.cell[k])
+        hidden = np.uint32(array.hidden[place]) & mask
+        turned = np.uint32(0)
+        for left, right in TURNS:
+            turned ^= (hidden << left) | (hidden >> right)
+        column = place // array.rows
+        row = place - column * array.rows
+        work.total[k] = np.uint32(array.row_key[row] ^ turned) + array.col_key[column]
+
+
+@kernel
+def show_devices(array, regs, count, work):
+    """Bring what a pass sees of the devices in ``work.cell`` up to date."""
+    apart()
+    cell = work.cell
+    if array.paired:
+        for k in range(count):
+            pair = np.int64(cell[k]) >> 1
+            array.seen[pair] = array.hidden[2 * pair] - array.hidden[2 * pair + 1]
+        return
+    if not regs.visible:
+        return
+    planes = work.bytes8
+    _visible_keys(array, regs, count, work)
+    for byte in range(4):
+        plane, shift = planes[byte], np.uint32(8 * byte)
+        for k in range(count):
+            plane[k] = np.uint8(work.total[k] >> shift)
+    hash_cells((count + 7) >> 3, work.bytes64)
+    for k in range(count):
+        gauss = np.int64(GAUSSIAN[planes[0, k] | (planes[1, k] & 3) << 8])
+        spread = shift_half_up(gauss * regs.visible, VISIBLE_FRAC)
+        place = cell[k]
+        array.seen[place] = saturate(array.hidden[place] + spread, regs.weight_bits)
+
+
+@kernel
+def show_all(array, regs, work):
+    """Bring what a pass sees up to date after all conductances have changed."""
+    if not (array.paired or regs.visible):
+        return
+    span = len(work.cell)
+    for first in range(0, len(array.hidden), span):
+        count = min(span, len(array.hidden) - first)
+        for k in range(count):
+            work.cell[k] = first + k
+        show_devices(array, regs, count, work)

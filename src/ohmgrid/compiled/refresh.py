@@ -1,0 +1,321 @@
+"""Refresh of one-sided pairs: `ohmgrid.model.core.refresh` without looking at pairs far from it."""
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.compiled.aging import reset_device
+from ohmgrid.compiled.arith import shift_round
+from ohmgrid.compiled.device import split, visit_devices
+from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.layout import ZERO, Pulses, Side
+from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
+from ohmgrid.compiled.population import show_devices
+from ohmgrid.compiled.pulses import (
+    SLOT_MASK,
+    all_halves,
+    fire,
+    line_halves,
+    plan,
+    probability,
+)
+from ohmgrid.config import SLOTS, Config
+from ohmgrid.model.base.arith import shift_round as golden_shift_round
+from ohmgrid.model.core.refresh import RefreshRegisters
+from ohmgrid.registers.edge import ADC_FRAC
+from ohmgrid.registers.noise import Purpose, Verb
+
+__all__ = ["Refresh", "Source", "refresh_pairs"]
+
+ONE = np.int64(1)
+ONE_BIT = np.uint64(1)
+ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
+REFRESH, REWRITE = np.int64(Verb.REFRESH), np.int64(Verb.REWRITE)
+
+
+class Source(NamedTuple):
+    """What the keys of a refresh come from."""
+
+    base: np.uint64
+    number: int
+    """Number of the tile."""
+    updates: int
+    """Updates so far."""
+
+
+class Refresh(NamedTuple):
+    """Registers of a refresh."""
+
+    every: int
+    half: int
+    scale: int
+    shift: int
+    noise: int
+    upper: int
+    lower: int
+    least_large: int
+    """Conductance below which no noise lifts a device above ``upper``."""
+    least_small: int
+    """Conductance below which no noise lifts a device above ``lower``."""
+    pulses: Pulses
+
+    @classmethod
+    def of(cls, config: Config, registers: RefreshRegisters | None) -> "Refresh":
+        """Return the registers as the kernels take them; ``every`` is 0 without a refresh."""
+        if registers is None:
+            none = Pulses(*(0 for _ in Pulses._fields))
+            return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, none)
+        converter = registers.converter
+        most = int(GAUSSIAN.max()) * converter.noise
+        top = 1 << (config.formats.weight_bits - 1)
+
+        def best(weight: int) -> int:
+            scaled = (weight * converter.scale) >> converter.shift
+            return int(golden_shift_round(np.int64(scaled + most), ADC_FRAC))  # pyright: ignore
+
+        def least(code: int) -> int:
+            return bisect_left(range(-top, top), code + 1, key=best) - top
+
+        pulses = Pulses.of(config.replace(pulses=registers.pulses), registers.rate)
+        # 1.0 may be one LSB beyond the edge.
+        pulses = pulses._replace(x_one=min(pulses.x_one, (1 << config.formats.edge_bits - 1) - 1))
+        return cls(
+            registers.every,
+            registers.half,
+            converter.scale,
+            converter.shift,
+            converter.noise,
+            registers.upper,
+            registers.lower,
+            least(registers.upper),
+            least(registers.lower),
+            pulses,
+        )
+
+
+@kernel
+def _code(weight, k, refresh, work):
+    """Return the ADC code of a device with the noise of word k."""
+    low, middle = work.bytes8[0, k], work.bytes8[1, k]
+    gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
+    raw = ((np.int64(weight) * refresh.scale) >> refresh.shift) + gauss * refresh.noise
+    return min(max(shift_round(raw, ADC_FRAC), -refresh.half), refresh.half)
+
+
+@kernel
+def _lifted(plus, minus, large, small):
+    """Return whether noise could lift a pair above both thresholds."""
+    return ((plus >= large) & (minus >= small)) | ((plus >= small) & (minus >= large))
+
+
+@kernel
+def _near(hidden, large, small):
+    """Return how many pairs of a column noise could lift above both thresholds."""
+    apart()
+    count = 0
+    # Indices that cannot be negative: only so does the compiler compare many pairs at a time.
+    for k in range(len(hidden) >> 1):
+        plus = np.uint64(k) << ONE_BIT
+        count += np.int32(_lifted(hidden[plus], hidden[plus + ONE_BIT], large, small))
+    return count
+
+
+@kernel
+def _list_near(hidden, large, small, first, count, pairs):
+    """List those pairs, numbered from ``first`` on, behind the ``count`` that are listed."""
+    apart()
+    for k in range(len(hidden) >> 1):
+        if _lifted(hidden[2 * k], hidden[2 * k + 1], large, small):
+            pairs[count] = first + k
+            count += 1
+    return count
+
+
+@kernel
+def _draw(pairs, work):
+    """Hash the words of pairs, whose sums of keys are in ``work.total``, to ``work.bytes8``."""
+    for byte in range(4):
+        split(work.total, 2 * pairs, byte, work.bytes8[byte])
+    hash_cells((2 * pairs + 7) >> 3, work.bytes64)
+
+
+@kernel
+def _read(array, refresh, key, near, work):
+    """Read the ``near`` pairs in ``work.busy``; keep there those that are due.
+
+    ``work.values`` has their differences. Returns how many they are.
+    """
+    apart()
+    all_halves(array.rows, key, ROW, ZERO, work, work.row_key)
+    all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
+    for k in range(near):
+        place = 2 * np.int64(work.busy[k])
+        column = place // array.rows
+        row = place - column * array.rows
+        work.total[2 * k] = work.row_key[row] + work.col_key[column]
+        work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
+    _draw(near, work)
+    due = ZERO
+    for k in range(near):
+        pair = work.busy[k]
+        place = 2 * np.int64(pair)
+        plus = _code(array.hidden[place], 2 * k, refresh, work)
+        minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
+        work.busy[due] = pair
+        work.values[due] = plus - minus
+        due += max(plus, minus) > refresh.upper and min(plus, minus) > refresh.lower
+    return due
+
+
+@kernel
+def _reset(array, regs, aging, key, due, work):
+    """Reset both devices of the ``due`` pairs in ``work.busy``.
+
+    Leaves the devices' rows in ``work.pair_line`` and the pairs' columns in ``work.other_line``.
+    """
+    apart()
+    lines, columns, rows, cols = work.pair_line, work.other_line, work.own_train, work.other_train
+    for k in range(due):
+        place = 2 * np.int64(work.busy[k])
+        column = place // array.rows
+        row = place - column * array.rows
+        lines[2 * k], lines[2 * k + 1], columns[k] = row, row + 1, column
+    line_halves(lines, 2 * due, key, ROW, ZERO, work, rows)
+    line_halves(columns, due, key, COLUMN, ZERO, work, cols)
+    for k in range(2 * due):
+        work.total[k] = rows[k] + cols[k >> 1]
+    _draw(due, work)
+    for k in range(2 * due):
+        place = 2 * np.int64(work.busy[k >> 1]) + (k & 1)
+        work.cell[k] = place
+        reset_device(array, place, k, aging, regs.weight_bits, work)
+    show_devices(array, regs, 2 * due, work)
+
+
+@kernel
+def _column_key(source, column):
+    """Return a column's own operation key."""
+    step = (source.updates & 0xFFFFFFFF) | column << 32
+    return op_key(source.base, REWRITE, source.number, step)
+
+
+@kernel
+def _column_trains(p, own, column, first, end, start, work):
+    """Make the trains that write pairs ``first`` to ``end - 1``, all of one column, back.
+
+    Those of rows go to ``work.own_line`` and ``own_train`` from ``start`` on. Returns how many they
+    are and the column's train.
+    """
+    apart()
+    largest = ZERO
+    for k in range(first, end):
+        largest = max(largest, abs(np.int64(work.values[k])))
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(p.x_one, largest, p)
+    if bl == 0:
+        return ZERO, np.uint32(0)
+    side = Side(work.own_line[start:], work.own_train[start:])
+    count = ZERO
+    for k in range(first, end):
+        value = np.int64(work.values[k])
+        side.line[count] = work.pair_line[2 * k + (value < 0)]
+        side.train[count] = 0
+        found = probability(abs(value), d_factor, d_divisor)
+        work.chance[count] = found
+        count += found != 0
+    rows = fire(side, count, bl, p.kind, own, ONE, work)
+    single = Side(work.busy, work.row_key)
+    single.line[0], single.train[0] = column, 0
+    work.chance[0] = probability(p.x_one, x_factor, x_divisor)
+    return rows, (
+        single.train[0] if fire(single, ONE, bl, p.kind, own, ZERO, work) else np.uint32(0)
+    )
+
+
+@kernel
+def _pulse(array, regs, columns, slot, slots, work):
+    """Visit the devices that the trains of all columns hit in ``slots``.
+
+    Of column c: number ``work.codes[c]``, key ``work.sums[c]``, train ``work.other_train[c]``, rows
+    from ``work.part[c]`` on.
+    """
+    apart()
+    count = ZERO
+    for c in range(columns):
+        train = work.other_train[c] & slots
+        start, end = work.part[c], work.part[c + 1]
+        if train == 0 or start == end:
+            continue
+        column, own = np.int64(work.codes[c]), np.uint64(work.sums[c])
+        work.busy[0] = column
+        line_halves(work.busy, ONE, own, COLUMN, slot, work, work.col_key)
+        line_halves(work.own_line[start:], end - start, own, ROW, slot, work, work.row_key)
+        for k in range(start, end):
+            both = work.own_train[k] & train
+            work.cell[count] = column * array.rows + np.int64(work.own_line[k])
+            work.both[count] = both
+            work.total[count] = work.row_key[k - start] + work.col_key[0]
+            count += both != 0
+    if count:
+        visit_devices(array, regs, count, work)
+
+
+@kernel
+def _write(array, regs, refresh, source, due, work):
+    """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
+    apart()
+    columns, start, first = ZERO, ZERO, ZERO
+    work.part[0] = 0
+    while first < due:
+        column, end = work.other_line[first], first + 1
+        while end < due and work.other_line[end] == column:
+            end += 1
+        own = _column_key(source, column)
+        rows, train = _column_trains(refresh.pulses, own, column, first, end, start, work)
+        start, first = start + rows, end
+        work.codes[columns], work.sums[columns] = column, np.int64(own)
+        work.other_train[columns] = train
+        columns += 1
+        work.part[columns] = start
+    for slot in range(SLOTS if regs.serial else 1):
+        slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
+        _pulse(array, regs, columns, slot, slots, work)
+
+
+@kernel
+def _renew(array, regs, aging, refresh, source, near, work):
+    """Refresh those of the ``near`` pairs in ``work.busy`` that are due."""
+    apart()
+    key = op_key(source.base, REFRESH, source.number, source.updates)
+    due = _read(array, refresh, key, near, work)
+    if due:
+        _reset(array, regs, aging, key, due, work)
+        _write(array, regs, refresh, source, due, work)
+
+
+@kernel
+def refresh_pairs(array, regs, aging, refresh, source, part, work):
+    """Refresh the pairs in the columns of one part.
+
+    Parameters
+    ----------
+    array : Array
+    regs : Device
+    aging : Aging
+    refresh : Refresh
+    source : Source
+    part : Share
+    work : Scratch
+    """
+    apart()
+    rows, count, room = array.rows, ZERO, min(len(work.busy), len(work.cell)) >> 1
+    large, small = np.int32(refresh.least_large), np.int32(refresh.least_small)
+    # One round more than there are columns: the last one reads what is left.
+    for column in range(part.number, array.cols + part.threads, part.threads):
+        hidden = array.hidden[column * rows : column * rows + rows]
+        near = _near(hidden, large, small)
+        if count and (column >= array.cols or count + near > room):
+            _renew(array, regs, aging, refresh, source, count, work)
+            count = ZERO
+        if near:
+            count = _list_near(hidden, large, small, column * (rows >> 1), count, work.busy)

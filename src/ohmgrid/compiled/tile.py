@@ -1,0 +1,206 @@
+"""The tile of the compiled engine: `ohmgrid.model.core.tile.Tile`, operation for operation."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ohmgrid.compiled.aging import Aging
+from ohmgrid.compiled.device import Device
+from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.layout import WHOLE, Converter, Pulses, make_scratch, make_side
+from ohmgrid.compiled.noise import op_key
+from ohmgrid.compiled.operations import multiply
+from ohmgrid.compiled.population import pack, show_all
+from ohmgrid.compiled.pulses import make_trains
+from ohmgrid.compiled.readout import Reading
+from ohmgrid.compiled.refresh import Refresh
+from ohmgrid.compiled.updates import Physics, update_array
+from ohmgrid.config import Config
+from ohmgrid.counters import PulseCounts
+from ohmgrid.model.base.noise import op_key as golden_op_key
+from ohmgrid.model.base.noise import seed_key
+from ohmgrid.model.core.refresh import refresh_registers
+from ohmgrid.model.device.population import populate
+from ohmgrid.model.periphery.readout import make_readouts
+from ohmgrid.registers.edge import pulse_registers
+from ohmgrid.registers.noise import Verb
+from ohmgrid.tile import TileBase, TileState
+
+__all__ = ["CompiledTile"]
+
+FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPDATE))
+
+
+@kernel
+def _multiply(array, rows, backward, values, physics, reading, number, step, work, out):
+    """Run one forward or backward operation."""
+    io = physics.backward_io if backward else physics.forward_io
+    key = op_key(physics.base, BACKWARD if backward else FORWARD, number, step)
+    return multiply(array.seen, rows, array.cols, backward, values, io, reading, key, work, out)
+
+
+@kernel
+def _update(array, rows, x, d, pulses, physics, number, step, row_side, col_side, work):
+    """Run one update; return what it counts, as `PulseCounts`."""
+    key = op_key(physics.base, UPDATE, number, step)
+    bl, firing_rows, firing_cols, active, below, clipped = make_trains(
+        x, d, rows, array.cols, pulses, key, row_side, col_side, work
+    )
+    up, down = update_array(
+        array,
+        physics,
+        number,
+        step,
+        row_side,
+        firing_rows,
+        col_side,
+        firing_cols,
+        bl,
+        WHOLE,
+        work,
+    )
+    return up, down, active, below, clipped
+
+
+class CompiledTile(TileBase):
+    """One array of crosspoints.
+
+    Parameters
+    ----------
+    config : Config
+    rows, cols : int
+        Output lines and input lines (the always-on bias input included).
+    number : int
+        Number of the tile, 0..255; different numbers have different noise.
+
+    Attributes
+    ----------
+    array : Array
+        Its devices.
+    physics : Physics
+        What it shares with all tiles of its configuration.
+    readings : two of Reading
+        Read-side non-idealities, forward and backward.
+    steps : int64, shape (3,)
+        Forward, backward and update operations so far.
+    """
+
+    trainer = "ohmgrid.compiled.trainer:CompiledTrainer"
+
+    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+        super().__init__(config, rows, cols, number)
+        formats, paired = config.formats, config.device.paired
+        base = seed_key(config.seed)
+        refresh = refresh_registers(config, self.lsb) if paired else None
+        self.physics = Physics(
+            base=np.uint64(base),
+            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac),
+            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac),
+            device=Device.of(self.device, formats.weight_bits),
+            aging=Aging.of(self.aging),
+            refresh=Refresh.of(config, refresh),
+        )
+        static_key = golden_op_key(base, Verb.STATIC, number, 0)
+        forward, backward = make_readouts(config, self.lsb, rows, cols, static_key)
+        self.readings = Reading.of(forward, rows), Reading.of(backward, cols)
+        population = populate(
+            static_key,
+            *self.device_shape,
+            self.device,
+            formats.weight_bits,
+        )
+        self.array = pack(population, paired, bool(self.aging.every) or paired)
+        stuck = np.flatnonzero(population.static.stuck.T)
+        self._stuck = stuck, population.stuck_weight.T.ravel()[stuck]
+        self.steps = np.zeros(3, np.int64)
+        self._work = make_scratch(max(self.device_shape))
+        self._sides = make_side(rows), make_side(cols)
+        self.registers = lru_cache(maxsize=4)(self._registers)
+        self._hold_stuck()
+
+    def _hold_stuck(self) -> None:
+        """Put the weights of stuck devices in their place, and show all."""
+        places, weights = self._stuck
+        self.array.hidden[places] = weights
+        show_all(self.array, self.physics.device, self._work)
+
+    def _registers(self, lr: float) -> Pulses:
+        registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
+        return Pulses.of(self.config, registers)
+
+    def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
+        """Return a checked vector as the kernels take it (int32)."""
+        return self._edge(name, values, lines).astype(np.int32)
+
+    def _step(self, place: int) -> int:
+        """Return the number of an operation and count it."""
+        step = int(self.steps[place])
+        self.steps[place] += 1
+        return step
+
+    def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
+        out = np.empty(self.cols if backward else self.rows, np.int64)
+        step = self._step(int(backward))
+        passes, saturated = _multiply(
+            self.array,
+            self.rows,
+            backward,
+            values,
+            self.physics,
+            self.readings[int(backward)],
+            self.number,
+            step,
+            self._work,
+            out,
+        )
+        self.saturated = int(saturated)
+        if not backward:
+            self.passes = int(passes)
+        return out
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x`` as converted by the tile (int64, shape (rows,)); `y_lsb` is its unit."""
+        return self._pass(False, self._values("x", x, self.cols))
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d`` as converted by the tile (int64, shape (cols,)); `z_lsb` is its unit."""
+        return self._pass(True, self._values("d", d, self.rows))
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
+        x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
+        pulses = self.registers(self._learning_rate(lr))
+        counts = _update(
+            self.array,
+            self.rows,
+            x,
+            d,
+            pulses,
+            self.physics,
+            self.number,
+            self._step(2),
+            *self._sides,
+            self._work,
+        )
+        self.pulses = PulseCounts(*map(int, counts))
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of the old weights, then `update`."""
+        self._update_arguments(x, d, lr)
+        z = self.backward(d)
+        self.update(x, d, lr)
+        return z
+
+    def state(self) -> TileState:
+        """Return a copy of the state."""
+        rows, cols = self.device_shape
+        weights = self.array.hidden.reshape(cols, rows).T.copy()
+        first, second, third = (int(step) for step in self.steps)
+        return TileState(weights, (first, second, third))
+
+    def load(self, state: TileState) -> None:
+        """Take over a state; raise `ValueError` where it does not fit this tile."""
+        weights, steps = self._state(state)
+        self.array.hidden[:] = weights.T.ravel()
+        self.steps[:] = steps
+        self._hold_stuck()

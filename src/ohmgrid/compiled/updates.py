@@ -1,0 +1,69 @@
+"""One update of one array, and what time then does to it: the order of `model.core.tile`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ohmgrid.compiled.aging import Aging, age_devices
+from ohmgrid.compiled.array import EITHER, PAIR, apply_pulses
+from ohmgrid.compiled.device import Device
+from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.layout import Converter
+from ohmgrid.compiled.noise import op_key
+from ohmgrid.compiled.refresh import Refresh, Source, refresh_pairs
+from ohmgrid.registers.noise import Verb
+
+__all__ = ["Physics", "update_array"]
+
+UPDATE, TIME = np.int64(Verb.UPDATE), np.int64(Verb.TIME)
+
+
+class Physics(NamedTuple):
+    """Registers that all tiles of a configuration share."""
+
+    base: np.uint64
+    """Base key of the seed."""
+    forward_io: Converter
+    backward_io: Converter
+    device: Device
+    aging: Aging
+    refresh: Refresh
+
+
+@kernel
+def update_array(
+    array, physics, number, step, row_side, firing_rows, col_side, firing_cols, bl, part, work
+):
+    """Apply the trains of update ``step``, then leak, diffusion and refresh where they are due.
+
+    Parameters
+    ----------
+    array : Array
+    physics : Physics
+    number : int
+        Of the tile.
+    step : int
+        Updates before this one.
+    row_side, col_side, firing_rows, firing_cols, bl
+        As from `make_trains`.
+    part : Share
+        The columns to work on.
+    work : Scratch
+
+    Returns
+    -------
+    up, down : int
+        Coincidences on these columns that raise and that lower a weight.
+    """
+    regs, aging, refresh = physics.device, physics.aging, physics.refresh
+    mode, key = PAIR if array.paired else EITHER, op_key(physics.base, UPDATE, number, step)
+    up, down = apply_pulses(
+        array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
+    )
+    count = step + 1
+    if aging.every and count % aging.every == 0:
+        age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)
+    if refresh.every and count % refresh.every == 0:
+        source = Source(physics.base, number, count)
+        refresh_pairs(array, regs, aging, refresh, source, part, work)
+    return up, down

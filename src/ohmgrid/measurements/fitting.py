@@ -1,0 +1,375 @@
+"""From measured courses to a device: every class that may have made them is tried and compared.
+
+What is fitted is the course, what the pulses did to the conductance, not single steps. A class is
+judged by values that it was not fitted to: whole sweeps where they repeat, otherwise stretches of
+them. Of classes that do equally well there the one with the fewest parameters comes first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ohmgrid.devices.base import StepDevice
+from ohmgrid.devices.steps import PiecewiseStep
+from ohmgrid.doors.checks import ConfigError, check_int
+from ohmgrid.measurements.candidates import CANDIDATES, NODE_COUNTS, Candidate, Curve, piecewise
+from ohmgrid.measurements.courses import Measurement, StepCurve
+from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
+from ohmgrid.measurements.residuals import Noise, find_noise
+from ohmgrid.measurements.train import Devices, floor, make_train
+
+__all__ = ["CLASSES", "LARGE_MISFIT", "Fit", "Trial", "device_of_steps", "fit_measurement"]
+
+CLASSES = (*(candidate.kind for candidate in CANDIDATES), PiecewiseStep.kind)
+LARGE_MISFIT = 0.05
+"""Misfit above which a fit is not to be trusted (or twice the noise of the data, if larger)."""
+FOLDS = 5
+BLOCKS = 2 * FOLDS
+"""Stretches of a sweep, every fifth of which is held out."""
+EQUAL, NEAR = 1.02, 1.10
+"""Held-out misfits over the best one's: not to be told apart; so if the folds disagree."""
+WORST = 1.25
+"""Largest misfit over the smallest one's of a class that comes first for being simple."""
+PULL = 1e-4
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One class fitted to a measurement."""
+
+    kind: str
+    problem: str = ""
+    """Why there is no fit; then nothing below holds."""
+    device: StepDevice | None = None
+    misfit: float = np.inf
+    """Root mean square of data less course, over the measured range."""
+    held_out: float = np.inf
+    """The same for values that the class was not fitted to."""
+    step: float = 0.0
+    """Mean size of an up and a down step at mid-range, over half the measured range."""
+    ratio: float = 1.0
+    """Up step over down step at mid-range."""
+    noise: Noise = Noise(0.0, 0.0, False)
+    course: np.ndarray | None = None
+    """Weights of the train's values without noise."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The device that describes a measurement, and how well."""
+
+    measurement: Measurement
+    train: Train
+    devices: Devices
+    chosen: Trial
+    trials: tuple[Trial, ...]
+    """All classes, best first."""
+    floor: float
+    """Noise of the data, root mean square over the measured range."""
+
+    @property
+    def device(self) -> StepDevice:
+        """The device, with its spreads and noise."""
+        assert self.chosen.device is not None
+        return self.chosen.device
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the misfit is small, or that of the data's own noise."""
+        return self.chosen.misfit <= max(LARGE_MISFIT, 2 * self.floor)
+
+
+class _Solved(NamedTuple):
+    parameters: np.ndarray
+    device: StepDevice
+    course: np.ndarray
+
+
+def fit_measurement(
+    measurement: Measurement, kind: str | None = None, nodes: int | None = None
+) -> Fit:
+    """Fit all classes of devices to a measurement.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    kind : str, optional
+        Take this one of `CLASSES` instead of the best.
+    nodes : int, optional
+        Nodes of `PiecewiseStep`, 2..64, instead of as many as cross-validation finds.
+
+    Raises
+    ------
+    ConfigError
+        Where no class has such courses, or not the one asked for.
+    """
+    if nodes is not None:
+        check_int("nodes", nodes, 2, 64)
+    measurement.check()
+    with np.errstate(all="ignore"):
+        train, devices = _scaled(measurement)
+        curve = _first_curve(train)
+        folds = _folds(train)
+        trials = [_trial(train, candidate, curve, folds) for candidate in CANDIDATES]
+        trials.append(_piecewise(train, curve, folds, nodes))
+        noise_floor = floor(train)
+    ranked = _ranked(trials, folds)
+    possible = [trial for trial in ranked if not trial.problem]
+    if not possible:
+        raise ConfigError("measurement", f"no device has such pulses: {ranked[0].problem}")
+    chosen = possible[0]
+    if kind is not None:
+        chosen = next(trial for trial in ranked if trial.kind == kind)
+        if chosen.problem:
+            raise ConfigError("class", f"expected one that fits, {kind}: {chosen.problem}")
+    spread = replace(chosen, device=_with_spreads(chosen, devices))
+    return Fit(measurement, train, devices, spread, tuple(ranked), noise_floor)
+
+
+def _scaled(measurement: Measurement) -> tuple[Train, Devices]:
+    """Return a train in the scale, of each device or common, that one curve describes better."""
+    own = make_train(measurement, own_range=True)
+    if len(own[1].pulses) < 2:
+        return own
+    common = make_train(measurement, own_range=False)
+    errors = []
+    for train, _ in (own, common):
+        curve = _first_curve(train)
+        solved = _solve(train, piecewise(5), curve, np.ones(len(train.values)))
+        errors.append(_misfit(train, solved.course))
+    return own if errors[0] <= errors[1] else common
+
+
+def _first_curve(train: Train) -> Curve:
+    """Return steps over the weight: least squares of the calm values' single steps."""
+    weights = np.linspace(-0.95, 0.95, 21)
+    found = []
+    places = np.linspace(-1, 1, 6)
+    led = np.ones(len(train.values), bool)
+    led[train.edges[:-1]] = False
+    at = np.flatnonzero(led)
+    moves = np.diff(train.calm, prepend=0.0)[at] / train.gain[at]
+    for rising in (True, False):
+        own = train.up[at] == rising
+        size = moves[own] if rising else -moves[own]
+        middle = (train.calm[at] + train.calm[at - 1])[own] / 2
+        scaled = np.clip((middle + 1) / 2, 0, 1) * (len(places) - 1)
+        basis = np.maximum(1 - np.abs(scaled[:, None] - np.arange(len(places))), 0)
+        smooth = np.diff(np.eye(len(places)), axis=0) * np.sqrt(len(size)) * 0.02
+        left = np.concatenate([basis, smooth])
+        right = np.concatenate([size, np.zeros(len(smooth))])
+        nodes = np.linalg.lstsq(left, right, rcond=None)[0]
+        least = max(float(np.abs(size).mean()) * 0.02, 1e-5)
+        found.append(np.interp(weights, places, np.maximum(nodes, least)))
+    return Curve(weights, found[0], found[1])
+
+
+def _folds(train: Train) -> list[np.ndarray]:
+    """Return which values each fold holds out: sweeps where enough repeat, or stretches."""
+    sweeps = train.sweeps
+    counts = [sum(bool(train.up[part][-1]) is rising for part in sweeps) for rising in (True, False)]
+    whole = min(counts) >= 3
+    owner = np.zeros(len(train.values), int)
+    seen = {True: 0, False: 0}
+    for part in sweeps:
+        rising = bool(train.up[part][-1])
+        if whole:
+            owner[part] = seen[rising] % FOLDS
+            seen[rising] += 1
+        else:
+            length = part.stop - part.start
+            owner[part] = np.arange(length) * BLOCKS // length % FOLDS
+    return [owner == fold for fold in range(FOLDS) if (owner == fold).any()]
+
+
+def _solve(
+    train: Train,
+    candidate: Candidate,
+    curve: Curve,
+    counts: np.ndarray,
+    start: np.ndarray | None = None,
+    rounds: int = 30,
+) -> _Solved:
+    """Return the parameters whose courses are nearest to the values that count."""
+    from scipy.optimize import least_squares
+
+    lower, upper = np.array(candidate.lower), np.array(candidate.upper)
+    margin = 1e-9 * (upper - lower)
+    first = np.array(candidate.start(curve)) if start is None else start
+    first = np.clip(first, lower + margin, upper - margin)
+    root = np.sqrt(counts)
+    strength = PULL * np.sqrt(counts.sum())
+    held = np.array(list(candidate.pulls), int)
+    goal = np.array(list(candidate.pulls.values()))
+    # Steps differ by powers of ten: what counts of them is their logarithm.
+    logarithmic = lower > 0
+
+    def plain(p: np.ndarray) -> np.ndarray:
+        return np.clip(np.where(logarithmic, np.exp(np.minimum(p, 3.0)), p), lower, upper)
+
+    def bent(p: np.ndarray) -> np.ndarray:
+        return np.where(logarithmic, np.log(np.where(logarithmic, p, 1.0)), p)
+
+    def residuals(p: np.ndarray) -> np.ndarray:
+        parameters = plain(p)
+        table = step_table(candidate.build(parameters))
+        course = replay(train, table, counts)
+        pulls = strength * (parameters[held] - goal)
+        return np.concatenate([root * (course - train.values), pulls])
+
+    found = least_squares(
+        residuals, bent(first), bounds=(bent(lower) - 1e-12, bent(upper) + 1e-12),
+        x_scale="jac", diff_step=1e-4, max_nfev=rounds, ftol=1e-5, xtol=1e-5,
+    )  # fmt: skip
+    parameters = plain(found.x)
+    device = candidate.build(parameters)
+    return _Solved(parameters, device, replay(train, step_table(device), counts))
+
+
+def _misfit(train: Train, course: np.ndarray, where: np.ndarray | slice = slice(None)) -> float:
+    """Return the root mean square of data less course over the measured range."""
+    rest = ((course - train.values) * train.unit)[where]
+    return float(np.sqrt((rest**2).mean())) / 2
+
+
+def _held_out(
+    train: Train, candidate: Candidate, curve: Curve, folds: Sequence[np.ndarray], full: _Solved
+) -> np.ndarray:
+    """Return mean squares of what each fold held out, over the squared range."""
+    squares = []
+    for fold in folds:
+        counts = np.where(fold, 0.0, 1.0)
+        own = _solve(train, candidate, curve, counts, full.parameters, rounds=8)
+        course = own.course
+        if all(fold[part].all() or not fold[part].any() for part in train.sweeps):
+            # A whole sweep held out still starts where it is nearest to its values.
+            course = replay(train, step_table(own.device), np.ones(len(fold)))
+        squares.append(_misfit(train, course, fold) ** 2)
+    return np.array(squares)
+
+
+class _Judged(NamedTuple):
+    trial: Trial
+    squares: np.ndarray
+    free: int
+
+
+def _trial(
+    train: Train, candidate: Candidate, curve: Curve, folds: Sequence[np.ndarray]
+) -> _Judged:
+    try:
+        full = _solve(train, candidate, curve, np.ones(len(train.values)))
+        squares = _held_out(train, candidate, curve, folds, full)
+    except (ConfigError, ValueError, np.linalg.LinAlgError) as error:
+        problem = " ".join(str(error).split())
+        return _Judged(Trial(candidate.kind, problem), np.full(len(folds), np.inf), candidate.free)
+    table = step_table(full.device, 257)
+    up, down = (float(side[0]) for side in mean_steps(full.device, np.zeros(1)))
+    trial = Trial(
+        candidate.kind,
+        device=full.device,
+        misfit=_misfit(train, full.course),
+        held_out=float(np.sqrt(squares.mean())),
+        step=(up + down) / 2,
+        ratio=up / down if down > 0 else np.inf,
+        noise=find_noise(train, table, full.device),
+        course=full.course,
+    )
+    return _Judged(trial, squares, candidate.free)
+
+
+def _piecewise(
+    train: Train, curve: Curve, folds: Sequence[np.ndarray], nodes: int | None
+) -> _Judged:
+    """Return `PiecewiseStep` with the number of nodes that does best on what is held out."""
+    if nodes is not None:
+        return _trial(train, piecewise(nodes), curve, folds)
+    best: _Judged | None = None
+    worse = 0
+    for count in NODE_COUNTS:
+        tried = _trial(train, piecewise(count), curve, folds)
+        if best is None or tried.trial.held_out < 0.99 * best.trial.held_out:
+            best, worse = tried, 0
+        else:
+            worse += 1
+        if worse == 2:
+            break
+    assert best is not None
+    return best
+
+
+def _ranked(judged: Sequence[_Judged], folds: Sequence[np.ndarray]) -> list[Trial]:
+    """Return all trials, best first: the simplest of those that cannot be told from the best."""
+    best = min(judged, key=lambda one: one.trial.held_out)
+    least = min(one.trial.misfit for one in judged)
+
+    def order(one: _Judged) -> tuple[Any, ...]:
+        if one.trial.problem:
+            return (2, 0, 0.0)
+        ratio = one.trial.held_out / max(best.trial.held_out, 1e-12)
+        rest = one.squares - best.squares
+        error = float(rest.std()) / np.sqrt(max(len(folds) - 1, 1))
+        equal = ratio <= EQUAL or (ratio <= NEAR and float(rest.mean()) <= error)
+        # Below a ten-thousandth of the range nothing is told by differences.
+        equal = equal or one.trial.held_out < 1e-4
+        if equal and (one.trial.misfit <= WORST * least or one.trial.misfit < 1e-4):
+            return (0, one.free, one.trial.held_out)
+        return (1, 0, one.trial.held_out)
+
+    return [one.trial for one in sorted(judged, key=order)]
+
+
+def _with_spreads(trial: Trial, devices: Devices) -> StepDevice:
+    """Return a trial's device with its noise, and with the spreads of several devices."""
+    device, noise = trial.device, trial.noise
+    assert device is not None
+    values: dict[str, Any] = {"dw_min_std": min(7.9, noise.step)}
+    if noise.additive:
+        values["mult_noise"] = False
+    if hasattr(device, "write_noise_std"):
+        values["write_noise_std"] = min(1000.0, noise.read / device.dw_min)
+    if len(devices.pulses) > 1:
+        values |= _spreads(trial, devices)
+    return replace(device, **values)
+
+
+def _spreads(trial: Trial, devices: Devices) -> dict[str, Any]:
+    """Return spreads from device to device, less what noise alone makes of so many pulses."""
+    gain = (devices.gain_up + devices.gain_down) / 2
+    gain = gain / gain.mean()
+    balance = (devices.gain_up - devices.gain_down) / 2
+    chance = float((trial.noise.step**2 / np.maximum(devices.pulses, 1)).mean())
+    device = trial.device
+    assert device is not None
+    found: dict[str, Any] = {
+        "dw_min_dtod": min(1.0, _beyond(gain, chance)),
+        "up_down_dtod": min(1.0, _beyond(balance, chance)),
+    }
+    if trial.course is not None and np.ptp(devices.tops) + np.ptp(devices.bottoms) > 0:
+        found["w_max_dtod"] = min(1.0, float(devices.tops.std() / abs(devices.tops.mean())))
+        found["w_min_dtod"] = min(1.0, float(devices.bottoms.std() / abs(devices.bottoms.mean())))
+    return found
+
+
+def _beyond(values: np.ndarray, chance: float) -> float:
+    """Return the spread of values less a variance of chance."""
+    return float(np.sqrt(max(0.0, float(values.var(ddof=1)) - chance)))
+
+
+def device_of_steps(steps: StepCurve) -> PiecewiseStep:
+    """Return the device of a step curve; raise `ConfigError` where no device has such steps."""
+    middle = len(steps.up) // 2
+    size = (steps.up[middle] + steps.down[middle]) / 2
+    if not size > 0:
+        raise ConfigError("steps", f"expected a step above 0 at mid-range, got {size:g}")
+    try:
+        return PiecewiseStep(
+            dw_min=size, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0,
+            w_max=1.0, w_min=-1.0, w_max_dtod=0.0, w_min_dtod=0.0,
+            piecewise_up=tuple(step / size for step in steps.up),
+            piecewise_down=tuple(step / size for step in steps.down),
+        )  # fmt: skip
+    except ConfigError as error:
+        raise error.at("steps: no device has them") from None

@@ -1,0 +1,171 @@
+"""Noise of pulses and of reads, told apart by what a fitted curve leaves.
+
+A step's noise stays in the weight, a read's does not. So with steps m of the fitted curve::
+
+    w[k] = w[k-1] + m[k] + c g[k] xi        y[k] = w[k] + r xi'
+
+where g is the step itself (multiplicative noise) or the step at w = 0 (additive). ``c`` and ``r``
+are those of the largest likelihood, by a Kalman filter. What is left of a step on average over a
+neighbourhood is the curve's own error and is taken off before.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numba import njit
+
+from ohmgrid.devices.base import StepDevice
+from ohmgrid.measurements.replay import StepTable, Train
+
+__all__ = ["Noise", "find_noise"]
+
+CLEAR = 3.0
+"""Gain of the logarithm of the likelihood that makes a noise real."""
+SMALLEST = 1e-6
+"""Of a standard deviation in weight units, below any register's."""
+
+
+class Noise(NamedTuple):
+    """Standard deviations."""
+
+    step: float
+    """Of a step, relative to it (or to the step at w = 0)."""
+    read: float
+    """Of a value around the weight, weight units."""
+    additive: bool
+    """The noise of a step does not scale with it."""
+
+
+@njit(nogil=True, error_model="numpy")
+def _likelihood(moves, sizes, opens, step, read):
+    """Return the logarithm of the likelihood of deviations, but for a constant."""
+    total = 0.0
+    state, spread = 0.0, read * read
+    for k in range(len(moves)):
+        if opens[k]:
+            # A first value is where the device is, but for the read.
+            state, spread = 0.0, read * read
+        state -= moves[k]
+        spread += step * step * sizes[k] * sizes[k]
+        seen = spread + read * read
+        total -= 0.5 * (np.log(seen) + state * state / seen)
+        gain = spread / seen
+        state -= gain * state
+        spread *= 1.0 - gain
+    return total
+
+
+class _Moves(NamedTuple):
+    """Steps of the data and of the curve, those at bounds left out; arrays of one shape."""
+
+    deviations: np.ndarray
+    expected: np.ndarray
+    gain: np.ndarray
+    opens: np.ndarray
+    """Whether the step before was left out or belongs to another sweep."""
+
+
+def _moves(train: Train, table: StepTable, noise: float) -> _Moves:
+    grid = np.linspace(table.low, table.high, len(table.up))
+    parts: list[tuple[np.ndarray, ...]] = []
+    for sweep in train.sweeps:
+        values, still = train.values[sweep], train.calm[sweep]
+        up, gain = train.up[sweep][1:], train.gain[sweep][1:]
+        place = np.clip(still[:-1], table.low, table.high)
+        size = gain * np.where(
+            up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
+        )
+        room = np.where(up, table.high - place, place - table.low)
+        # A bound cuts off part of the noise of the steps that lead to it.
+        free = room > size * (1 + 2.5 * noise)
+        deviation = np.diff(values) - np.where(up, size, -size)
+        opens = np.r_[True, ~free[:-1]]
+        parts.append((_less_drift(deviation), size, gain, opens, free))
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    kept = joined[4].astype(bool)
+    if kept.sum() < 4:
+        kept[:] = True
+    return _Moves(*(column[kept] for column in joined[:4]))
+
+
+def _less_drift(deviation: np.ndarray) -> np.ndarray:
+    """Return deviations less their mean over a neighbourhood, at the size of the whole."""
+    count = len(deviation)
+    width = min(count, max(15, count // 6)) | 1
+    if count < 4:
+        return deviation
+    if width >= count:
+        return (deviation - deviation.mean()) * np.sqrt(count / (count - 1))
+    padded = np.pad(deviation, width // 2, mode="reflect")
+    mean = np.convolve(padded, np.full(width, 1 / width), mode="valid")
+    return (deviation - mean) * np.sqrt(width / (width - 1))
+
+
+def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
+    """Return the noise that data have about a device's curve.
+
+    Parameters
+    ----------
+    train : Train
+    table : StepTable
+        Steps of the device.
+    device : StepDevice
+        Its ``dw_min`` is the step that additive noise refers to.
+    """
+    noise = Noise(0.3, 0.0, False)
+    for _ in range(3):
+        before = noise.step
+        noise = _fitted(_moves(train, table, min(noise.step, 4.0)), device)
+        if abs(noise.step - before) < 0.02:
+            break
+    return noise
+
+
+def _fitted(moves: _Moves, device: StepDevice) -> Noise:
+    forms = [(False, moves.expected)]
+    if hasattr(device, "mult_noise"):
+        forms.append((True, moves.gain * device.dw_min))
+    found: list[tuple[float, Noise]] = []
+    for additive, sizes in forms:
+        value, step, read = _largest(moves, sizes)
+        # Additive noise is the exception.
+        found.append((value - CLEAR * additive, Noise(step, read, additive)))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float]:
+    """Return the largest logarithm of the likelihood and its noises of step and read."""
+    from scipy.optimize import minimize, minimize_scalar
+
+    spread = max(float(np.sqrt((moves.deviations**2).mean())), SMALLEST)
+    typical = max(float(np.sqrt((sizes**2).mean())), SMALLEST)
+
+    def value(step: float, read: float) -> float:
+        return -cast(Any, _likelihood)(
+            moves.deviations, sizes, moves.opens, step, max(read, SMALLEST)
+        )
+
+    top = np.log(spread / typical)
+    low = np.log(SMALLEST / typical)
+    steps = minimize_scalar(
+        lambda s: value(np.exp(s), 0.0), bounds=(low, top + 1), method="bounded"
+    )
+    reads = minimize_scalar(
+        lambda r: value(0.0, np.exp(r)), bounds=(np.log(SMALLEST), np.log(spread) + 1),
+        method="bounded",
+    )  # fmt: skip
+    both = minimize(
+        lambda p: value(np.exp(min(p[0], 20.0)), np.exp(min(p[1], 20.0))),
+        (np.log(0.6 * spread / typical), np.log(0.4 * spread)),
+        method="Nelder-Mead", options={"xatol": 0.003, "fatol": 0.01, "maxiter": 200},
+    )  # fmt: skip
+    if both.fun > min(steps.fun, reads.fun) - CLEAR:
+        if steps.fun <= reads.fun:
+            return -steps.fun, _real(np.exp(steps.x) * typical, typical), 0.0
+        return -reads.fun, 0.0, float(np.exp(reads.x))
+    return -both.fun, float(np.exp(both.x[0])), float(np.exp(both.x[1]))
+
+
+def _real(step: float, typical: float) -> float:
+    """Return a noise relative to the step, 0 where it is that of rounding alone."""
+    return 0.0 if step < 2 * SMALLEST else float(step / typical)

@@ -1,0 +1,1 @@
+"""From a configuration to integers: every rounding of a real number, every width."""

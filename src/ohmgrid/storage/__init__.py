@@ -1,0 +1,1 @@
+"""What is kept on disk: files whole or absent, the cache and what is published in it."""

@@ -1,0 +1,1 @@
+"""Experiments on devices and engines: staircases of pulses, speeds side by side."""

@@ -1,0 +1,212 @@
+"""Training speed of engines, and of aihwkit, side by side on one net.
+
+Every contender trains the same examples in the same order after the same warm-up, for the work of
+an update depends on how far a net is trained. Samples are taken in turns, one of each contender a
+round, so that whatever else the machine does meets all of them alike.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.engines import TileEngine, close_tiles, make_tiles, make_trainer
+from ohmgrid.model.core.trainer import epoch_order
+from ohmgrid.net import Net
+from ohmgrid.studies.peer import Peer
+from ohmgrid.tile import TileState
+from ohmgrid.training.data import Dataset
+
+__all__ = ["Contender", "Workload", "engine_contender", "measure", "peer_contender", "warm_states"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained."""
+
+    device: str
+    """Name of the device, as the table shows it."""
+    config: Config
+    net: Net
+    data: Dataset
+    lr: float
+    """Learning rate of the mean over a batch; that of an example is this divided by ``batch``."""
+    warm_up: int
+    """Examples trained before the clock runs."""
+
+    @property
+    def batch(self) -> int:
+        """Examples of a mini-batch."""
+        return self.config.batch
+
+    def order(self, first: int, count: int) -> np.ndarray:
+        """Return which examples are trained from position ``first`` on, epoch after epoch."""
+        epoch = epoch_order(self.config.seed, 0, len(self.data.train_labels))
+        return epoch[np.arange(first, first + count) % len(epoch)]
+
+
+class Runner(Protocol):
+    """Something that trains."""
+
+    def train(self, order: np.ndarray) -> tuple[float, float]:
+        """Train on examples in an order; return seconds and processor seconds."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+class _Engine:
+    """An engine of ohmgrid's."""
+
+    def __init__(
+        self, engine: str, work: Workload, threads: int, states: Sequence[TileState]
+    ) -> None:
+        self._work = work
+        self._tiles: list[TileEngine] = make_tiles(engine, work.config, work.net.shapes)
+        try:
+            self._trainer = make_trainer(work.config, self._tiles, work.net, threads)
+            self._trainer.load(states)
+        except BaseException:
+            self.close()
+            raise
+
+    def train(self, order: np.ndarray) -> tuple[float, float]:
+        work = self._work
+        pixels, labels = work.data.train_x[order], work.data.train_labels[order]
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._trainer.train(pixels, labels, work.lr / work.batch, work.batch)
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    def close(self) -> None:
+        close_tiles(self._tiles)
+
+
+class _Peer:
+    """aihwkit, warmed up."""
+
+    def __init__(self, python: str, work: Workload) -> None:
+        self._peer = Peer(
+            python,
+            work.device,
+            work.net.layers,
+            work.batch,
+            work.lr,
+            work.data,
+            work.config.formats.x_frac,
+            work.net.activation,
+        )
+        self.close = self._peer.close
+        self._peer.train(work.order(0, work.warm_up).tolist())
+
+    def train(self, order: np.ndarray) -> tuple[float, float]:
+        return self._peer.train(order.tolist())
+
+
+@dataclass
+class Contender:
+    """One row of the table."""
+
+    engine: str
+    work: Workload
+    threads: int
+    start: Callable[[], Runner]
+    start_s: float = 0.0
+    """Seconds until it was ready, compilation and warm-up included."""
+    rates: list[float] = field(default_factory=list)
+    """Examples a second, one for each sample."""
+    cpu_rates: list[float] = field(default_factory=list)
+    """Examples for a second of processor time: other work on the machine hardly changes it."""
+
+    def row(self) -> dict[str, Any]:
+        """Return what ``--json`` shows."""
+        return {
+            "engine": self.engine,
+            "device": self.work.device,
+            "layers": "-".join(map(str, self.work.net.layers)),
+            "batch": self.work.batch,
+            "threads": self.threads,
+            "examples_per_s": statistics.median(self.rates),
+            "spread": [min(self.rates), max(self.rates)],
+            "examples_per_cpu_s": statistics.median(self.cpu_rates),
+            "samples": len(self.rates),
+            "start_s": self.start_s,
+        }
+
+
+def warm_states(work: Workload) -> list[TileState]:
+    """Return the state of every tile after the warm-up, computed by the fastest engine."""
+    tiles = make_tiles("compiled", work.config, work.net.shapes)
+    trainer = make_trainer(work.config, tiles, work.net)
+    trainer.initialise()
+    order = work.order(0, work.warm_up)
+    pixels, labels = work.data.train_x[order], work.data.train_labels[order]
+    trainer.train(pixels, labels, work.lr / work.batch, work.batch)
+    return trainer.state()
+
+
+def engine_contender(
+    engine: str, work: Workload, threads: int, states: Sequence[TileState]
+) -> Contender:
+    """Return an engine that goes on from the states of `warm_states`."""
+    return Contender(engine, work, threads, lambda: _Engine(engine, work, threads, states))
+
+
+def peer_contender(python: str, work: Workload, name: str) -> Contender:
+    """Return aihwkit under an interpreter that has it."""
+    return Contender(name, work, 1, lambda: _Peer(python, work))
+
+
+def _sample(runner: Runner, contender: Contender, first: int, count: int) -> None:
+    wall, cpu = runner.train(contender.work.order(first, count))
+    contender.rates.append(count / wall)
+    contender.cpu_rates.append(count / cpu)
+
+
+def measure(
+    contenders: Sequence[Contender],
+    rounds: int,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Fill the rates of all contenders.
+
+    Parameters
+    ----------
+    contenders : sequence of Contender
+    rounds : int
+        Samples of each.
+    seconds : float
+        About how long a sample takes.
+    tell : callable
+        Called with what happens now, for people.
+    """
+    runners: list[Runner] = []
+    try:
+        for contender in contenders:
+            tell(f"starting {contender.engine}, {contender.work.device}")
+            begin = time.perf_counter()
+            runners.append(contender.start())
+            contender.start_s = time.perf_counter() - begin
+        places, counts = [], []
+        for runner, contender in zip(runners, contenders, strict=True):
+            # A short first run says how many examples a sample takes; it is not counted.
+            work = contender.work
+            trial = 4 * work.batch
+            wall, _ = runner.train(work.order(work.warm_up, trial))
+            batches = max(1, round(seconds * trial / wall / work.batch))
+            places.append(work.warm_up + trial)
+            counts.append(batches * work.batch)
+        for number in range(rounds):
+            tell(f"round {number + 1} of {rounds}")
+            for k, (runner, contender) in enumerate(zip(runners, contenders, strict=True)):
+                _sample(runner, contender, places[k], counts[k])
+                places[k] += counts[k]
+    finally:
+        for runner in runners:
+            runner.close()

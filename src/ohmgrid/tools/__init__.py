@@ -1,0 +1,1 @@
+"""Tools from outside that simulation and boards share, and what they are given to read."""

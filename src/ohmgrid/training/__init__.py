@@ -1,0 +1,1 @@
+"""A run from its data to its checkpoints, and runs compared engine by engine."""

@@ -1,0 +1,325 @@
+"""What a run leaves behind: its checkpoint, and one function that reads it back.
+
+A checkpoint is an ordinary .npz file with a comment at its end that holds the SHA-256 of every
+byte before it (docs/runs.md). Whatever changed in it since it was written, names, sizes and the
+archive's own bookkeeping included, is found before anything in it is believed.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from ohmgrid import __version__
+from ohmgrid.config import Config
+from ohmgrid.counters import Counters
+from ohmgrid.doors.arrays import read_arrays
+from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.schema import parse_json
+from ohmgrid.registers.device import device_registers
+from ohmgrid.storage.files import write_whole
+from ohmgrid.tile import TileState, device_shape
+from ohmgrid.training.data import Dataset
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.settings import config_to_toml, parse_settings
+
+__all__ = ["CHECKPOINT", "Checkpoint", "Progress", "read_checkpoint", "read_run"]
+
+CHECKPOINT = "checkpoint.npz"
+"""Name of the checkpoint in a run's folder."""
+FORMAT = 1
+"""Number of the checkpoint's format; a change of it is listed in CHANGELOG.md."""
+MARK = b"ohmgrid checkpoint sha256 "
+DIGEST_BYTES = 64
+"""Hexadecimal digits of a SHA-256."""
+MOST_STEPS = 1 << 48
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST_STEPS)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class EpochRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A row of a run's history; row 0 is the net before training."""
+
+    epoch: Count
+    test_accuracy: Share
+    train_accuracy: Share | None
+    train_loss: Annotated[float, msgspec.Meta(ge=0)] | None
+    examples: Count
+    seconds: Seconds
+
+
+class _Progress(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    epoch: Count
+    position: Count
+    loss: Annotated[float, msgspec.Meta(ge=0)]
+    hits: Count
+    seconds: Seconds
+
+
+class _Meta(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Everything in a checkpoint but its arrays."""
+
+    format: int
+    program: str
+    settings: str
+    data_sha256: Digest
+    bits_sha256: Digest
+    progress: _Progress
+    history: list[EpochRow]
+    counters: dict[str, list[Count]]
+
+
+class _Format(msgspec.Struct, frozen=True):
+    """What every format has, whatever else."""
+
+    format: int
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    epoch: int = 0
+    """Epochs done."""
+    position: int = 0
+    """Examples done in the epoch under way."""
+    loss: float = 0.0
+    """Sum of their losses."""
+    hits: int = 0
+    """How many of them were classified right."""
+    seconds: float = 0.0
+    """Training time of the epoch under way."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run as it was written to disk."""
+
+    plan: Plan
+    config: Config
+    data_sha256: str
+    """Of the examples, as `ohmgrid.training.data.Dataset` has it."""
+    progress: Progress
+    history: list[dict[str, Any]]
+    """A row for each epoch, as `ohmgrid.training.session.Session` has them."""
+    states: list[TileState]
+    counters: Counters
+    """What training has counted so far."""
+    program: str = __version__
+    """Version of the program that wrote it."""
+
+    def check_data(self, data: Dataset) -> None:
+        """Raise `ConfigError` unless these are the examples that the run began with."""
+        if self.data_sha256 != data.sha256:
+            raise ConfigError(
+                "data", f"expected the examples that the run began with, but {data.name} has others"
+            )
+
+    @property
+    def bits_sha256(self) -> str:
+        """SHA-256 of all that decides the run's bits.
+
+        Its settings as sorted JSON, without ``build``, the name of the data and the number of
+        epochs, and the data's own hash.
+        """
+        plan = asdict(self.plan)
+        del plan["data"], plan["epochs"]
+        config = asdict(self.config)
+        del config["build"]
+        kinds = [self.config.device.kind, self.config.device.unit.kind]
+        decides = {"config": config, "kinds": kinds, "plan": plan, "data": self.data_sha256}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def lsb(self) -> float:
+        """One weight LSB in weight units."""
+        formats, unit = self.config.formats, self.config.device.unit
+        return device_registers(unit, formats.weight_bits, formats.curve_segments).lsb
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Weights of every tile in weight units: float64, shape (rows, columns), bias last.
+
+        Of a pair of devices, the difference of both.
+        """
+        found = []
+        for state in self.states:
+            weights = state.weights * self.lsb
+            found.append(weights[0::2] - weights[1::2] if self.config.device.paired else weights)
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the file whole."""
+        meta = {
+            "format": FORMAT,
+            "program": self.program,
+            "settings": config_to_toml(self.config, asdict(self.plan)),
+            "data_sha256": self.data_sha256,
+            "bits_sha256": self.bits_sha256,
+            "progress": asdict(self.progress),
+            "history": self.history,
+            "counters": self.counters.as_dict(),
+        }
+        arrays: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+        for number, state in enumerate(self.states):
+            arrays[f"weights_{number}"] = state.weights.astype("<i4")
+            arrays[f"steps_{number}"] = np.array(state.steps, dtype="<i8")
+        content = _sealed(arrays)
+        write_whole(path, lambda file: file.write(content))
+
+
+def _sealed(arrays: dict[str, Any]) -> bytes:
+    """Return an .npz file that ends with the SHA-256 of all its other bytes."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = MARK + bytes(DIGEST_BYTES)
+    content = file.getvalue()[:-DIGEST_BYTES]
+    return content + hashlib.sha256(content).hexdigest().encode()
+
+
+def _unsealed(sealed: bytes) -> bytes:
+    """Return the file again; raise `ConfigError` unless it is as it was written."""
+    content, digest = sealed[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
+    if hashlib.sha256(content).hexdigest().encode() == digest and content.endswith(MARK):
+        return sealed
+    if MARK in sealed[-len(MARK) - DIGEST_BYTES :]:
+        raise ConfigError("content", "damaged: its SHA-256 is not the one that it was written with")
+    raise ConfigError("content", "expected the checkpoint of a run, got something else")
+
+
+def _meta(arrays: dict[str, np.ndarray]) -> _Meta:
+    text = arrays["meta"].tobytes()
+    number = parse_json("meta", text, _Format).format
+    if number != FORMAT:
+        raise ConfigError(
+            "format", f"expected {FORMAT}, which this program ({__version__}) reads, got {number}"
+        )
+    return parse_json("meta", text, _Meta)
+
+
+def _state(
+    arrays: dict[str, np.ndarray], number: int, shape: tuple[int, int], top: int
+) -> TileState:
+    """Return the state of one tile; raise `ConfigError` where it is none of such a tile."""
+    weights, steps = arrays[f"weights_{number}"], arrays[f"steps_{number}"]
+    for name, array, dtype, expected in (
+        (f"weights_{number}", weights, "<i4", shape),
+        (f"steps_{number}", steps, "<i8", (3,)),
+    ):
+        if array.dtype != np.dtype(dtype) or array.shape != expected:
+            raise ConfigError(
+                name,
+                f"expected {np.dtype(dtype)} of shape {expected}, "
+                f"got {array.dtype} of shape {array.shape}",
+            )
+    if np.abs(weights.astype(np.int64)).max() > top:
+        raise ConfigError(f"weights_{number}", f"expected weights in +-{top}")
+    if steps.min() < 0 or steps.max() >= MOST_STEPS:
+        raise ConfigError(f"steps_{number}", f"expected counts below {MOST_STEPS}")
+    forward, backward, update = (int(step) for step in steps)
+    return TileState(weights.astype(np.int32), (forward, backward, update))
+
+
+def _check_progress(meta: _Meta, plan: Plan) -> None:
+    """Raise `ConfigError` unless history, progress and plan are those of one run."""
+    progress = meta.progress
+    if progress.epoch > plan.epochs:
+        raise ConfigError("progress.epoch", f"expected 0..{plan.epochs}, got {progress.epoch}")
+    begun = progress.epoch or progress.position
+    rows = [row.epoch for row in meta.history]
+    # Before the very first look at the test examples there is no row at all.
+    if rows != list(range(progress.epoch + 1)) and (begun or rows):
+        raise ConfigError("history", f"expected a row for each of epochs 0..{progress.epoch}")
+    if progress.hits > progress.position:
+        raise ConfigError(
+            "progress.hits", f"expected at most {progress.position}, got {progress.hits}"
+        )
+
+
+def _wanted(names: Any) -> list[str]:
+    """Return the names of all arrays of a checkpoint, its meta data among them."""
+    if "meta" not in names:
+        raise ConfigError("content", "expected the checkpoint of a run, got other arrays")
+    tiles = (len(names) - 1) // 2
+    wanted = ["meta", *(f"{what}_{n}" for n in range(tiles) for what in ("weights", "steps"))]
+    if sorted(names) != sorted(wanted):
+        raise ConfigError("content", "expected the arrays of a checkpoint, got others")
+    return wanted
+
+
+def _parse(sealed: bytes) -> Checkpoint:
+    """Return the checkpoint of a file's bytes."""
+    arrays = read_arrays(io.BytesIO(_unsealed(sealed)), _wanted)
+    meta = _meta(arrays)
+    settings = parse_settings(meta.settings)
+    config, plan = settings.config(), settings.plan()
+    _check_progress(meta, plan)
+    shapes = plan.net().shapes
+    if len(arrays) != 1 + 2 * len(shapes):
+        raise ConfigError("content", f"expected {len(shapes)} tiles, got {len(arrays) // 2}")
+    counters = Counters.from_dict(meta.counters)
+    if len(counters.counts) != len(shapes):
+        raise ConfigError("counters", f"expected {len(shapes)} layers, got {len(counters.counts)}")
+    top = (1 << (config.formats.weight_bits - 1)) - 1
+    found = Checkpoint(
+        plan=plan,
+        config=config,
+        data_sha256=meta.data_sha256,
+        progress=Progress(**msgspec.to_builtins(meta.progress)),
+        history=msgspec.to_builtins(meta.history),
+        states=[
+            _state(arrays, number, device_shape(config.device, *shape), top)
+            for number, shape in enumerate(shapes)
+        ],
+        counters=counters,
+        program=meta.program,
+    )
+    if found.bits_sha256 != meta.bits_sha256:
+        raise ConfigError(
+            "bits_sha256",
+            f"expected the digest of these settings, got another (written by ohmgrid "
+            f"{shown(meta.program)})",
+        )
+    return found
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; raise `ConfigError` where there is none or it is not whole."""
+    try:
+        sealed = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path), "expected the checkpoint of a run, found no such file"
+        ) from None
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    try:
+        return _parse(sealed)
+    except ConfigError as error:
+        raise error.at(path) from None
+
+
+def read_run(folder: str | Path) -> Checkpoint:
+    """Return the run in a folder: settings, history and weights as far as it was trained.
+
+    Parameters
+    ----------
+    folder : path
+        What ``ohmgrid train --out`` named.
+
+    Raises
+    ------
+    ConfigError
+        If there is no checkpoint, or it is not as it was written.
+    """
+    return read_checkpoint(Path(folder) / CHECKPOINT)

@@ -1,0 +1,216 @@
+"""A training run from its first weights to its last epoch, with checkpoints.
+
+A run is decided by its configuration and its `Plan`; the engine, the number of lanes and where it
+was interrupted change none of its bits.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.counters import warnings_of
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.engines import TileEngine, make_trainer
+from ohmgrid.model.core.trainer import epoch_order, initial_state
+from ohmgrid.model.device.population import at_bounds
+from ohmgrid.net import state_sha256
+from ohmgrid.training.data import Dataset
+from ohmgrid.training.plan import Plan
+from ohmgrid.training.runs import Checkpoint, Progress
+
+__all__ = ["Session"]
+
+LEARNED = 0.25
+"""A net has learned something where it is so far on the way from chance to certainty."""
+
+
+class Session:
+    """One run on one engine.
+
+    Parameters
+    ----------
+    config : Config
+    plan : Plan
+    data : Dataset
+    tiles : sequence of TileEngine
+        Of the shapes of ``plan.net()``.
+    threads : int
+        For engines that can share the work; no bit depends on it.
+
+    Attributes
+    ----------
+    history : list of dict
+        A row for each epoch: ``epoch``, ``test_accuracy``, ``train_accuracy``, ``train_loss``,
+        ``examples``, ``seconds``; row 0 is the net before training.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        data: Dataset,
+        tiles: Sequence[TileEngine],
+        threads: int = 1,
+    ) -> None:
+        plan.check_fits(data)
+        self.config, self.plan, self.data = config, plan, data
+        self.trainer = make_trainer(config, tiles, plan.net(), threads)
+        # Whole mini-batches between two looks at the clock and at Ctrl-C.
+        self._block = max(1, self.trainer.block // config.batch) * config.batch
+        self.history: list[dict[str, Any]] = []
+        self.progress = Progress()
+        self._order = np.zeros(0, np.int64)
+
+    def start(self) -> None:
+        """Begin with the initial weights."""
+        self.trainer.initialise()
+        self.history = []
+        self._begin_epoch(0)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where a checkpoint was written; raise `ConfigError` where it is of another run."""
+        checkpoint.check_data(self.data)
+        self._check(checkpoint)
+        self.trainer.load(checkpoint.states)
+        self.trainer.counters = checkpoint.counters.copy()
+        self.history = list(checkpoint.history)
+        self._begin_epoch(checkpoint.progress.epoch)
+        self.progress = replace(checkpoint.progress)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raise `ConfigError` unless the examples counted in a checkpoint are those of the data."""
+        progress, examples = checkpoint.progress, len(self.data.train_labels)
+        if progress.position >= examples or progress.position % self.config.batch:
+            raise ConfigError(
+                "progress.position",
+                f"expected whole mini-batches of {self.config.batch} below {examples}, "
+                f"got {progress.position}",
+            )
+        trained = progress.epoch * examples + progress.position
+        for number, state in enumerate(checkpoint.states):
+            if state.steps[2] != trained:
+                raise ConfigError(
+                    f"steps_{number}",
+                    f"expected {trained} updates, as many as examples, got {state.steps[2]}",
+                )
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.progress = Progress(epoch=epoch)
+        self._order = epoch_order(self.config.seed, epoch, len(self.data.train_labels))
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained."""
+        return self.progress.epoch >= self.plan.epochs and bool(self.history)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return all that `resume` needs."""
+        return Checkpoint(
+            plan=self.plan,
+            config=self.config,
+            data_sha256=self.data.sha256,
+            progress=replace(self.progress),
+            history=list(self.history),
+            states=self.trainer.state(),
+            counters=self.trainer.counters.copy(),
+        )
+
+    def advance(self) -> None:
+        """Train the next block of examples; close the epoch where it ends.
+
+        The very first call measures the accuracy before training instead.
+        """
+        if not self.history:
+            self._close_epoch(0)
+            return
+        progress, labels = self.progress, self.data.train_labels
+        chosen = self._order[progress.position : progress.position + self._block]
+        begin = time.perf_counter()
+        outcome = self.trainer.train(
+            self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
+        )
+        progress.seconds += time.perf_counter() - begin
+        progress.position += len(chosen)
+        progress.hits += outcome.hits
+        progress.loss += outcome.loss
+        if progress.position == len(labels):
+            self._close_epoch(progress.epoch + 1)
+            self._begin_epoch(progress.epoch + 1)
+
+    def _close_epoch(self, epoch: int) -> None:
+        progress, test = self.progress, self.data.test_labels
+        hits = self.trainer.count_hits(self.data.test_x, test)
+        examples = progress.position
+        self.history.append(
+            {
+                "epoch": epoch,
+                "test_accuracy": hits / len(test),
+                "train_accuracy": progress.hits / examples if examples else None,
+                "train_loss": progress.loss / examples if examples else None,
+                "examples": examples,
+                "seconds": progress.seconds,
+            }
+        )
+
+    def run(
+        self,
+        stop: Callable[[], bool],
+        on_block: Callable[[Progress], None],
+        on_epoch: Callable[[dict[str, Any]], None],
+    ) -> bool:
+        """Train until all epochs are done; return False if ``stop()`` became true before.
+
+        Parameters
+        ----------
+        stop : callable
+            Asked between blocks.
+        on_block : callable
+            Called after every block.
+        on_epoch : callable
+            Called with each new row of `history`.
+        """
+        while not self.done:
+            if stop():
+                return False
+            rows = len(self.history)
+            self.advance()
+            on_block(self.progress)
+            if len(self.history) > rows:
+                on_epoch(self.history[-1])
+        return True
+
+    @property
+    def examples_per_s(self) -> float:
+        """Training examples a second over all epochs closed so far (tests excluded)."""
+        seconds = sum(row["seconds"] for row in self.history)
+        return sum(row["examples"] for row in self.history) / seconds if seconds else 0.0
+
+    @property
+    def state_sha256(self) -> str:
+        """SHA-256 of all tiles' states."""
+        return state_sha256(self.trainer.state())
+
+    def at_bounds(self) -> list[float]:
+        """Return the part of each tile's devices that stand at a bound of their own."""
+        return [
+            at_bounds(self.config, number, state.weights)
+            for number, state in enumerate(self.trainer.state())
+        ]
+
+    def counter_warnings(self) -> list[str]:
+        """Return a line for each count that decides how the net learns."""
+        chance = 1 / self.data.classes
+        net, examples = self.plan.net(), sum(row["examples"] for row in self.history)
+        learned = self.history[-1]["test_accuracy"] > chance + LEARNED * (1 - chance)
+        return warnings_of(self.trainer.counters, net.shapes, examples, self.at_bounds(), learned)
+
+    def initial_weights(self) -> list[np.ndarray]:
+        """Return the weights that the run began with."""
+        return [
+            initial_state(self.config, rows, cols, number).weights
+            for number, (rows, cols) in enumerate(self.plan.net().shapes)
+        ]

@@ -1,0 +1,175 @@
+"""One lane and the adder tree: visible weights, products, coincidences and sums equal the model."""
+
+import numpy as np
+from amaranth.hdl import Module, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ohmgrid.boards.synth import synth
+from ohmgrid.hdl.array.lane import AdderTree, Lane
+from ohmgrid.hdl.base.pipeline import delayed
+from ohmgrid.model.array.array import coincidences, magnitudes
+from ohmgrid.model.device.visible import visible
+from ohmgrid.sim.tables import run_clocked
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def test_adder_tree_of_one_value_is_a_wire(rng):
+    dut = AdderTree(1, 25, 34)
+    assert dut.latency == 0
+
+    async def bench(ctx):
+        for value in rng.integers(-(2**24), 2**24, 10):
+            ctx.set(dut.i0, int(value))
+            assert ctx.get(dut.o) == value
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@given(SEEDS, st.integers(2, 9))
+def test_adder_tree_sums_after_its_latency(seed, count):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-(2**24), 2**24, (10, count))
+    dut = AdderTree(count, 25, 34)
+    seen = []
+
+    async def bench(ctx):
+        for k in range(len(values) + dut.latency):
+            for lane in range(count):
+                ctx.set(getattr(dut, f"i{lane}"), int(values[min(k, 9), lane]))
+            if k >= dut.latency:
+                seen.append(ctx.get(dut.o))
+            await ctx.tick()
+
+    run_clocked(dut, bench)
+    np.testing.assert_array_equal(seen, values.sum(axis=1))
+
+
+@given(
+    SEEDS,
+    st.booleans(),
+    st.sampled_from([12, 16, 18]),
+    st.sampled_from([None, 0, 900]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([8, 16]),
+    st.booleans(),
+)
+def test_lane_multiplies_accumulates_and_counts(
+    seed, backward, bits, register, paired, magnitude, code_bits, read_physics
+):
+    """Of ``register`` None, the lane is built without write noise."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    rows = 6
+    joined = paired and magnitude and read_physics
+    if joined and register:
+        register = 0  # no write noise in a pair
+    top = (1 << (bits - 1)) - 1
+    words = rng.integers(-top, top + 1, rows)
+    largest = (1 << (code_bits - 1)) - 1
+    codes = rng.integers(-largest, largest + 1, rows + 1)
+    trains = rng.integers(0, 2**31, rows + 1)
+    trains[: rows // 2] &= 0xF0
+    trains[-1] &= 0xF
+    signs = rng.integers(0, 2, rows + 1)
+    keys = rng.integers(0, 1 << 32, rows + 1, dtype=np.uint32)
+    magnitude &= read_physics
+    write_noise = register is not None
+    dut = Lane(rows, bits, 40, code_bits, write_noise, read_physics)
+    cells, sums = [], []
+
+    async def bench(ctx):
+        ctx.set(dut.write, 1)
+        for row in range(rows):
+            ctx.set(dut.write_address, row)
+            ctx.set(dut.write_data, int(words[row]))
+            await ctx.tick()
+        ctx.set(dut.write, 0)
+        for name, value in (("code", codes), ("train", trains), ("sign", signs), ("key", keys)):
+            ctx.set(getattr(dut, f"load_{name}"), int(value[-1]))
+        ctx.set(dut.load, 1)
+        ctx.set(dut.load_operand, 1)
+        await ctx.tick()
+        ctx.set(dut.load, 0)
+        ctx.set(dut.load_operand, 0)
+        ctx.set(dut.backward, backward)
+        ctx.set(dut.magnitude, magnitude)
+        ctx.set(dut.paired, paired)
+        ctx.set(dut.visible, register or 0)
+        ctx.set(dut.advance, 1)
+        ctx.set(dut.hit_valid, 1)
+
+        def row_at(stage):
+            """Row of a visit that came so many cycles after stage A."""
+            return min(max(cycle - stage, 0), rows - 1)
+
+        for cycle in range(rows + 5 + dut.lag):
+            # Stage A holds row `cycle`, C row `cycle - 2`, D row `cycle - 3`.
+            ctx.set(dut.read, cycle < rows)
+            ctx.set(dut.address, row_at(0))
+            ctx.set(dut.take, cycle == 1)
+            ctx.set(dut.take_key, cycle == 2)
+            ctx.set(dut.take_operand, cycle == 1 + dut.lag)
+            ctx.set(dut.row_train, int(trains[row_at(2)]))
+            ctx.set(dut.row_sign, int(signs[row_at(2)]))
+            ctx.set(dut.minus, row_at(2) % 2)
+            ctx.set(dut.row_key, int(keys[row_at(3)]))
+            ctx.set(dut.row_code, int(codes[row_at(1 + dut.lag)]))
+            in_p = cycle - 3 - dut.lag
+            ctx.set(dut.fresh, 0 <= in_p < rows)
+            ctx.set(dut.first, in_p == 0)
+            ctx.set(dut.capture, in_p == rows)
+            if 3 <= cycle < rows + 3:
+                cells.append((ctx.get(dut.weight), ctx.get(dut.hit)))
+            if 0 <= in_p < rows:
+                sums.append(ctx.get(dut.product))
+            await ctx.tick()
+        sums.append(ctx.get(dut.chain_o))
+
+    run_clocked(dut, bench)
+    operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
+    seen = visible(words, (keys[:rows], keys[-1:]), register or 0, bits)
+    if joined:
+        # Magnitudes of pairs where there is a minus device.
+        seen[1::2] = magnitudes(seen[::2] - seen[1::2], bits, paired=True)
+    expected = (magnitudes(seen, bits) if magnitude else seen).astype(np.int64) * operand
+    assert sums == [*expected, expected.sum()]
+    for row, (weight, hit) in enumerate(cells):
+        lowers, minus = signs[row] == signs[-1], row % 2 == 1
+        assert weight == words[row] or (joined and minus)
+        pulses = coincidences(trains[row], trains[-1])
+        assert hit == (pulses != 0 and (not paired or lowers == minus))
+
+
+class LaneBeforeARegister(wiring.Component):
+    """A lane whose product nothing is added to, as the odd one of an adder tree."""
+
+    address: In(range(64))
+    code: In(signed(8))
+    write: In(1)
+    data: In(signed(16))
+    o: Out(signed(23))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False, read_physics=False)
+        m.d.comb += [
+            *(getattr(lane, name).eq(1) for name in ("advance", "read", "backward")),
+            *(lane.address.eq(self.address), lane.write_address.eq(self.address)),
+            *(lane.write.eq(self.write), lane.write_data.eq(self.data)),
+            *(lane.row_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
+        ]
+        return m
+
+
+def test_yosys_keeps_the_multiplier_of_a_lane():
+    """`test_products.py` shows that yosys makes a constant 0 of such a product unguarded."""
+    assert synth(LaneBeforeARegister(), "ice40", by_part=False).total.dsp == 1

@@ -1,0 +1,152 @@
+"""The compiled tile equals the golden one: any configuration, any vectors, every operation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import devices, operate, physics
+
+from ohmgrid.compiled import arith as kernels
+from ohmgrid.compiled.layout import VISITS
+from ohmgrid.compiled.tile import CompiledTile
+from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.engines import make_tiles
+from ohmgrid.model.base.arith import divide_round, shift_round, square_root
+from ohmgrid.model.core.tile import Tile
+from ohmgrid.tile import TileState
+
+SEEDS = st.integers(0, 2**32 - 1)
+VERBS = ("forward", "backward", "update", "backward_update")
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    """Draw all that decides the bits of a tile."""
+
+    def converters(**more) -> ConverterConfig:
+        bound = draw(st.sampled_from([0.2, 2.0, 12.0]))
+        return ConverterConfig(
+            dac_bits=draw(st.integers(2, 8)),
+            adc_bits=draw(st.integers(2, 12)),
+            out_bound=bound,
+            out_noise=draw(st.sampled_from([0.0, 0.005, 0.3])) * bound,
+            noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            **(draw(physics()) if draw(st.booleans()) else {}),
+            **more,
+        )
+
+    edge = draw(st.integers(12, 16))
+    # What does not fit a register is refused; 18 bits hold every device drawn here.
+    return Config(
+        seed=draw(st.integers(0, 2**64 - 1)),
+        formats=FormatConfig(
+            edge_bits=edge,
+            x_frac=draw(st.integers(8, edge - 1)),
+            d_frac=draw(st.integers(8, edge - 1)),
+        ),
+        forward=converters(
+            bound_management=draw(st.sampled_from(["none", "iterative"])),
+            max_passes=draw(st.integers(1, 8)),
+        ),
+        backward=converters(),
+        pulses=PulseConfig(
+            pulse_type=draw(st.sampled_from(PULSE_TYPES)),
+            desired_bl=draw(st.integers(1, 31)),
+            fixed_bl=draw(st.booleans()),
+            update_management=draw(st.booleans()),
+            update_bl_management=draw(st.booleans()),
+        ),
+        device=draw(devices()),
+        batch=draw(st.integers(1, 3)),
+    )
+
+
+def vector(rng: np.random.Generator, lines: int, top: int) -> np.ndarray:
+    """Return edge values of any size, some of them zero, sometimes all."""
+    values = rng.integers(-top, top + 1, lines) >> int(rng.integers(0, 12))
+    zeros = rng.choice([0.0, 0.3, 1.0], p=[0.5, 0.4, 0.1])
+    return np.where(rng.random(lines) < zeros, 0, values)
+
+
+def random_state(rng: np.random.Generator, tile) -> TileState:
+    """Return weights within reach and beyond the cells' bounds, and steps of a long run."""
+    most = (1 << (tile.config.formats.weight_bits - 1)) - 1
+    top = min(most, int(1.2 * tile.config.device.unit.w_max / tile.lsb))
+    weights = rng.integers(-top, top + 1, tile.device_shape, dtype=np.int32)
+    first, second, third = (int(step) for step in rng.integers(0, 1 << 47, 3))
+    return TileState(weights, (first, second, third))
+
+
+def check_equal(one: TileState, other: TileState) -> None:
+    assert_array_equal(one.weights, other.weights)
+    assert one.weights.dtype == other.weights.dtype
+    assert one.steps == other.steps
+
+
+@settings(max_examples=60)
+@given(configs(), SEEDS, st.integers(1, 90), st.integers(1, 140), st.integers(0, 255))
+def test_any_configuration_equals_the_model(config, seed, rows, cols, number):
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    golden, compiled = tiles = (
+        Tile(config, rows, cols, number),
+        CompiledTile(config, rows, cols, number),
+    )
+    start = random_state(rng, golden)
+    for tile in tiles:
+        tile.load(start)
+    top = (1 << (config.formats.edge_bits - 1)) - 1
+    for _ in range(6):
+        x, d = vector(rng, cols, top), vector(rng, rows, top)
+        lr = float(golden.device.granularity * 10.0 ** rng.uniform(-2, 2.5))
+        for verb in rng.permutation(VERBS):
+            assert operate(golden, verb, x, d, lr) == operate(compiled, verb, x, d, lr), verb
+            check_equal(golden.state(), compiled.state())
+
+
+@pytest.mark.parametrize("device", ["gokmen-vlasov", "ecram", "reram-array-om", "pcm"])
+def test_large_arrays_fill_many_blocks_of_visits(device, rng):
+    """Dense trains on 300 x 400 cells: sums over many columns, blocks of visits that are full."""
+    config = Config(device=PRESETS[device])
+    golden, compiled = Tile(config, 300, 400), CompiledTile(config, 300, 400)
+    start = random_state(rng, golden)
+    x, d = rng.integers(-4096, 4097, 400), rng.integers(-16384, 16385, 300)
+    results = []
+    for tile in (golden, compiled):
+        tile.load(start)
+        results.append([*tile.forward(x), *tile.backward_update(x, d, 0.1)])
+    assert results[0] == results[1]
+    check_equal(golden.state(), compiled.state())
+    assert (compiled.state().weights != start.weights).sum() > 10 * VISITS
+
+
+@given(st.integers(0, 2**52), st.integers(1, 2**22), st.integers(1, 20))
+def test_arithmetic_equals_the_model(value, divisor, shift):
+    # Quotients just below an integer and ties are where a float could mislead.
+    below = max(0, value // divisor * divisor - 1)
+    tie = value // (2 * divisor) * 2 * divisor + divisor
+    numerators = np.array([value, value // divisor * divisor, below, tie])
+    for numerator in numerators.tolist():
+        assert kernels.divide_floor(numerator, divisor) == numerator // divisor
+    rounded = divide_round(numerators, np.int64(2 * divisor))
+    assert [kernels.divide_round(n, 2 * divisor) for n in numerators.tolist()] == rounded.tolist()
+    signed = np.array([value, -value, (value >> shift << shift) + (1 << (shift - 1))])
+    shifted = shift_round(signed, shift)
+    assert [kernels.shift_round(v, shift) for v in signed.tolist()] == shifted.tolist()
+    root = square_root(value)
+    for square in (value, root * root, max(0, root * root - 1)):
+        assert kernels.square_root(square) == square_root(square)
+
+
+def test_wrong_arguments_get_the_model_s_lines():
+    (tile,) = make_tiles("compiled", Config(), [(3, 4)])
+    with pytest.raises(ValueError, match="x: expected 4 integers, got int64 of shape"):
+        tile.forward(np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match="d: expected values in"):
+        tile.backward(np.full(3, 40000))
+    with pytest.raises(ValueError, match="lr: expected a finite number > 0, got 0"):
+        tile.update(np.zeros(4, np.int64), np.zeros(3, np.int64), 0.0)
+    with pytest.raises(ValueError, match="weights: expected shape"):
+        tile.load(TileState(np.zeros((4, 3), np.int32), (0, 0, 0)))

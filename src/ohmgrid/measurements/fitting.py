@@ -115,7 +115,7 @@ def fit_measurement(
         trials = [_trial(train, candidate, curve, folds) for candidate in CANDIDATES]
         trials.append(_piecewise(train, curve, folds, nodes))
         noise_floor = floor(train)
-    ranked = _ranked(trials, folds)
+        ranked = [_with_noise(train, trial) for trial in _ranked(trials, folds)]
     possible = [trial for trial in ranked if not trial.problem]
     if not possible:
         raise ConfigError("measurement", f"no device has such pulses: {ranked[0].problem}")
@@ -221,7 +221,7 @@ def _solve(
 
     found = least_squares(
         residuals, bent(first), bounds=(bent(lower) - 1e-12, bent(upper) + 1e-12),
-        x_scale="jac", diff_step=1e-4, max_nfev=rounds, ftol=1e-5, xtol=1e-5,
+        x_scale="jac", diff_step=1e-4, max_nfev=rounds, ftol=1e-5, xtol=1e-5, tr_solver="lsmr",
     )  # fmt: skip
     parameters = plain(found.x)
     device = candidate.build(parameters)
@@ -265,7 +265,6 @@ def _trial(
     except (ConfigError, ValueError, np.linalg.LinAlgError) as error:
         problem = " ".join(str(error).split())
         return _Judged(Trial(candidate.kind, problem), np.full(len(folds), np.inf), candidate.free)
-    table = step_table(full.device, 257)
     up, down = (float(side[0]) for side in mean_steps(full.device, np.zeros(1)))
     trial = Trial(
         candidate.kind,
@@ -274,7 +273,6 @@ def _trial(
         held_out=float(np.sqrt(squares.mean())),
         step=(up + down) / 2,
         ratio=up / down if down > 0 else np.inf,
-        noise=find_noise(train, table, full.device),
         course=full.course,
     )
     return _Judged(trial, squares, candidate.free)
@@ -319,6 +317,13 @@ def _ranked(judged: Sequence[_Judged], folds: Sequence[np.ndarray]) -> list[Tria
         return (1, 0, one.trial.held_out)
 
     return [one.trial for one in sorted(judged, key=order)]
+
+
+def _with_noise(train: Train, trial: Trial) -> Trial:
+    """Return a trial with the noise that data have about its curve."""
+    if trial.device is None:
+        return trial
+    return replace(trial, noise=find_noise(train, step_table(trial.device), trial.device))
 
 
 def _with_spreads(trial: Trial, devices: Devices) -> StepDevice:

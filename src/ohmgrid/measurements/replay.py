@@ -120,10 +120,11 @@ _follow_fast = cast(Any, njit(nogil=True, error_model="numpy")(_follow))
 
 
 @njit(nogil=True, error_model="numpy")
-def _replay(values, weight, up, gain, edges, low, high, rise, fall, course, lean, rounds):
+def _replay(values, calm, weight, up, gain, edges, low, high, rise, fall, course, lean, rounds):
     for sweep in range(len(edges) - 1):
         first, last = edges[sweep], edges[sweep + 1]
-        start = values[first]
+        # The first value itself may be an outlier.
+        start = calm[first]
         for _ in range(rounds):
             _follow_fast(start, first, last, up, gain, low, high, rise, fall, course, lean)
             above = below = 0.0
@@ -149,7 +150,7 @@ def replay(train: Train, table: StepTable, counts: np.ndarray) -> np.ndarray:
     """
     course, lean = np.empty(len(train.values)), np.empty(len(train.values))
     cast(Any, _replay)(
-        train.values, counts, train.up, train.gain, train.edges, table.low, table.high,
+        train.values, train.calm, counts, train.up, train.gain, train.edges, table.low, table.high,
         table.up, table.down, course, lean, 2,
     )  # fmt: skip
     return course

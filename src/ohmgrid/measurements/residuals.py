@@ -16,11 +16,14 @@ from numba import njit
 
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.measurements.replay import StepTable, Train
+from ohmgrid.measurements.smooth import parabolas, rest_of_noise
 
 __all__ = ["Noise", "find_noise"]
 
 CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
+OUTLIER = 8.0
+"""Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
 SMALLEST = 1e-6
 """Of a standard deviation in weight units, below any register's."""
 
@@ -65,40 +68,67 @@ class _Moves(NamedTuple):
     """Whether the step before was left out or belongs to another sweep."""
 
 
-def _moves(train: Train, table: StepTable, noise: float) -> _Moves:
+def _moves(train: Train, table: StepTable, noise: float) -> list[_Moves]:
+    """Return the steps of each sweep, and which to leave out, as steps that open anew."""
     grid = np.linspace(table.low, table.high, len(table.up))
-    parts: list[tuple[np.ndarray, ...]] = []
+    found = []
     for sweep in train.sweeps:
         values, still = train.values[sweep], train.calm[sweep]
         up, gain = train.up[sweep][1:], train.gain[sweep][1:]
+        if not len(up):
+            continue
         place = np.clip(still[:-1], table.low, table.high)
         size = gain * np.where(
             up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
         )
         room = np.where(up, table.high - place, place - table.low)
-        # A bound cuts off part of the noise of the steps that lead to it.
-        free = room > size * (1 + 2.5 * noise)
         deviation = np.diff(values) - np.where(up, size, -size)
-        opens = np.r_[True, ~free[:-1]]
-        parts.append((_less_drift(deviation), size, gain, opens, free))
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    kept = joined[4].astype(bool)
-    if kept.sum() < 4:
-        kept[:] = True
-    return _Moves(*(column[kept] for column in joined[:4]))
+        # A bound cuts off part of the noise of the steps that lead to it.
+        free = (room > size * (1 + 2.5 * noise)) & ~_outliers(deviation, size)
+        found.append(_Moves(_less_drift(deviation), size, gain, ~free))
+    if sum(int((~one.opens).sum()) for one in found) < 4:
+        found = [one._replace(opens=np.zeros(len(one.opens), bool)) for one in found]
+    return found
+
+
+def _outliers(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return which steps lead to or from a value that no noise of the others explains."""
+    spread = np.abs(deviation)
+    relative = np.median(spread / np.maximum(size, SMALLEST))
+    limit = OUTLIER * np.maximum(relative * size, np.median(spread))
+    return (spread > limit) & (limit > 0)
+
+
+def _thinned(moves: list[_Moves], every: int) -> _Moves:
+    """Return the moves over every ``every`` pulses, from each first pulse on, joined."""
+    parts = []
+    for one in moves:
+        for first in range(every):
+            count = (len(one.deviations) - first) // every
+            if count < 1:
+                continue
+            part = slice(first, first + count * every)
+            shape = (count, every)
+            left_out = one.opens[part].reshape(shape).any(axis=1)
+            sizes = (
+                np.sqrt((array[part].reshape(shape) ** 2).sum(axis=1))
+                for array in (one.expected, one.gain)
+            )
+            opens = np.r_[True, left_out[:-1]]
+            moved = _Moves(one.deviations[part].reshape(shape).sum(axis=1), *sizes, opens)
+            parts.append(_Moves(*(column[~left_out] for column in moved)))
+    return _Moves(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _less_drift(deviation: np.ndarray) -> np.ndarray:
-    """Return deviations less their mean over a neighbourhood, at the size of the whole."""
+    """Return deviations less a parabola through their neighbourhood, at the size of the whole."""
     count = len(deviation)
-    width = min(count, max(15, count // 6)) | 1
     if count < 4:
         return deviation
-    if width >= count:
+    width = max(11, count // 6) | 1
+    if width > count:
         return (deviation - deviation.mean()) * np.sqrt(count / (count - 1))
-    padded = np.pad(deviation, width // 2, mode="reflect")
-    mean = np.convolve(padded, np.full(width, 1 / width), mode="valid")
-    return (deviation - mean) * np.sqrt(width / (width - 1))
+    return (deviation - parabolas(deviation, width)) / np.sqrt(rest_of_noise(width))
 
 
 def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
@@ -113,12 +143,29 @@ def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
         Its ``dw_min`` is the step that additive noise refers to.
     """
     noise = Noise(0.3, 0.0, False)
+    moves: list[_Moves] = []
     for _ in range(3):
         before = noise.step
-        noise = _fitted(_moves(train, table, min(noise.step, 4.0)), device)
+        moves = _moves(train, table, min(noise.step, 4.0))
+        noise = _fitted(_thinned(moves, 1), device)
         if abs(noise.step - before) < 0.02:
             break
-    return noise
+    # Reads whose noise lasts for some pulses look like steps over one pulse, not over many. Where
+    # they are the larger part, only what still grows over more pulses is noise of steps.
+    longest = max(len(one.deviations) for one in moves) // 40
+    every = 1
+    step = noise.step
+    while 0 < step and noise.read > step * _typical(moves, device, noise) and 2 * every <= longest:
+        every *= 2
+        step = min(step, _fitted(_thinned(moves, every), device).step)
+    return noise._replace(step=step)
+
+
+def _typical(moves: list[_Moves], device: StepDevice, noise: Noise) -> float:
+    """Return the size of a step that noise is relative to, weight units."""
+    if noise.additive:
+        return device.dw_min
+    return float(np.sqrt(np.concatenate([one.expected**2 for one in moves]).mean()))
 
 
 def _fitted(moves: _Moves, device: StepDevice) -> Noise:
@@ -129,7 +176,7 @@ def _fitted(moves: _Moves, device: StepDevice) -> Noise:
     for additive, sizes in forms:
         value, step, read = _largest(moves, sizes)
         # Additive noise is the exception.
-        found.append((value - CLEAR * additive, Noise(step, read, additive)))
+        found.append((value - CLEAR * additive, Noise(step, read, additive and step > 0)))
     return max(found, key=lambda one: one[0])[1]
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.measurements.courses import Measurement, sweeps
 from ohmgrid.measurements.replay import Train
+from ohmgrid.measurements.smooth import calm, parabolas, rest_of_noise
 
-__all__ = ["Devices", "calm", "floor", "hats", "make_train"]
+__all__ = ["Devices", "floor", "make_train"]
 
 PLACES = 9
 """Nodes of the curve that devices' gains are told by."""
@@ -31,32 +32,7 @@ class Devices(NamedTuple):
     """Pulses that a device was measured with."""
 
 
-def calm(values: np.ndarray) -> np.ndarray:
-    """Return a sweep without the noise of single reads: medians, then straight lines, of a few."""
-    half = min(5, len(values) // 12)
-    if half < 1:
-        return values.copy()
-    width = 2 * half + 1
-    padded = np.pad(values, 1, mode="edge")
-    plain = np.median(np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1)
-    plain[0], plain[-1] = _end(values[:3]), _end(values[::-1][:3])
-    return lines(plain, width, 1)
-
-
-def _end(values: np.ndarray) -> float:
-    """Return the first of three values, or where the two others point if it is far off."""
-    first, second, third = values
-    return float(np.median([first, second, 2 * second - third]))
-
-
-def lines(values: np.ndarray, width: int, order: int) -> np.ndarray:
-    """Return local polynomials through ``width`` (odd) values; at the ends, those of the ends."""
-    from scipy.signal import savgol_filter
-
-    return savgol_filter(values, width, order, mode="interp")
-
-
-def hats(place: np.ndarray, count: int) -> np.ndarray:
+def _hats(place: np.ndarray, count: int) -> np.ndarray:
     """Return how much each of ``count`` nodes over 0..1 counts at some places."""
     scaled = np.clip(place, 0, 1) * (count - 1)
     index = np.minimum(scaled.astype(int), count - 2)
@@ -141,7 +117,7 @@ def _gains(train: Train, owner: np.ndarray, count: int) -> tuple[np.ndarray, np.
         gain = np.ones(count)
         if count > 1 and own.any():
             size = steps[own] if rising else -steps[own]
-            basis = hats(place[own], PLACES)
+            basis = _hats(place[own], PLACES)
             expected = basis @ np.linalg.lstsq(basis, size, rcond=None)[0]
             above = np.bincount(owner[at][own], size * expected, count)
             below = np.bincount(owner[at][own], expected**2, count)
@@ -164,10 +140,8 @@ def floor(train: Train) -> float:
         values = train.values[part] * train.unit[part]
         width = max(7, len(values) // 8) | 1
         if len(values) > width:
-            rest = values - lines(values, width, 2)
-            # A parabola through so many values follows part of their noise.
-            kept = 1 - 3 * (3 * width**2 - 7) / (4 * width * (width**2 - 4))
-            squares += float((rest**2).sum()) / kept
+            rest = values - parabolas(values, width)
+            squares += float((rest**2).sum()) / rest_of_noise(width)
             count += len(values)
         groups.setdefault((len(values), bool(train.up[part][-1])), []).append(values)
     smooth = squares / count if count else 0.0

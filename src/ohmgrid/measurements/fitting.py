@@ -26,12 +26,10 @@ CLASSES = (*(candidate.kind for candidate in CANDIDATES), PiecewiseStep.kind)
 LARGE_MISFIT = 0.05
 """Misfit above which a fit is not to be trusted (or twice the noise of the data, if larger)."""
 FOLDS = 5
-BLOCKS = 2 * FOLDS
-"""Stretches of a sweep, every fifth of which is held out."""
-EQUAL, NEAR = 1.02, 1.10
-"""Held-out misfits over the best one's: not to be told apart; so if the folds disagree."""
-WORST = 1.25
-"""Largest misfit over the smallest one's of a class that comes first for being simple."""
+STRETCHES, SHORTEST = 16, 6
+"""Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
+NEAR = 1.1
+"""Misfit of held-out values over the best one's that noise alone may make."""
 PULL = 1e-4
 
 
@@ -111,11 +109,15 @@ def fit_measurement(
     with np.errstate(all="ignore"):
         train, devices = _scaled(measurement)
         curve = _first_curve(train)
-        folds = _folds(train)
-        trials = [_trial(train, candidate, curve, folds) for candidate in CANDIDATES]
-        trials.append(_piecewise(train, curve, folds, nodes))
+        stretches = _stretches(train)
+        data = _Data(train, stretches, _folds(train, stretches), curve)
+        trials = [_trial(data, candidate) for candidate in CANDIDATES]
+        trials.append(_piecewise(data, nodes))
         noise_floor = floor(train)
-        ranked = [_with_noise(train, trial) for trial in _ranked(trials, folds)]
+        ranked = _ranked(train, trials)
+        nearest = min(ranked, key=lambda trial: trial.misfit).device
+        if nearest is not None:
+            ranked = [_with_noise(train, trial, nearest) for trial in ranked]
     possible = [trial for trial in ranked if not trial.problem]
     if not possible:
         raise ConfigError("measurement", f"no device has such pulses: {ranked[0].problem}")
@@ -166,21 +168,26 @@ def _first_curve(train: Train) -> Curve:
     return Curve(weights, found[0], found[1])
 
 
-def _folds(train: Train) -> list[np.ndarray]:
+def _stretches(train: Train) -> Train:
+    """Return a train whose sweeps are cut into stretches, each with a start of its own."""
+    edges = [0]
+    for part in train.sweeps:
+        count = max(1, min(STRETCHES, (part.stop - part.start) // SHORTEST))
+        cuts = np.linspace(part.start, part.stop, count + 1).round().astype(int)
+        edges += cuts[1:].tolist()
+    return replace(train, edges=np.array(edges))
+
+
+def _folds(train: Train, stretches: Train) -> list[np.ndarray]:
     """Return which values each fold holds out: sweeps where enough repeat, or stretches."""
     sweeps = train.sweeps
     counts = [sum(bool(train.up[part][-1]) is rising for part in sweeps) for rising in (True, False)]
-    whole = min(counts) >= 3
     owner = np.zeros(len(train.values), int)
     seen = {True: 0, False: 0}
-    for part in sweeps:
+    for part in sweeps if min(counts) >= 3 else stretches.sweeps:
         rising = bool(train.up[part][-1])
-        if whole:
-            owner[part] = seen[rising] % FOLDS
-            seen[rising] += 1
-        else:
-            length = part.stop - part.start
-            owner[part] = np.arange(length) * BLOCKS // length % FOLDS
+        owner[part] = seen[rising] % FOLDS
+        seen[rising] += 1
     return [owner == fold for fold in range(FOLDS) if (owner == fold).any()]
 
 
@@ -234,96 +241,95 @@ def _misfit(train: Train, course: np.ndarray, where: np.ndarray | slice = slice(
     return float(np.sqrt((rest**2).mean())) / 2
 
 
-def _held_out(
-    train: Train, candidate: Candidate, curve: Curve, folds: Sequence[np.ndarray], full: _Solved
-) -> np.ndarray:
-    """Return mean squares of what each fold held out, over the squared range."""
-    squares = []
-    for fold in folds:
+def _held_out(data: "_Data", candidate: Candidate, full: _Solved) -> float:
+    """Return the misfit of values that a class was not fitted to.
+
+    Each stretch of them is followed from a start of its own, so that noise that has added up
+    before, which no class can know, does not count.
+    """
+    squares = np.zeros(len(data.train.values))
+    for fold in data.folds:
         counts = np.where(fold, 0.0, 1.0)
-        own = _solve(train, candidate, curve, counts, full.parameters, rounds=8)
-        course = own.course
-        if all(fold[part].all() or not fold[part].any() for part in train.sweeps):
-            # A whole sweep held out still starts where it is nearest to its values.
-            course = replay(train, step_table(own.device), np.ones(len(fold)))
-        squares.append(_misfit(train, course, fold) ** 2)
-    return np.array(squares)
+        own = _solve(data.train, candidate, data.curve, counts, full.parameters, rounds=8)
+        course = replay(data.stretches, step_table(own.device), np.ones(len(fold)))
+        squares[fold] = (course - data.train.values)[fold] ** 2
+    return float(np.sqrt((squares * data.train.unit**2).mean())) / 2
+
+
+class _Data(NamedTuple):
+    """What every class is fitted to."""
+
+    train: Train
+    stretches: Train
+    folds: list[np.ndarray]
+    curve: Curve
 
 
 class _Judged(NamedTuple):
     trial: Trial
-    squares: np.ndarray
     free: int
 
 
-def _trial(
-    train: Train, candidate: Candidate, curve: Curve, folds: Sequence[np.ndarray]
-) -> _Judged:
+def _trial(data: _Data, candidate: Candidate) -> _Judged:
+    train = data.train
     try:
-        full = _solve(train, candidate, curve, np.ones(len(train.values)))
-        squares = _held_out(train, candidate, curve, folds, full)
+        full = _solve(train, candidate, data.curve, np.ones(len(train.values)))
+        held_out = _held_out(data, candidate, full)
     except (ConfigError, ValueError, np.linalg.LinAlgError) as error:
         problem = " ".join(str(error).split())
-        return _Judged(Trial(candidate.kind, problem), np.full(len(folds), np.inf), candidate.free)
+        return _Judged(Trial(candidate.kind, problem), candidate.free)
     up, down = (float(side[0]) for side in mean_steps(full.device, np.zeros(1)))
     trial = Trial(
         candidate.kind,
         device=full.device,
         misfit=_misfit(train, full.course),
-        held_out=float(np.sqrt(squares.mean())),
+        held_out=held_out,
         step=(up + down) / 2,
         ratio=up / down if down > 0 else np.inf,
         course=full.course,
     )
-    return _Judged(trial, squares, candidate.free)
+    return _Judged(trial, candidate.free)
 
 
-def _piecewise(
-    train: Train, curve: Curve, folds: Sequence[np.ndarray], nodes: int | None
-) -> _Judged:
+def _piecewise(data: _Data, nodes: int | None) -> _Judged:
     """Return `PiecewiseStep` with the number of nodes that does best on what is held out."""
     if nodes is not None:
-        return _trial(train, piecewise(nodes), curve, folds)
-    best: _Judged | None = None
-    worse = 0
-    for count in NODE_COUNTS:
-        tried = _trial(train, piecewise(count), curve, folds)
-        if best is None or tried.trial.held_out < 0.99 * best.trial.held_out:
-            best, worse = tried, 0
-        else:
-            worse += 1
-        if worse == 2:
-            break
-    assert best is not None
-    return best
+        return _trial(data, piecewise(nodes))
+    tried = [_trial(data, piecewise(count)) for count in NODE_COUNTS]
+    least = min(one.trial.held_out for one in tried)
+    return next(one for one in tried if one.trial.held_out <= 1.02 * least)
 
 
-def _ranked(judged: Sequence[_Judged], folds: Sequence[np.ndarray]) -> list[Trial]:
-    """Return all trials, best first: the simplest of those that cannot be told from the best."""
-    best = min(judged, key=lambda one: one.trial.held_out)
-    least = min(one.trial.misfit for one in judged)
+def _ranked(train: Train, judged: Sequence[_Judged]) -> list[Trial]:
+    """Return all trials, best first.
 
-    def order(one: _Judged) -> tuple[Any, ...]:
-        if one.trial.problem:
-            return (2, 0, 0.0)
-        ratio = one.trial.held_out / max(best.trial.held_out, 1e-12)
-        rest = one.squares - best.squares
-        error = float(rest.std()) / np.sqrt(max(len(folds) - 1, 1))
-        equal = ratio <= EQUAL or (ratio <= NEAR and float(rest.mean()) <= error)
+    The one with the smallest misfit of held-out values is the best; those that come near it, by
+    what noise alone may make of a misfit, are told apart by their likelihood: that of each step
+    after the value before it, less a price for each parameter.
+    """
+    best = min(one.trial.held_out for one in judged)
+
+    def order(one: _Judged) -> tuple[int, float]:
+        trial = one.trial
+        if trial.device is None:
+            return 2, 0.0
         # Below a ten-thousandth of the range nothing is told by differences.
-        equal = equal or one.trial.held_out < 1e-4
-        if equal and (one.trial.misfit <= WORST * least or one.trial.misfit < 1e-4):
-            return (0, one.free, one.trial.held_out)
-        return (1, 0, one.trial.held_out)
+        if trial.held_out > max(NEAR * best, 1e-4):
+            return 1, trial.held_out
+        noise = find_noise(train, step_table(trial.device), trial.device)
+        return 0, one.free * float(np.log(max(noise.steps, 1))) - 2 * noise.likelihood
 
     return [one.trial for one in sorted(judged, key=order)]
 
 
-def _with_noise(train: Train, trial: Trial) -> Trial:
-    """Return a trial with the noise that data have about its curve."""
+def _with_noise(train: Train, trial: Trial, nearest: StepDevice) -> Trial:
+    """Return a trial with the noise that data have about the nearest curve of all.
+
+    A class's own curve may be off by more than the noise; that would be taken for noise.
+    """
     if trial.device is None:
         return trial
-    return replace(trial, noise=find_noise(train, step_table(trial.device), trial.device))
+    return replace(trial, noise=find_noise(train, step_table(nearest), trial.device))
 
 
 def _with_spreads(trial: Trial, devices: Devices) -> StepDevice:

@@ -5,8 +5,7 @@ A step's noise stays in the weight, a read's does not. So with steps m of the fi
     w[k] = w[k-1] + m[k] + c g[k] xi        y[k] = w[k] + r xi'
 
 where g is the step itself (multiplicative noise) or the step at w = 0 (additive). ``c`` and ``r``
-are those of the largest likelihood, by a Kalman filter. What is left of a step on average over a
-neighbourhood is the curve's own error and is taken off before.
+are those of the largest likelihood, by a Kalman filter.
 """
 
 from typing import Any, NamedTuple, cast
@@ -16,7 +15,6 @@ from numba import njit
 
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.measurements.replay import StepTable, Train
-from ohmgrid.measurements.smooth import parabolas, rest_of_noise
 
 __all__ = ["Noise", "find_noise"]
 
@@ -24,6 +22,8 @@ CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
 OUTLIER = 8.0
 """Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
+SLIGHT = 0.1
+"""Of the typical step, below which a step counts as that large."""
 SMALLEST = 1e-6
 """Of a standard deviation in weight units, below any register's."""
 
@@ -37,6 +37,10 @@ class Noise(NamedTuple):
     """Of a value around the weight, weight units."""
     additive: bool
     """The noise of a step does not scale with it."""
+    likelihood: float = -np.inf
+    """Logarithm of the likelihood of all steps."""
+    steps: int = 0
+    """Steps that it is of."""
 
 
 @njit(nogil=True, error_model="numpy")
@@ -85,7 +89,7 @@ def _moves(train: Train, table: StepTable, noise: float) -> list[_Moves]:
         deviation = np.diff(values) - np.where(up, size, -size)
         # A bound cuts off part of the noise of the steps that lead to it.
         free = (room > size * (1 + 2.5 * noise)) & ~_outliers(deviation, size)
-        found.append(_Moves(_less_drift(deviation), size, gain, ~free))
+        found.append(_Moves(deviation, size, gain, ~free))
     if sum(int((~one.opens).sum()) for one in found) < 4:
         found = [one._replace(opens=np.zeros(len(one.opens), bool)) for one in found]
     return found
@@ -120,17 +124,6 @@ def _thinned(moves: list[_Moves], every: int) -> _Moves:
     return _Moves(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _less_drift(deviation: np.ndarray) -> np.ndarray:
-    """Return deviations less a parabola through their neighbourhood, at the size of the whole."""
-    count = len(deviation)
-    if count < 4:
-        return deviation
-    width = max(11, count // 6) | 1
-    if width > count:
-        return (deviation - deviation.mean()) * np.sqrt(count / (count - 1))
-    return (deviation - parabolas(deviation, width)) / np.sqrt(rest_of_noise(width))
-
-
 def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
     """Return the noise that data have about a device's curve.
 
@@ -152,10 +145,10 @@ def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
             break
     # Reads whose noise lasts for some pulses look like steps over one pulse, not over many. Where
     # they are the larger part, only what still grows over more pulses is noise of steps.
-    longest = max(len(one.deviations) for one in moves) // 40
+    longest = max(len(one.deviations) for one in moves) // 20
     every = 1
     step = noise.step
-    while 0 < step and noise.read > step * _typical(moves, device, noise) and 2 * every <= longest:
+    while step > 0 and noise.read > step * _typical(moves, device, noise) and 2 * every <= longest:
         every *= 2
         step = min(step, _fitted(_thinned(moves, every), device).step)
     return noise._replace(step=step)
@@ -174,9 +167,12 @@ def _fitted(moves: _Moves, device: StepDevice) -> Noise:
         forms.append((True, moves.gain * device.dw_min))
     found: list[tuple[float, Noise]] = []
     for additive, sizes in forms:
-        value, step, read = _largest(moves, sizes)
+        # Where a curve all but vanishes, its own error would count for more than any noise.
+        least = SLIGHT * float(np.sqrt((sizes**2).mean()))
+        value, step, read = _largest(moves, np.maximum(sizes, least))
         # Additive noise is the exception.
-        found.append((value - CLEAR * additive, Noise(step, read, additive and step > 0)))
+        noise = Noise(step, read, additive and step > 0, value, len(sizes))
+        found.append((value - CLEAR * additive, noise))
     return max(found, key=lambda one: one[0])[1]
 
 

@@ -1,4 +1,4 @@
-"""``ohmgrid device``, ``symmetry`` and ``fit``: one device's response, measured or modelled."""
+"""``ohmgrid device`` and ``symmetry``: the response of a population of devices."""
 
 import json
 from collections.abc import Iterator
@@ -19,10 +19,8 @@ from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import ENGINES, check_engine
-from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
-from ohmgrid.training.settings import device_to_toml
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE.toml")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
@@ -211,61 +209,3 @@ def symmetry(
         f"after {pairs} pairs",
     }
     _report(console, facts, rows, as_json)
-
-
-def _toml(found: Fit) -> str:
-    """Return a fitted device as the text of a TOML file."""
-    return (
-        f"# One weight unit is {found.scale:.6g} of the measured conductance, w = 0 is "
-        f"{found.offset:.6g}.\n{device_to_toml(found.device)}"
-    )
-
-
-@click.command()
-@click.argument("data", type=PATH, metavar="FILE.csv")
-@click.option("--out", type=PATH, metavar="FILE.toml", help="The device [beside the data].")
-@click.option("--nodes", type=INTEGER, default=9, help="Nodes of the step curves, 2..64 [9].")
-@force_option
-@json_option
-def fit(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
-    """Make a device of measured pulses, and draw data against fit.
-
-    FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
-    The device file works wherever a device is named: --device FILE.toml.
-    """
-    from ohmgrid.plots.devices import plot_fit
-
-    out = out or data.with_suffix(".toml")
-    if out.suffix != ".toml":
-        raise ConfigError("out", f"expected a file FILE.toml, got {out}")
-    picture = out.with_suffix(".png")
-    check_new("out", force, out, picture)
-    found = fit_device(read_measurement(data), nodes)
-    text = _toml(found).encode()
-    write_whole(out, lambda file: file.write(text))
-    plot_fit(picture, found, data.name)
-    facts = {
-        "device": str(out),
-        "plot": str(picture),
-        "devices": len(found.weights),
-        "pulses": found.weights.shape[1],
-        "dw_min": found.device.dw_min,
-        "dw_min_dtod": found.device.dw_min_dtod,
-        "dw_min_std": found.device.dw_min_std,
-        "write_noise_std": found.device.write_noise_std,
-        "residual": found.residual,
-    }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    _print(
-        Console(),
-        {
-            "data": f"{facts['devices']} devices, {facts['pulses']} pulses",
-            "dw_min": f"{facts['dw_min']:.5g} (devices differ by {facts['dw_min_dtod']:.0%}, "
-            f"cycles by {facts['dw_min_std']:.0%})",
-            "misfit": f"{found.residual:.2%} of the range (root mean square of the mean course)",
-            "device": facts["device"],
-            "plot": facts["plot"],
-        },
-    )

@@ -17,7 +17,7 @@ from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.measurements.candidates import CANDIDATES, NODE_COUNTS, Candidate, Curve, piecewise
 from ohmgrid.measurements.courses import Measurement, StepCurve
 from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
-from ohmgrid.measurements.residuals import Noise, find_noise
+from ohmgrid.measurements.residuals import Noise, find_noise, free_steps
 from ohmgrid.measurements.train import Devices, floor, make_train
 
 __all__ = ["CLASSES", "LARGE_MISFIT", "Fit", "Trial", "device_of_steps", "fit_measurement"]
@@ -31,6 +31,8 @@ STRETCHES, SHORTEST = 16, 6
 NEAR = 1.1
 """Misfit of held-out values over the best one's that noise alone may make."""
 PULL = 1e-4
+"""Strength, relative to a value of the data, that holds parameters which no data decide."""
+NO_NOISE = Noise(0.0, 0.0, False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Trial:
     """Mean size of an up and a down step at mid-range, over half the measured range."""
     ratio: float = 1.0
     """Up step over down step at mid-range."""
-    noise: Noise = Noise(0.0, 0.0, False)
+    noise: Noise = NO_NOISE
     course: np.ndarray | None = None
     """Weights of the train's values without noise."""
 
@@ -181,10 +183,10 @@ def _stretches(train: Train) -> Train:
 def _folds(train: Train, stretches: Train) -> list[np.ndarray]:
     """Return which values each fold holds out: sweeps where enough repeat, or stretches."""
     sweeps = train.sweeps
-    counts = [sum(bool(train.up[part][-1]) is rising for part in sweeps) for rising in (True, False)]
+    ups = sum(bool(train.up[part][-1]) for part in sweeps)
     owner = np.zeros(len(train.values), int)
     seen = {True: 0, False: 0}
-    for part in sweeps if min(counts) >= 3 else stretches.sweeps:
+    for part in sweeps if min(ups, len(sweeps) - ups) >= 3 else stretches.sweeps:
         rising = bool(train.up[part][-1])
         owner[part] = seen[rising] % FOLDS
         seen[rising] += 1
@@ -308,16 +310,31 @@ def _ranked(train: Train, judged: Sequence[_Judged]) -> list[Trial]:
     after the value before it, less a price for each parameter.
     """
     best = min(one.trial.held_out for one in judged)
+    # Below a ten-thousandth of the range nothing is told by differences.
+    limit = max(NEAR * best, 1e-4)
+    near = [
+        (one, step_table(one.trial.device))
+        for one in judged
+        if one.trial.device is not None and one.trial.held_out <= limit
+    ]
+    allowed = np.ones(len(train.values), bool)
+    for one, table in near:
+        assert one.trial.device is not None
+        noise = find_noise(train, table, one.trial.device).step
+        allowed &= free_steps(train, table, min(noise, 4.0))
+    prices = {}
+    for one, table in near:
+        assert one.trial.device is not None
+        noise = find_noise(train, table, one.trial.device, allowed)
+        price = one.free * float(np.log(max(noise.steps, 1)))
+        prices[one.trial.kind] = price - 2 * noise.likelihood
 
     def order(one: _Judged) -> tuple[int, float]:
-        trial = one.trial
-        if trial.device is None:
+        if one.trial.device is None:
             return 2, 0.0
-        # Below a ten-thousandth of the range nothing is told by differences.
-        if trial.held_out > max(NEAR * best, 1e-4):
-            return 1, trial.held_out
-        noise = find_noise(train, step_table(trial.device), trial.device)
-        return 0, one.free * float(np.log(max(noise.steps, 1))) - 2 * noise.likelihood
+        if one.trial.kind in prices:
+            return 0, prices[one.trial.kind]
+        return 1, one.trial.held_out
 
     return [one.trial for one in sorted(judged, key=order)]
 

@@ -1,7 +1,7 @@
 """Noise-free courses of a device under the pulses of a measurement.
 
-The steps come from the device's own law (`ohmgrid.devices.laws`), tabulated once for each trial of a
-fit.
+The steps come from the device's own law (`ohmgrid.devices.laws`), tabulated once for each
+trial of a fit.
 """
 
 from dataclasses import dataclass

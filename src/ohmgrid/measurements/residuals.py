@@ -16,7 +16,7 @@ from numba import njit
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.measurements.replay import StepTable, Train
 
-__all__ = ["Noise", "find_noise"]
+__all__ = ["Noise", "find_noise", "free_steps"]
 
 CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
@@ -72,15 +72,13 @@ class _Moves(NamedTuple):
     """Whether the step before was left out or belongs to another sweep."""
 
 
-def _moves(train: Train, table: StepTable, noise: float) -> list[_Moves]:
+def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) -> list[_Moves]:
     """Return the steps of each sweep, and which to leave out, as steps that open anew."""
     grid = np.linspace(table.low, table.high, len(table.up))
     found = []
     for sweep in train.sweeps:
         values, still = train.values[sweep], train.calm[sweep]
         up, gain = train.up[sweep][1:], train.gain[sweep][1:]
-        if not len(up):
-            continue
         place = np.clip(still[:-1], table.low, table.high)
         size = gain * np.where(
             up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
@@ -89,6 +87,7 @@ def _moves(train: Train, table: StepTable, noise: float) -> list[_Moves]:
         deviation = np.diff(values) - np.where(up, size, -size)
         # A bound cuts off part of the noise of the steps that lead to it.
         free = (room > size * (1 + 2.5 * noise)) & ~_outliers(deviation, size)
+        free &= allowed[sweep][1:]
         found.append(_Moves(deviation, size, gain, ~free))
     if sum(int((~one.opens).sum()) for one in found) < 4:
         found = [one._replace(opens=np.zeros(len(one.opens), bool)) for one in found]
@@ -124,7 +123,16 @@ def _thinned(moves: list[_Moves], every: int) -> _Moves:
     return _Moves(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
+def free_steps(train: Train, table: StepTable, noise: float) -> np.ndarray:
+    """Return which steps, by the value that they lead to, no bound and no outlier touches."""
+    everything = np.ones(len(train.values), bool)
+    parts = [np.r_[True, ~one.opens] for one in _moves(train, table, noise, everything)]
+    return np.concatenate(parts)
+
+
+def find_noise(
+    train: Train, table: StepTable, device: StepDevice, allowed: np.ndarray | None = None
+) -> Noise:
     """Return the noise that data have about a device's curve.
 
     Parameters
@@ -134,12 +142,16 @@ def find_noise(train: Train, table: StepTable, device: StepDevice) -> Noise:
         Steps of the device.
     device : StepDevice
         Its ``dw_min`` is the step that additive noise refers to.
+    allowed : ndarray, optional
+        Leave out all other steps (`free_steps`): likelihoods compare over the same ones.
     """
+    if allowed is None:
+        allowed = np.ones(len(train.values), bool)
     noise = Noise(0.3, 0.0, False)
     moves: list[_Moves] = []
     for _ in range(3):
         before = noise.step
-        moves = _moves(train, table, min(noise.step, 4.0))
+        moves = _moves(train, table, min(noise.step, 4.0), allowed)
         noise = _fitted(_thinned(moves, 1), device)
         if abs(noise.step - before) < 0.02:
             break

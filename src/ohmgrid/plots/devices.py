@@ -1,15 +1,14 @@
-"""Pictures of devices: staircases of a population, and a fit beside its data."""
+"""Pictures of devices: staircases of a population, and where alternating pulses lead it."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ohmgrid.measurements.fitting import Fit
 from ohmgrid.plots.training import INK, SECOND_INK, save_figure
 from ohmgrid.studies.staircase import Staircase
 
-__all__ = ["plot_fit", "plot_staircase", "plot_symmetry"]
+__all__ = ["plot_staircase", "plot_symmetry"]
 
 
 def plot_staircase(path: Path, result: Staircase, up: int, title: str) -> None:
@@ -56,29 +55,6 @@ def plot_symmetry(path: Path, result: Staircase, title: str) -> None:
     left.set(xlabel="pairs of an up and a down pulse", ylabel="weight", title=title)
     right.hist(result.final, bins=60, color=INK, alpha=0.8)
     right.set(xlabel="symmetry point", ylabel="cells")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
-def plot_fit(path: Path, fit: Fit, title: str) -> None:
-    """Draw measured courses with the fitted mean, and the fitted step curves."""
-    pulses = np.arange(fit.weights.shape[1])
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    left.plot(pulses, fit.weights[:50].T, color="0.6", linewidth=0.6)
-    left.plot(pulses, fit.weights.mean(axis=0), color=INK, linewidth=2, label="data, mean")
-    left.plot(pulses, fit.course, color=SECOND_INK, linewidth=2, linestyle="--", label="fit, mean")
-    left.set(xlabel="pulse", ylabel="weight", title=title)
-    left.legend(fontsize=8)
-    device = fit.device
-    grid = np.linspace(device.w_min, device.w_max, len(device.piecewise_up))
-    right.plot(grid, device.dw_min * np.array(device.piecewise_up), "o-", color=INK, label="up")
-    right.plot(
-        grid, device.dw_min * np.array(device.piecewise_down), "s-", color=SECOND_INK, label="down"
-    )
-    right.set(xlabel="weight", ylabel="step of a pulse")
-    right.legend(fontsize=8)
     for axes in (left, right):
         axes.grid(alpha=0.3)
     save_figure(figure, path)

@@ -6,6 +6,7 @@ that data easily outweigh.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,17 +56,16 @@ class Candidate:
     """Parameters held at a value where data do not matter."""
 
 
-_CALM = {
+_CALM: dict[str, Any] = {
     "dw_min_dtod": 0.0,
     "dw_min_std": 0.0,
     "up_down_dtod": 0.0,
     "w_max_dtod": 0.0,
     "w_min_dtod": 0.0,
 }
-_BOUNDS = (0.9, FURTHEST), (-FURTHEST, -0.9)
 
 
-def _sizes(up: float, down: float) -> dict[str, float]:
+def _sizes(up: float, down: float) -> dict[str, Any]:
     """Return the parameters of an up and a down step at w = 0."""
     larger = max(up, down)
     asymmetry = 1 - down / up if down < up else -(1 - up / down)

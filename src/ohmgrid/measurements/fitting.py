@@ -16,7 +16,7 @@ from ohmgrid.devices.steps import PiecewiseStep
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.measurements.candidates import CANDIDATES, NODE_COUNTS, Candidate, Curve, piecewise
 from ohmgrid.measurements.courses import Measurement, StepCurve
-from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
+from ohmgrid.measurements.replay import StepTable, Train, mean_steps, replay, step_table
 from ohmgrid.measurements.residuals import Noise, find_noise, free_steps
 from ohmgrid.measurements.train import Devices, floor, make_train
 
@@ -28,7 +28,7 @@ LARGE_MISFIT = 0.05
 FOLDS = 5
 STRETCHES, SHORTEST = 16, 6
 """Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
-NEAR = 1.1
+NEAR = 1.3
 """Misfit of held-out values over the best one's that noise alone may make."""
 PULL = 1e-4
 """Strength, relative to a value of the data, that holds parameters which no data decide."""
@@ -116,7 +116,7 @@ def fit_measurement(
         trials = [_trial(data, candidate) for candidate in CANDIDATES]
         trials.append(_piecewise(data, nodes))
         noise_floor = floor(train)
-        ranked = _ranked(train, trials)
+        ranked = [one.trial for one in _ranked(train, trials)]
         nearest = min(ranked, key=lambda trial: trial.misfit).device
         if nearest is not None:
             ranked = [_with_noise(train, trial, nearest) for trial in ranked]
@@ -297,13 +297,11 @@ def _piecewise(data: _Data, nodes: int | None) -> _Judged:
     """Return `PiecewiseStep` with the number of nodes that does best on what is held out."""
     if nodes is not None:
         return _trial(data, piecewise(nodes))
-    tried = [_trial(data, piecewise(count)) for count in NODE_COUNTS]
-    least = min(one.trial.held_out for one in tried)
-    return next(one for one in tried if one.trial.held_out <= 1.02 * least)
+    return _ranked(data.train, [_trial(data, piecewise(count)) for count in NODE_COUNTS])[0]
 
 
-def _ranked(train: Train, judged: Sequence[_Judged]) -> list[Trial]:
-    """Return all trials, best first.
+def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:
+    """Return all that was tried, best first.
 
     The one with the smallest misfit of held-out values is the best; those that come near it, by
     what noise alone may make of a misfit, are told apart by their likelihood: that of each step
@@ -312,31 +310,29 @@ def _ranked(train: Train, judged: Sequence[_Judged]) -> list[Trial]:
     best = min(one.trial.held_out for one in judged)
     # Below a ten-thousandth of the range nothing is told by differences.
     limit = max(NEAR * best, 1e-4)
-    near = [
-        (one, step_table(one.trial.device))
-        for one in judged
-        if one.trial.device is not None and one.trial.held_out <= limit
-    ]
+    near = [k for k, one in enumerate(judged) if one.trial.held_out <= limit < np.inf]
+    found: list[tuple[StepDevice, StepTable]] = []
     allowed = np.ones(len(train.values), bool)
-    for one, table in near:
-        assert one.trial.device is not None
-        noise = find_noise(train, table, one.trial.device).step
-        allowed &= free_steps(train, table, min(noise, 4.0))
+    for k in near:
+        device = judged[k].trial.device
+        assert device is not None
+        found.append((device, step_table(device)))
+    if found:
+        noise = find_noise(train, found[0][1], found[0][0], allowed).step
+        for _, table in found:
+            allowed &= free_steps(train, table, min(noise, 4.0))
     prices = {}
-    for one, table in near:
-        assert one.trial.device is not None
-        noise = find_noise(train, table, one.trial.device, allowed)
-        price = one.free * float(np.log(max(noise.steps, 1)))
-        prices[one.trial.kind] = price - 2 * noise.likelihood
+    for k, (device, table) in zip(near, found, strict=True):
+        noise = find_noise(train, table, device, allowed)
+        price = judged[k].free * float(np.log(max(noise.steps, 1)))
+        prices[k] = price - 2 * noise.likelihood
 
-    def order(one: _Judged) -> tuple[int, float]:
-        if one.trial.device is None:
+    def order(k: int) -> tuple[int, float]:
+        if judged[k].trial.device is None:
             return 2, 0.0
-        if one.trial.kind in prices:
-            return 0, prices[one.trial.kind]
-        return 1, one.trial.held_out
+        return (0, prices[k]) if k in prices else (1, judged[k].trial.held_out)
 
-    return [one.trial for one in sorted(judged, key=order)]
+    return [judged[k] for k in sorted(range(len(judged)), key=order)]
 
 
 def _with_noise(train: Train, trial: Trial, nearest: StepDevice) -> Trial:

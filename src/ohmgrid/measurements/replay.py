@@ -13,7 +13,7 @@ from numba import njit
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.registers.curves import curve_at
 
-__all__ = ["Train", "mean_steps", "replay", "step_table"]
+__all__ = ["StepTable", "Train", "mean_steps", "replay", "step_table"]
 
 NODES = 97
 """Nodes of a tabulated curve: steps of a curve as steep as a PCM's are within 0.1 %."""

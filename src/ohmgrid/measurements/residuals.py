@@ -145,16 +145,17 @@ def find_noise(
     allowed : ndarray, optional
         Leave out all other steps (`free_steps`): likelihoods compare over the same ones.
     """
-    if allowed is None:
-        allowed = np.ones(len(train.values), bool)
+    everything = np.ones(len(train.values), bool) if allowed is None else allowed
     noise = Noise(0.3, 0.0, False)
     moves: list[_Moves] = []
     for _ in range(3):
         before = noise.step
-        moves = _moves(train, table, min(noise.step, 4.0), allowed)
+        moves = _moves(train, table, min(noise.step, 4.0), everything)
         noise = _fitted(_thinned(moves, 1), device)
         if abs(noise.step - before) < 0.02:
             break
+    if allowed is not None:
+        return noise
     # Reads whose noise lasts for some pulses look like steps over one pulse, not over many. Where
     # they are the larger part, only what still grows over more pulses is noise of steps.
     longest = max(len(one.deviations) for one in moves) // 20
@@ -202,14 +203,14 @@ def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float]:
 
     top = np.log(spread / typical)
     low = np.log(SMALLEST / typical)
-    steps = minimize_scalar(
+    steps: Any = minimize_scalar(
         lambda s: value(np.exp(s), 0.0), bounds=(low, top + 1), method="bounded"
     )
-    reads = minimize_scalar(
+    reads: Any = minimize_scalar(
         lambda r: value(0.0, np.exp(r)), bounds=(np.log(SMALLEST), np.log(spread) + 1),
         method="bounded",
     )  # fmt: skip
-    both = minimize(
+    both: Any = minimize(
         lambda p: value(np.exp(min(p[0], 20.0)), np.exp(min(p[1], 20.0))),
         (np.log(0.6 * spread / typical), np.log(0.4 * spread)),
         method="Nelder-Mead", options={"xatol": 0.003, "fatol": 0.01, "maxiter": 200},

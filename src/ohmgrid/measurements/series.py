@@ -1,6 +1,6 @@
 """Tables to series: the values of one device, cycle and branch, in the order of the file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,8 @@ __all__ = ["Hints", "Series", "Sheet", "read_sheet"]
 
 ORDER = ("conductance", "resistance", "current", "counts", "weight", "value", "")
 """Of several quantities the first is taken."""
+LARGEST_SIEMENS = 1e-3
+"""A cell's conductance is below this; values of other units are above it."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,8 @@ def read_sheet(table: Table, hints: Hints) -> Sheet:
         whole = Series(_convert(values, unit, lines, names[at]), lines, said.up)
         whole = _with_helpers(whole, table, rows, said, names, columns, chosen)
         series += _groups(whole, table, rows, said, columns)
+    if bases == {""}:
+        bases = _by_size(series, chosen.values())
     if len(bases) > 1:
         raise ConfigError("unit", f"expected one unit, got {', '.join(sorted(bases))}; --unit")
     notes += sorted(labels - {""})
@@ -242,6 +246,13 @@ def read_sheet(table: Table, hints: Hints) -> Sheet:
         or (not table.names and _are_steps(series))
     )
     return Sheet(tuple(series), bases.pop(), tuple(notes), steps)
+
+
+def _by_size(series: Sequence[Series], chosen: Iterable[Column]) -> set[str]:
+    """Return the unit of values without one: small conductances can be but siemens."""
+    largest = max(float(np.abs(one.values).max()) for one in series)
+    plain = all(c.quantity in ("conductance", "value", "") for c in chosen)
+    return {"S"} if plain and 0 < largest < LARGEST_SIEMENS else {""}
 
 
 def _are_steps(series: Sequence[Series]) -> bool:

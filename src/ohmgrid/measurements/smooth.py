@@ -14,7 +14,7 @@ def calm(values: np.ndarray) -> np.ndarray:
     padded = np.pad(values, 1, mode="edge")
     plain = np.median(np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1)
     plain[0], plain[-1] = _end(values[:3]), _end(values[::-1][:3])
-    return savgol_filter(plain, 2 * half + 1, 1, mode="interp")
+    return np.asarray(savgol_filter(plain, 2 * half + 1, 1, mode="interp"))
 
 
 def _end(values: np.ndarray) -> float:
@@ -25,7 +25,7 @@ def _end(values: np.ndarray) -> float:
 
 def parabolas(values: np.ndarray, width: int) -> np.ndarray:
     """Return local parabolas through ``width`` (odd) values; at the ends, those of the ends."""
-    return savgol_filter(values, width, 2, mode="interp")
+    return np.asarray(savgol_filter(values, width, 2, mode="interp"))
 
 
 def rest_of_noise(width: int) -> float:

@@ -41,11 +41,10 @@ def plot_fit(path: Path, fit: Fit, title: str) -> None:
     right = figure.add_subplot(grid[:, 1])
     for k, part in enumerate(train.sweeps):
         pulses = np.arange(part.start, part.stop)
+        names = ("data", "fit") if k == 0 else (None, None)
         data, fitted = train.values[part], course[part]
-        named = {"label": "data"} if k == 0 else {}
-        top.plot(pulses, data * scale + offset, ".", color="0.55", markersize=3, **named)
-        named = {"label": "fit"} if k == 0 else {}
-        top.plot(pulses, fitted * scale + offset, color=INK, linewidth=1.6, **named)
+        top.plot(pulses, data * scale + offset, ".", color="0.55", markersize=3, label=names[0])
+        top.plot(pulses, fitted * scale + offset, color=INK, linewidth=1.6, label=names[1])
         bottom.plot(pulses, (data - fitted) * scale, ".", color=SECOND_INK, markersize=3)
     bottom.axhline(0, color="0.7", linewidth=0.8)
     name = f"{NAMES.get(unit, 'value')} ({unit or 'as in the file'})"

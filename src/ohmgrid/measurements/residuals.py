@@ -112,13 +112,17 @@ def _thinned(moves: list[_Moves], every: int) -> _Moves:
                 continue
             part = slice(first, first + count * every)
             shape = (count, every)
-            left_out = one.opens[part].reshape(shape).any(axis=1)
-            sizes = (
+            left_out = np.any(one.opens[part].reshape(shape), axis=1)
+            expected, gain = (
                 np.sqrt((array[part].reshape(shape) ** 2).sum(axis=1))
                 for array in (one.expected, one.gain)
             )
-            opens = np.r_[True, left_out[:-1]]
-            moved = _Moves(one.deviations[part].reshape(shape).sum(axis=1), *sizes, opens)
+            moved = _Moves(
+                one.deviations[part].reshape(shape).sum(axis=1),
+                expected,
+                gain,
+                np.concatenate([[True], left_out[:-1]]),
+            )
             parts.append(_Moves(*(column[~left_out] for column in moved)))
     return _Moves(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -89,12 +89,23 @@ def _plateau(values: np.ndarray, at: int, span: float) -> tuple[int, int]:
     return first, last
 
 
+def _fall(values: np.ndarray, at: int, last: int, span: float) -> int:
+    """Return how many values a course takes from the end of a level to once as far from it."""
+    count = 1
+    while (
+        last + count < len(values) - 1
+        and abs(values[last + count] - values[at]) <= 2 * LEVEL * span
+    ):
+        count += 1
+    return count
+
+
 def find_directions(values: np.ndarray) -> Turns | None:
     """Return the directions of a course, or None where it has but one branch.
 
-    Turns are where the course turns. Of sweeps of equal lengths it is enough that the turns lie at
-    the level of the extremes: a device that saturates shows no sharper ones. Of others at such a
-    level the last value counts, and that is said.
+    Turns are where the course turns. A device that saturates stays at a level before it: the turn
+    is where it leaves that, and not where the largest value happens to be. Sweeps of equal lengths
+    whose turns lie there are taken as such; otherwise a turn at a level is not certain.
     """
     calm = _smooth(values)
     span = float(np.ptp(calm))
@@ -106,26 +117,27 @@ def find_directions(values: np.ndarray) -> Turns | None:
         return None
     parts = len(extremes) + 1
     levels = [_plateau(calm, k, span) for k in extremes]
+    falls = [_fall(calm, k, b, span) for k, (_, b) in zip(extremes, levels, strict=True)]
+    slack = len(values) // 500
     for before in (0, 1):
         length, left = divmod(len(values) - before, parts)
         turns = [before + length * (k + 1) - 1 for k in range(parts - 1)]
-        slack = 1 + len(values) // 500
         if not left and all(
-            a - slack <= turn <= b + slack for turn, (a, b) in zip(turns, levels, strict=True)
+            a - slack <= turn <= b + slack and turn >= b - 2 * fall - 2 - slack
+            for turn, (a, b), fall in zip(turns, levels, falls, strict=True)
         ):
-            break
-    else:
-        turns = [_sharp(values, k, a, b) for k, (a, b) in zip(extremes, levels, strict=True)]
-        wide = [(a, b) for a, b in levels if b - a > max(3, len(values) // (8 * parts))]
-        if wide:
-            a, b = wide[0]
-            unsure = (
-                f"the turn is not certain: values {a + 1} to {b + 1} are at one level, the last of "
-                "them was taken; --up N --down N say how many pulses there were"
-            )
-            turns = [b if b - a > 3 else t for t, (a, b) in zip(turns, levels, strict=True)]
-            return Turns(_directions(calm, turns), unsure)
-    return Turns(_directions(calm, turns), "")
+            return Turns(_directions(calm, turns), "")
+    turns, unsure = [], ""
+    for at, (a, b), fall in zip(extremes, levels, falls, strict=True):
+        if b - a <= 2 * fall + 3:
+            turns.append(_sharp(values, at, a, b))
+            continue
+        turns.append(b)
+        unsure = unsure or (
+            f"the turn is not certain: values {a + 1} to {b + 1} are at one level, the last of them "
+            "was taken; --up N --down N say how many pulses there were"
+        )
+    return Turns(_directions(calm, turns), unsure)
 
 
 def _sharp(values: np.ndarray, at: int, first: int, last: int) -> int:

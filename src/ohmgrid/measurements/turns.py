@@ -134,8 +134,8 @@ def find_directions(values: np.ndarray) -> Turns | None:
             continue
         turns.append(b)
         unsure = unsure or (
-            f"the turn is not certain: values {a + 1} to {b + 1} are at one level, the last of them "
-            "was taken; --up N --down N say how many pulses there were"
+            f"the turn is not certain: values {a + 1} to {b + 1} are at one level, the last of "
+            "them was taken; --up N --down N say how many pulses there were"
         )
     return Turns(_directions(calm, turns), unsure)
 

@@ -114,10 +114,12 @@ def fit_measurement(
         stretches = _stretches(train)
         data = _Data(train, stretches, _folds(train, stretches), curve)
         trials = [_trial(data, candidate) for candidate in CANDIDATES]
-        trials.append(_piecewise(data, nodes))
+        by_nodes = _piecewise(data, nodes)
+        trials.append(by_nodes[0])
         noise_floor = floor(train)
         ranked = [one.trial for one in _ranked(train, trials)]
-        nearest = min(ranked, key=lambda trial: trial.misfit).device
+        tried = [one.trial for one in (*trials, *by_nodes)]
+        nearest = min(tried, key=lambda trial: trial.held_out).device
         if nearest is not None:
             ranked = [_with_noise(train, trial, nearest) for trial in ranked]
     possible = [trial for trial in ranked if not trial.problem]
@@ -293,11 +295,10 @@ def _trial(data: _Data, candidate: Candidate) -> _Judged:
     return _Judged(trial, candidate.free)
 
 
-def _piecewise(data: _Data, nodes: int | None) -> _Judged:
-    """Return `PiecewiseStep` with the number of nodes that does best on what is held out."""
-    if nodes is not None:
-        return _trial(data, piecewise(nodes))
-    return _ranked(data.train, [_trial(data, piecewise(count)) for count in NODE_COUNTS])[0]
+def _piecewise(data: _Data, nodes: int | None) -> list[_Judged]:
+    """Return `PiecewiseStep` with the numbers of nodes that were tried, best first."""
+    counts = NODE_COUNTS if nodes is None else (nodes,)
+    return _ranked(data.train, [_trial(data, piecewise(count)) for count in counts])
 
 
 def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:

@@ -22,6 +22,10 @@ CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
 OUTLIER = 8.0
 """Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
+QUIET = 0.5
+"""Noise of reads, over that of steps, up to which a read is where the device is."""
+LASTING = 0.7
+"""Noise of steps over many pulses, over that over one, below which reads' noise lasts."""
 SLIGHT = 0.1
 """Of the typical step, below which a step counts as that large."""
 SMALLEST = 1e-6
@@ -72,12 +76,19 @@ class _Moves(NamedTuple):
     """Whether the step before was left out or belongs to another sweep."""
 
 
-def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) -> list[_Moves]:
-    """Return the steps of each sweep, and which to leave out, as steps that open anew."""
+def _moves(
+    train: Train, table: StepTable, noise: float, allowed: np.ndarray, calm: bool = True
+) -> list[_Moves]:
+    """Return the steps of each sweep, and which to leave out, as steps that open anew.
+
+    A step is that of the curve where the device was: at its calm value, or at the one that was read
+    where reads are quiet.
+    """
     grid = np.linspace(table.low, table.high, len(table.up))
     found = []
     for sweep in train.sweeps:
-        values, still = train.values[sweep], train.calm[sweep]
+        values = train.values[sweep]
+        still = (train.calm if calm else train.values)[sweep]
         up, gain = train.up[sweep][1:], train.gain[sweep][1:]
         place = np.clip(still[:-1], table.low, table.high)
         size = gain * np.where(
@@ -152,11 +163,13 @@ def find_noise(
     everything = np.ones(len(train.values), bool) if allowed is None else allowed
     noise = Noise(0.3, 0.0, False)
     moves: list[_Moves] = []
-    for _ in range(3):
-        before = noise.step
-        moves = _moves(train, table, min(noise.step, 4.0), everything)
+    calm = True
+    for _ in range(4):
+        before = noise.step, calm
+        moves = _moves(train, table, min(noise.step, 4.0), everything, calm)
         noise = _fitted(_thinned(moves, 1), device)
-        if abs(noise.step - before) < 0.02:
+        calm = noise.read > QUIET * noise.step * _typical(moves, device, noise)
+        if abs(noise.step - before[0]) < 0.02 and calm == before[1]:
             break
     if allowed is not None:
         return noise
@@ -167,7 +180,8 @@ def find_noise(
     step = noise.step
     while step > 0 and noise.read > step * _typical(moves, device, noise) and 2 * every <= longest:
         every *= 2
-        step = min(step, _fitted(_thinned(moves, every), device).step)
+        longer = _fitted(_thinned(moves, every), device).step
+        step = longer if longer < LASTING * step else step
     return noise._replace(step=step)
 
 

@@ -179,8 +179,9 @@ def _parse(text: str, is_head: Callable[[Sequence[str]], bool]) -> Table:
             wrong[k] = str(error)
             cells.append((line,))
     head, first = _start(cells, is_head)
+    named = next((k for k, row in enumerate(cells) if len(row) > 1 and is_head(row)), len(cells))
     for k, problem in wrong.items():
-        if k >= min(first, len(cells) - 1):
+        if k > min(first - 1, named) or first == len(cells):
             raise ConfigError(f"line {lines[k][0]}", f"expected a table, got: {problem}")
     if first == len(cells):
         raise ConfigError(

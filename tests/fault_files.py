@@ -371,8 +371,9 @@ def broken_measurement(rng: np.random.Generator) -> bytes:
         return pick(
             rng,
             (
-                b"", b"\n \n", rng.bytes(900) + b"\0", text.encode("utf-16"), b"\xff" + text.encode(),
-                text[:45].encode(), b"<html><body>1,2</body></html>", b"PK\x03\x04" + rng.bytes(200) + b"\0",
+                b"", b"\n \n", rng.bytes(900) + b"\0", text.encode("utf-16"),
+                b"\xff" + text.encode(), text[:45].encode(), b"<html><body>1,2</body></html>",
+                b"PK\x03\x04" + rng.bytes(200) + b"\0",
                 b'{"pulse": [1, 2, 3]}', ("pulse,conductance\n1," + "a" * 200_000).encode(),
                 "".join(f"{line.rsplit(',', 1)[0]},5\n" for line in lines[1:]).encode(),
             ),

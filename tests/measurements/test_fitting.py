@@ -49,7 +49,8 @@ def test_noise_of_reads_is_told_from_noise_of_steps(fixed_rng: np.random.Generat
     half = np.ptp(weights) / 2
     assert fit.chosen.noise.read * half == pytest.approx(0.02, rel=0.2)
     assert fit.device.dw_min_std == pytest.approx(0.5, rel=0.4)
-    assert fit.floor == pytest.approx(0.02 / (2 * half), rel=0.6)
+    # Repeats differ by more than reads: what steps add up to.
+    assert 0.7 * 0.02 < fit.floor * 2 * half < 0.1
 
 
 def test_additive_noise_is_told_from_noise_that_scales(fixed_rng: np.random.Generator):

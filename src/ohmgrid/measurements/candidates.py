@@ -237,7 +237,7 @@ def piecewise(nodes: int) -> Candidate:
     return Candidate(
         "PiecewiseStep", build, start,
         (SMALLEST,) * count + (0.9, -1.5), (LARGEST,) * count + (1.5, -0.9),
-        count, {count: 1.02, count + 1: -1.02},
+        count + 1, {count: 1.02, count + 1: -1.02},
     )  # fmt: skip
 
 

@@ -22,8 +22,6 @@ CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
 OUTLIER = 8.0
 """Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
-QUIET = 0.5
-"""Noise of reads, over that of steps, up to which a read is where the device is."""
 LASTING = 0.7
 """Noise of steps over many pulses, over that over one, below which reads' noise lasts."""
 SLIGHT = 0.1
@@ -76,21 +74,18 @@ class _Moves(NamedTuple):
     """Whether the step before was left out or belongs to another sweep."""
 
 
-def _moves(
-    train: Train, table: StepTable, noise: float, allowed: np.ndarray, calm: bool = True
-) -> list[_Moves]:
+def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) -> list[_Moves]:
     """Return the steps of each sweep, and which to leave out, as steps that open anew.
 
-    A step is that of the curve where the device was: at its calm value, or at the one that was read
-    where reads are quiet.
+    A step is that of the curve at the value read before: a read's noise moves it by far less than
+    the value itself.
     """
     grid = np.linspace(table.low, table.high, len(table.up))
     found = []
     for sweep in train.sweeps:
         values = train.values[sweep]
-        still = (train.calm if calm else train.values)[sweep]
         up, gain = train.up[sweep][1:], train.gain[sweep][1:]
-        place = np.clip(still[:-1], table.low, table.high)
+        place = np.clip(values[:-1], table.low, table.high)
         size = gain * np.where(
             up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
         )
@@ -163,13 +158,11 @@ def find_noise(
     everything = np.ones(len(train.values), bool) if allowed is None else allowed
     noise = Noise(0.3, 0.0, False)
     moves: list[_Moves] = []
-    calm = True
-    for _ in range(4):
-        before = noise.step, calm
-        moves = _moves(train, table, min(noise.step, 4.0), everything, calm)
+    for _ in range(3):
+        before = noise.step
+        moves = _moves(train, table, min(noise.step, 4.0), everything)
         noise = _fitted(_thinned(moves, 1), device)
-        calm = noise.read > QUIET * noise.step * _typical(moves, device, noise)
-        if abs(noise.step - before[0]) < 0.02 and calm == before[1]:
+        if abs(noise.step - before) < 0.02:
             break
     if allowed is not None:
         return noise

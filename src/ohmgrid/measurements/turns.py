@@ -118,7 +118,8 @@ def find_directions(values: np.ndarray) -> Turns | None:
     parts = len(extremes) + 1
     levels = [_plateau(calm, k, span) for k in extremes]
     falls = [_fall(calm, k, b, span) for k, (_, b) in zip(extremes, levels, strict=True)]
-    slack = len(values) // 500
+    # The noise of reads moves the extremes of long sweeps.
+    slack = 0 if len(values) < 100 else 1 + len(values) // 150
     for before in (0, 1):
         length, left = divmod(len(values) - before, parts)
         turns = [before + length * (k + 1) - 1 for k in range(parts - 1)]

@@ -114,14 +114,12 @@ def fit_measurement(
         stretches = _stretches(train)
         data = _Data(train, stretches, _folds(train, stretches), curve)
         trials = [_trial(data, candidate) for candidate in CANDIDATES]
-        by_nodes = _piecewise(data, nodes)
-        trials.append(by_nodes[0])
+        trials.append(_piecewise(data, nodes))
         noise_floor = floor(train)
         ranked = [one.trial for one in _ranked(train, trials)]
-        tried = [one.trial for one in (*trials, *by_nodes)]
-        nearest = min(tried, key=lambda trial: trial.held_out).device
-        if nearest is not None:
-            ranked = [_with_noise(train, trial, nearest) for trial in ranked]
+        best = ranked[0].device
+        if best is not None:
+            ranked = [_with_noise(train, trial, best) for trial in ranked]
     possible = [trial for trial in ranked if not trial.problem]
     if not possible:
         raise ConfigError("measurement", f"no device has such pulses: {ranked[0].problem}")
@@ -295,10 +293,10 @@ def _trial(data: _Data, candidate: Candidate) -> _Judged:
     return _Judged(trial, candidate.free)
 
 
-def _piecewise(data: _Data, nodes: int | None) -> list[_Judged]:
-    """Return `PiecewiseStep` with the numbers of nodes that were tried, best first."""
+def _piecewise(data: _Data, nodes: int | None) -> _Judged:
+    """Return `PiecewiseStep` with the number of nodes that comes first of those tried."""
     counts = NODE_COUNTS if nodes is None else (nodes,)
-    return _ranked(data.train, [_trial(data, piecewise(count)) for count in counts])
+    return _ranked(data.train, [_trial(data, piecewise(count)) for count in counts])[0]
 
 
 def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:
@@ -336,14 +334,14 @@ def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:
     return [judged[k] for k in sorted(range(len(judged)), key=order)]
 
 
-def _with_noise(train: Train, trial: Trial, nearest: StepDevice) -> Trial:
-    """Return a trial with the noise that data have about the nearest curve of all.
+def _with_noise(train: Train, trial: Trial, best: StepDevice) -> Trial:
+    """Return a trial with the noise that data have about the best curve of all.
 
     A class's own curve may be off by more than the noise; that would be taken for noise.
     """
     if trial.device is None:
         return trial
-    return replace(trial, noise=find_noise(train, step_table(nearest), trial.device))
+    return replace(trial, noise=find_noise(train, step_table(best), trial.device))
 
 
 def _with_spreads(trial: Trial, devices: Devices) -> StepDevice:

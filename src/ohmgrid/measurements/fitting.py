@@ -30,6 +30,8 @@ STRETCHES, SHORTEST = 16, 6
 """Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
 NEAR = 1.3
 """Misfit of held-out values over the best one's that noise alone may make."""
+NEAR_COURSE = 1.2
+"""The same of whole courses, between classes."""
 PULL = 1e-4
 """Strength, relative to a value of the data, that holds parameters which no data decide."""
 NO_NOISE = Noise(0.0, 0.0, False)
@@ -116,7 +118,7 @@ def fit_measurement(
         trials = [_trial(data, candidate) for candidate in CANDIDATES]
         trials.append(_piecewise(data, nodes))
         noise_floor = floor(train)
-        ranked = [one.trial for one in _ranked(train, trials)]
+        ranked = [one.trial for one in _ranked(train, trials, NEAR_COURSE)]
         best = ranked[0].device
         if best is not None:
             ranked = [_with_noise(train, trial, best) for trial in ranked]
@@ -299,7 +301,7 @@ def _piecewise(data: _Data, nodes: int | None) -> _Judged:
     return _ranked(data.train, [_trial(data, piecewise(count)) for count in counts])[0]
 
 
-def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:
+def _ranked(train: Train, judged: Sequence[_Judged], near_course: float = np.inf) -> list[_Judged]:
     """Return all that was tried, best first.
 
     The one with the smallest misfit of held-out values is the best; those that come near it, by
@@ -309,7 +311,12 @@ def _ranked(train: Train, judged: Sequence[_Judged]) -> list[_Judged]:
     best = min(one.trial.held_out for one in judged)
     # Below a ten-thousandth of the range nothing is told by differences.
     limit = max(NEAR * best, 1e-4)
-    near = [k for k, one in enumerate(judged) if one.trial.held_out <= limit < np.inf]
+    worst = max(near_course * min(one.trial.misfit for one in judged), 1e-4)
+    near = [
+        k
+        for k, one in enumerate(judged)
+        if one.trial.held_out <= limit and one.trial.misfit <= worst and one.trial.device
+    ]
     found: list[tuple[StepDevice, StepTable]] = []
     allowed = np.ones(len(train.values), bool)
     for k in near:

@@ -195,7 +195,7 @@ def _fitted(moves: _Moves, device: StepDevice) -> Noise:
         least = SLIGHT * float(np.sqrt((sizes**2).mean()))
         value, step, read = _largest(moves, np.maximum(sizes, least))
         # Additive noise is the exception.
-        noise = Noise(step, read, additive and step > 0, value, len(sizes))
+        noise = Noise(step, read, additive and step > 0.01, value, len(sizes))
         found.append((value - CLEAR * additive, noise))
     return max(found, key=lambda one: one[0])[1]
 

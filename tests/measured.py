@@ -1,5 +1,7 @@
 """Measurements of known devices, and the forms in which people store such."""
 
+from typing import Any
+
 import numpy as np
 
 from ohmgrid.devices.base import StepDevice
@@ -16,7 +18,12 @@ from ohmgrid.measurements.replay import mean_steps
 
 __all__ = ["EVEN", "course", "known_devices", "measured", "measurement", "true_step"]
 
-EVEN = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
+EVEN: dict[str, Any] = {
+    "dw_min_dtod": 0.0,
+    "up_down_dtod": 0.0,
+    "w_max_dtod": 0.0,
+    "w_min_dtod": 0.0,
+}
 """All devices are the mean one."""
 OFFSET, SCALE = 5e-6, 3e-6
 """Siemens at w = 0 and of one weight unit."""
@@ -24,7 +31,7 @@ OFFSET, SCALE = 5e-6, 3e-6
 
 def known_devices() -> list[StepDevice]:
     """Return a device of each class that is fitted, with bounds -1 and 1."""
-    ends = {"w_max": 1.0, "w_min": -1.0}
+    ends: dict[str, Any] = {"w_max": 1.0, "w_min": -1.0}
     return [
         ConstantStep(**EVEN, **ends, dw_min=0.012, up_down=0.2),
         LinearStep(

@@ -30,7 +30,7 @@ STRETCHES, SHORTEST = 16, 6
 """Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
 NEAR = 1.3
 """Misfit of held-out values over the best one's that noise alone may make."""
-NEAR_COURSE = 1.2
+NEAR_COURSE = 1.15
 """The same of whole courses, between classes."""
 PULL = 1e-4
 """Strength, relative to a value of the data, that holds parameters which no data decide."""

@@ -20,7 +20,7 @@ from ohmgrid.training import runs
 
 __all__ = [
     "CHECKPOINTS", "MEASUREMENTS", "TABLES", "Fault",
-    "blobs", "broken", "checkpoint", "measurement", "pick",
+    "blobs", "broken", "broken_measurement", "checkpoint", "measurement", "pick",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -350,6 +350,35 @@ def _odd_text(rng: np.random.Generator) -> bytes:
 def _broken_text(rng: np.random.Generator) -> bytes:
     """Any damage to a measurement."""
     return broken(rng, measurement(rng).encode())
+
+
+def broken_measurement(rng: np.random.Generator) -> bytes:
+    """Return a file of measured pulses that nobody can read, whatever one assumes."""
+    text = measurement(rng)
+    lines = text.splitlines()
+    at = int(rng.integers(2, len(lines) - 1))
+    cells = lines[at].split(",")
+    odd = pick(rng, ("x", "nan", "inf", "1e999", "1_0", "0x1", "1 2", "٣", "9" * 400))
+    other = pick(rng, (";", "\t", " ", "|"))
+    changed = pick(
+        rng,
+        (
+            ",".join((*cells[:2], odd)), ",".join((*cells, "7")), ",".join(cells[:2]),
+            other.join(cells), f'{cells[0]},"{cells[1]},{cells[2]}', "",
+        ),
+    )  # fmt: skip
+    if not changed:
+        return pick(
+            rng,
+            (
+                b"", b"\n \n", rng.bytes(900) + b"\0", text.encode("utf-16"),
+                b"\xff" + text.encode(), text[:45].encode(), b"<html><body>1,2</body></html>",
+                b"PK\x03\x04" + rng.bytes(200) + b"\0",
+                b'{"pulse": [1, 2, 3]}', ("pulse,conductance\n1," + "a" * 200_000).encode(),
+                "".join(f"{line.rsplit(',', 1)[0]},5\n" for line in lines[1:]).encode(),
+            ),
+        )  # fmt: skip
+    return "\n".join((*lines[:at], changed, *lines[at + 1 :])).encode()
 
 
 MEASUREMENTS: tuple[Maker, ...] = (_odd_cell, _odd_cell, _odd_column, _odd_text, _broken_text)

@@ -29,7 +29,7 @@ VERBS = {
     "devices": "ohmgrid.commands.show:devices",
     "device": "ohmgrid.commands.device:device",
     "symmetry": "ohmgrid.commands.device:symmetry",
-    "fit": "ohmgrid.commands.device:fit",
+    "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",
 }

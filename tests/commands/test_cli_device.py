@@ -1,7 +1,6 @@
-"""``ohmgrid device``, ``symmetry``, ``fit`` and ``devices``."""
+"""``ohmgrid device``, ``symmetry`` and ``devices``."""
 
 import json
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -92,24 +91,6 @@ def test_symmetry_prints_and_writes(tmp_path: Path):
     assert "symmetry point" in run(*words, "--force")
 
 
-def test_fit_makes_a_device_that_trains(tmp_path: Path):
-    data = tmp_path / "m.csv"
-    course = [min(k, 60 - k) ** 0.9 + 0.05 * (k % 3) for k in range(60)]
-    data.write_text("pulse,conductance\n" + "\n".join(f"{k},{g}" for k, g in enumerate(course)))
-    found = json.loads(run("fit", data, "--nodes", 5, "--json"))
-    device = device_from_dict(tomllib.loads(Path(found["device"]).read_text())["device"])
-    assert device.unit.dw_min == found["dw_min"]
-    assert (found["devices"], found["pulses"]) == (1, 60)
-    assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
-    assert "PiecewiseStep" in run("device", found["device"], "--up", 4, *MODEL)
-    assert "misfit" in run("fit", data, "--out", tmp_path / "other.toml")
-    before = Path(found["device"]).read_bytes()
-    assert f"out: expected a new file, got {found['device']}, which exists" in fails("fit", data)
-    assert Path(found["device"]).read_bytes() == before
-    run("fit", data, "--force", "--nodes", 7)
-    assert Path(found["device"]).read_bytes() != before
-
-
 def test_wrong_input_gets_one_line(tmp_path: Path):
     assert "device: expected one of idealized" in fails("device", "foo")
     assert "up: expected 0..1000000, got -1" in fails("device", "ecram", "--up", -1, *MODEL)
@@ -122,10 +103,6 @@ def test_wrong_input_gets_one_line(tmp_path: Path):
         "device", "ecram", "--out", tmp_path / "none" / "a.npz"
     )
     assert "pairs: expected 4..1000000, got 1" in fails("symmetry", "ecram", "--pairs", 1, *MODEL)
-    assert "cannot be read" in fails("fit", tmp_path / "none.csv")
-    assert "out: expected a file FILE.toml" in fails(
-        "fit", tmp_path / "none.csv", "--out", tmp_path / "a.json"
-    )
     path = tmp_path / "bad.toml"
     path.write_text('class = "PowStep"\npow_gama = 1\n')
     assert f"{path}: device: unknown key 'pow_gama'; expected dw_min, " in fails("device", path)

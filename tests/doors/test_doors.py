@@ -24,7 +24,7 @@ from ohmgrid.commands.outputs import free_folder
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.measurements.fitting import fit_device, read_measurement
+from ohmgrid.measurements.reader import read_measurement
 from ohmgrid.training.data import load_data
 from ohmgrid.training.runs import CHECKPOINT, read_run
 from ohmgrid.training.settings import config_to_toml, device_to_toml
@@ -49,7 +49,7 @@ OTHERS = (
     *(("device", o) for o in ("up", "down", "cells", "engine", "out")),
     *(("symmetry", o) for o in ("pairs", "cells", "out")),
     *(("bench", o) for o in ("engines", "batch", "threads", "warm-up", "rounds", "seconds")),
-    *(("fit", o) for o in ("nodes", "out")),
+    *(("fit", o) for o in ("nodes", "out", "class", "unit", "column", "retention", "update-time")),
 )
 VALUES = (
     *(0, -1, 1, 7, 2**31, 2**64, 10**40, 10**400, 1.5, -0.0, 1e-300, 1e300, 5e-324),
@@ -187,7 +187,7 @@ def damaged_measurements(rng: np.random.Generator, folder: Path) -> Iterator[Cal
     text = ("device,pulse,conductance,direction\n" + "\n".join(rows)).encode()
     while True:
         path.write_bytes(damaged(rng, text))
-        yield lambda: one_line(lambda: fit_device(read_measurement(path), 3))
+        yield lambda: one_line(lambda: read_measurement([path]))
 
 
 def odd_checkpoints(rng: np.random.Generator, folder: Path) -> Iterator[Callable[[], object]]:

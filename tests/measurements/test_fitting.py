@@ -1,136 +1,172 @@
-"""Measured pulses to a device: what went in comes out, and wrong files get one line."""
+"""Known devices come back from measurements of them, and a fit that is not right says so."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from measured import EVEN, course, known_devices, measured, measurement, true_step
 
 from ohmgrid.config import Config
-from ohmgrid.devices.steps import LinearStep
+from ohmgrid.devices.base import StepDevice
+from ohmgrid.devices.steps import LinearStep, PiecewiseStep, SoftBounds
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.measurements.fitting import Measurement, fit_device, read_measurement
+from ohmgrid.measurements.candidates import CANDIDATES, Curve, piecewise
+from ohmgrid.measurements.courses import Course, Measurement, StepCurve
+from ohmgrid.measurements.fitting import CLASSES, device_of_steps, fit_measurement
+from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
 from ohmgrid.studies.staircase import staircase
 
-TRUE = LinearStep(
-    dw_min=0.01, dw_min_dtod=0.15, dw_min_std=0.3, up_down_dtod=0.0, gamma_up=0.7, gamma_down=0.4,
-    gamma_up_dtod=0.0, gamma_down_dtod=0.0, w_max=1.0, w_max_dtod=0.0, w_min=-1.0, w_min_dtod=0.0,
-)  # fmt: skip
+
+def check_true(device: StepDevice, weights: np.ndarray, up: np.ndarray, noise: float) -> None:
+    """Fail unless a fit to a measurement returns the device that it was made with."""
+    fit = fit_measurement(measurement(measured(weights, up)))
+    assert device.kind in [trial.kind for trial in fit.trials[:2]]
+    assert fit.chosen.step == pytest.approx(true_step(device, weights), rel=0.05)
+    assert fit.device.dw_min_std == pytest.approx(noise, rel=0.15)
+    assert fit.chosen.misfit <= 1.3 * min(trial.misfit for trial in fit.trials)
+    assert fit.trusted
 
 
-def measured() -> Measurement:
-    """Return conductances of 4 uS a weight unit about 5 uS: 400 pulses up, then 800 down."""
-    result = staircase(Config(device=TRUE, seed=4), 400, 800, 40, samples=40)
-    return Measurement(5 + 4 * result.samples.T, np.arange(1201) <= 400)
+@pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
+def test_a_known_device_comes_back(device: StepDevice, fixed_rng: np.random.Generator):
+    check_true(device, *course(device, fixed_rng, 150, 3, noise=0.2), 0.2)
 
 
-def test_a_linear_step_is_found_again():
-    fit = fit_device(measured(), 9)
-    device = fit.device
-    scale = fit.scale / 4
-    assert scale == pytest.approx(1.0, abs=0.05)
-    assert device.dw_min * scale == pytest.approx(0.01, rel=0.06)
-    grid = np.linspace(-1, 1, 9)
-    found = np.array(device.piecewise_down) * device.dw_min * scale
-    assert found[2:7] == pytest.approx(0.01 * (1 + 0.4 * grid[2:7]), rel=0.08)
-    assert device.dw_min_dtod == pytest.approx(0.15, rel=0.35)
-    assert device.dw_min_std == pytest.approx(0.3, rel=0.25)
-    assert fit.residual < 0.02
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+@pytest.mark.parametrize("pulses", [120, 250])
+@pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
+def test_known_devices_come_back_from_other_measurements(
+    device: StepDevice, pulses: int, noise: float, fixed_rng: np.random.Generator
+):
+    check_true(device, *course(device, fixed_rng, pulses, 4, noise), noise)
 
 
 def test_noise_of_reads_is_told_from_noise_of_steps(fixed_rng: np.random.Generator):
-    data = measured()
-    noisy = data.conductance + 4 * 0.02 * fixed_rng.standard_normal(data.conductance.shape)
-    device = fit_device(Measurement(noisy, data.up)).device
-    assert device.write_noise_std * device.dw_min == pytest.approx(0.02, rel=0.2)
+    device = known_devices()[1]
+    weights, up = course(device, fixed_rng, 200, 3, noise=0.5, read=0.02)
+    fit = fit_measurement(measurement(measured(weights, up)))
+    half = np.ptp(weights) / 2
+    assert fit.chosen.noise.read * half == pytest.approx(0.02, rel=0.2)
+    assert fit.device.dw_min_std == pytest.approx(0.5, rel=0.4)
+    # Repeats differ by more than reads: what steps add up to.
+    assert 0.7 * 0.02 < fit.floor * 2 * half < 0.1
 
 
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+def test_additive_noise_is_told_from_noise_that_scales(fixed_rng: np.random.Generator):
+    device = SoftBounds(**EVEN, dw_min=0.03, dw_min_std=0.4, w_max=1.0, w_min=-1.0)
+    for additive in (True, False):
+        grid = np.linspace(-1, 1, 401)
+        rise, fall = mean_steps(device, grid)
+        up = np.r_[True, np.tile(np.arange(160) < 80, 4)]
+        weights = np.full(len(up), -0.9)
+        for k in range(1, len(up)):
+            size = np.interp(weights[k - 1], grid, rise if up[k] else fall)
+            size += 0.4 * (0.03 if additive else size) * fixed_rng.standard_normal()
+            weights[k] = np.clip(weights[k - 1] + (size if up[k] else -size), -1, 1)
+        fit = fit_measurement(measurement(measured(weights, up)), "SoftBounds")
+        assert isinstance(fit.device, SoftBounds)
+        assert fit.device.mult_noise is not additive
 
 
-def test_a_file_with_directions_and_devices(tmp_path: Path):
-    rows = [
-        f"{name}, {k}, {min(k, 20 - k) + shift}, {'up' if k <= 10 else 'down'}"
-        for name, shift in (("a", 0), ("b", 1))
-        for k in range(20)
+def test_devices_that_differ_give_their_spread(fixed_rng: np.random.Generator):
+    device = known_devices()[2]
+    gains = np.array([0.7, 0.85, 1.0, 1.0, 1.15, 1.3])
+    courses = [
+        measured(*course(device, fixed_rng, 100, 2, 0.1, gain=gain), name=f"d{k}")
+        for k, gain in enumerate(gains)
     ]
-    path = write(tmp_path / "d.csv", "Device, Pulse, Conductance, Direction\n" + "\n".join(rows))
-    found = read_measurement(path)
-    assert found.conductance.shape == (2, 20)
-    assert found.up.sum() == 11
-    assert found.conductance[1, 0] == 1
+    fit = fit_measurement(measurement(*courses))
+    assert fit.device.dw_min_dtod == pytest.approx(gains.std(ddof=1), rel=0.3)
+    assert fit.device.up_down_dtod < 0.05
+    assert fit.chosen.misfit < 0.02
 
 
-def test_without_directions_the_largest_mean_divides(tmp_path: Path):
-    rows = "\n".join(f"{k},{min(k, 30 - k)}" for k in range(30))
-    found = read_measurement(write(tmp_path / "d.csv", "pulse,conductance\n" + rows))
-    assert found.up.sum() == 16
+def test_a_class_and_its_nodes_can_be_chosen(fixed_rng: np.random.Generator):
+    data = measurement(measured(*course(known_devices()[0], fixed_rng, 60, 1, 0.1)))
+    assert fit_measurement(data, "PowStep").device.kind == "PowStep"
+    device = fit_measurement(data, "PiecewiseStep", nodes=6).device
+    assert isinstance(device, PiecewiseStep)
+    assert len(device.piecewise_up) == 6
+    assert min(device.piecewise_up + device.piecewise_down) > 0
+    with pytest.raises(ConfigError, match=r"nodes: expected 2\.\.64, got 1"):
+        fit_measurement(data, nodes=1)
+
+
+def test_what_no_device_does_is_not_trusted():
+    """An up train that falls again for its second half."""
+    rise = np.r_[np.linspace(0, 1, 40), np.linspace(1, 0.1, 40)]
+    values = np.r_[rise, rise[::-1]]
+    data = Measurement((Course("", values, np.arange(160) < 80, np.arange(160) == 0),), "")
+    fit = fit_measurement(data)
+    assert not fit.trusted
+    assert fit.chosen.misfit > 0.05
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("values", "up", "line"),
     [
-        ("", "line 1: expected pulse,conductance .*got nothing"),
-        ("a,b\n1,2\n", "line 1: expected pulse,conductance .*got 'a,b'"),
-        ("pulse,conductance\n1,x\n", "line 2: conductance: expected a number, got 'x'"),
-        ("pulse,conductance\n1,nan\n", "line 2: conductance: expected a finite number .* got nan"),
-        ("pulse,conductance\n1,2\n", "expected at least 8 pulses, got 1"),
-        (
-            "pulse,conductance,direction\n1,2,left\n",
-            "direction: expected up or down, got 'left'",
-        ),
-        (
-            "pulse,conductance\n" + "\n".join(f"{k},{k}" for k in range(9)),
-            "expected both up and down pulses",
-        ),
-        (
-            "device,pulse,conductance\n" + "\n".join(f"a,{k},{k}" for k in range(9)) + "\nb,1,2",
-            "expected the same 9 pulses for every device, 'b' has others",
-        ),
-        ("pulse,conductance\n1,1_0\n", "line 2: conductance: expected a number, got '1_0'"),
-        ("pulse,conductance\n1,1e300\n", "line 2: conductance: expected -1e\\+100..1e\\+100"),
-        ("pulse,conductance\n1,2,3\n", "line 2: expected 2 values, got 3"),
-        ("pulse,conductance\n1\n", "line 2: expected 2 values, got 1"),
-        ("pulse,conductance\n1,2\n\n1,3\n", "line 4: pulse: expected each once, got 1 again"),
-        ("pulse,conductance,pulse\n1,2,3\n", "line 1: expected pulse,conductance"),
-        ("pulse,conductance\n1," + "9" * 200000, "line 2: expected a CSV file, got: field larger"),
-        ('pulse,conductance\n1,"2" 3\n', "line 2: expected a CSV file, got: ',' expected after"),
-        (
-            "device,pulse,conductance,direction\na,1,2,up\nb,1,2,down\n",
-            "line 3: direction: expected pulse 1 as before",
-        ),
+        (np.ones(20), np.arange(20) < 10, "expected values that change under pulses"),
+        (1e90 + np.arange(20.0), np.arange(20) < 10, "expected values that change under pulses"),
+        (np.arange(20.0), np.ones(20, bool), "expected several up and several down pulses, got 0"),
+        (np.arange(4.0), np.arange(4) < 2, "expected at least 8 values, got 4"),
     ],
 )
-def test_wrong_files_get_one_line(tmp_path: Path, text: str, line: str):
-    path = write(tmp_path / "d.csv", text)
-    with pytest.raises(ConfigError, match=line) as caught:
-        read_measurement(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_measurements_that_make_no_device(values: np.ndarray, up: np.ndarray, line: str):
+    with pytest.raises(ConfigError, match=line):
+        fit_measurement(Measurement((Course("", values, up, np.arange(len(values)) == 0),), ""))
 
 
-def test_a_missing_file_and_a_device_that_does_not_move(tmp_path: Path):
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        read_measurement(tmp_path / "none.csv")
-    with pytest.raises(ConfigError, match="expected every device to change"):
-        fit_device(Measurement(np.ones((2, 20)), np.arange(20) < 10))
-    with pytest.raises(ConfigError, match="expected every device to change"):
-        fit_device(Measurement(1e90 + np.arange(40.0).reshape(2, 20), np.arange(20) < 10))
+def test_steps_on_bins_are_a_device():
+    device = device_of_steps(StepCurve((0.001, 0.005, 0.001), (0.004, 0.006, 0.002)))
+    up, down = mean_steps(device, np.array([-1.0, 0.0, 1.0]))
+    assert up == pytest.approx([0.001, 0.005, 0.001])
+    assert down == pytest.approx([0.004, 0.006, 0.002])
+    with pytest.raises(ConfigError, match="expected a step above 0 at mid-range"):
+        device_of_steps(StepCurve((0.0,), (0.0,)))
 
 
-def test_a_device_lost_beside_another_gets_one_line():
-    """In the scale that both share, the first one's range is rounded away."""
-    conductance = np.tile(np.r_[np.arange(10.0), np.arange(10.0)[::-1]], (2, 1))
-    fit_device(Measurement(conductance, np.arange(20) < 10))
-    conductance[1, 3] = 1e30
-    with pytest.raises(ConfigError, match="of the largest conductance of all"):
-        fit_device(Measurement(conductance, np.arange(20) < 10))
+@pytest.mark.parametrize(
+    "device",
+    [one for one in known_devices() if one.granularity == one.dw_min],
+    ids=lambda device: device.kind,
+)
+def test_a_replayed_course_is_that_of_the_engine(device: StepDevice):
+    """Without noise the compiled engine's devices go where the replay goes, a pulse a request."""
+    calm = replace(device, dw_min_std=0.0)
+    up, down = 40, 40
+    weights = staircase(Config(device=calm), up, down, 16).arrays["mean"]
+    train = Train(
+        weights, np.arange(up + down + 1) <= up, np.ones(len(weights)),
+        np.array([0, len(weights)]), weights, np.ones(len(weights)),
+    )  # fmt: skip
+    found = replay(train, step_table(calm, 257), np.ones(len(weights)))
+    assert found == pytest.approx(weights, abs=2e-3)
 
 
-def test_courses_that_no_device_has_get_one_line():
-    """Almost all of the range is crossed in the first and in the last step."""
-    middle = 0.5 + 1e-7 * np.arange(38)
-    course = np.r_[0.0, middle, 1.0, middle[::-1], 0.0]
-    with pytest.raises(ConfigError, match=r"measurement: .*piecewise_up: expected -100\.\.100"):
-        fit_device(Measurement(course[None], np.arange(len(course)) < 40), 3)
+def test_steps_of_powers_and_exponentials_are_those_of_their_equations():
+    *_, exponential, power, _ = known_devices()
+    weights = np.linspace(-1, 1, 9)
+    up, down = mean_steps(exponential, weights)
+    assert up == pytest.approx(0.025 * np.maximum(1 - 0.1 * np.exp(5 * weights / 2), 0))
+    assert down == pytest.approx(0.025 * np.maximum(1 - 0.2 * np.exp(-4 * weights / 2), 0))
+    up, down = mean_steps(power, weights)
+    assert up == pytest.approx(0.05 * ((1 - weights) / 2) ** 2.2)
+    assert down == pytest.approx(0.05 * ((1 + weights) / 2) ** 2.2)
+
+
+@pytest.mark.parametrize("candidate", [*CANDIDATES, piecewise(5)], ids=lambda c: c.kind)
+def test_a_candidate_starts_near_its_own_curve(candidate):
+    """Parameters guessed from a class's own steps have those steps, nearly."""
+    device = next(one for one in known_devices() if one.kind == candidate.kind)
+    weights = np.linspace(-0.95, 0.95, 21)
+    up, down = mean_steps(device, weights)
+    guessed = candidate.build(np.array(candidate.start(Curve(weights, up, down))))
+    assert guessed.kind == device.kind
+    for found, true in zip(mean_steps(guessed, weights), (up, down), strict=True):
+        assert np.abs(found - true).mean() < 0.3 * true.mean()
+
+
+def test_classes_are_those_that_files_may_name():
+    assert set(CLASSES) >= {"ConstantStep", "LinearStep", "SoftBounds", "ExpStep", "PowStep"}
+    assert LinearStep.kind in CLASSES

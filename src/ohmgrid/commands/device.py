@@ -1,4 +1,4 @@
-"""``ohmgrid device``, ``symmetry`` and ``fit``: one device's response, measured or modelled."""
+"""``ohmgrid device`` and ``symmetry``: the response of a population of devices."""
 
 import json
 from collections.abc import Iterator
@@ -25,12 +25,9 @@ from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import ENGINES, check_engine
-from ohmgrid.measurements.fitting import Fit, fit_device, read_measurement
-from ohmgrid.measurements.step_tables import are_step_tables, measured_range, read_step_tables
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
 from ohmgrid.training.identity import identity
-from ohmgrid.training.settings import device_to_toml
 
 _ARGUMENT = click.argument("device", metavar="NAME|FILE")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
@@ -231,110 +228,3 @@ def symmetry(
         f"after {pairs} pairs",
     }
     _report(console, facts, rows, as_json)
-
-
-def _toml(found: Fit) -> str:
-    """Return a fitted device as the text of a TOML file."""
-    return (
-        f"# One weight unit is {found.scale:.6g} of the measured conductance, w = 0 is "
-        f"{found.offset:.6g}.\n{device_to_toml(found.device)}"
-    )
-
-
-@click.command()
-@click.argument("data", type=PATH, nargs=-1, required=True, metavar="FILE.csv|FOLDER")
-@click.option("--out", type=PATH, metavar="FILE.toml", help="The device [beside the data].")
-@click.option("--nodes", type=INTEGER, default=9, help="Nodes of the step curves, 2..64 [9].")
-@force_option
-@json_option
-def fit(data: tuple[Path, ...], out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
-    """Make a device of measured pulses, and draw data against fit.
-
-    FILE.csv has the columns pulse and conductance, and may have device and direction (up, down).
-    FOLDER has two lookup tables of steps (dG_increasing.txt and dG_decreasing.txt, say), which may
-    also be named themselves: they become a device that draws its steps from them. The device file
-    works wherever a device is named: --device FILE.toml.
-    """
-    if are_step_tables(*data):
-        _fit_tables(data, out, force, as_json)
-    elif len(data) == 1:
-        _fit_course(data[0], out, nodes, force, as_json)
-    else:
-        names = ", ".join(map(str, data))
-        raise ConfigError(names, "expected one file, or two lookup tables of steps")
-
-
-def _fit_tables(paths: tuple[Path, ...], out: Path | None, force: bool, as_json: bool) -> None:
-    """Make a device of two lookup tables, and draw the steps that it draws from."""
-    from ohmgrid.plots.devices import plot_step_tables
-
-    first = paths[0].absolute()
-    out = out or (first if len(paths) == 1 else first.parent / "steps").with_suffix(".toml")
-    if out.suffix != ".toml":
-        raise ConfigError("out", f"expected a file FILE.toml, got {out}")
-    picture = out.with_suffix(".png")
-    check_new("out", force, out, picture)
-    found, (low, high) = read_step_tables(*paths), measured_range(*paths)
-    head = f"# One weight unit is {(high - low) / 2:.6g} S, w = 0 is {(high + low) / 2:.6g} S.\n"
-    text = (head + device_to_toml(found)).encode()
-    write_whole(out, lambda file: file.write(text))
-    plot_step_tables(picture, found, paths[0].name)
-    facts = {
-        "class": found.kind,
-        "device": str(out),
-        "plot": str(picture),
-        "dw_min": found.dw_min,
-        "g_min": low,
-        "g_max": high,
-    }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    rows = {
-        "range": f"{low:.6g} to {high:.6g} S: weights -1 to 1",
-        "class": f"{found.kind}: steps are drawn from the measured distributions, devices alike",
-        "dw_min": f"{found.dw_min:.5g} (mean step in the middle of the range)",
-        "device": facts["device"],
-        "plot": facts["plot"],
-    }
-    _print(Console(), rows)
-
-
-def _fit_course(data: Path, out: Path | None, nodes: int, force: bool, as_json: bool) -> None:
-    """Fit a device to measured courses, and draw both."""
-    from ohmgrid.plots.devices import plot_fit
-
-    out = out or data.with_suffix(".toml")
-    if out.suffix != ".toml":
-        raise ConfigError("out", f"expected a file FILE.toml, got {out}")
-    picture = out.with_suffix(".png")
-    check_new("out", force, out, picture)
-    found = fit_device(read_measurement(data), nodes)
-    text = _toml(found).encode()
-    write_whole(out, lambda file: file.write(text))
-    plot_fit(picture, found, data.name)
-    facts = {
-        "device": str(out),
-        "plot": str(picture),
-        "devices": len(found.weights),
-        "pulses": found.weights.shape[1],
-        "dw_min": found.device.dw_min,
-        "dw_min_dtod": found.device.dw_min_dtod,
-        "dw_min_std": found.device.dw_min_std,
-        "write_noise_std": found.device.write_noise_std,
-        "residual": found.residual,
-    }
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    _print(
-        Console(),
-        {
-            "data": f"{facts['devices']} devices, {facts['pulses']} pulses",
-            "dw_min": f"{facts['dw_min']:.5g} (devices differ by {facts['dw_min_dtod']:.0%}, "
-            f"cycles by {facts['dw_min_std']:.0%})",
-            "misfit": f"{found.residual:.2%} of the range (root mean square of the mean course)",
-            "device": facts["device"],
-            "plot": facts["plot"],
-        },
-    )

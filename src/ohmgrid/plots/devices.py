@@ -1,16 +1,14 @@
-"""Pictures of devices: staircases of a population, and a fit beside its data."""
+"""Pictures of devices: staircases of a population, and where alternating pulses lead it."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ohmgrid.devices.table_step import TableStep, equal_parts
-from ohmgrid.measurements.fitting import Fit
 from ohmgrid.plots.training import INK, SECOND_INK, save_figure
 from ohmgrid.studies.staircase import Staircase
 
-__all__ = ["plot_fit", "plot_staircase", "plot_step_tables", "plot_symmetry"]
+__all__ = ["plot_staircase", "plot_symmetry"]
 
 
 def plot_staircase(path: Path, result: Staircase, up: int, title: str) -> None:
@@ -59,46 +57,4 @@ def plot_symmetry(path: Path, result: Staircase, title: str) -> None:
     right.set(xlabel="symmetry point", ylabel="cells")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
-def plot_fit(path: Path, fit: Fit, title: str) -> None:
-    """Draw measured courses with the fitted mean, and the fitted step curves."""
-    pulses = np.arange(fit.weights.shape[1])
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    left.plot(pulses, fit.weights[:50].T, color="0.6", linewidth=0.6)
-    left.plot(pulses, fit.weights.mean(axis=0), color=INK, linewidth=2, label="data, mean")
-    left.plot(pulses, fit.course, color=SECOND_INK, linewidth=2, linestyle="--", label="fit, mean")
-    left.set(xlabel="pulse", ylabel="weight", title=title)
-    left.legend(fontsize=8)
-    device = fit.device
-    grid = np.linspace(device.w_min, device.w_max, len(device.piecewise_up))
-    right.plot(grid, device.dw_min * np.array(device.piecewise_up), "o-", color=INK, label="up")
-    right.plot(
-        grid, device.dw_min * np.array(device.piecewise_down), "s-", color=SECOND_INK, label="down"
-    )
-    right.set(xlabel="weight", ylabel="step of a pulse")
-    right.legend(fontsize=8)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
-def plot_step_tables(path: Path, device: TableStep, title: str) -> None:
-    """Draw mean, middle half and 5 % to 95 % of the steps that a device draws from."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    tables = ((device.table_up, 1, INK, "up"), (device.table_down, -1, SECOND_INK, "down"))
-    for table, sign, colour, label in tables:
-        steps = sign * device.dw_min * np.array([equal_parts(row) for row in table])
-        places = np.linspace(device.w_min, device.w_max, len(steps))
-        for share, alpha in ((0.05, 0.15), (0.25, 0.25)):
-            low, high = np.quantile(steps, [share, 1 - share], axis=1)
-            axes.fill_between(places, low, high, color=colour, alpha=alpha, linewidth=0)
-        axes.plot(places, steps.mean(axis=1), "o-", color=colour, label=f"{label}, mean")
-    axes.set(xlabel="weight", ylabel="change by a pulse", title=title)
-    axes.axhline(0, color="0.7", linewidth=0.8)
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
     save_figure(figure, path)

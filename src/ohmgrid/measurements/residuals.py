@@ -1,0 +1,238 @@
+"""Noise of pulses and of reads, told apart by what a fitted curve leaves.
+
+A step's noise stays in the weight, a read's does not. So with steps m of the fitted curve::
+
+    w[k] = w[k-1] + m[k] + c g[k] xi        y[k] = w[k] + r xi'
+
+where g is the step itself (multiplicative noise) or the step at w = 0 (additive). ``c`` and ``r``
+are those of the largest likelihood, by a Kalman filter.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numba import njit
+
+from ohmgrid.devices.base import StepDevice
+from ohmgrid.measurements.replay import StepTable, Train
+
+__all__ = ["Noise", "find_noise", "free_steps"]
+
+CLEAR = 3.0
+"""Gain of the logarithm of the likelihood that makes a noise real."""
+OUTLIER = 8.0
+"""Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
+LASTING = 0.7
+"""Noise of steps over many pulses, over that over one, below which reads' noise lasts."""
+SLIGHT = 0.1
+"""Of the typical step, below which a step counts as that large."""
+SMALLEST = 1e-6
+"""Of a standard deviation in weight units, below any register's."""
+
+
+class Noise(NamedTuple):
+    """Standard deviations."""
+
+    step: float
+    """Of a step, relative to it (or to the step at w = 0)."""
+    read: float
+    """Of a value around the weight, weight units."""
+    additive: bool
+    """The noise of a step does not scale with it."""
+    likelihood: float = -np.inf
+    """Logarithm of the likelihood of all steps."""
+    steps: int = 0
+    """Steps that it is of."""
+
+
+@njit(nogil=True, error_model="numpy")
+def _likelihood(moves, sizes, opens, step, read):
+    """Return the logarithm of the likelihood of deviations, but for a constant."""
+    total = 0.0
+    state, spread = 0.0, read * read
+    for k in range(len(moves)):
+        if opens[k]:
+            # A first value is where the device is, but for the read.
+            state, spread = 0.0, read * read
+        state -= moves[k]
+        spread += step * step * sizes[k] * sizes[k]
+        seen = spread + read * read
+        total -= 0.5 * (np.log(seen) + state * state / seen)
+        gain = spread / seen
+        state -= gain * state
+        spread *= 1.0 - gain
+    return total
+
+
+class _Moves(NamedTuple):
+    """Steps of the data and of the curve, those at bounds left out; arrays of one shape."""
+
+    deviations: np.ndarray
+    expected: np.ndarray
+    gain: np.ndarray
+    opens: np.ndarray
+    """Whether the step before was left out or belongs to another sweep."""
+
+
+def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) -> list[_Moves]:
+    """Return the steps of each sweep, and which to leave out, as steps that open anew.
+
+    A step is that of the curve at the value read before: a read's noise moves it by far less than
+    the value itself.
+    """
+    grid = np.linspace(table.low, table.high, len(table.up))
+    found = []
+    for sweep in train.sweeps:
+        values = train.values[sweep]
+        up, gain = train.up[sweep][1:], train.gain[sweep][1:]
+        place = np.clip(values[:-1], table.low, table.high)
+        size = gain * np.where(
+            up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
+        )
+        room = np.where(up, table.high - place, place - table.low)
+        deviation = np.diff(values) - np.where(up, size, -size)
+        # A bound cuts off part of the noise of the steps that lead to it.
+        free = (room > size * (1 + 2.5 * noise)) & ~_outliers(deviation, size)
+        free &= allowed[sweep][1:]
+        found.append(_Moves(deviation, size, gain, ~free))
+    if sum(int((~one.opens).sum()) for one in found) < 4:
+        found = [one._replace(opens=np.zeros(len(one.opens), bool)) for one in found]
+    return found
+
+
+def _outliers(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return which steps lead to or from a value that no noise of the others explains."""
+    spread = np.abs(deviation)
+    relative = np.median(spread / np.maximum(size, SMALLEST))
+    limit = OUTLIER * np.maximum(relative * size, np.median(spread))
+    return (spread > limit) & (limit > 0)
+
+
+def _thinned(moves: list[_Moves], every: int) -> _Moves:
+    """Return the moves over every ``every`` pulses, from each first pulse on, joined."""
+    parts = []
+    for one in moves:
+        for first in range(every):
+            count = (len(one.deviations) - first) // every
+            if count < 1:
+                continue
+            part = slice(first, first + count * every)
+            shape = (count, every)
+            left_out = np.any(one.opens[part].reshape(shape), axis=1)
+            expected, gain = (
+                np.sqrt((array[part].reshape(shape) ** 2).sum(axis=1))
+                for array in (one.expected, one.gain)
+            )
+            moved = _Moves(
+                one.deviations[part].reshape(shape).sum(axis=1),
+                expected,
+                gain,
+                np.concatenate([[True], left_out[:-1]]),
+            )
+            parts.append(_Moves(*(column[~left_out] for column in moved)))
+    return _Moves(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def free_steps(train: Train, table: StepTable, noise: float) -> np.ndarray:
+    """Return which steps, by the value that they lead to, no bound and no outlier touches."""
+    everything = np.ones(len(train.values), bool)
+    parts = [np.r_[True, ~one.opens] for one in _moves(train, table, noise, everything)]
+    return np.concatenate(parts)
+
+
+def find_noise(
+    train: Train, table: StepTable, device: StepDevice, allowed: np.ndarray | None = None
+) -> Noise:
+    """Return the noise that data have about a device's curve.
+
+    Parameters
+    ----------
+    train : Train
+    table : StepTable
+        Steps of the device.
+    device : StepDevice
+        Its ``dw_min`` is the step that additive noise refers to.
+    allowed : ndarray, optional
+        Leave out all other steps (`free_steps`): likelihoods compare over the same ones.
+    """
+    everything = np.ones(len(train.values), bool) if allowed is None else allowed
+    noise = Noise(0.3, 0.0, False)
+    moves: list[_Moves] = []
+    for _ in range(3):
+        before = noise.step
+        moves = _moves(train, table, min(noise.step, 4.0), everything)
+        noise = _fitted(_thinned(moves, 1), device)
+        if abs(noise.step - before) < 0.02:
+            break
+    if allowed is not None:
+        return noise
+    # Reads whose noise lasts for some pulses look like steps over one pulse, not over many. Where
+    # they are the larger part, only what still grows over more pulses is noise of steps.
+    longest = max(len(one.deviations) for one in moves) // 20
+    every = 1
+    step = noise.step
+    while step > 0 and noise.read > step * _typical(moves, device, noise) and 2 * every <= longest:
+        every *= 2
+        longer = _fitted(_thinned(moves, every), device).step
+        step = longer if longer < LASTING * step else step
+    return noise._replace(step=step)
+
+
+def _typical(moves: list[_Moves], device: StepDevice, noise: Noise) -> float:
+    """Return the size of a step that noise is relative to, weight units."""
+    if noise.additive:
+        return device.dw_min
+    return float(np.sqrt(np.concatenate([one.expected**2 for one in moves]).mean()))
+
+
+def _fitted(moves: _Moves, device: StepDevice) -> Noise:
+    forms = [(False, moves.expected)]
+    if hasattr(device, "mult_noise"):
+        forms.append((True, moves.gain * device.dw_min))
+    found: list[tuple[float, Noise]] = []
+    for additive, sizes in forms:
+        # Where a curve all but vanishes, its own error would count for more than any noise.
+        least = SLIGHT * float(np.sqrt((sizes**2).mean()))
+        value, step, read = _largest(moves, np.maximum(sizes, least))
+        # Additive noise is the exception.
+        noise = Noise(step, read, additive and step > 0.01, value, len(sizes))
+        found.append((value - CLEAR * additive, noise))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float]:
+    """Return the largest logarithm of the likelihood and its noises of step and read."""
+    from scipy.optimize import minimize, minimize_scalar
+
+    spread = max(float(np.sqrt((moves.deviations**2).mean())), SMALLEST)
+    typical = max(float(np.sqrt((sizes**2).mean())), SMALLEST)
+
+    def value(step: float, read: float) -> float:
+        return -cast(Any, _likelihood)(
+            moves.deviations, sizes, moves.opens, step, max(read, SMALLEST)
+        )
+
+    top = np.log(spread / typical)
+    low = np.log(SMALLEST / typical)
+    steps: Any = minimize_scalar(
+        lambda s: value(np.exp(s), 0.0), bounds=(low, top + 1), method="bounded"
+    )
+    reads: Any = minimize_scalar(
+        lambda r: value(0.0, np.exp(r)), bounds=(np.log(SMALLEST), np.log(spread) + 1),
+        method="bounded",
+    )  # fmt: skip
+    both: Any = minimize(
+        lambda p: value(np.exp(min(p[0], 20.0)), np.exp(min(p[1], 20.0))),
+        (np.log(0.6 * spread / typical), np.log(0.4 * spread)),
+        method="Nelder-Mead", options={"xatol": 0.003, "fatol": 0.01, "maxiter": 200},
+    )  # fmt: skip
+    if both.fun > min(steps.fun, reads.fun) - CLEAR:
+        if steps.fun <= reads.fun:
+            return -steps.fun, _real(np.exp(steps.x) * typical, typical), 0.0
+        return -reads.fun, 0.0, float(np.exp(reads.x))
+    return -both.fun, float(np.exp(both.x[0])), float(np.exp(both.x[1]))
+
+
+def _real(step: float, typical: float) -> float:
+    """Return a noise relative to the step, 0 where it is that of rounding alone."""
+    return 0.0 if step < 2 * SMALLEST else float(step / typical)

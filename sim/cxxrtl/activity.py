@@ -206,7 +206,9 @@ def _rewritten(
                 users[name] |= 1 << k
     crossing = [name for name in widths if users[name] & (users[name] - 1)]
     members = [f"value<{widths[name]}> {name};" for name in crossing]
-    members.append(f"uint64_t waiting = {(1 << len(groups)) - 1:#x}ull, ran = 0;")
+    # The first commit, before any evaluation, is of all: outputs then follow their registers.
+    every = (1 << len(groups)) - 1
+    members.append(f"uint64_t waiting = {every:#x}ull, ran = {every:#x}ull;")
 
     functions, evaluated, committed = [], [], []
     for width, name in _INPUT.findall(_CLASS.findall(cpp)[0]):

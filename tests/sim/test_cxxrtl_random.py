@@ -74,7 +74,7 @@ class Part(wiring.Component):
             write.en.eq(pool[4][:2]),
         ]
         # The outputs are registers: a part that is shared rather than flattened.
-        low, high = Signal(50), Signal(40)
+        low, high = (Signal(bits, init=int(rng.integers(1 << bits))) for bits in (50, 40))
         m.d.sync += [
             Cat(low, high).eq(sum(pool, start=self.i)),
             self.flag.eq(pool[-1][0]),

@@ -161,9 +161,12 @@ def _groups(statements: list[_Statement], state: set[str], worth: int) -> list[l
             writers[name].add((rank, place))
     groups: defaultdict[tuple[int, str], list[_Statement]] = defaultdict(list)
     for rank in sorted(ranked):
-        place_of = _joined(ranked[rank], worth)
-        for statement in ranked[rank]:
-            groups[rank, place_of[statement.place]].append(statement)
+        # What a rank holds of a place is less than all of it. Joined anew are whole places only:
+        # the ranks do not tell in which order the statements of one place are evaluated.
+        here = [s._replace(place=place_of[s.place]) for s in ranked[rank]]
+        joined = _joined(here, worth)
+        for statement in here:
+            groups[rank, joined[statement.place]].append(statement)
     return list(groups.values())
 
 
@@ -203,7 +206,9 @@ def _rewritten(
                 users[name] |= 1 << k
     crossing = [name for name in widths if users[name] & (users[name] - 1)]
     members = [f"value<{widths[name]}> {name};" for name in crossing]
-    members.append(f"uint64_t waiting = {(1 << len(groups)) - 1:#x}ull, ran = 0;")
+    # The first commit, before any evaluation, is of all: outputs then follow their registers.
+    every = (1 << len(groups)) - 1
+    members.append(f"uint64_t waiting = {every:#x}ull, ran = {every:#x}ull;")
 
     functions, evaluated, committed = [], [], []
     for width, name in _INPUT.findall(_CLASS.findall(cpp)[0]):

@@ -18,7 +18,7 @@ from ohmgrid.tools.rtlil import merge_modules
 
 
 class Part(wiring.Component):
-    """Random operations on random widths, each result in a register."""
+    """Random operations on random widths, in submodules within submodules that read each other."""
 
     def __init__(self, seed, size):
         self.seed, self.size = seed, size
@@ -27,6 +27,13 @@ class Part(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rng = np.random.default_rng(self.seed)
+        places = [m]
+        for k in range(6):
+            inner, outer = Module(), places[rng.integers(len(places))]
+            outer.submodules[f"inner{chr(ord('a') + k)}"] = inner
+            places.append(inner)
+        # Most of it lies in few of them.
+        chances = rng.dirichlet(np.full(len(places), 0.5))
         m.submodules.memory = memory = Memory(shape=70, depth=32, init=range(32))
         read, write = memory.read_port(), memory.write_port(granularity=35)
         pool = deque([self.i, self.i[3:60].as_signed(), self.i[7], read.data], maxlen=40)
@@ -54,10 +61,11 @@ class Part(wiring.Component):
             width = int(rng.choice([1, 5, 18, 31, 32, 33, 63, 64, 65, 96]))
             shape = signed(width) if width > 1 and rng.integers(2) else unsigned(width)
             result = Signal(shape, init=int(rng.integers(2)), reset_less=True, name=f"r{k}")
+            place = places[rng.choice(len(places), p=chances)]
             if rng.integers(3):
-                m.d.sync += result.eq(value)
+                place.d.sync += result.eq(value)
             else:
-                m.d.comb += result.eq(value)
+                place.d.comb += result.eq(value)
             pool.append(result)
         m.d.comb += [
             read.addr.eq(pool[0]),
@@ -66,7 +74,7 @@ class Part(wiring.Component):
             write.en.eq(pool[4][:2]),
         ]
         # The outputs are registers: a part that is shared rather than flattened.
-        low, high = Signal(50), Signal(40)
+        low, high = (Signal(bits, init=int(rng.integers(1 << bits))) for bits in (50, 40))
         m.d.sync += [
             Cat(low, high).eq(sum(pool, start=self.i)),
             self.flag.eq(pool[-1][0]),
@@ -128,10 +136,13 @@ def test_random_designs_equal_amaranths_simulator(tmp_path, monkeypatch, rng, me
 
 
 @pytest.mark.parametrize("share", [0, 10**9])
-def test_what_rests_is_passed_over_without_a_difference(tmp_path, monkeypatch, rng, share):
-    """Equal, with parts as classes and flattened; every statement may be a group of its own."""
+@pytest.mark.parametrize("most", [1, 40])
+def test_what_rests_is_passed_over_without_a_difference(tmp_path, monkeypatch, rng, share, most):
+    """Equal, with parts as classes and flattened; every statement may be a group of its own, or
+    submodules too small for one are joined with what contains them.
+    """
     monkeypatch.setenv("OHMGRID_CACHE", str(tmp_path))
-    monkeypatch.setattr(cxxrtl_activity, "WORTH", 1)
+    monkeypatch.setattr(cxxrtl_activity, "WORTH", int(rng.integers(1, most + 1)))
     monkeypatch.setattr(cxxrtl_make, "merge_modules", partial(merge_modules, share=share))
     seed = int(rng.integers(2**32))
     inputs: list[int] = []

@@ -260,13 +260,16 @@ def _fit_files(
 
     from ohmgrid.plots.measurements import plot_fit, plot_step_tables, plot_steps
 
-    out = out or data[0].absolute().with_suffix(".toml")
+    tables = are_step_tables(*data)
+    first = data[0].absolute()
+    # Two tables are one device: named after neither.
+    beside = first.parent / "steps" if tables and len(data) > 1 else first
+    out = out or beside.with_suffix(".toml")
     if out.suffix != ".toml":
         raise ConfigError("out", f"expected a file FILE.toml, got {out}")
     picture = out.with_suffix(".png")
     check_new("out", force, out, picture)
     found = None
-    tables = are_step_tables(*data)
     measured = None if tables else read_measurement(data, hints)
     if measured is None:
         table = read_step_tables(*data)

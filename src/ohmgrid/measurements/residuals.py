@@ -20,6 +20,9 @@ __all__ = ["Noise", "find_noise", "free_steps"]
 
 CLEAR = 3.0
 """Gain of the logarithm of the likelihood that makes a noise real."""
+READS_ALONE = 10.0
+"""Such a gain that makes noise of reads alone: a curve that follows its data too closely leaves
+deviations that come and go, as those of reads do."""
 OUTLIER = 8.0
 """Of the median deviation, beyond which a value is an outlier: 5.4 standard deviations."""
 LASTING = 0.7
@@ -227,7 +230,8 @@ def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float]:
         method="Nelder-Mead", options={"xatol": 0.003, "fatol": 0.01, "maxiter": 200},
     )  # fmt: skip
     if both.fun > min(steps.fun, reads.fun) - CLEAR:
-        if steps.fun <= reads.fun:
+        # Every device's steps have noise; that of reads must be clear to be all of it.
+        if steps.fun <= reads.fun + READS_ALONE:
             return -steps.fun, _real(np.exp(steps.x) * typical, typical), 0.0
         return -reads.fun, 0.0, float(np.exp(reads.x))
     return -both.fun, float(np.exp(both.x[0])), float(np.exp(both.x[1]))

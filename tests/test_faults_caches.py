@@ -50,13 +50,13 @@ KERNEL = """
 from ohmgrid.compiled import arith, jit
 
 def misses():
-    kernel = jit.kernel(arith.shift_round.py_func)
-    assert [kernel(value, 2) for value in (4, 6, -6)] == [1, 2, -2]
+    kernel = jit.kernel(arith.divide_round.py_func)
+    assert [kernel(value, 4) for value in (4, 6, 10)] == [1, 2, 2]
     return sum(kernel.stats.cache_misses.values())
 
 assert misses() == 1
 for number in range(count):
-    (file,) = cache.cache_dir().rglob("*.shift_round-*")
+    (file,) = cache.cache_dir().rglob("*.divide_round-*")
     damage([file], number)
     assert misses() == 1, "a damaged kernel was taken"
     assert misses() == 0, "a kernel was not kept again"

@@ -24,6 +24,9 @@ ROUNDED_NUMPY = {
 
 HARMLESS = {
     "src/ohmgrid/doors/arrays.py": {"math.prod"},  # of integers
+    "src/ohmgrid/datasets/idx.py": {"math.prod"},  # of integers
+    # Bits from a resolution, a whole number; powers of whole numbers.
+    "src/ohmgrid/imports/periphery.py": {"math.log2", "**"},
     # Fits of measurements: parameters that are written down for the user.
     "src/ohmgrid/measurements/candidates.py": {"np.exp", "**"},
     "src/ohmgrid/measurements/fitting.py": {"np.exp", "**", "np.log"},

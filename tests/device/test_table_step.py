@@ -147,24 +147,24 @@ def test_tables_survive_files(seed):
     assert parse_settings(config_to_toml(Config(device=device))).config().device == device
 
 
-def test_a_table_device_is_compared_trained_stopped_and_resumed(tmp_path, rng):
-    path = tmp_path / "drawn.toml"
+def test_a_table_device_is_compared_trained_stopped_and_resumed(tmp_path, rng, blobs):
+    path, config = tmp_path / "drawn.toml", tmp_path / "config.toml"
     path.write_text(device_to_toml(TableStep(
         dw_min=0.01, table_up=((0.0, 2.0), (0.0, 1.0, 0.5)), table_down=((1.0, -0.5), (0.9, 2.0)),
     )))  # fmt: skip
+    # A build that other tests have compiled.
+    config.write_text(config_to_toml(Config(build=BUILDS[4])))
 
     def run(*words: object) -> dict:
         result = CliRunner().invoke(cli, [*map(str, words), "--json"])
         assert result.exit_code == 0, (result.stderr, result.exception)
         return json.loads(result.stdout)
 
-    seed = ("--seed", int(rng.integers(1 << 32)))
-    found = run("compare", "--device", path, *seed, "--layers", "64-4-10", "--steps", 4,
-                "--engines", "model,compiled,rtl")  # fmt: skip
-    assert found["equal"]
-    words = ("train", "--device", path, *seed, "--layers", "64-3-10", "--out")
-    whole = run(*words, tmp_path / "whole", "--epochs", 2)
-    run(*words, tmp_path / "parts", "--epochs", 1)
+    which = ("--config", config, "--device", path, "--seed", int(rng.integers(1 << 32)))
+    which = (*which, "--data", blobs, "--pool", 2, "--layers", "4-5-3")
+    assert run("compare", *which, "--steps", 20, "--engines", "model,compiled,rtl")["equal"]
+    whole = run("train", *which, "--out", tmp_path / "whole", "--epochs", 2)
+    run("train", *which, "--out", tmp_path / "parts", "--epochs", 1)
     resumed = run("train", "--resume", "--out", tmp_path / "parts", "--epochs", 2)
     assert resumed["state_sha256"] == whole["state_sha256"]
     repeated = run("train", "--config", tmp_path / "whole" / "config.toml", "--out", tmp_path / "r")

@@ -154,6 +154,11 @@ def _print(facts: dict[str, Any]) -> None:
         console.print(f"read           {facts['read']}")
         console.print(_table(facts))
         console.print(f"class          {facts['class']}")
+        if "write_noise" in facts:
+            console.print(
+                f"noise          of steps {facts['dw_min_std']:.0%} of a step, of reads "
+                f"{facts['write_noise'] / 2:.2%} of the range, told apart"
+            )
     if "lifetime_s" in facts:
         console.print(f"retention      {facts['retention_read']}")
         updates = f", {facts['lifetime']:.6g} updates" if "lifetime" in facts else ""

@@ -75,7 +75,7 @@ def fit_scaling(kind: str, train: np.ndarray) -> Scaling | None:
             # Exactly rounded sums: the same on every machine.
             offset = math.fsum(column) / len(column)
             with np.errstate(over="ignore"):
-                span = math.sqrt(math.fsum((column - offset) ** 2) / len(column))
+                span = math.sqrt(math.fsum((column - offset) * (column - offset)) / len(column))
         offsets.append(offset)
         factors.append(_factor(span))
     return Scaling(tuple(offsets), tuple(factors))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.doors.checks import ConfigError, check_float, shown
+from ohmgrid.doors.checks import ConfigError, check_float
 from ohmgrid.model.core.core import programmed_state
 from ohmgrid.net import Net
 from ohmgrid.tile import TileState
@@ -64,9 +64,7 @@ def read_weights(
     elif path.suffix == ".csv":
         layers = read_weights_csv(path, scale, g_max)
     else:
-        raise ConfigError(
-            "weights", f"expected a run's folder, FILE.npz or FILE.csv, got {shown(str(path))}"
-        )
+        raise ConfigError("weights", f"expected a run's folder, FILE.npz or FILE.csv, got {path}")
     if original is None:
         return layers
     known = read_weights(original, scale)

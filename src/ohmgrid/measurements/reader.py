@@ -18,6 +18,7 @@ from ohmgrid.measurements.turns import (
     Turns,
     counted_directions,
     find_directions,
+    order_trend,
     trend,
 )
 
@@ -194,6 +195,8 @@ def _from_branches(series: Sequence[Series], notes: _Notes) -> list[Course]:
         if one.up is None:
             raise ConfigError("up, down", "expected every column of values to be one of a branch")
         rise = trend(one.values)
+        if abs(rise) < REVERSAL / 2:
+            rise = order_trend(one.values)
         if abs(rise) < REVERSAL / 2:
             raise ConfigError(
                 name,

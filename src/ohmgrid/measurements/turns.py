@@ -6,7 +6,7 @@ import numpy as np
 
 from ohmgrid.doors.checks import ConfigError
 
-__all__ = ["REVERSAL", "Turns", "counted_directions", "find_directions", "trend"]
+__all__ = ["REVERSAL", "Turns", "counted_directions", "find_directions", "order_trend", "trend"]
 
 REVERSAL = 0.5
 """Part of the whole range that a course must come back by to have turned."""
@@ -29,6 +29,15 @@ def trend(values: np.ndarray) -> float:
     span = float(np.ptp(values))
     rise = float(values[-quarter:].mean() - values[:quarter].mean())
     return rise / span if span > 0 else 0.0
+
+
+def order_trend(values: np.ndarray) -> float:
+    """Return the correlation of values' ranks with their order: one far value hides no trend."""
+    from scipy.stats import rankdata
+
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(np.corrcoef(np.arange(len(values)), rankdata(values))[0, 1])
 
 
 def counted_directions(count: int, up: int, down: int) -> np.ndarray:

@@ -294,3 +294,10 @@ def test_a_course_in_any_form_is_read_back(data: st.DataObject, tmp_path_factory
     factor = 1e-6 if "uA" in number else 1.0
     assert course.values == pytest.approx(np.r_[rise, fall] * factor)
     assert course.up.tolist() == [True] * len(rise) + [False] * len(fall)
+
+
+def test_one_far_value_hides_no_direction(tmp_path: Path):
+    """A branch stored in reverse whose first value is far from all others."""
+    text = rows(range(1, 227, 25), [*range(1, 20), 226], head="G_up,G_down")
+    (course,) = read(tmp_path, text).courses
+    assert course.values[~course.up].tolist() == [226, *range(19, 0, -1)]

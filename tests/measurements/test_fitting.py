@@ -10,9 +10,9 @@ from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.devices.steps import LinearStep, PiecewiseStep, SoftBounds
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.measurements.candidates import CANDIDATES, Curve, piecewise
+from ohmgrid.measurements.candidates import CANDIDATES, CLASSES, Curve, piecewise
 from ohmgrid.measurements.courses import Course, Measurement, StepCurve
-from ohmgrid.measurements.fitting import CLASSES, device_of_steps, fit_measurement
+from ohmgrid.measurements.fitting import device_of_steps, fit_measurement
 from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
 from ohmgrid.studies.staircase import staircase
 

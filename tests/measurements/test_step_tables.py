@@ -12,7 +12,7 @@ from ohmgrid.cli import cli
 from ohmgrid.config import Config
 from ohmgrid.devices.laws import DRAWS, ROOMS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.measurements.step_tables import are_step_tables, measured_range, read_step_tables
+from ohmgrid.measurements.step_tables import are_step_tables, read_step_tables
 from ohmgrid.studies.staircase import staircase
 from ohmgrid.training.settings import device_from_dict
 
@@ -54,8 +54,8 @@ def parts(column: np.ndarray, count: int) -> np.ndarray:
 
 
 def test_steps_and_range_are_those_of_the_files(folder: Path):
-    device = read_step_tables(folder)
-    assert measured_range(folder) == pytest.approx((BINS[0], BINS[-1]))
+    device, *ends = read_step_tables(folder)
+    assert ends == pytest.approx([BINS[0], BINS[-1]])
     places = np.linspace(BINS[0], BINS[-1], ROOMS)
     for table, change, sign in zip(
         (device.table_up, device.table_down), changes(), (1, -1), strict=True
@@ -70,7 +70,7 @@ def test_steps_and_range_are_those_of_the_files(folder: Path):
 
 def test_devices_do_what_was_measured(folder: Path):
     """Thirty pulses move a population as far as the means of the files say, where it was."""
-    device = read_step_tables(folder)
+    device = read_step_tables(folder).device
     course = staircase(Config(device=device), 30, 0, 1024).arrays["mean"]
     means = [parts(column, 1)[0] for column in changes()[0].T]
     steps = np.interp(BINS.mean() + HALF * course[:-1], BINS, means) / HALF
@@ -97,7 +97,10 @@ def test_fit_makes_a_device_that_is_pulsed(folder: Path, tmp_path: Path):
     found = json.loads(run("fit", folder, "--json"))
     path = tmp_path / "lut.toml"
     assert (found["device"], found["class"]) == (str(path), "TableStep")
-    assert device_from_dict(tomllib.loads(path.read_text())["device"]) == read_step_tables(folder)
+    assert (
+        device_from_dict(tomllib.loads(path.read_text())["device"])
+        == read_step_tables(folder).device
+    )
     assert Path(found["plot"]).read_bytes().startswith(b"\x89PNG")
     assert "TableStep" in run("device", path, "--up", 3, "--engine", "model", "--cells", 64)
     again = CliRunner().invoke(cli, ["fit", str(folder)])

@@ -20,6 +20,7 @@ from ohmgrid.commands.options import (
     tell,
     tile_options,
 )
+from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.types import INTEGER
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import ENGINES, check_engine
@@ -110,7 +111,6 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
             "trainers": f"each engine's own, in mini-batches of {config.batch}",
             "state_sha256": result["state_sha256"],
         }
-        for name, value in lines.items():
-            console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
+        print_rows(console, lines)
     if difference is not None:
         raise click.exceptions.Exit(1)

@@ -19,7 +19,7 @@ from ohmgrid.commands.options import (
     json_option,
     tell,
 )
-from ohmgrid.commands.outputs import check_new, force_option, free_file
+from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
 from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
@@ -59,11 +59,6 @@ def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def _print(console: Console, rows: dict[str, Any]) -> None:
-    for name, value in rows.items():
-        console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
-
-
 def _report(console: Console, facts: dict[str, Any], rows: dict[str, Any], as_json: bool) -> None:
     """Print the facts of a population as JSON, or its rows for people."""
     if as_json:
@@ -71,7 +66,7 @@ def _report(console: Console, facts: dict[str, Any], rows: dict[str, Any], as_js
         return
     head = "{device}, {cells} cells, seed {seed}, engine {engine}".format(**facts)
     files = {key: facts[key] for key in ("out", "plot") if key in facts}
-    _print(console, {"device": head} | rows | files)
+    print_rows(console, {"device": head} | rows | files)
 
 
 def _check_out(out: Path | None, plot: bool, force: bool) -> None:

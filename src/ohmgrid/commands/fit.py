@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -12,34 +12,29 @@ from rich.console import Console
 from rich.table import Table
 
 from ohmgrid.commands.options import json_option, tell
-from ohmgrid.commands.outputs import check_new, force_option
+from ohmgrid.commands.outputs import check_new, force_option, print_rows
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError, check_choice, check_float
+from ohmgrid.measurements.candidates import CLASSES
 from ohmgrid.measurements.courses import StepCurve
-from ohmgrid.measurements.fitting import (
-    CLASSES,
-    LARGE_MISFIT,
-    Fit,
-    Trial,
-    device_of_steps,
-    fit_measurement,
-)
 from ohmgrid.measurements.reader import Hints, read_measurement
-from ohmgrid.measurements.replay import mean_steps
 from ohmgrid.measurements.retention import Retention, read_retention
-from ohmgrid.measurements.step_tables import are_step_tables, measured_range, read_step_tables
+from ohmgrid.measurements.step_tables import StepTables, are_step_tables, read_step_tables
 from ohmgrid.storage.files import write_whole
 from ohmgrid.training.identity import identity
 from ohmgrid.training.settings import device_to_toml
+
+if TYPE_CHECKING:
+    from ohmgrid.measurements.fitting import Fit, Trial
 
 UNTRUSTED = 3
 """Exit status under --strict of a fit that is not to be trusted."""
 
 
-def _candidate(trial: Trial) -> dict[str, Any]:
+def _candidate(trial: "Trial") -> dict[str, Any]:
     """Return what is said of one class."""
     if trial.problem:
         return {"class": trial.kind, "problem": trial.problem}
@@ -53,22 +48,21 @@ def _candidate(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _warnings(fit: Fit) -> list[str]:
+def _warnings(fit: "Fit") -> list[str]:
     """Return what a user should know of a fit."""
     found = list(fit.measurement.warnings)
     if not fit.trusted:
-        limit = max(LARGE_MISFIT, 2 * fit.floor)
         found.append(
-            f"the fit is off by {fit.chosen.misfit:.1%} of the range (above {limit:.0%}): this is "
-            "not the measured device; look at the picture, try --nodes with more nodes, or leave "
-            "out values that belong to other pulses"
+            f"the fit is off by {fit.chosen.misfit:.1%} of the range (above {fit.limit:.0%}): this "
+            "is not the measured device; look at the picture, try --nodes with more nodes, or "
+            "leave out values that belong to other pulses"
         )
     if fit.chosen.noise.step > 7.9:
         found.append(f"dw_min_std: {fit.chosen.noise.step:.1f} was found, 7.9 is the most there is")
     return found
 
 
-def _facts(fit: Fit) -> dict[str, Any]:
+def _facts(fit: "Fit") -> dict[str, Any]:
     """Return the figures of a fit."""
     device = fit.device
     counts = [len(course.values) for course in fit.measurement.courses]
@@ -96,6 +90,8 @@ def _facts(fit: Fit) -> dict[str, Any]:
 
 def _step_facts(device: StepDevice, read: str) -> dict[str, Any]:
     """Return the figures of a device whose steps were given: there is nothing to fit."""
+    from ohmgrid.measurements.replay import mean_steps
+
     up, down = (float(side[0]) for side in mean_steps(device, np.zeros(1)))
     candidate = {
         "class": device.kind, "misfit": 0.0, "held_out": 0.0, "dw_min": (up + down) / 2,
@@ -108,15 +104,15 @@ def _step_facts(device: StepDevice, read: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _table_facts(data: Sequence[Path], device: TableStep) -> dict[str, Any]:
+def _table_facts(tables: StepTables) -> dict[str, Any]:
     """Return the figures of a device that draws its steps from two lookup tables."""
-    low, high = measured_range(*data)
+    low, high = tables.low, tables.high
     read = (
         f"lookup tables of steps, {low:.6g} to {high:.6g} S: steps are drawn from the measured "
         "distributions, devices alike"
     )
     scale = {"scale": (high - low) / 2, "offset": (high + low) / 2, "unit": "S"}
-    return {**_step_facts(device, read), **scale, "g_min": low, "g_max": high}
+    return {**_step_facts(tables.device, read), **scale, "g_min": low, "g_max": high}
 
 
 def _retention_facts(found: Retention, update_time: float | None) -> dict[str, Any]:
@@ -149,26 +145,24 @@ def _table(facts: dict[str, Any]) -> Table:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console, rows = Console(), {}
     if "read" in facts:
-        console.print(f"read           {facts['read']}")
-        console.print(_table(facts))
-        console.print(f"class          {facts['class']}")
+        print_rows(console, {"read": facts["read"]})
+        console.print(_table(facts), soft_wrap=True, highlight=False, markup=False)
+        rows["class"] = facts["class"]
         if "write_noise" in facts:
-            console.print(
-                f"noise          of steps {facts['dw_min_std']:.0%} of a step, of reads "
+            rows["noise"] = (
+                f"of steps {facts['dw_min_std']:.0%} of a step, of reads "
                 f"{facts['write_noise'] / 2:.2%} of the range, told apart"
             )
     if "lifetime_s" in facts:
-        console.print(f"retention      {facts['retention_read']}")
         updates = f", {facts['lifetime']:.6g} updates" if "lifetime" in facts else ""
-        console.print(
-            f"lifetime       {facts['lifetime_s']:.6g} s{updates} (misfit "
+        rows["retention"] = facts["retention_read"]
+        rows["lifetime"] = (
+            f"{facts['lifetime_s']:.6g} s{updates} (misfit "
             f"{facts['retention_misfit']:.2%} of the first value)"
         )
-    for name in ("device", "plot"):
-        if name in facts:
-            console.print(f"{name:14} {facts[name]}")
+    print_rows(console, rows | {name: facts[name] for name in ("device", "plot") if name in facts})
 
 
 def _toml(device: StepDevice, facts: dict[str, Any]) -> bytes:
@@ -261,8 +255,8 @@ def _fit_files(
     more: dict[str, Any],
 ) -> dict[str, Any]:
     """Fit a device to files, write it with its picture, and return all that is to be said."""
-    from dataclasses import replace
-
+    # What takes a second to import: SciPy, numba and matplotlib.
+    from ohmgrid.measurements.fitting import device_of_steps, fit_measurement
     from ohmgrid.plots.measurements import plot_fit, plot_step_tables, plot_steps
 
     tables = are_step_tables(*data)
@@ -277,9 +271,9 @@ def _fit_files(
     found = None
     measured = None if tables else read_measurement(data, hints)
     if measured is None:
-        table = read_step_tables(*data)
-        device: StepDevice = table
-        facts = _table_facts(data, table)
+        read = read_step_tables(*data)
+        device: StepDevice = read.device
+        facts = _table_facts(read)
     elif isinstance(measured, StepCurve):
         device = device_of_steps(measured)
         facts = _step_facts(device, measured.read)

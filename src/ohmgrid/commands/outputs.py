@@ -1,16 +1,25 @@
 """Where results go: nothing that is there is written over unless the user says so."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
 
 from ohmgrid.doors.checks import ConfigError
 
-__all__ = ["check_new", "force_option", "free_file", "free_folder"]
+__all__ = ["check_new", "force_option", "free_file", "free_folder", "print_rows"]
 
 MOST_NUMBERS = 10000
 
 force_option = click.option("--force", is_flag=True, help="Write over results that are there.")
+
+
+def print_rows(console: Console, rows: Mapping[str, Any]) -> None:
+    """Print a result for people: a name and a value a line."""
+    for name, value in rows.items():
+        console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
 def check_new(name: str, force: bool, *paths: Path) -> None:

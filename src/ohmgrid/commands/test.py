@@ -26,7 +26,7 @@ from ohmgrid.commands.options import (
     weights_options,
     with_whole_path,
 )
-from ohmgrid.commands.outputs import check_new, force_option
+from ohmgrid.commands.outputs import check_new, force_option, print_rows
 from ohmgrid.commands.types import FOLDER, PATH
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
@@ -231,7 +231,6 @@ def test(
         "accuracy": "no labels to compare with" if accuracy is None else f"{accuracy:.2%}",
         **({"predictions": str(predictions)} if predictions else {}),
     }
-    for name, value in lines.items():
-        console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
+    print_rows(console, lines)
     if table is not None:
         _print_confusion(console, job, table)

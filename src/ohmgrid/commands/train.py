@@ -31,7 +31,7 @@ from ohmgrid.commands.options import (
     weights_options,
     with_whole_path,
 )
-from ohmgrid.commands.outputs import check_new, force_option, free_folder
+from ohmgrid.commands.outputs import check_new, force_option, free_folder, print_rows
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
@@ -284,8 +284,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
         lines["pictures"] = ", ".join(str(folder / name) for name in PICTURES)
         lines["results"] = f"{folder / METRICS}, {folder / CHECKPOINT}"
     console.print()
-    for name, value in lines.items():
-        console.print(f"{name:14} {value}", soft_wrap=True, highlight=False, markup=False)
+    print_rows(console, lines)
 
 
 def _begin(session: Session, folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ohmgrid.datasets.raw import Part, Raw
-from ohmgrid.doors.arrays import read_arrays
+from ohmgrid.doors.arrays import load_arrays
 from ohmgrid.doors.checks import ConfigError, shown
 
 __all__ = ["KEYS", "read_npz"]
@@ -48,13 +48,7 @@ def read_npz(path: Path) -> Raw:
         names.extend(found)
         return _choose(found)
 
-    try:
-        with path.open("rb") as file:
-            arrays = read_arrays(file, choose)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    except ConfigError as error:
-        raise error.at(path) from None
+    arrays = load_arrays(path, choose)
     keys = list(arrays)
     parts = [
         Part(arrays[images], arrays[labels], images, labels)

@@ -8,6 +8,7 @@ file makes the program reserve memory for what it only claims to hold.
 import math
 import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.lib import format as npy
 
 from ohmgrid.doors.checks import ConfigError, shown
 
-__all__ = ["read_arrays"]
+__all__ = ["load_arrays", "read_arrays"]
 
 MOST_BYTES = 1 << 31
 """Largest array of a file: 2 GiB, thirty times MNIST."""
@@ -47,6 +48,19 @@ def read_arrays(
         raise ConfigError(
             "content", f"expected an .npz file of plain arrays, got: {text}"
         ) from None
+
+
+def load_arrays(
+    path: Path, choose: Callable[[Sequence[str]], Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """Return arrays of a file, as `read_arrays`; errors begin with its name."""
+    try:
+        with path.open("rb") as file:
+            return read_arrays(file, choose)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise error.at(path) from None
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:

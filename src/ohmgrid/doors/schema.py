@@ -16,7 +16,7 @@ import msgspec
 
 from ohmgrid.doors.checks import ConfigError, shown
 
-__all__ = ["check_table", "given_values", "parse_json", "parse_toml", "read_text"]
+__all__ = ["check_table", "given_values", "parse_json", "parse_toml", "read_bytes", "read_text"]
 
 KINDS = {
     "int": "an integer",
@@ -34,17 +34,32 @@ _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]")
 T = TypeVar("T")
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text; raise `ConfigError` with its name where it cannot be read."""
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """Return a file's content, or its first ``most`` bytes.
+
+    Raises
+    ------
+    ConfigError
+        With its name, where it cannot be read.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "cannot be read: not UTF-8 text") from None
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
     except ValueError:
         # A name that no file can have: it holds a NUL.
         raise ConfigError(shown(str(path)), "cannot be read: not the name of a file") from None
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text; raise `ConfigError` with its name where it cannot be read."""
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "cannot be read: not UTF-8 text") from None
+    # As Python reads text files.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

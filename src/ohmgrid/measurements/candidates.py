@@ -20,7 +20,7 @@ from ohmgrid.devices.steps import (
     SoftBounds,
 )
 
-__all__ = ["CANDIDATES", "NODE_COUNTS", "Candidate", "Curve", "piecewise"]
+__all__ = ["CALM", "CANDIDATES", "CLASSES", "NODE_COUNTS", "Candidate", "Curve", "piecewise"]
 
 NODE_COUNTS = (2, 3, 4, 5, 7, 9, 13)
 """Numbers of nodes that cross-validation tries."""
@@ -56,13 +56,14 @@ class Candidate:
     """Parameters held at a value where data do not matter."""
 
 
-_CALM: dict[str, Any] = {
+CALM: dict[str, Any] = {
     "dw_min_dtod": 0.0,
     "dw_min_std": 0.0,
     "up_down_dtod": 0.0,
     "w_max_dtod": 0.0,
     "w_min_dtod": 0.0,
 }
+"""Devices alike, and steps without noise."""
 
 
 def _sizes(up: float, down: float) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _line(weights: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
 
 def _constant() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
-        return ConstantStep(**_CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
+        return ConstantStep(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
     def start(curve: Curve) -> list[float]:
         return [_size(curve.up.mean()), _size(curve.down.mean()), 1.02, -1.02]
@@ -106,7 +107,7 @@ def _constant() -> Candidate:
 def _linear() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
         return LinearStep(
-            **_CALM, **_sizes(p[0], p[1]), gamma_up=p[2], gamma_down=p[3], w_max=p[4], w_min=p[5],
+            **CALM, **_sizes(p[0], p[1]), gamma_up=p[2], gamma_down=p[3], w_max=p[4], w_min=p[5],
             gamma_up_dtod=0.0, gamma_down_dtod=0.0, allow_increasing=bool(min(p[2], p[3]) < 0),
         )  # fmt: skip
 
@@ -125,7 +126,7 @@ def _linear() -> Candidate:
 
 def _soft() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
-        return SoftBounds(**_CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
+        return SoftBounds(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
     def start(curve: Curve) -> list[float]:
         up, rise = _line(curve.weights, curve.up)
@@ -147,7 +148,7 @@ def _power() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
         mean, asymmetry = _balance(p[2], p[3])
         return PowStep(
-            **_CALM, **_sizes(p[0], p[1]), pow_gamma=mean, pow_up_down=asymmetry,
+            **CALM, **_sizes(p[0], p[1]), pow_gamma=mean, pow_up_down=asymmetry,
             pow_gamma_dtod=0.0, w_max=p[4], w_min=p[5],
         )  # fmt: skip
 
@@ -184,7 +185,7 @@ def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float, fl
 def _exponential() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
         return ExpStep(
-            **_CALM, **_sizes(p[0], p[1]), A_up=p[2], A_down=p[3], gamma_up=p[4], gamma_down=p[5],
+            **CALM, **_sizes(p[0], p[1]), A_up=p[2], A_down=p[3], gamma_up=p[4], gamma_down=p[5],
             a=0.5, b=0.0, w_max=p[6], w_min=p[7],
         )  # fmt: skip
 
@@ -223,7 +224,7 @@ def piecewise(nodes: int) -> Candidate:
         middle = nodes // 2
         size = float(np.clip((up[middle] + down[middle]) / 2, max(up.max(), down.max()) / 90, 2.0))
         return PiecewiseStep(
-            **_CALM, dw_min=size, w_max=p[-2], w_min=p[-1],
+            **CALM, dw_min=size, w_max=p[-2], w_min=p[-1],
             piecewise_up=tuple((up / size).tolist()), piecewise_down=tuple((down / size).tolist()),
         )  # fmt: skip
 
@@ -243,3 +244,6 @@ def piecewise(nodes: int) -> Candidate:
 
 CANDIDATES = (_constant(), _linear(), _soft(), _exponential(), _power())
 """All but `PiecewiseStep`, whose number of nodes is to be found."""
+
+CLASSES = (*(candidate.kind for candidate in CANDIDATES), PiecewiseStep.kind)
+"""Names of all classes."""

@@ -14,15 +14,21 @@ import numpy as np
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.devices.steps import PiecewiseStep
 from ohmgrid.doors.checks import ConfigError, check_int
-from ohmgrid.measurements.candidates import CANDIDATES, NODE_COUNTS, Candidate, Curve, piecewise
+from ohmgrid.measurements.candidates import (
+    CALM,
+    CANDIDATES,
+    NODE_COUNTS,
+    Candidate,
+    Curve,
+    piecewise,
+)
 from ohmgrid.measurements.courses import Measurement, StepCurve
 from ohmgrid.measurements.replay import StepTable, Train, mean_steps, replay, step_table
 from ohmgrid.measurements.residuals import Noise, find_noise, free_steps
 from ohmgrid.measurements.train import Devices, floor, make_train
 
-__all__ = ["CLASSES", "LARGE_MISFIT", "Fit", "Trial", "device_of_steps", "fit_measurement"]
+__all__ = ["Fit", "Trial", "device_of_steps", "fit_measurement"]
 
-CLASSES = (*(candidate.kind for candidate in CANDIDATES), PiecewiseStep.kind)
 LARGE_MISFIT = 0.05
 """Misfit above which a fit is not to be trusted (or twice the noise of the data, if larger)."""
 FOLDS = 5
@@ -78,9 +84,14 @@ class Fit:
         return self.chosen.device
 
     @property
+    def limit(self) -> float:
+        """Misfit above which the fit is not to be trusted."""
+        return max(LARGE_MISFIT, 2 * self.floor)
+
+    @property
     def trusted(self) -> bool:
         """Whether the misfit is small, or that of the data's own noise."""
-        return self.chosen.misfit <= max(LARGE_MISFIT, 2 * self.floor)
+        return self.chosen.misfit <= self.limit
 
 
 class _Solved(NamedTuple):
@@ -153,9 +164,7 @@ def _first_curve(train: Train) -> Curve:
     weights = np.linspace(-0.95, 0.95, 21)
     found = []
     places = np.linspace(-1, 1, 6)
-    led = np.ones(len(train.values), bool)
-    led[train.edges[:-1]] = False
-    at = np.flatnonzero(led)
+    at = train.led
     moves = np.diff(train.calm, prepend=0.0)[at] / train.gain[at]
     for rising in (True, False):
         own = train.up[at] == rising
@@ -396,8 +405,7 @@ def device_of_steps(steps: StepCurve) -> PiecewiseStep:
         raise ConfigError("steps", f"expected a step above 0 at mid-range, got {size:g}")
     try:
         return PiecewiseStep(
-            dw_min=size, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0,
-            w_max=1.0, w_min=-1.0, w_max_dtod=0.0, w_min_dtod=0.0,
+            **CALM, dw_min=size, w_max=1.0, w_min=-1.0,
             piecewise_up=tuple(step / size for step in steps.up),
             piecewise_down=tuple(step / size for step in steps.down),
         )  # fmt: skip

@@ -154,7 +154,7 @@ def _in_order(series: Series, notes: _Notes) -> Series:
     if len(np.unique(numbers)) == len(numbers):
         order = np.argsort(numbers, kind="stable")
         notes.say("sorted by pulse")
-        return _taken(series, order)
+        return series.take(order)
     # Numbers that start again from the beginning: a branch, or a cycle, after the other.
     back = numbers[restarts]
     runs = np.split(np.arange(len(numbers)), restarts)
@@ -172,15 +172,6 @@ def _in_order(series: Series, notes: _Notes) -> Series:
         )
     notes.say(f"pulse numbers start {len(runs)} times")
     return series
-
-
-def _taken(series: Series, order: np.ndarray) -> Series:
-    """Return a series with its values in another order."""
-    helpers = {
-        name: None if (array := getattr(series, name)) is None else array[order]
-        for name in ("pulses", "directions", "amplitudes")
-    }
-    return replace(series, values=series.values[order], lines=series.lines[order], **helpers)
 
 
 def _from_branches(series: Sequence[Series], notes: _Notes) -> list[Course]:
@@ -276,15 +267,8 @@ def _with_directions(series: Series, up: np.ndarray, begins: np.ndarray, notes: 
     moved = [(run, trend(values[run]) * float(np.ptp(values[run])) / whole) for run in long]
     clear = [(run, rise > 0) for run, rise in moved if abs(rise) > REVERSAL / 2]
     against = [run for run, rising in clear if rising != up[run.start]]
-    if (
-        clear
-        and len(against) == len(clear)
-        and {bool(up[run.start]) for run in against}
-        == {
-            True,
-            False,
-        }
-    ):
+    ways = {bool(up[run.start]) for run in against}
+    if len(against) == len(clear) and len(ways) == 2:
         raise ConfigError(
             "direction",
             "expected up pulses that raise and down pulses that lower the conductance, got both "
@@ -310,7 +294,7 @@ def _from_amplitudes(series: Series, begins: np.ndarray, hints: Hints, notes: _N
     if zero.any():
         notes.say(f"{int(zero.sum())} readings without a pulse left out")
         begins = begins | np.r_[False, zero[:-1]]
-        series = _taken(series, np.flatnonzero(~zero))
+        series = series.take(np.flatnonzero(~zero))
         volts, values, begins = volts[~zero], series.values, begins[~zero]
     positive = volts > 0
     if positive.all() or not positive.any():

@@ -5,6 +5,7 @@ trial of a fit.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -52,7 +53,12 @@ class Train:
     @property
     def sweeps(self) -> list[slice]:
         """The sweeps as slices."""
-        return [slice(a, b) for a, b in zip(self.edges, self.edges[1:], strict=False)]
+        return [slice(a, b) for a, b in pairwise(self.edges)]
+
+    @property
+    def led(self) -> np.ndarray:
+        """Places of the values that a pulse led to: all but the first of each sweep."""
+        return np.delete(np.arange(len(self.values)), self.edges[:-1])
 
 
 def mean_steps(device: StepDevice, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.measurements.columns import column
-from ohmgrid.measurements.tables import Table, number, read_table
+from ohmgrid.measurements.tables import Table, read_table
 
 __all__ = ["Retention", "read_retention"]
 
@@ -86,15 +85,15 @@ def read_retention(path: Path) -> Retention:
 
 
 def _fitted(table: Table) -> Retention:
+    from scipy.optimize import least_squares
+
     at, value_at, unit = _columns(table)
-    times, values = [], []
-    for line, row in zip(table.lines, table.rows, strict=True):
-        try:
-            times.append(number("time", row[at]))
-            values.append(number("value", row[value_at]))
-        except ConfigError as error:
-            raise error.at(f"line {line}") from None
-    t, v = np.array(times) * TIMES.get(unit, 1.0), np.array(values)
+    cells = [
+        (table.number(row, at, "time"), table.number(row, value_at, "value"))
+        for row in range(len(table.rows))
+    ]
+    t, v = np.array(cells).reshape(-1, 2).T
+    t = t * TIMES.get(unit, 1.0)
     if len(t) < FEWEST:
         raise ConfigError("retention", f"expected at least {FEWEST} readings, got {len(t)}")
     if not (np.diff(t) > 0).all():

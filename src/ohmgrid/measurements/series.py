@@ -7,7 +7,7 @@ import numpy as np
 
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.measurements.columns import Column, Unit, column, direction, unit_named
-from ohmgrid.measurements.tables import Table, number
+from ohmgrid.measurements.tables import Table
 from ohmgrid.measurements.turns import REVERSAL, trend
 
 __all__ = ["Hints", "Series", "Sheet", "read_sheet"]
@@ -53,6 +53,14 @@ class Series:
     amplitudes: np.ndarray | None = None
     """Volts of each pulse."""
 
+    def take(self, chosen: np.ndarray) -> "Series":
+        """Return some of the values, or all in another order."""
+        helpers = {
+            name: None if (array := getattr(self, name)) is None else array[chosen]
+            for name in ("pulses", "directions", "amplitudes")
+        }
+        return replace(self, values=self.values[chosen], lines=self.lines[chosen], **helpers)
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -84,12 +92,7 @@ def _numbers(table: Table, at: int, name: str) -> tuple[np.ndarray, np.ndarray, 
     """Return values of a column, their rows, and how many blank cells lie between them."""
     cells = [row[at] for row in table.rows]
     known = [k for k, cell in enumerate(cells) if cell]
-    values = []
-    for k in known:
-        try:
-            values.append(number(name, cells[k]))
-        except ConfigError as error:
-            raise error.at(f"line {table.lines[k]}") from None
+    values = [table.number(k, at, name) for k in known]
     commas = [k for k in known if "," in cells[k]]
     points = [k for k in known if "." in cells[k]]
     if commas and points:
@@ -280,10 +283,11 @@ def _with_helpers(
     """Return a series with pulse numbers, directions and amplitudes of its rows."""
     at = _helper(columns, "pulse", said, chosen)
     if at >= 0:
-        whole = replace(whole, pulses=_aligned(table, at, rows, names[at]))
+        whole = replace(whole, pulses=np.array([table.number(k, at, names[at]) for k in rows]))
     at = _helper(columns, "amplitude", said, chosen)
     if at >= 0:
-        whole = replace(whole, amplitudes=_aligned(table, at, rows, names[at]))
+        volts = np.array([table.number(k, at, names[at]) for k in rows])
+        whole = replace(whole, amplitudes=volts)
     at = _helper(columns, "direction", said, chosen)
     if at >= 0:
         found = []
@@ -297,18 +301,6 @@ def _with_helpers(
             found.append(up)
         whole = replace(whole, directions=np.array(found))
     return whole
-
-
-def _aligned(table: Table, at: int, rows: np.ndarray, name: str) -> np.ndarray:
-    """Return numbers of a column in the rows of another."""
-    found = []
-    for k in rows:
-        place = f"line {table.lines[k]}"
-        try:
-            found.append(number(name, table.rows[k][at]))
-        except ConfigError as error:
-            raise error.at(place) from None
-    return np.array(found)
 
 
 def _groups(
@@ -325,16 +317,5 @@ def _groups(
     found = []
     for device, cycle in dict.fromkeys(keys):
         own = np.array([key == (device, cycle) for key in keys])
-        found.append(
-            replace(
-                whole,
-                values=whole.values[own],
-                lines=whole.lines[own],
-                device=device,
-                cycle=cycle,
-                pulses=None if whole.pulses is None else whole.pulses[own],
-                directions=None if whole.directions is None else whole.directions[own],
-                amplitudes=None if whole.amplitudes is None else whole.amplitudes[own],
-            )
-        )
+        found.append(replace(whole.take(own), device=device, cycle=cycle))
     return found

@@ -21,8 +21,9 @@ from ohmgrid.devices.laws import DRAWS, ROOMS
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError, parse_float, shown
 from ohmgrid.doors.schema import read_text
+from ohmgrid.measurements.candidates import CALM
 
-__all__ = ["are_step_tables", "measured_range", "read_step_tables"]
+__all__ = ["StepTables", "are_step_tables", "read_step_tables"]
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".dat")
 """Files of a folder that are looked at."""
@@ -61,8 +62,18 @@ class _Table(NamedTuple):
         return np.array([np.interp(conductances, self.conductance, part) for part in columns]).T
 
 
-def read_step_tables(*paths: Path) -> TableStep:
-    """Return the device of two lookup tables, one for each direction.
+class StepTables(NamedTuple):
+    """Two lookup tables as one device."""
+
+    device: TableStep
+    low: float
+    """Conductance of the weight -1, siemens."""
+    high: float
+    """Of the weight 1."""
+
+
+def read_step_tables(*paths: Path) -> StepTables:
+    """Return the device of two lookup tables, one for each direction, and its range.
 
     Weights are conductances scaled so that the lowest bin of both is -1 and the highest 1.
     ``dw_min`` is the mean step of both directions in the middle of that range. Which file raises
@@ -106,24 +117,13 @@ def read_step_tables(*paths: Path) -> TableStep:
         return tuple(tuple(row) for row in kept.tolist())
 
     try:
-        return TableStep(
-            dw_min=dw_min,
-            dw_min_dtod=0.0,
-            up_down_dtod=0.0,
-            w_max=1.0,
-            w_max_dtod=0.0,
-            w_min=-1.0,
-            w_min_dtod=0.0,
-            table_up=rows(up),
-            table_down=rows(down),
-        )
+        device = TableStep(
+            **CALM, dw_min=dw_min, w_max=1.0, w_min=-1.0,
+            table_up=rows(up), table_down=rows(down),
+        )  # fmt: skip
     except ConfigError as error:
         raise error.at(f"{tables[0].path}: no device has such steps") from None
-
-
-def measured_range(*paths: Path) -> tuple[float, float]:
-    """Return the conductances, in siemens, that are the weights -1 and 1 of `read_step_tables`."""
-    return _range(_tables(paths))
+    return StepTables(device, low, high)
 
 
 def are_step_tables(*paths: Path) -> bool:

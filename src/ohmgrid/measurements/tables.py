@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ohmgrid.doors.checks import ConfigError, check_float, parse_float, shown
+from ohmgrid.doors.schema import read_bytes
 
-__all__ = ["LARGEST", "Table", "number", "read_table"]
+__all__ = ["LARGEST", "Table", "read_table"]
 
 LARGEST = 1e100
 """Largest magnitude of a number: its square is a float still."""
@@ -35,17 +36,17 @@ class Table(NamedTuple):
     before: int
     """Lines before the head, or before the first row, that are no data."""
 
+    def number(self, row: int, column: int, name: str) -> float:
+        """Return a cell as a finite number; errors begin with its line."""
+        try:
+            return number(name, self.rows[row][column])
+        except ConfigError as error:
+            raise error.at(f"line {self.lines[row]}") from None
+
 
 def _text(path: Path) -> str:
     """Return a file's text; raise `ConfigError` with the way out where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        # A name that no file can have: it holds a NUL.
-        raise ConfigError(shown(str(path)), "cannot be read: not the name of a file") from None
+    content = read_bytes(path, MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ConfigError(str(path), f"expected at most {MOST_BYTES >> 20} MB of text, got more")
     coding = _CODINGS.get(content[:2], "LATIN1")

@@ -107,9 +107,7 @@ def _gains(train: Train, owner: np.ndarray, count: int) -> tuple[np.ndarray, np.
     Least squares of single steps; the means are 1. A device without pulses of a direction has 1.
     """
     found = []
-    led = np.ones(len(owner), bool)
-    led[train.edges[:-1]] = False
-    at = np.flatnonzero(led)
+    at = train.led
     steps = train.values[at] - train.values[at - 1]
     place = (train.calm[at - 1] + 1) / 2
     for rising in (True, False):

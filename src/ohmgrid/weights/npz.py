@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.devices.base import Device
-from ohmgrid.doors.arrays import read_arrays
+from ohmgrid.doors.arrays import load_arrays
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.weights.layers import Layer, full_scale
 
@@ -88,12 +88,9 @@ def read_weights_npz(path: Path) -> list[Layer]:
         groups.extend(_groups(names))
         return [name for group in groups for name in group.values()]
 
+    arrays = load_arrays(path, choose)
     try:
-        with path.open("rb") as file:
-            arrays = read_arrays(file, choose)
         return [_layer(group, arrays) for group in groups]
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
     except ConfigError as error:
         raise error.at(path) from None
 

@@ -8,11 +8,11 @@ where g is the step itself (multiplicative noise) or the step at w = 0 (additive
 are those of the largest likelihood, by a Kalman filter.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ohmgrid.compiled.courses import predict_moves
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.measurements.replay import StepTable, Train
 
@@ -46,25 +46,6 @@ class Noise(NamedTuple):
     """Logarithm of the likelihood of all steps."""
     steps: int = 0
     """Steps that it is of."""
-
-
-@njit(nogil=True, error_model="numpy")
-def _likelihood(moves, sizes, opens, step, read):
-    """Return the logarithm of the likelihood of deviations, but for a constant."""
-    total = 0.0
-    state, spread = 0.0, read * read
-    for k in range(len(moves)):
-        if opens[k]:
-            # A first value is where the device is, but for the read.
-            state, spread = 0.0, read * read
-        state -= moves[k]
-        spread += step * step * sizes[k] * sizes[k]
-        seen = spread + read * read
-        total -= 0.5 * (np.log(seen) + state * state / seen)
-        gain = spread / seen
-        state -= gain * state
-        spread *= 1.0 - gain
-    return total
 
 
 class _Moves(NamedTuple):
@@ -204,37 +185,40 @@ def _fitted(moves: _Moves, device: StepDevice) -> Noise:
 
 
 def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float]:
-    """Return the largest logarithm of the likelihood and its noises of step and read."""
-    from scipy.optimize import minimize, minimize_scalar
+    """Return the largest logarithm of the likelihood and its noises of step and read.
 
-    spread = max(float(np.sqrt((moves.deviations**2).mean())), SMALLEST)
+    What is searched for is their ratio alone: for each, the likeliest size of both is known.
+    """
+    from scipy.optimize import minimize_scalar
+
     typical = max(float(np.sqrt((sizes**2).mean())), SMALLEST)
+    count = len(sizes)
 
-    def value(step: float, read: float) -> float:
-        return -cast(Any, _likelihood)(
-            moves.deviations, sizes, moves.opens, step, max(read, SMALLEST)
-        )
+    def scaled(step: float, read: float) -> tuple[float, float]:
+        """Return the largest logarithm of the likelihood over the size of both, and that size."""
+        deviation, variance = np.empty(count), np.empty(count)
+        predict_moves(moves.deviations, moves.opens, step * sizes, read**2, deviation, variance)
+        square = max(float((deviation**2 / variance).mean()), (SMALLEST / typical) ** 2)
+        value = -0.5 * float(np.log(variance).sum() + count * (np.log(square) + 1))
+        return value, float(np.sqrt(square))
 
-    top = np.log(spread / typical)
-    low = np.log(SMALLEST / typical)
-    steps: Any = minimize_scalar(
-        lambda s: value(np.exp(s), 0.0), bounds=(low, top + 1), method="bounded"
+    def both_of(ratio: float) -> tuple[float, float]:
+        return scaled(1.0, float(np.exp(ratio)) * typical)
+
+    ratios = np.linspace(np.log(1e-3), np.log(1e3), 29)
+    best = int(np.argmax([both_of(ratio)[0] for ratio in ratios]))
+    near = ratios[max(best - 1, 0)], ratios[min(best + 1, len(ratios) - 1)]
+    found: Any = minimize_scalar(
+        lambda ratio: -both_of(ratio)[0], bounds=near, method="bounded", options={"xatol": 1e-9}
     )
-    reads: Any = minimize_scalar(
-        lambda r: value(0.0, np.exp(r)), bounds=(np.log(SMALLEST), np.log(spread) + 1),
-        method="bounded",
-    )  # fmt: skip
-    both: Any = minimize(
-        lambda p: value(np.exp(min(p[0], 20.0)), np.exp(min(p[1], 20.0))),
-        (np.log(0.6 * spread / typical), np.log(0.4 * spread)),
-        method="Nelder-Mead", options={"xatol": 0.003, "fatol": 0.01, "maxiter": 200},
-    )  # fmt: skip
-    if both.fun > min(steps.fun, reads.fun) - CLEAR:
+    both, size = both_of(found.x)
+    steps, reads = scaled(1.0, 0.0), scaled(0.0, typical)
+    if both < max(steps[0], reads[0]) + CLEAR:
         # Every device's steps have noise; that of reads must be clear to be all of it.
-        if steps.fun <= reads.fun + READS_ALONE:
-            return -steps.fun, _real(np.exp(steps.x) * typical, typical), 0.0
-        return -reads.fun, 0.0, float(np.exp(reads.x))
-    return -both.fun, float(np.exp(both.x[0])), float(np.exp(both.x[1]))
+        if steps[0] >= reads[0] - READS_ALONE:
+            return steps[0], _real(steps[1] * typical, typical), 0.0
+        return reads[0], 0.0, reads[1] * typical
+    return both, size, size * float(np.exp(found.x)) * typical
 
 
 def _real(step: float, typical: float) -> float:

@@ -9,7 +9,7 @@ from ohmgrid.compiled.jit import kernel
 
 __all__ = ["follow", "predict", "predict_moves"]
 
-ROUNDS, CLOSE = 20, 1e-13
+ROUNDS, CLOSE = 20, 1e-10
 """Most steps of Newton's method for a start, and the step in weight units that ends it."""
 
 

@@ -24,8 +24,8 @@ from ohmgrid.measurements.replay import NODES, REACH, StepTable
 
 __all__ = ["CALM", "CANDIDATES", "CLASSES", "NODE_COUNTS", "Candidate", "Curve", "piecewise"]
 
-NODE_COUNTS = (2, 3, 4, 5, 7, 9, 13)
-"""Numbers of nodes that cross-validation tries."""
+NODE_COUNTS = (3, 4, 5, 7, 9, 13)
+"""Numbers of nodes that are tried; two are a `LinearStep`."""
 SMALLEST, LARGEST = 2e-6, 1.9
 """Limits of a step."""
 FURTHEST = 7.9

@@ -28,7 +28,7 @@ OUTLIER = 8.0
 LASTING = 0.7
 """Noise of steps over many pulses, over that over one, below which reads' noise lasts."""
 SLIGHT = 0.1
-"""Of the typical step, below which a step counts as that large."""
+"""Of the typical step, below which a step does not count."""
 SMALLEST = 1e-6
 """Of a standard deviation in weight units, below any register's."""
 
@@ -65,6 +65,8 @@ def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) ->
     the value itself.
     """
     grid = np.linspace(table.low, table.high, len(table.up))
+    # Bounds may be nearer than those of a fit: whole courses end before what single sweeps reach.
+    low, high = max(table.low, train.calm.min()), min(table.high, train.calm.max())
     found = []
     for sweep in train.sweeps:
         values = train.values[sweep]
@@ -73,11 +75,12 @@ def _moves(train: Train, table: StepTable, noise: float, allowed: np.ndarray) ->
         size = gain * np.where(
             up, np.interp(place, grid, table.up), np.interp(place, grid, table.down)
         )
-        room = np.where(up, table.high - place, place - table.low)
+        room = np.where(up, high - place, place - low)
         deviation = np.diff(values) - np.where(up, size, -size)
-        # A bound cuts off part of the noise of the steps that lead to it.
+        # A bound cuts off part of the noise of the steps that lead to it. Where a curve all but
+        # vanishes, its own error would count for more than any noise.
         free = (room > size * (1 + 2.5 * noise)) & ~_outliers(deviation, size)
-        free &= allowed[sweep][1:]
+        free &= (size > SLIGHT * np.sqrt((size**2).mean())) & allowed[sweep][1:]
         found.append(_Moves(deviation, size, gain, ~free))
     if sum(int((~one.opens).sum()) for one in found) < 4:
         found = [one._replace(opens=np.zeros(len(one.opens), bool)) for one in found]
@@ -175,9 +178,7 @@ def _fitted(moves: _Moves, device: StepDevice) -> Noise:
         forms.append((True, moves.gain * device.dw_min))
     found: list[tuple[float, Noise]] = []
     for additive, sizes in forms:
-        # Where a curve all but vanishes, its own error would count for more than any noise.
-        least = SLIGHT * float(np.sqrt((sizes**2).mean()))
-        value, step, read = _largest(moves, np.maximum(sizes, least))
+        value, step, read = _largest(moves, sizes)
         # Additive noise is the exception.
         noise = Noise(step, read, additive and step > 0.01, value, len(sizes))
         found.append((value - CLEAR * additive, noise))

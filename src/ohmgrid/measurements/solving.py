@@ -27,9 +27,9 @@ ENOUGH = 1e-11
 """Log likelihood left to gain that ends a search: parameters are at a millionth of their error."""
 DIFFERENCE = 1e-5
 """Half the distance of two parameters that a slope is of."""
-HELD = 1e-4
+HELD = 0.01
 """Inverse variance that holds parameters which no data decide to where the search began."""
-PULL = 0.1
+PULL = 25.0
 """The same of bounds that no pulse came near, to the ends of the measured range."""
 LARGEST = np.log(20.0)
 """Logarithm above which no step can be."""
@@ -58,8 +58,12 @@ class Solved(NamedTuple):
     table: StepTable
     cost: float
     """Minus the logarithm of the likelihood, what holds parameters included."""
-    covariance: np.ndarray
-    """Of the parameters, steps as logarithms."""
+    free: float
+    """Parameters that the data decide."""
+    step: float
+    """Mean size of an up and a down step at mid-range."""
+    step_error: float
+    """Standard error of it, where noise is as expected."""
 
 
 def predictions(
@@ -123,7 +127,9 @@ class _Search(NamedTuple):
         return self.candidate.table(self.plain(point))
 
 
-def solve(candidate: Candidate, explained: Explained, start: np.ndarray) -> Solved:
+def solve(
+    candidate: Candidate, explained: Explained, start: np.ndarray, rounds: int = ROUNDS
+) -> Solved:
     """Return the likeliest parameters of a class.
 
     Parameters
@@ -133,6 +139,8 @@ def solve(candidate: Candidate, explained: Explained, start: np.ndarray) -> Solv
         `of_courses` or `of_steps`.
     start : ndarray
         Parameters to start from.
+    rounds : int
+        Most rounds of the search.
     """
     low, high = np.array(candidate.lower), np.array(candidate.upper)
     bent = low > 0
@@ -145,17 +153,28 @@ def solve(candidate: Candidate, explained: Explained, start: np.ndarray) -> Solv
     for index, value in candidate.pulls.items():
         goal[index], hold[index] = value, PULL
     search = _Search(candidate, to_point(low), to_point(high), bent, goal, hold)
-    point, cost, information = _minimum(search, explained, to_point(first))
+    point, cost, information = _minimum(search, explained, to_point(first), rounds)
     parameters = search.plain(point)
     covariance = np.linalg.inv(information)
+    free = float((1 - hold * np.diag(covariance)).clip(0, 1).sum())
+
+    def middle(point: np.ndarray) -> float:
+        return float(np.mean(candidate.steps(search.plain(point), np.zeros(1))))
+
+    slope = np.array([
+        (middle(point + move) - middle(point - move)) / (2 * DIFFERENCE)
+        for move in DIFFERENCE * np.eye(len(point))
+    ])  # fmt: skip
+    error = float(np.sqrt(max(slope @ covariance @ slope, 0.0)))
     device, table = candidate.build(parameters), candidate.table(parameters)
-    return Solved(parameters, device, table, cost, covariance)
+    return Solved(parameters, device, table, cost, free, middle(point), error)
 
 
 def _minimum(
     search: _Search,
     explained: Explained,
     point: np.ndarray,
+    rounds: int,
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Return the point of the smallest cost, that cost and Fisher's information there."""
 
@@ -167,7 +186,7 @@ def _minimum(
     cost = cost_of(point, deviation, variance)
     damping = 1e-3
     information = np.eye(len(point))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         of_deviation, of_variance = _slopes(search, explained, point)
         weighed = of_deviation / variance
         gradient = weighed @ deviation + search.hold * (point - search.goal)

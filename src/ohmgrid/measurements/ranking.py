@@ -1,0 +1,118 @@
+"""Which class of those that were fitted made the data: by likelihood, less a price of parameters.
+
+The price of a parameter that data decide is that of the Bayesian information criterion. A class
+that holds another as a special case wins only where it explains more than its parameters cost.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ohmgrid.measurements.replay import StepTable, Train
+from ohmgrid.measurements.residuals import Noise
+from ohmgrid.measurements.solving import Expected, predictions
+from ohmgrid.measurements.trials import Data, Tried, by_steps
+
+__all__ = ["correlation", "scores_of_courses", "scores_of_steps"]
+
+SLIGHT = 0.1
+"""Of the typical step, below which a step's noise is expected to be that of one as large."""
+INSIDE = 1e-3
+"""Of the range, by which bounds are tried within its ends."""
+SMALLEST = 1e-7
+"""Of a root mean square in weight units, below any register's."""
+
+
+def correlation(train: Train, rest: np.ndarray) -> float:
+    """Return how many values, one after the other, count as one: those that deviate together."""
+    parts = [rest[part] - rest[part].mean() for part in train.sweeps]
+    square = sum(float(part @ part) for part in parts)
+    if not square > 0:
+        return 1.0
+    total = 1.0
+    for lag in range(1, max(len(part) for part in parts) // 2):
+        shared = sum(float(part[lag:] @ part[:-lag]) for part in parts if len(part) > lag) / square
+        if shared <= 0:
+            break
+        total += 2 * shared
+    return total
+
+
+def scores_of_courses(data: Data, tried: Sequence[Tried], reference: Tried) -> np.ndarray:
+    """Return the criterion of each class by its whole courses: noise is that of reads.
+
+    Parameters
+    ----------
+    data : Data
+    tried : sequence of Tried
+    reference : Tried
+        What it leaves says how long noise lasts.
+    """
+    rest = (reference.course - data.train.values) * data.counts
+    count = max(float(data.counts.sum()) / correlation(data.train, rest), 2.0)
+    return np.array([
+        np.inf if one.problem
+        else 2 * count * np.log(max(one.misfit, SMALLEST)) + one.best.free * np.log(count)
+        for one in tried
+    ])  # fmt: skip
+
+
+def scores_of_steps(
+    data: Data, tried: Sequence[Tried], noise: Noise, reference: Tried
+) -> np.ndarray:
+    """Return the criterion of each class by its likeliest steps: noise adds up over a course.
+
+    Parameters
+    ----------
+    data : Data
+    tried : sequence of Tried
+    noise : Noise
+        Of steps and reads.
+    reference : Tried
+        Noise is relative to its steps.
+    """
+    expected = _expected(data, noise, reference.table)
+    here = ~expected.opens
+    count = max(int(here.sum()), 2)
+    ends = _ends(data.train)
+    found = []
+    for one in tried:
+        likely = by_steps(data, one, expected, ends)
+        if likely.problem:
+            found.append(np.inf)
+            continue
+        deviation, variance = predictions(data.train, likely.table, expected)
+        value = float((deviation**2 / variance + np.log(variance))[here].sum())
+        found.append(value + likely.best.free * np.log(count))
+    return np.array(found)
+
+
+def _ends(train: Train) -> tuple[float, float]:
+    """Return bounds, upper and lower, that the values may be at, or just beyond.
+
+    The ends of medians of three, which no single read sets, and a little less: a bound that no
+    pulse reaches tells a search nothing.
+    """
+    still = [
+        np.median(np.lib.stride_tricks.sliding_window_view(train.values[part], 3), axis=1)
+        for part in train.sweeps
+        if part.stop - part.start >= 3
+    ]
+    if not still:
+        return 1.0, -1.0
+    together = np.concatenate(still)
+    low, high = float(together.min()), float(together.max())
+    inside = INSIDE * (high - low)
+    return high - inside, low + inside
+
+
+def _expected(data: Data, noise: Noise, curve: StepTable) -> Expected:
+    """Return the noise of a train's values, where its steps are about those of a curve."""
+    train = data.train
+    grid = np.linspace(curve.low, curve.high, len(curve.up))
+    place = np.clip(np.roll(train.calm, 1), curve.low, curve.high)
+    steps = np.where(train.up, np.interp(place, grid, curve.up), np.interp(place, grid, curve.down))
+    steps = np.abs(train.gain * steps)
+    typical = float(np.sqrt((steps**2).mean()))
+    sizes = np.full(len(steps), typical) if noise.additive else np.maximum(steps, SLIGHT * typical)
+    return Expected(data.opens, noise.step * sizes, noise.read)

@@ -28,6 +28,8 @@ NODE_COUNTS = (3, 4, 5, 7, 9, 13)
 """Numbers of nodes that are tried; two are a `LinearStep`."""
 SMALLEST, LARGEST = 2e-6, 1.9
 """Limits of a step."""
+FLATTEST, MOST = 1e-6, 200.0
+"""Exponents as good as none; limit of what an exponential has over the step at w = 0."""
 FURTHEST = 7.9
 """Limit of a bound."""
 
@@ -205,17 +207,32 @@ def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
 
 
 def _exponential() -> Candidate:
+    """Return `ExpStep`, by its steps at w = 0, their slopes there and its exponents.
+
+    ``s (1 - A exp(gamma z))`` is ``u (1 + v (exp(gamma z) - 1) / gamma)`` with ``u = s (1 - A)``:
+    what all but straight lines have in common is then one parameter each.
+    """
+
+    def shares(p: np.ndarray) -> np.ndarray:
+        """Return the part of the up and the down step at w = 0 that is exponential."""
+        gamma = np.where(np.abs(p[4:6]) < FLATTEST, FLATTEST, p[4:6])
+        return np.clip(p[2:4] / gamma, 1 - LARGEST / p[:2], 1 - 1 / MOST)
+
     def build(p: np.ndarray) -> StepDevice:
+        share = shares(p)
+        up, down = (p[:2] * (1 - share)).tolist()
+        rise, fall = (share / (share - 1)).tolist()
         return ExpStep(
-            **CALM, **_sizes(p[0], p[1]), A_up=p[2], A_down=p[3], gamma_up=p[4], gamma_down=p[5],
+            **CALM, **_sizes(up, down), A_up=rise, A_down=fall, gamma_up=p[4], gamma_down=p[5],
             a=0.5, b=0.0, w_max=p[6], w_min=p[7],
         )  # fmt: skip
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = weights / (p[6] - p[7])
+        up, down = shares(p).tolist()
         return (
-            p[0] * np.maximum(1 - p[2] * np.exp(np.minimum(p[4] * place, 80.0)), 0),
-            p[1] * np.maximum(1 - p[3] * np.exp(np.minimum(-p[5] * place, 80.0)), 0),
+            p[0] * np.maximum(1 + up * np.expm1(p[4] * place), 0),
+            p[1] * np.maximum(1 + down * np.expm1(-p[5] * place), 0),
         )
 
     def starts(curve: Curve) -> list[list[float]]:
@@ -227,11 +244,11 @@ def _exponential() -> Candidate:
             found.append([up[0], down[0], up[1], down[1], up[2], down[2], 1.02, -1.02])
         return found
 
-    most, steepest = 900.0, 40.0
+    steepest = 40.0
     return Candidate(
         "ExpStep", build, steps, starts,
-        (SMALLEST, SMALLEST, -most, -most, -steepest, -steepest, 0.9, -REACH),
-        (LARGEST, LARGEST, most, most, steepest, steepest, REACH, -0.9),
+        (SMALLEST, SMALLEST, *(-steepest,) * 4, 0.9, -REACH),
+        (LARGEST, LARGEST, *(steepest,) * 4, REACH, -0.9),
         NODES, {6: 1.02, 7: -1.02},
     )  # fmt: skip
 
@@ -239,16 +256,15 @@ def _exponential() -> Candidate:
 def _scaled_exponential(
     sign: float, place: np.ndarray, steps: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return scale, A and exponent, of a sign, of ``s (1 - A exp(gamma z))`` nearest to steps."""
+    """Return step and relative slope at 0 and exponent, of a sign, nearest to some steps."""
     found, best = (_size(steps.mean()), 0.0, sign), np.inf
     for size in (1.0, 3.0, 6.0, 12.0, 24.0):
         gamma = sign * size
-        shape = np.exp(gamma * place)
-        design = np.stack([np.ones(len(place)), -shape], axis=1)
-        scale, share = np.linalg.lstsq(design, steps, rcond=None)[0]
-        error = float(((design @ (scale, share) - steps) ** 2).sum())
-        if scale > SMALLEST and abs(share / scale) < 800 and error < best:
-            best, found = error, (_size(scale), float(share / scale), gamma)
+        design = np.stack([np.ones(len(place)), np.expm1(gamma * place)], axis=1)
+        height, share = np.linalg.lstsq(design, steps, rcond=None)[0]
+        error = float(((design @ (height, share) - steps) ** 2).sum())
+        if height > SMALLEST and -MOST < share / height < 1 - 1 / MOST and error < best:
+            best, found = error, (_size(height), float(share / height) * gamma, gamma)
     return found
 
 

@@ -45,8 +45,8 @@ ROUGH_NOISE, LEAST_NOISE = 0.02, 1e-4
 """Noise of a value, weight units: of a first fit, and the least that data are known to."""
 SIMPLE = 3
 """Classes of few parameters, the first of all candidates."""
-PASSES = 2
-"""Times that noise is taken from the best class so far, and all classes compared in it."""
+PASSES = 4
+"""Most times that noise is taken from the best class so far, and all classes compared in it."""
 NO_NOISE = Noise(0.0, 0.0, False)
 
 
@@ -192,7 +192,9 @@ def _tried(train: Train, nodes: int | None) -> _Found:
             scores = scores_of_steps(data, tried, noise, reference)
         else:
             scores = scores_of_courses(data, tried, reference)
-        reference = tried[int(np.argmin(scores))]
+        before, reference = reference, tried[int(np.argmin(scores))]
+        if reference is before:
+            break
     return _Found(data, tried, scores)
 
 

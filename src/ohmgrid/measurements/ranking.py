@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ohmgrid.measurements.replay import StepTable, Train
-from ohmgrid.measurements.residuals import Noise
+from ohmgrid.measurements.residuals import Noise, free_steps
 from ohmgrid.measurements.solving import Expected, predictions
 from ohmgrid.measurements.trials import Data, Tried, by_steps
 
@@ -67,13 +67,15 @@ def scores_of_steps(
     data : Data
     tried : sequence of Tried
     noise : Noise
-        Of steps and reads.
+        Of steps and reads; their ratio counts.
     reference : Tried
         Noise is relative to its steps.
     """
     expected = _expected(data, noise, reference.table)
-    here = ~expected.opens
-    count = max(int(here.sum()), 2)
+    # What a bound cuts off says nothing of the size of noise, and everything of the bound.
+    free = free_steps(data.train, reference.table, min(noise.step, 4.0)) & ~expected.opens
+    bound = ~free & ~expected.opens
+    count = max(int(free.sum()), 2)
     ends = _ends(data.train)
     found = []
     for one in tried:
@@ -82,7 +84,11 @@ def scores_of_steps(
             found.append(np.inf)
             continue
         deviation, variance = predictions(data.train, likely.table, expected)
-        value = float((deviation**2 / variance + np.log(variance))[here].sum())
+        squares = deviation**2 / variance
+        # A class has the size of noise that suits it best.
+        square = max(float(squares[free].mean()), SMALLEST**2)
+        value = count * np.log(square) + float(np.log(variance[free]).sum())
+        value += float(squares[bound].sum()) / square
         found.append(value + likely.best.free * np.log(count))
     return np.array(found)
 

@@ -30,8 +30,8 @@ __all__ = [
 FOLDS = 5
 STRETCHES, SHORTEST = 16, 6
 """Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
-ROUGH, LAST = 10, 80
-"""Rounds of a search that is to be compared, and of the one that is followed to its end."""
+ROUGH, NEAR, LAST = 10, 25, 80
+"""Most rounds of a search: one of several, one that starts near its end, one from a guess."""
 BETTER = 1e-3
 """Gain of the logarithm of the likelihood that makes one minimum better than an earlier one."""
 
@@ -133,7 +133,11 @@ def first_curve(train: Train) -> Curve:
 
 
 def _best(
-    data: Data, candidate: Candidate, explained: Explained, starts: list[np.ndarray]
+    data: Data,
+    candidate: Candidate,
+    explained: Explained,
+    starts: list[np.ndarray],
+    last: int = LAST,
 ) -> Tried:
     """Return the best of the minima that some starts lead to.
 
@@ -144,7 +148,7 @@ def _best(
     rounds = ROUGH if len(starts) > 1 else 0
     for start in starts:
         try:
-            solved = solve(candidate, explained, start, rounds or LAST)
+            solved = solve(candidate, explained, start, rounds or last)
         except (ConfigError, ValueError, np.linalg.LinAlgError) as error:
             problem = " ".join(str(error).split())
             continue
@@ -153,7 +157,7 @@ def _best(
     if found is None:
         return Tried(candidate, problem)
     if rounds:
-        return _best(data, candidate, explained, [found.parameters])
+        return _best(data, candidate, explained, [found.parameters], last)
     course = replay(data.train, found.table, data.counts)
     return Tried(candidate, "", found, course, data.misfit(course))
 
@@ -173,7 +177,7 @@ def by_steps(data: Data, tried: Tried, noise: Expected, ends: tuple[float, float
         return tried
     found = tried.best.parameters
     bounded = np.concatenate([found[:-2], ends])
-    return _best(data, tried.candidate, of_steps(data.train, noise), [found, bounded])
+    return _best(data, tried.candidate, of_steps(data.train, noise), [found, bounded], NEAR)
 
 
 def held_out(data: Data, tried: Tried) -> float:
@@ -189,7 +193,7 @@ def held_out(data: Data, tried: Tried) -> float:
         counts = np.where(fold, 0.0, data.counts)
         part = replace(data, counts=counts)
         explained = of_courses(data.train, counts, data.noise)
-        own = _best(part, tried.candidate, explained, [tried.best.parameters])
+        own = _best(part, tried.candidate, explained, [tried.best.parameters], NEAR)
         if own.problem:
             return np.inf
         course = replay(data.stretches, own.table, data.counts)

@@ -4,7 +4,6 @@ A device is its mean steps, tabulated at equal distances of the weight, with str
 them. The same operations in the same order everywhere: no exponential, no logarithm.
 """
 
-
 from ohmgrid.compiled.jit import kernel
 
 __all__ = ["follow", "predict", "predict_moves"]

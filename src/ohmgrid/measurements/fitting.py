@@ -1,9 +1,9 @@
 """From measured courses to a device: every class that may have made them is tried and compared.
 
-What is fitted is the course, what the pulses did to the conductance, not single steps: whole courses
-where noise is that of reads, courses from each value to the next where steps have noise, which adds
-up. A class is judged by values that it was not fitted to, and by its likelihood less a price of its
-parameters.
+What is fitted is the course, what the pulses did to the conductance, not single steps. Classes are
+told apart by their likelihood less a price of their parameters: of whole courses where noise is
+that of reads, of the likeliest steps where steps have noise, which adds up over a course. How a
+class does with values that it was not fitted to is said beside it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from ohmgrid.measurements.candidates import (
     piecewise,
 )
 from ohmgrid.measurements.courses import Measurement, StepCurve
-from ohmgrid.measurements.ranking import scores_of_courses, scores_of_steps
+from ohmgrid.measurements.ranking import Score, judge_courses, judge_steps
 from ohmgrid.measurements.replay import Train, mean_steps
 from ohmgrid.measurements.residuals import Noise, find_noise
 from ohmgrid.measurements.train import Devices, floor, make_train
@@ -43,6 +43,12 @@ LARGE_MISFIT = 0.05
 """Misfit above which a fit is not to be trusted (or twice the noise of the data, if larger)."""
 ROUGH_NOISE, LEAST_NOISE = 0.02, 1e-4
 """Noise of a value, weight units: of a first fit, and the least that data are known to."""
+EQUAL, ALIKE = 2.0, 10.0
+"""Differences of the criterion that are not worth a mention, and that leave a class in question: up
+to e and 150 to 1, if no class is expected more than another."""
+OUTLIER, LEAST_OUTLIER, ALONE = 8.0, 0.1, 1.5
+"""Deviation of a value that is left out: in median deviations, and at least, weight units; and
+beside the value before and after it."""
 SIMPLE = 3
 """Classes of few parameters, the first of all candidates."""
 PASSES = 4
@@ -62,7 +68,7 @@ class Trial:
     """Root mean square of data less course, over the measured range."""
     held_out: float = np.inf
     """The same for values that the class was not fitted to."""
-    score: float = np.inf
+    behind: float = np.inf
     """Bayesian information criterion, less the best class's."""
     step: float = 0.0
     """Mean size of an up and a down step at mid-range, over half the measured range."""
@@ -87,6 +93,8 @@ class Fit:
     """All classes, best first."""
     floor: float
     """Noise of the data, root mean square over the measured range."""
+    left_out: np.ndarray
+    """Deviations, over the measured range, of values far from all others, which do not count."""
 
     @property
     def device(self) -> StepDevice:
@@ -98,6 +106,16 @@ class Fit:
     def limit(self) -> float:
         """Misfit above which the fit is not to be trusted."""
         return max(LARGE_MISFIT, 2 * self.floor)
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """Classes that the data do not tell from the chosen one."""
+        limit = self.chosen.behind + ALIKE
+        return tuple(
+            trial.kind
+            for trial in self.trials
+            if trial.kind != self.chosen.kind and trial.behind < limit
+        )
 
     @property
     def trusted(self) -> bool:
@@ -116,7 +134,7 @@ def fit_measurement(
     kind : str, optional
         Take this one of `CLASSES` instead of the best.
     nodes : int, optional
-        Nodes of `PiecewiseStep`, 2..64, instead of as many as cross-validation finds.
+        Nodes of `PiecewiseStep`, 2..64, instead of as many as the data ask for.
 
     Raises
     ------
@@ -128,8 +146,9 @@ def fit_measurement(
     measurement.check()
     with np.errstate(all="ignore"):
         train, devices = _scaled(measurement)
-        noise_floor = floor(train)
         found = _tried(train, nodes)
+        far = found.data.counts == 0
+        noise_floor = floor(replace(train, values=np.where(far, train.calm, train.values)))
         ranked = _ranked(found)
     possible = [trial for trial in ranked if not trial.problem]
     if not possible:
@@ -140,7 +159,9 @@ def fit_measurement(
         if chosen.problem:
             raise ConfigError("class", f"expected one that fits, {kind}: {chosen.problem}")
     spread = replace(chosen, device=_with_spreads(chosen, devices))
-    return Fit(measurement, train, devices, spread, tuple(ranked), noise_floor)
+    assert spread.course is not None
+    left_out = np.abs(spread.course - train.values)[far] / 2
+    return Fit(measurement, train, devices, spread, tuple(ranked), noise_floor, left_out)
 
 
 def _scaled(measurement: Measurement) -> tuple[Train, Devices]:
@@ -158,16 +179,37 @@ class _Found(NamedTuple):
 
     data: Data
     tried: list[Tried]
-    scores: np.ndarray
-    """Of each, smallest for the best."""
+    scores: list[Score]
 
 
 def _rough(train: Train) -> tuple[Tried, Data]:
-    """Return a curve of five nodes, and the data with the noise that it leaves."""
+    """Return a curve of five nodes, and the data with the noise that it leaves, less outliers."""
     candidate = piecewise(5)
     starts = _starts(candidate, [first_curve(train)])
-    found = by_courses(make_data(train, ROUGH_NOISE), candidate, starts)
-    return found, make_data(train, float(np.clip(2 * found.misfit, LEAST_NOISE, 1.0)))
+    data = make_data(train, ROUGH_NOISE)
+    found = by_courses(data, candidate, starts)
+    # What is left out makes a course that others are far from.
+    for _ in range(PASSES):
+        counts = np.where(_outliers(train, found), 0.0, data.counts)
+        if np.array_equal(counts, data.counts):
+            break
+        data = replace(data, counts=counts)
+        found = by_courses(data, candidate, starts)
+    return found, replace(data, noise=float(np.clip(2 * found.misfit, LEAST_NOISE, 1.0)))
+
+
+def _outliers(train: Train, found: Tried) -> np.ndarray:
+    """Return which values, bool, are alone far from a course: what steps add up to is not alone."""
+    far = np.zeros(len(train.values), bool)
+    if found.problem:
+        return far
+    rest = np.abs(found.course - train.values)
+    limit = max(OUTLIER * float(np.median(rest)), LEAST_OUTLIER)
+    for part in train.sweeps:
+        own = rest[part]
+        around = np.maximum(np.r_[0.0, own[:-1]], np.r_[own[1:], 0.0])
+        far[part] = (own > limit) & (own > ALONE * around)
+    return far
 
 
 def _tried(train: Train, nodes: int | None) -> _Found:
@@ -180,7 +222,7 @@ def _tried(train: Train, nodes: int | None) -> _Found:
         weights = guesses[0].weights
         guesses.append(Curve(weights, *rough.candidate.steps(rough.best.parameters, weights)))
     tried = [by_courses(data, one, _starts(one, guesses)) for one in candidates]
-    scores = np.array([one.misfit for one in tried])
+    scores = [Score(one.misfit, np.inf) for one in tried]
     # A curve that follows noise leaves too little of it; one that is off leaves too much, which the
     # second pass puts right.
     reference = min(tried[:SIMPLE], key=lambda one: one.misfit)
@@ -189,10 +231,10 @@ def _tried(train: Train, nodes: int | None) -> _Found:
             break
         noise = find_noise(data.train, reference.table, reference.best.device)
         if noise.step > 0:
-            scores = scores_of_steps(data, tried, noise, reference)
+            scores = judge_steps(data, tried, noise, reference)
         else:
-            scores = scores_of_courses(data, tried, reference)
-        before, reference = reference, tried[int(np.argmin(scores))]
+            scores = judge_courses(data, tried, reference)
+        before, reference = reference, tried[_first(scores)]
         if reference is before:
             break
     return _Found(data, tried, scores)
@@ -202,10 +244,23 @@ def _starts(candidate: Candidate, guesses: Sequence[Curve]) -> list[np.ndarray]:
     return [np.array(start) for curve in guesses for start in candidate.starts(curve)]
 
 
+def _first(scores: Sequence[Score]) -> int:
+    return int(np.argmin([score.criterion for score in scores]))
+
+
 def _ranked(found: _Found) -> list[Trial]:
-    """Return a trial of each class, best first."""
+    """Return a trial of each class, best first.
+
+    Of classes that the criterion all but takes for one, that with the smallest misfit.
+    """
+    best = found.scores[_first(found.scores)].criterion
+
+    def place(k: int) -> tuple[bool, float]:
+        behind = found.scores[k].criterion - best
+        return (False, found.tried[k].misfit) if behind < EQUAL else (True, behind)
+
     kinds: dict[str, int] = {}
-    for k in np.argsort(found.scores, kind="stable").tolist():
+    for k in sorted(range(len(found.tried)), key=place):
         kinds.setdefault(found.tried[k].candidate.kind, k)
     trials = []
     # A class's own curve may be off by more than the noise: that of the best tells it.
@@ -215,18 +270,18 @@ def _ranked(found: _Found) -> list[Trial]:
         if one.problem:
             trials.append(Trial(kind, one.problem))
             continue
-        best, table = one.best, first.table
-        up, down = (float(side[0]) for side in mean_steps(best.device, np.zeros(1)))
+        device = one.best.device
+        up, down = (float(side[0]) for side in mean_steps(device, np.zeros(1)))
         trials.append(Trial(
             kind,
-            device=best.device,
+            device=device,
             misfit=one.misfit,
             held_out=held_out(found.data, one),
-            score=float(found.scores[k] - found.scores.min()),
+            behind=float(found.scores[k].criterion - best),
             step=(up + down) / 2,
-            step_error=best.step_error,
+            step_error=(up + down) / 2 * found.scores[k].error,
             ratio=up / down if down > 0 else np.inf,
-            noise=find_noise(found.data.train, table, best.device),
+            noise=find_noise(found.data.train, first.table, device),
             course=one.course,
         ))  # fmt: skip
     return trials

@@ -5,6 +5,7 @@ that holds another as a special case wins only where it explains more than its p
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ohmgrid.measurements.residuals import Noise, free_steps
 from ohmgrid.measurements.solving import Expected, predictions
 from ohmgrid.measurements.trials import Data, Tried, by_steps
 
-__all__ = ["correlation", "scores_of_courses", "scores_of_steps"]
+__all__ = ["Score", "judge_courses", "judge_steps"]
 
 SLIGHT = 0.1
 """Of the typical step, below which a step's noise is expected to be that of one as large."""
@@ -23,7 +24,20 @@ SMALLEST = 1e-7
 """Of a root mean square in weight units, below any register's."""
 
 
-def correlation(train: Train, rest: np.ndarray) -> float:
+class Score(NamedTuple):
+    """How a class compares with the others."""
+
+    criterion: float
+    """Bayesian information criterion, smallest for the best; differences count."""
+    error: float
+    """Standard error of the mean step at mid-range, relative to it."""
+
+
+FAILED = Score(np.inf, np.inf)
+"""Of a class without a fit."""
+
+
+def _correlation(train: Train, rest: np.ndarray) -> float:
     """Return how many values, one after the other, count as one: those that deviate together."""
     parts = [rest[part] - rest[part].mean() for part in train.sweeps]
     square = sum(float(part @ part) for part in parts)
@@ -38,8 +52,8 @@ def correlation(train: Train, rest: np.ndarray) -> float:
     return total
 
 
-def scores_of_courses(data: Data, tried: Sequence[Tried], reference: Tried) -> np.ndarray:
-    """Return the criterion of each class by its whole courses: noise is that of reads.
+def judge_courses(data: Data, tried: Sequence[Tried], reference: Tried) -> list[Score]:
+    """Judge each class by its whole courses: noise is that of reads.
 
     Parameters
     ----------
@@ -49,18 +63,20 @@ def scores_of_courses(data: Data, tried: Sequence[Tried], reference: Tried) -> n
         What it leaves says how long noise lasts.
     """
     rest = (reference.course - data.train.values) * data.counts
-    count = max(float(data.counts.sum()) / correlation(data.train, rest), 2.0)
-    return np.array([
-        np.inf if one.problem
-        else 2 * count * np.log(max(one.misfit, SMALLEST)) + one.best.free * np.log(count)
-        for one in tried
-    ])  # fmt: skip
+    count = max(float(data.counts.sum()) / _correlation(data.train, rest), 2.0)
+    found = []
+    for one in tried:
+        if one.problem:
+            found.append(FAILED)
+            continue
+        value = 2 * count * np.log(max(one.misfit, SMALLEST)) + one.best.free * np.log(count)
+        spread = 2 * one.misfit / data.noise * np.sqrt(data.counts.sum() / count)
+        found.append(Score(value, one.best.step_error / one.best.step * spread))
+    return found
 
 
-def scores_of_steps(
-    data: Data, tried: Sequence[Tried], noise: Noise, reference: Tried
-) -> np.ndarray:
-    """Return the criterion of each class by its likeliest steps: noise adds up over a course.
+def judge_steps(data: Data, tried: Sequence[Tried], noise: Noise, reference: Tried) -> list[Score]:
+    """Judge each class by its likeliest steps: noise adds up over a course.
 
     Parameters
     ----------
@@ -72,8 +88,10 @@ def scores_of_steps(
         Noise is relative to its steps.
     """
     expected = _expected(data, noise, reference.table)
+    free, far = free_steps(data.train, reference.table, min(noise.step, 4.0))
+    expected = expected._replace(opens=expected.opens | far)
     # What a bound cuts off says nothing of the size of noise, and everything of the bound.
-    free = free_steps(data.train, reference.table, min(noise.step, 4.0)) & ~expected.opens
+    free &= ~expected.opens
     bound = ~free & ~expected.opens
     count = max(int(free.sum()), 2)
     ends = _ends(data.train)
@@ -81,7 +99,7 @@ def scores_of_steps(
     for one in tried:
         likely = by_steps(data, one, expected, ends)
         if likely.problem:
-            found.append(np.inf)
+            found.append(FAILED)
             continue
         deviation, variance = predictions(data.train, likely.table, expected)
         squares = deviation**2 / variance
@@ -89,8 +107,9 @@ def scores_of_steps(
         square = max(float(squares[free].mean()), SMALLEST**2)
         value = count * np.log(square) + float(np.log(variance[free]).sum())
         value += float(squares[bound].sum()) / square
-        found.append(value + likely.best.free * np.log(count))
-    return np.array(found)
+        error = likely.best.step_error / likely.best.step * np.sqrt(square)
+        found.append(Score(value + likely.best.free * np.log(count), error))
+    return found
 
 
 def _ends(train: Train) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 `of_courses` takes whole courses, each from its best start, as the noise of reads asks for.
 `of_steps` takes the deviation e of each value from what those before it say, and its variance S,
 both of a Kalman filter (`ohmgrid.compiled.courses.predict`), as the noise of steps asks for, which
-adds up over a course. Smallest is minus the logarithm of the likelihood, ``1/2 sum(e^2/S + log S)``.
+adds up over a course. Least is minus the logarithm of the likelihood, ``1/2 sum(e^2/S + log S)``.
 
 Fisher's scoring is repeated until what is left to gain is far below what the data can tell: the
 parameters then hang neither on where the search began nor on the last bits of the data.

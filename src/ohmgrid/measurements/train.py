@@ -12,7 +12,7 @@ from ohmgrid.measurements.smooth import calm, parabolas, rest_of_noise
 __all__ = ["Devices", "floor", "make_train"]
 
 GRAIN = 2.0**-26
-"""Weight units that values are rounded to: far below what is measured, far above their last bits."""
+"""Weight units that values are rounded to: far below what is measured, far above last bits."""
 PLACES = 9
 """Nodes of the curve that devices' gains are told by."""
 

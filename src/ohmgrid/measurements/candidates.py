@@ -80,15 +80,21 @@ CALM: dict[str, Any] = {
 """Devices alike, and steps without noise."""
 
 
+def _near(up: float, down: float) -> tuple[float, float]:
+    """Return two sizes that a device can have: neither below a hundredth of the other."""
+    return max(up, down / 100), max(down, up / 100)
+
+
 def _sizes(up: float, down: float) -> dict[str, Any]:
     """Return the parameters of an up and a down step at w = 0."""
-    larger = max(up, down)
+    up, down = _near(up, down)
     asymmetry = 1 - down / up if down < up else -(1 - up / down)
-    return {"dw_min": larger, "up_down": float(np.clip(asymmetry, -0.99, 0.99))}
+    return {"dw_min": max(up, down), "up_down": float(np.clip(asymmetry, -0.99, 0.99))}
 
 
 def _balance(up: float, down: float) -> tuple[float, float]:
     """Return mean and asymmetry of two exponents."""
+    up, down = _near(up, down)
     larger = max(up, down, 1e-9)
     asymmetry = 1 - down / larger if down < up else -(1 - up / larger)
     return larger, float(np.clip(asymmetry, -0.99, 0.99))
@@ -109,7 +115,8 @@ def _constant() -> Candidate:
         return ConstantStep(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.full(len(weights), p[0]), np.full(len(weights), p[1])
+        up, down = _near(p[0], p[1])
+        return np.full(len(weights), up), np.full(len(weights), down)
 
     def starts(curve: Curve) -> list[list[float]]:
         return [[_size(curve.up.mean()), _size(curve.down.mean()), 1.02, -1.02]]
@@ -129,7 +136,8 @@ def _linear() -> Candidate:
         )  # fmt: skip
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return p[0] * (1 - p[2] * weights / p[4]), p[1] * (1 - p[3] * weights / p[5])
+        up, down = _near(p[0], p[1])
+        return up * (1 - p[2] * weights / p[4]), down * (1 - p[3] * weights / p[5])
 
     def starts(curve: Curve) -> list[list[float]]:
         up, rise = _line(curve.weights, curve.up)
@@ -149,7 +157,8 @@ def _soft() -> Candidate:
         return SoftBounds(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return p[0] * (1 - weights / p[2]), p[1] * (1 - weights / p[3])
+        up, down = _near(p[0], p[1])
+        return up * (1 - weights / p[2]), down * (1 - weights / p[3])
 
     def starts(curve: Curve) -> list[list[float]]:
         up, rise = _line(curve.weights, curve.up)
@@ -177,7 +186,9 @@ def _power() -> Candidate:
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         room = np.clip((p[4] - weights) / (p[4] - p[5]), 0, 1)
-        return p[0] * room ** p[2], p[1] * (1 - room) ** p[3]
+        up, down = _near(p[0], p[1])
+        rise, fall = _near(p[2], p[3])
+        return up * room**rise, down * (1 - room) ** fall
 
     def starts(curve: Curve) -> list[list[float]]:
         found = []
@@ -229,10 +240,12 @@ def _exponential() -> Candidate:
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = weights / (p[6] - p[7])
-        up, down = shares(p).tolist()
+        share = shares(p)
+        up, down = _near(*(p[:2] * (1 - share)).tolist())
+        rise, fall = (share / (1 - share)).tolist()
         return (
-            p[0] * np.maximum(1 + up * np.expm1(p[4] * place), 0),
-            p[1] * np.maximum(1 + down * np.expm1(-p[5] * place), 0),
+            up * np.maximum(1 + rise * np.exp(p[4] * place), 0),
+            down * np.maximum(1 + fall * np.exp(-p[5] * place), 0),
         )
 
     def starts(curve: Curve) -> list[list[float]]:

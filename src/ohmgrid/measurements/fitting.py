@@ -231,7 +231,7 @@ def _tried(train: Train, nodes: int | None) -> _Found:
             break
         noise = find_noise(data.train, reference.table, reference.best.device)
         if noise.step > 0:
-            scores = judge_steps(data, tried, noise, reference)
+            scores = judge_steps(data, tried, noise, reference, scores)
         else:
             scores = judge_courses(data, tried, reference)
         before, reference = reference, tried[_first(scores)]

@@ -31,6 +31,8 @@ class Score(NamedTuple):
     """Bayesian information criterion, smallest for the best; differences count."""
     error: float
     """Standard error of the mean step at mid-range, relative to it."""
+    parameters: np.ndarray | None = None
+    """Of the likeliest steps."""
 
 
 FAILED = Score(np.inf, np.inf)
@@ -75,7 +77,13 @@ def judge_courses(data: Data, tried: Sequence[Tried], reference: Tried) -> list[
     return found
 
 
-def judge_steps(data: Data, tried: Sequence[Tried], noise: Noise, reference: Tried) -> list[Score]:
+def judge_steps(
+    data: Data,
+    tried: Sequence[Tried],
+    noise: Noise,
+    reference: Tried,
+    before: Sequence[Score],
+) -> list[Score]:
     """Judge each class by its likeliest steps: noise adds up over a course.
 
     Parameters
@@ -86,6 +94,8 @@ def judge_steps(data: Data, tried: Sequence[Tried], noise: Noise, reference: Tri
         Of steps and reads; their ratio counts.
     reference : Tried
         Noise is relative to its steps.
+    before : sequence of Score
+        Of the same classes in another noise: where their likeliest steps are near to.
     """
     expected = _expected(data, noise, reference.table)
     free, far = free_steps(data.train, reference.table, min(noise.step, 4.0))
@@ -96,8 +106,8 @@ def judge_steps(data: Data, tried: Sequence[Tried], noise: Noise, reference: Tri
     count = max(int(free.sum()), 2)
     ends = _ends(data.train)
     found = []
-    for one in tried:
-        likely = by_steps(data, one, expected, ends)
+    for one, last in zip(tried, before, strict=True):
+        likely = by_steps(data, one, expected, _starts(one, last, ends))
         if likely.problem:
             found.append(FAILED)
             continue
@@ -108,8 +118,23 @@ def judge_steps(data: Data, tried: Sequence[Tried], noise: Noise, reference: Tri
         value = count * np.log(square) + float(np.log(variance[free]).sum())
         value += float(squares[bound].sum()) / square
         error = likely.best.step_error / likely.best.step * np.sqrt(square)
-        found.append(Score(value + likely.best.free * np.log(count), error))
+        value += likely.best.free * np.log(count)
+        found.append(Score(value, error, likely.best.parameters))
     return found
+
+
+def _starts(tried: Tried, before: Score, ends: tuple[float, float]) -> list[np.ndarray]:
+    """Return parameters to start from.
+
+    Single sweeps may reach bounds that whole courses do not: a first search starts with the bounds
+    at the ends (upper, lower) of the values too.
+    """
+    if tried.problem:
+        return []
+    if before.parameters is not None:
+        return [before.parameters]
+    found = tried.best.parameters
+    return [found, np.concatenate([found[:-2], ends])]
 
 
 def _ends(train: Train) -> tuple[float, float]:

@@ -167,17 +167,11 @@ def by_courses(data: Data, candidate: Candidate, starts: list[np.ndarray]) -> Tr
     return _best(data, candidate, of_courses(data.train, data.counts, data.noise), starts)
 
 
-def by_steps(data: Data, tried: Tried, noise: Expected, ends: tuple[float, float]) -> Tried:
-    """Return a class with the steps that are likeliest, from parameters that were found before.
-
-    Single sweeps may reach bounds that whole courses do not: a search starts with the bounds at the
-    ends (upper, lower) of the values too.
-    """
+def by_steps(data: Data, tried: Tried, noise: Expected, starts: list[np.ndarray]) -> Tried:
+    """Return a class with the steps that are likeliest, from parameters that are near to them."""
     if tried.problem:
         return tried
-    found = tried.best.parameters
-    bounded = np.concatenate([found[:-2], ends])
-    return _best(data, tried.candidate, of_steps(data.train, noise), [found, bounded], NEAR)
+    return _best(data, tried.candidate, of_steps(data.train, noise), starts, NEAR)
 
 
 def held_out(data: Data, tried: Tried) -> float:

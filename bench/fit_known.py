@@ -132,7 +132,7 @@ def measured(seed: int, device: StepDevice, rng: np.random.Generator) -> Row:
     }
     return Row(
         seed, device.kind, pulses, cycles, noise, read, found.kind, own.behind, step_off,
-        noise_off, met,
+        noise_off, {goal: bool(value) for goal, value in met.items()},
     )  # fmt: skip
 
 

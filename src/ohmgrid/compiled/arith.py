@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 from numba.extending import overload
 
-from ohmgrid.compiled.jit import golden, kernel
+from ohmgrid.compiled.jit import bit_length, golden, kernel
 from ohmgrid.model.base import arith
 
 __all__ = [
@@ -35,6 +35,14 @@ def _choose(condition, yes, no):
     return chosen
 
 
+@overload(arith.bit_length)
+def _bit_length(value):
+    def length(value):
+        return bit_length(np.int64(value))
+
+    return length
+
+
 @kernel
 def divide_floor(numerator, denominator):
     """Return ``floor(numerator / denominator)``; ``0 <= numerator < 2**53``, denominator > 0.
@@ -52,6 +60,24 @@ def divide_round(numerator, denominator):
     floor = divide_floor(numerator, denominator)
     twice = 2 * (numerator - floor * denominator)
     return floor + ((twice > denominator) | ((twice == denominator) & ((floor & 1) == 1)))
+
+
+@overload(arith.divide_round)
+def _divide_round(numerator, denominator):
+    def divided(numerator, denominator):
+        return divide_round(numerator, denominator)
+
+    return divided
+
+
+@overload(arith.divide_saturate)
+def _divide_saturate(numerator, denominator, bits):
+    def divided(numerator, denominator, bits):
+        top = (1 << bits) - 1
+        quotient = min(divide_floor(numerator, max(denominator, 1)), top)
+        return top if denominator == 0 else quotient
+
+    return divided
 
 
 @kernel

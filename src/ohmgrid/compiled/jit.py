@@ -28,7 +28,16 @@ from ohmgrid.storage.cache import cache_dir, note
 from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
 from ohmgrid.storage.sources import fingerprint
 
-__all__ = ["apart", "bit_length", "count_ones", "first_one", "golden", "is_kept", "kernel"]
+__all__ = [
+    "apart",
+    "bit_length",
+    "count_ones",
+    "distinct",
+    "first_one",
+    "golden",
+    "is_kept",
+    "kernel",
+]
 
 _PACKAGE = "ohmgrid.compiled"
 SHELF = Shelf("compiled", keep=8)
@@ -166,8 +175,25 @@ def _apart(typingctx):
     return types.void(), codegen
 
 
+def _distinct(typingctx):
+    """Say that the arrays handed to the function that calls this share no memory.
+
+    Without it the compiler works on one element at a time wherever a loop looks something up in one
+    array and writes to another.
+    """
+
+    def codegen(context, builder, signature, args):
+        for argument in builder.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 # As kernels call them: the typing context is numba's business.
 apart = cast(Callable[[], None], intrinsic(_apart))
 bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
+distinct = cast(Callable[[], None], intrinsic(_distinct))
 count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
 first_one = cast(Callable[[Any], Any], intrinsic(_first_one))

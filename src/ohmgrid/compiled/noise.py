@@ -6,7 +6,7 @@ A 64-bit word of a plane array holds that plane of four lines (16 bits each) or 
 
 import numpy as np
 
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, distinct, kernel
 from ohmgrid.model.base.noise import gaussian
 from ohmgrid.registers.noise import (
     CELL_ROTATIONS,
@@ -39,7 +39,7 @@ SIXTEEN, THIRTYTWO, FORTYEIGHT = U(16), U(32), U(48)
 LINES_OF_WORD = 4
 """Lines of one packed word."""
 
-GAUSSIAN = gaussian(np.arange(1 << GAUSS_BITS))
+GAUSSIAN = gaussian(np.arange(1 << GAUSS_BITS)).astype(np.int16)
 """Gaussian draw of 10 bits, `GAUSS_SIGMA` LSB a standard deviation."""
 
 
@@ -187,22 +187,40 @@ def hash_lines(key, spread, words, out):
 
 
 @kernel
-def hash_cells(words, planes):
-    """Turn sums of line keys, as planes of ``8 * words`` cells, into cell words, in place.
+def _split(totals, count, words):
+    distinct()
+    cells = len(words) >> 2
+    for k in range(count):
+        total = np.uint32(totals[k])
+        words[k] = np.uint8(total)
+        words[cells + k] = np.uint8(total >> np.uint32(8))
+        words[2 * cells + k] = np.uint8(total >> np.uint32(16))
+        words[3 * cells + k] = np.uint8(total >> np.uint32(24))
+
+
+@kernel
+def hash_cells(totals, count, words, words64):
+    """Write the words of cells, byte by byte.
 
     Parameters
     ----------
-    words : int
-    planes : uint64, shape (4, >= words)
-        Plane k holds byte k of each cell's word.
+    totals : int32, shape (>= count,)
+        Sums of line keys.
+    count : int
+        Cells, at most a quarter of the words' bytes.
+    words : uint8, shape (4 * cells,)
+        Byte k of each cell's word begins at ``k * cells``.
+    words64 : uint64
+        The same memory.
     """
-    apart()
-    for i in range(words):
-        a, b, c, d = planes[0, i], planes[1, i], planes[2, i], planes[3, i]
+    _split(totals, count, words)
+    size = len(words64) >> 2
+    for i in range((count + 7) >> 3):
+        a, b, c, d = words64[i], words64[size + i], words64[2 * size + i], words64[3 * size + i]
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[0])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[1])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[2])
-        planes[0, i] = a
-        planes[1, i] = b
-        planes[2, i] = c
-        planes[3, i] = d
+        words64[i] = a
+        words64[size + i] = b
+        words64[2 * size + i] = c
+        words64[3 * size + i] = d

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.aging import reset_device
+from ohmgrid.compiled.aging import reset_devices
 from ohmgrid.compiled.arith import shift_round
-from ohmgrid.compiled.device import split, visit_devices
+from ohmgrid.compiled.device import visit_devices
 from ohmgrid.compiled.jit import apart, kernel
-from ohmgrid.compiled.layout import ZERO, Pulses, Side
+from ohmgrid.compiled.layout import TOTAL, VISITS, ZERO, Pulses, Side
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
 from ohmgrid.compiled.population import show_devices
 from ohmgrid.compiled.pulses import (
@@ -97,7 +97,7 @@ class Refresh(NamedTuple):
 @kernel
 def _code(weight, k, refresh, work):
     """Return the ADC code of a device with the noise of word k."""
-    low, middle = work.bytes8[0, k], work.bytes8[1, k]
+    low, middle = work.words[k], work.words[VISITS + k]
     gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
     raw = ((np.int64(weight) * refresh.scale) >> refresh.shift) + gauss * refresh.noise
     return min(max(shift_round(raw, ADC_FRAC), -refresh.half), refresh.half)
@@ -133,14 +133,6 @@ def _list_near(hidden, large, small, first, count, pairs):
 
 
 @kernel
-def _draw(pairs, work):
-    """Hash the words of pairs, whose sums of keys are in ``work.total``, to ``work.bytes8``."""
-    for byte in range(4):
-        split(work.total, 2 * pairs, byte, work.bytes8[byte])
-    hash_cells((2 * pairs + 7) >> 3, work.bytes64)
-
-
-@kernel
 def _read(array, refresh, key, near, work):
     """Read the ``near`` pairs in ``work.busy``; keep there those that are due.
 
@@ -155,7 +147,7 @@ def _read(array, refresh, key, near, work):
         row = place - column * array.rows
         work.total[2 * k] = work.row_key[row] + work.col_key[column]
         work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
-    _draw(near, work)
+    hash_cells(work.visit[TOTAL:], 2 * near, work.words, work.words64)
     due = ZERO
     for k in range(near):
         pair = work.busy[k]
@@ -185,11 +177,10 @@ def _reset(array, regs, aging, key, due, work):
     line_halves(columns, due, key, COLUMN, ZERO, work, cols)
     for k in range(2 * due):
         work.total[k] = rows[k] + cols[k >> 1]
-    _draw(due, work)
+    hash_cells(work.visit[TOTAL:], 2 * due, work.words, work.words64)
     for k in range(2 * due):
-        place = 2 * np.int64(work.busy[k >> 1]) + (k & 1)
-        work.cell[k] = place
-        reset_device(array, place, k, aging, regs.weight_bits, work)
+        work.cell[k] = 2 * work.busy[k >> 1] + (k & 1)
+    reset_devices(array, aging, 2 * due, regs.weight_bits, work)
     show_devices(array, regs, 2 * due, work)
 
 
@@ -308,7 +299,7 @@ def refresh_pairs(array, regs, aging, refresh, source, part, work):
     work : Scratch
     """
     apart()
-    rows, count, room = array.rows, ZERO, min(len(work.busy), len(work.cell)) >> 1
+    rows, count, room = array.rows, ZERO, min(len(work.busy), VISITS) >> 1
     large, small = np.int32(refresh.least_large), np.int32(refresh.least_small)
     # One round more than there are columns: the last one reads what is left.
     for column in range(part.number, array.cols + part.threads, part.threads):

@@ -42,7 +42,7 @@ RESULTS = ("speed.png", "speed.json")
 """What --out gets."""
 HEAD = (
     f"{'device':<16}{'batch':>5}  {'engine':<16}{'threads':>7}{'examples/s':>12}"
-    f"{'spread':>20}{'for 1 s of CPU':>16}"
+    f"{'spread':>24}{'for 1 s of CPU':>16}"
 )
 PRICE_HEAD = f"{'price of physics':>18}{'spread':>22}"
 """Of the columns that --plain-c adds."""
@@ -101,7 +101,7 @@ def _row(row: dict[str, Any]) -> str:
     low, high = row["spread"]
     return (
         f"{row['device']:<16}{row['batch']:>5}  {row['engine']:<16}{row['threads']:>7}"
-        f"{row['examples_per_s']:>12,.0f}{f'{low:,.0f} to {high:,.0f}':>20}"
+        f"{row['examples_per_s']:>12,.0f}{f'{low:,.0f} to {high:,.0f}':>24}"
         f"{row['examples_per_cpu_s']:>16,.0f}"
     )
 

@@ -44,7 +44,7 @@ HEAD = (
     f"{'device':<16}{'batch':>5}  {'engine':<16}{'threads':>7}{'examples/s':>12}"
     f"{'spread':>24}{'for 1 s of CPU':>16}"
 )
-PRICE_HEAD = f"{'price of physics':>18}{'spread':>22}"
+PRICE_HEAD = f"{'price of physics':>18}{'spread':>20}"
 """Of the columns that --plain-c adds."""
 PRICE_NOTE = (
     "price of physics: rate of plain C (same net in float, no device, one thread, batch 1 only) "
@@ -131,8 +131,10 @@ def _price(row: dict[str, Any]) -> str:
     """Return the columns of the table that --plain-c adds."""
     if row["price"] is None:
         return " " * len(PRICE_HEAD)
-    low, high = row["price_spread"]
-    return f"{row['price']:>18,.2f}{f'{low:,.2f} to {high:,.2f}':>22}"
+    price, low, high = (
+        f"{value:,.{0 if value >= 100 else 2}f}" for value in (row["price"], *row["price_spread"])
+    )
+    return f"{price:>18}{f'{low} to {high}':>20}"
 
 
 @click.command()

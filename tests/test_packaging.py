@@ -146,6 +146,8 @@ def test_the_links_show_checkers_the_real_folders():
     for link in LINKS:
         assert str(link.readlink()) == f"../../{link.name}"
         assert link.resolve() == ROOT / link.name
+    for link in C_SOURCES:
+        assert link.resolve() == ROOT / "bench" / link.name
 
 
 def test_gateware_imports_neither_numpy_nor_cocotb_nor_boards():

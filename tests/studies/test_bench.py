@@ -13,8 +13,10 @@ from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.net import Net
+from ohmgrid.studies import benchmark
 from ohmgrid.studies.benchmark import Workload, engine_contender, plain_contender, prices
 from ohmgrid.studies.peer import PEER_PRESETS, Peer
+from ohmgrid.studies.plain_c import PlainNet
 from ohmgrid.training.data import Dataset
 
 QUICK = ("--layers", "16-6-3", "--rounds", "2", "--seconds", "0.01", "--warm-up", "10")
@@ -143,6 +145,27 @@ def test_prices_are_taken_round_by_round():
     batch = engine_contender("model", replace(work, config=config.replace(batch=2)), 1, [])
     assert prices(batch, plain) is None
     assert plain.work.batch == plain_contender(batch.work).work.batch == 1
+
+
+def test_plain_c_trains_each_example_of_a_long_sample_once(monkeypatch):
+    monkeypatch.setattr(benchmark, "PART", 4)
+    x, labels = np.arange(10, dtype=np.int32)[:, None] << 8, np.arange(10) % 2
+    data = Dataset("ramp", x, labels, x, labels, (1,))
+    runner = plain_contender(Workload("ecram", Config(), Net((1, 2)), data, 0.1, 1)).start()
+    seen = []
+
+    def train(net, pixels, labels, lr):
+        seen.append((pixels[:, 0], labels, lr))
+
+    monkeypatch.setattr(PlainNet, "train", train)
+    order = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5])
+    runner.train(order)
+    assert [len(labels) for _, labels, _ in seen] == [4, 4, 1]
+    one = 1 << Config().formats.x_frac
+    assert np.array_equal(np.concatenate([pixels for pixels, _, _ in seen]), x[order, 0] / one)
+    assert np.array_equal(np.concatenate([found for _, found, _ in seen]), labels[order])
+    assert {lr for _, _, lr in seen} == {0.1}
+    runner.close()
 
 
 def test_without_the_peer_a_line_says_how_to_name_it(blobs, tmp_path):

@@ -15,7 +15,7 @@ from ohmgrid.compiled.layout import (
     MOVED,
     REFERENCE,
     ROUNDING,
-    STUCK,
+    STEPS,
     TOTAL,
     UPPER,
     VISITS,
@@ -23,7 +23,7 @@ from ohmgrid.compiled.layout import (
     ZERO,
 )
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import show_devices
+from ohmgrid.compiled.population import STUCK, show_devices
 from ohmgrid.compiled.pulses import all_halves
 from ohmgrid.model.device import aging as laws
 from ohmgrid.registers.device import STEP_FRAC
@@ -76,7 +76,7 @@ def _settle(count, bits, visit):
             bits,
         )
         weight = visit[WEIGHT + k]
-        visit[MOVED + k] = weight if visit[STUCK + k] else after
+        visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
 @kernel

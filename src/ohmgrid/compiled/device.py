@@ -23,7 +23,7 @@ from ohmgrid.compiled.layout import (
     REL,
     ROUNDING,
     SIZE,
-    STUCK,
+    STEPS,
     TOTAL,
     UPPER,
     VALUE,
@@ -31,7 +31,7 @@ from ohmgrid.compiled.layout import (
     WEIGHT,
 )
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import SLOPES, show_devices
+from ohmgrid.compiled.population import SLOPES, STUCK, show_devices
 from ohmgrid.compiled.pulses import SLOT_MASK
 from ohmgrid.devices.laws import ROOMS
 from ohmgrid.model.device import pulse
@@ -137,31 +137,41 @@ def draw(words, count, visit):
 
 
 @kernel
-def _fetch(hidden, record, bounds, size, count, visit):
-    """Fill what is fixed of the devices, and their weights."""
-    distinct()
+def _fetch(hidden, record, size, count, visit):
+    """Fill weights, and what is fixed of the devices.
+
+    This loop waits for memory: it takes one device at a time, which is faster here.
+    """
     for k in range(count):
         place = np.uint32(visit[CELL + k])
-        down = np.uint32(visit[BOTH + k]) >> DOWN
         at = np.uint64(place) * np.uint64(size)
-        steps, bound = record[at], record[at + np.uint64(1)]
-        weight = hidden[place]
-        visit[WEIGHT + k] = weight
-        visit[VALUE + k] = weight
-        visit[REL + k] = (steps >> (down << np.uint32(4))) & np.uint32(0x7FFF)
-        visit[STUCK + k] = steps & np.uint32(0x8000)
-        visit[UPPER + k] = bounds[bound & np.uint32(0xFFFF)]
-        visit[LOWER + k] = -bounds[bound >> np.uint32(16)]
+        visit[WEIGHT + k] = hidden[place]
+        visit[UPPER + k] = record[at]
+        visit[LOWER + k] = record[at + np.uint64(1)]
+        visit[STEPS + k] = record[at + np.uint64(2)]
 
 
 @kernel
 def _fetch_slopes(record, count, visit):
-    distinct()
     for k in range(count):
         place = np.uint64(np.uint32(visit[CELL + k]))
-        up = np.int32(np.uint32(visit[BOTH + k]) >> DOWN) ^ 1
-        slopes = np.int32(record[place * np.uint64(3) + np.uint64(2)])
-        visit[GAMMA + k] = np.int32(slopes << (up << 4)) >> 16
+        visit[GAMMA + k] = record[place * np.uint64(SLOPES) + np.uint64(3)]
+
+
+@kernel
+def _direct(count, visit):
+    """Fill each device's step in the direction of its pulses."""
+    for k in range(count):
+        shift = (np.uint32(visit[BOTH + k]) >> DOWN) << np.uint32(4)
+        visit[VALUE + k] = visit[WEIGHT + k]
+        visit[REL + k] = (np.uint32(visit[STEPS + k]) >> shift) & np.uint32(0x7FFF)
+
+
+@kernel
+def _direct_slopes(count, visit):
+    for k in range(count):
+        left = ((np.uint32(visit[BOTH + k]) >> DOWN) ^ np.uint32(1)) << np.uint32(4)
+        visit[GAMMA + k] = np.int32(visit[GAMMA + k] << left) >> 16
 
 
 @kernel
@@ -176,7 +186,8 @@ def _add_reference(reference, count, bits, visit):
 @kernel
 def fetch_devices(array, count, bits, visit):
     """Fill weights and bounds of the devices in row `CELL`, and their steps as row `BOTH` says."""
-    _fetch(array.hidden, array.record, array.bounds, array.record_words, count, visit)
+    _fetch(array.hidden, array.record, array.record_words, count, visit)
+    _direct(count, visit)
     if len(array.reference):
         _add_reference(array.reference, count, bits, visit)
 
@@ -300,7 +311,7 @@ def _move(count, c2c, dw, dw_shift, bits, visit):
         b_max, b_min = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
         after = bounded(after, b_max, b_min, np.int64(visit[REFERENCE + k]), bits)
         weight = visit[WEIGHT + k]
-        visit[MOVED + k] = weight if visit[STUCK + k] else after
+        visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
 @kernel
@@ -338,6 +349,7 @@ def visit_devices(array, regs, count, work):
     else:
         if array.record_words == SLOPES:
             _fetch_slopes(array.record, count, visit)
+            _direct_slopes(count, visit)
         _places(count, regs, visit)
         if regs.power:
             _power_steps(count, regs.curve_frac, visit)

@@ -34,7 +34,7 @@ VISITS = 1024
     VALUE,
     UPPER,
     LOWER,
-    STUCK,
+    STEPS,
     REL,
     GAMMA,
     GAUSS,

@@ -19,8 +19,10 @@ from ohmgrid.registers.noise import VISIBLE_TURNS
 
 __all__ = ["Array", "pack", "show_all", "show_devices"]
 
-FLAT, SLOPES = 2, 3
+FLAT, SLOPES = 3, 4
 """Words of a record without and with slopes."""
+STUCK = 1 << 15
+"""Bit of a record's third word."""
 TURNS = tuple((np.uint32(turn), np.uint32(32 - turn)) for turn in VISIBLE_TURNS)
 
 
@@ -32,12 +34,10 @@ class Array(NamedTuple):
     seen: np.ndarray
     """int32, shape (cells,): the weights that a pass sees; `hidden` itself where they are equal."""
     record: np.ndarray
-    """uint32, shape (record_words * devices,): relative steps up (bits 0 to 14) and down (16 to 30)
-    with bit 15 for stuck; places in `bounds` of the upper (low half) and of the lower bound; and,
-    where a device's step hangs on its weight, slopes up (low half) and down."""
+    """int32, shape (record_words * devices,): upper bound, lower bound, relative steps up (bits 0
+    to 14) and down (16 to 30) with bit 15 for stuck; and, where a device's step hangs on its
+    weight, slopes up (low half) and down."""
     record_words: int
-    bounds: np.ndarray
-    """int32: magnitudes of all bounds, in order."""
     reference: np.ndarray
     """int32, shape (devices,), or empty where no device has one."""
     aging: np.ndarray
@@ -54,19 +54,14 @@ class Array(NamedTuple):
     paired: int
 
 
-def _records(static: Static, flat: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the records of devices, uint32, shape (devices, words), and their table of bounds."""
-    up, down = _flat(static.b_max), _flat(-static.b_min)
-    # Bounds are drawn from tables of 1,024 values a side: few are not equal.
-    bounds, places = np.unique(np.concatenate([up, down]), return_inverse=True)
-    upper, lower = places.reshape(2, -1)
-    stuck = static.stuck.astype(np.int64) << 15
-    words = [_flat(static.rel_up | stuck | static.rel_down << 16), upper | lower << 16]
+def _records(static: Static, flat: bool) -> np.ndarray:
+    """Return the records of devices, one after the other (int32)."""
+    stuck = static.stuck.astype(np.int64) * STUCK
+    words = [static.b_max, static.b_min, static.rel_up | stuck | static.rel_down << 16]
     if not flat:
         # An arithmetic shift of the reader brings the sign back.
-        words.append(_flat((static.gamma_up & 0xFFFF) | (static.gamma_down & 0xFFFF) << 16))
-    records = np.stack([word.astype(np.int64) & 0xFFFF_FFFF for word in words], axis=1)
-    return records.astype(np.uint32).ravel(), bounds.astype(np.int32)
+        words.append((static.gamma_up & 0xFFFF) | (static.gamma_down & 0xFFFF) << 16)
+    return np.stack([_flat(word) for word in words], axis=1).ravel()
 
 
 def _flat(field: np.ndarray) -> np.ndarray:
@@ -86,16 +81,14 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
     static, registers = population.static, population.registers
     rows, cols = static.b_max.shape
     none = np.zeros(0, np.int32)
-    records, bounds = _records(static, registers.flat)
     first, second, third = population.aging
     hidden = np.zeros(rows * cols, np.int32)
     apart = paired or registers.visible
     return Array(
         hidden=hidden,
         seen=np.zeros(rows * cols // (1 + paired), np.int32) if apart else hidden,
-        record=records,
+        record=_records(static, registers.flat),
         record_words=FLAT if registers.flat else SLOPES,
-        bounds=bounds,
         reference=_flat(static.reference) if registers.references else none,
         aging=_flat(first | second << 10 | third << 20) if ages else none,
         point=_flat(population.symmetry_point) if ages and registers.symmetry_point else none,

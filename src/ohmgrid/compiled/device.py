@@ -132,8 +132,10 @@ def draw(words, count, visit):
     distinct()
     for k in range(count):
         middle = np.int32(words[MIDDLE + k])
-        visit[GAUSS + k] = GAUSSIAN[np.uint32(words[k]) | np.uint32(middle & 3) << np.uint32(8)]
+        visit[GAUSS + k] = np.int32(words[k]) | (middle & 3) << 8
         visit[ROUNDING + k] = middle >> 2 | np.int32(words[HIGH + k] & 0x3F) << 6
+    for k in range(count):
+        visit[GAUSS + k] = GAUSSIAN[np.uint32(visit[GAUSS + k])]
 
 
 @kernel

@@ -68,10 +68,12 @@ class Converter(NamedTuple):
     frac: int
     perfect: int
     """Exact sums, no converters."""
+    span: int
+    """How many products of a weight and a code a 32-bit sum holds: whole eights."""
 
     @classmethod
-    def of(cls, io: ConverterConfig, lsb: float, frac: int) -> "Converter":
-        """Return the registers of one direction."""
+    def of(cls, io: ConverterConfig, lsb: float, frac: int, top: int) -> "Converter":
+        """Return the registers of one direction; ``top`` is the largest weight."""
         registers = converter_registers(io, lsb)
         return cls(
             registers.scale,
@@ -84,6 +86,7 @@ class Converter(NamedTuple):
             io.max_passes if io.bound_management == "iterative" else 1,
             frac,
             int(io.perfect),
+            ((1 << 31) - 1) // (top * io.dac_half) // 8 * 8,
         )
 
 
@@ -163,7 +166,7 @@ class Scratch(NamedTuple):
     out: np.ndarray
     """int64, shape (lines,): results of a pass."""
     chance: np.ndarray
-    """int32, shape (lines,): firing probabilities."""
+    """int32, shape (lines,): firing probabilities; codes that are not 0."""
     row_key: np.ndarray
     """uint32, shape (lines,): a firing row's half of the noise of its cells."""
     col_key: np.ndarray

@@ -91,10 +91,11 @@ class CompiledTile(TileBase):
         formats, paired = config.formats, config.device.paired
         base = seed_key(config.seed)
         refresh = refresh_registers(config, self.lsb) if paired else None
+        top = ((1 << (formats.weight_bits - 1)) - 1) << paired
         self.physics = Physics(
             base=np.uint64(base),
-            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac),
-            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac),
+            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac, top),
+            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac, top),
             device=Device.of(self.device, formats.weight_bits),
             aging=Aging.of(self.aging),
             refresh=Refresh.of(config, refresh),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.device import draw, fetch_devices, store_devices
-from ohmgrid.compiled.jit import apart, distinct, golden, kernel
+from ohmgrid.compiled.jit import apart, distinct, golden, inner
 from ohmgrid.compiled.layout import (
     CELL,
     CHANGE,
@@ -61,7 +61,7 @@ class Aging(NamedTuple):
         )
 
 
-@kernel
+@inner
 def _settle(count, bits, visit):
     """Fill the conductances that changes end at; a device that is stuck stays."""
     distinct()
@@ -79,13 +79,13 @@ def _settle(count, bits, visit):
         visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
-@kernel
+@inner
 def _bias(array, aging, place, index):
     bias = aging.reset_bias[(index >> 20) & 0x3FF]
     return bias + array.point[place] if len(array.point) else bias
 
 
-@kernel
+@inner
 def _leak(array, aging, count, visit):
     """Fill the changes of leak and diffusion."""
     indices = array.aging
@@ -105,7 +105,7 @@ def _leak(array, aging, count, visit):
         visit[CHANGE_HIGH + k] = np.int32(change >> 32)
 
 
-@kernel
+@inner
 def reset_devices(array, aging, count, bits, work):
     """Reset the devices in ``work.cell`` with the words that a read of them has used.
 
@@ -134,7 +134,7 @@ def reset_devices(array, aging, count, bits, work):
     store_devices(array, count, visit)
 
 
-@kernel
+@inner
 def _list(first, row, count, row_key, col_key, start, visit):
     """List ``count`` devices of a column from ``row`` on, behind ``start`` others."""
     distinct()
@@ -143,7 +143,7 @@ def _list(first, row, count, row_key, col_key, start, visit):
         visit[TOTAL + start + k] = row_key[row + k] + col_key
 
 
-@kernel
+@inner
 def age_devices(array, regs, aging, key, part, work):
     """Apply leak and diffusion to the columns of one part.
 

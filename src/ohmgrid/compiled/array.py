@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.device import visit_devices
-from ohmgrid.compiled.jit import apart, distinct, first_one, kernel
+from ohmgrid.compiled.jit import apart, distinct, first_one, inner
 from ohmgrid.compiled.layout import BOTH, CELL, TOTAL, VISITS, ZERO
 from ohmgrid.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
 from ohmgrid.registers.noise import Purpose
@@ -17,7 +17,7 @@ SIGN = np.uint32(31)
 AT_CELL, AT_BOTH, AT_TOTAL = map(np.uint64, (CELL, BOTH, TOTAL))
 
 
-@kernel
+@inner
 def _count_side(side, lines, which, part, firing):
     """Count the lines of one side that fire in each slot; of columns, those of one part."""
     for k in range(lines):
@@ -29,7 +29,7 @@ def _count_side(side, lines, which, part, firing):
             left &= left - np.uint32(1)
 
 
-@kernel
+@inner
 def _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing):
     """Return the coincidences that raise and that lower a weight."""
     for slot in range(bl):
@@ -45,7 +45,7 @@ def _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing
     return other, same
 
 
-@kernel
+@inner
 def _pick(side, lines, slot, picked):
     """List the lines that fire in a slot; return how many they are."""
     distinct()
@@ -60,7 +60,7 @@ def _pick(side, lines, slot, picked):
 # What follows lists the pairs of one column with rows ``first_row`` to ``last_row - 1``.
 
 
-@kernel
+@inner
 def _all_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
     """All of them meet, in one slot."""
     distinct()
@@ -73,7 +73,7 @@ def _all_pairs(line, fires, keys, first_row, last_row, first, train, key, start,
         visit[AT_TOTAL + start + k] = keys[at] + key
 
 
-@kernel
+@inner
 def _all_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
     """All of them meet, in one slot; each has two devices, of which one is raised."""
     distinct()
@@ -86,7 +86,7 @@ def _all_of_pairs(line, fires, keys, first_row, last_row, first, train, key, sta
         visit[AT_TOTAL + start + k] = keys[np.uint64(2) * at + np.uint64(down)] + key
 
 
-@kernel
+@inner
 def _some_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
     """Those that meet; return how many are listed then."""
     distinct()
@@ -102,7 +102,7 @@ def _some_pairs(line, fires, keys, first_row, last_row, first, train, key, start
     return np.int64(count)
 
 
-@kernel
+@inner
 def _some_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
     """Those that meet; each has two devices, of which one is raised."""
     distinct()
@@ -119,7 +119,7 @@ def _some_of_pairs(line, fires, keys, first_row, last_row, first, train, key, st
     return np.int64(count)
 
 
-@kernel
+@inner
 def _sweep(array, regs, mode, rows, firing_rows, cols, firing_cols, single, part, work):
     """Visit all devices whose lines fire together; ``single``: all lines fire in the same slot."""
     apart()
@@ -151,7 +151,7 @@ def _sweep(array, regs, mode, rows, firing_rows, cols, firing_cols, single, part
         visit_devices(array, regs, count, work)
 
 
-@kernel
+@inner
 def _keys(mode, rows, firing_rows, cols, firing_cols, key, slot, work):
     """Make the keys of the lines in a slot; of pairs, those of both devices' rows."""
     devices, lines = rows.line, firing_rows
@@ -164,7 +164,7 @@ def _keys(mode, rows, firing_rows, cols, firing_cols, key, slot, work):
     line_halves(cols.line, firing_cols, key, COLUMN, slot, work, work.col_key)
 
 
-@kernel
+@inner
 def apply_pulses(
     array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
 ):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.arith import saturate, shift_half_up
-from ohmgrid.compiled.jit import apart, count_ones, distinct, golden, kernel
+from ohmgrid.compiled.jit import apart, count_ones, distinct, golden, inner
 from ohmgrid.compiled.layout import (
     BOTH,
     CELL,
@@ -126,7 +126,7 @@ class Device(NamedTuple):
         )
 
 
-@kernel
+@inner
 def draw(words, count, visit):
     """Fill Gaussian and rounding of words: bits 0 to 9, and 10 to 21."""
     distinct()
@@ -138,7 +138,7 @@ def draw(words, count, visit):
         visit[GAUSS + k] = GAUSSIAN[np.uint32(visit[GAUSS + k])]
 
 
-@kernel
+@inner
 def _fetch(hidden, record, size, count, visit):
     """Fill weights, and what is fixed of the devices.
 
@@ -153,14 +153,14 @@ def _fetch(hidden, record, size, count, visit):
         visit[STEPS + k] = record[at + np.uint64(2)]
 
 
-@kernel
+@inner
 def _fetch_slopes(record, count, visit):
     for k in range(count):
         place = np.uint64(np.uint32(visit[CELL + k]))
         visit[GAMMA + k] = record[place * np.uint64(SLOPES) + np.uint64(3)]
 
 
-@kernel
+@inner
 def _direct(count, visit):
     """Fill each device's step in the direction of its pulses."""
     for k in range(count):
@@ -169,14 +169,14 @@ def _direct(count, visit):
         visit[REL + k] = (np.uint32(visit[STEPS + k]) >> shift) & np.uint32(0x7FFF)
 
 
-@kernel
+@inner
 def _direct_slopes(count, visit):
     for k in range(count):
         left = ((np.uint32(visit[BOTH + k]) >> DOWN) ^ np.uint32(1)) << np.uint32(4)
         visit[GAMMA + k] = np.int32(visit[GAMMA + k] << left) >> 16
 
 
-@kernel
+@inner
 def _add_reference(reference, count, bits, visit):
     distinct()
     for k in range(count):
@@ -185,7 +185,7 @@ def _add_reference(reference, count, bits, visit):
         visit[VALUE + k] = saturate(np.int64(visit[WEIGHT + k]) + own, bits)
 
 
-@kernel
+@inner
 def fetch_devices(array, count, bits, visit):
     """Fill weights and bounds of the devices in row `CELL`, and their steps as row `BOTH` says."""
     _fetch(array.hidden, array.record, array.record_words, count, visit)
@@ -194,7 +194,7 @@ def fetch_devices(array, count, bits, visit):
         _add_reference(array.reference, count, bits, visit)
 
 
-@kernel
+@inner
 def _flat_steps(count, offset, visit):
     distinct()
     curve = saturate(offset, CURVE_BITS)
@@ -202,7 +202,7 @@ def _flat_steps(count, offset, visit):
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
-@kernel
+@inner
 def _place(k, kind, regs, visit):
     own, down = regs.own_bounds != 0, visit[BOTH + k] < 0
     return position(
@@ -215,7 +215,7 @@ def _place(k, kind, regs, visit):
     )
 
 
-@kernel
+@inner
 def _places(count, regs, visit):
     """Fill the places of weights on their curves: a loop for each kind of position."""
     if regs.position == ROOM:
@@ -229,7 +229,7 @@ def _places(count, regs, visit):
             visit[PLACE + k] = _place(k, BOUND, regs, visit)
 
 
-@kernel
+@inner
 def _table_steps(count, nodes, width, frac, offset, visit):
     distinct()
     mask = (1 << frac) - 1
@@ -241,7 +241,7 @@ def _table_steps(count, nodes, width, frac, offset, visit):
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
-@kernel
+@inner
 def _drawn_steps(count, words, steps, offset, visit):
     distinct()
     for k in range(count):
@@ -252,7 +252,7 @@ def _drawn_steps(count, words, steps, offset, visit):
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
-@kernel
+@inner
 def _power_steps(count, curve_frac, visit):
     distinct()
     for k in range(count):
@@ -260,7 +260,7 @@ def _power_steps(count, curve_frac, visit):
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
-@kernel
+@inner
 def _dither(count, words, visit):
     """Make the low bits of the bounds random."""
     distinct()
@@ -270,14 +270,14 @@ def _dither(count, words, visit):
         visit[LOWER + k] = -bound_with(-visit[LOWER + k], low)
 
 
-@kernel
+@inner
 def _amplitude(k, kind, curve_frac, noise_add, noise_slope, visit):
     local, rel = np.int64(visit[LOCAL + k]), np.int64(visit[REL + k])
     value = np.int64(visit[VALUE + k])
     return amplitude(local, rel, value, kind, curve_frac, noise_add, noise_slope)
 
 
-@kernel
+@inner
 def _amplitudes(count, regs, visit):
     """Fill what the noise of the pulses scales with: a loop for each kind of noise."""
     frac, add, slope = regs.curve_frac, regs.noise_add, regs.noise_slope
@@ -292,7 +292,7 @@ def _amplitudes(count, regs, visit):
             visit[SIZE + k] = _amplitude(k, COMPLEX, frac, add, slope, visit)
 
 
-@kernel
+@inner
 def _move(count, c2c, dw, dw_shift, bits, visit):
     """Fill the conductances after the pulses."""
     distinct()
@@ -316,20 +316,20 @@ def _move(count, c2c, dw, dw_shift, bits, visit):
         visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
-@kernel
+@inner
 def _store(hidden, count, visit):
     distinct()
     for k in range(count):
         hidden[np.uint32(visit[CELL + k])] = visit[MOVED + k]
 
 
-@kernel
+@inner
 def store_devices(array, count, visit):
     """Give the devices in row `CELL` the conductances in row `MOVED`."""
     _store(array.hidden, count, visit)
 
 
-@kernel
+@inner
 def visit_devices(array, regs, count, work):
     """Visit the devices that ``work.cell``, ``both`` and ``total`` list, each at most once.
 

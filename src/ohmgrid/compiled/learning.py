@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.arith import shift_round
-from ohmgrid.compiled.jit import golden, kernel
+from ohmgrid.compiled.jit import golden, inner, kernel
 from ohmgrid.compiled.layout import Side
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
@@ -39,7 +39,7 @@ FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPD
 COUNTERS = len(FIELDS)
 
 
-@kernel
+@inner
 def _largest_place(pre, rows):
     place = 0
     for i in range(1, rows):
@@ -48,7 +48,7 @@ def _largest_place(pre, rows):
     return place
 
 
-@kernel
+@inner
 def _activations(y, layer, f, x, slope):
     """Write activations and derivatives of one layer's results; return how many were clipped."""
     clipped = 0
@@ -61,7 +61,7 @@ def _activations(y, layer, f, x, slope):
     return clipped
 
 
-@kernel
+@inner
 def _forward(pixels, net, step, x, slope, counts, work):
     """Take one example to the results of the last tile, left in ``work.out``.
 
@@ -105,7 +105,7 @@ def _forward(pixels, net, step, x, slope, counts, work):
             above[rows] = f.one
 
 
-@kernel
+@inner
 def _softmax(y, layer, label, f, d, counts):
     """Write the errors ``p - onehot``; return ``p[label]``."""
     top, total, share = y[_largest_place(y, layer.rows)], 0, 0
@@ -123,7 +123,7 @@ def _softmax(y, layer, label, f, d, counts):
     return share
 
 
-@kernel
+@inner
 def _squared(y, layer, label, f, d, counts):
     """Write the errors ``(a - onehot) f'``; return half the sum of squares."""
     total = 0
@@ -138,7 +138,7 @@ def _squared(y, layer, label, f, d, counts):
     return half_squares(total, f.x_frac)
 
 
-@kernel
+@inner
 def _errors_below(z, layer, slope, top, d):
     """Write the errors of the layer below; return how many were clipped."""
     clipped = 0
@@ -149,7 +149,7 @@ def _errors_below(z, layer, slope, top, d):
     return clipped
 
 
-@kernel
+@inner
 def _backward(net, step, d, slope, counts, work):
     """Take the errors of the last layer down to those of the first."""
     z = work.out
@@ -174,7 +174,7 @@ def _backward(net, step, d, slope, counts, work):
         counts[n - 1, ERROR] += _errors_below(z, layer, slope[below:], top, d[below:])
 
 
-@kernel
+@inner
 def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     """Take example ``b`` of a batch forward and backward, and make its trains.
 
@@ -217,7 +217,7 @@ def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     return hit, word
 
 
-@kernel
+@inner
 def _sides(signals, b, layer):
     """Return one tile's share of the trains of example ``b``."""
     row, col = layer.row, layer.col
@@ -228,7 +228,7 @@ def _sides(signals, b, layer):
     )
 
 
-@kernel
+@inner
 def _learn(net, step, b, signals, counts, part, work):
     """Apply the updates of example ``b`` to one part of the columns of every tile."""
     for n in range(len(net.layers)):

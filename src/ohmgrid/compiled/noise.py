@@ -6,7 +6,7 @@ A 64-bit word of a plane array holds that plane of four lines (16 bits each) or 
 
 import numpy as np
 
-from ohmgrid.compiled.jit import apart, distinct, kernel
+from ohmgrid.compiled.jit import apart, distinct, inner, kernel
 from ohmgrid.model.base.noise import gaussian
 from ohmgrid.registers.noise import (
     CELL_ROTATIONS,
@@ -67,12 +67,12 @@ TURN_LINE = tuple(_turn(16, turn, EACH16) for turn in LINE_ROTATIONS)
 TURN_CELL = tuple(_turn(8, turn, EACH8) for turn in CELL_ROTATIONS)
 
 
-@kernel
+@inner
 def _rotate(plane, left, right, mask):
     return ((plane << left) & mask) | ((plane >> right) & (mask ^ FULL))
 
 
-@kernel
+@inner
 def _sbox(a, b, c, d):
     t1 = b ^ FULL
     t3 = c ^ d
@@ -82,7 +82,7 @@ def _sbox(a, b, c, d):
     return w, c ^ t6, t6 ^ (w | t8), t8 ^ (t3 & t6)
 
 
-@kernel
+@inner
 def _line_round(a, b, c, d, constants):
     a, b, c, d = _sbox(a ^ constants[0], b ^ constants[1], c ^ constants[2], d ^ constants[3])
     b = _rotate(b, TURN_LINE[1][0], TURN_LINE[1][1], TURN_LINE[1][2])
@@ -91,7 +91,7 @@ def _line_round(a, b, c, d, constants):
     return a, b, c, d
 
 
-@kernel
+@inner
 def _cell_round(a, b, c, d, constants):
     a, b, c, d = _sbox(a ^ constants[0], b ^ constants[1], c ^ constants[2], d ^ constants[3])
     b = _rotate(b, TURN_CELL[1][0], TURN_CELL[1][1], TURN_CELL[1][2])
@@ -100,7 +100,7 @@ def _cell_round(a, b, c, d, constants):
     return a, b, c, d
 
 
-@kernel
+@inner
 def _turned(value, turn):
     return (value << turn) | (value >> (U(64) - turn)) if turn else value
 
@@ -125,7 +125,7 @@ def spread_lines(fields):
             fields[plane, line] = np.uint16((word >> U(16 * plane)) & LOW16)
 
 
-@kernel
+@inner
 def line_key(key, purpose, sub):
     """Return an operation key with purpose and sub number added: what `hash_lines` takes."""
     word = key ^ (U(purpose) << U(56))
@@ -134,7 +134,7 @@ def line_key(key, purpose, sub):
     return word
 
 
-@kernel
+@inner
 def op_key(base, verb, tile, step):
     """Return the key of one operation (uint64), as `ohmgrid.model.base.noise.op_key`."""
     apart()
@@ -152,7 +152,7 @@ def op_key(base, verb, tile, step):
     return a | (b << SIXTEEN) | (c << THIRTYTWO) | (d << FORTYEIGHT)
 
 
-@kernel
+@inner
 def hash_lines(key, spread, words, out):
     """Write the line keys of ``4 * words`` lines as planes.
 
@@ -186,7 +186,7 @@ def hash_lines(key, spread, words, out):
         out[3, i] = d
 
 
-@kernel
+@inner
 def _split(totals, count, words):
     distinct()
     cells = len(words) >> 2
@@ -198,7 +198,7 @@ def _split(totals, count, words):
         words[3 * cells + k] = np.uint8(total >> np.uint32(24))
 
 
-@kernel
+@inner
 def hash_cells(totals, count, words, words64):
     """Write the words of cells, byte by byte.
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.arith import shift_round
 from ohmgrid.compiled.converters import dac, largest
-from ohmgrid.compiled.jit import apart, distinct, kernel
+from ohmgrid.compiled.jit import apart, distinct, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.compiled.readout import ON, exact_sums, read_multiply
 from ohmgrid.registers.edge import ADC_FRAC
@@ -16,7 +16,7 @@ OUTPUT = np.int64(Purpose.OUTPUT)
 U1, U2, U3, U4, U5, U6, U7 = map(np.uint64, range(1, 8))
 
 
-@kernel
+@inner
 def _list_busy(codes, cols, busy, factors):
     """List the columns whose code is not 0; return how many, filled up to whole eights."""
     distinct()
@@ -31,7 +31,7 @@ def _list_busy(codes, cols, busy, factors):
     return np.int64(full)
 
 
-@kernel
+@inner
 def _add_eight(weights, rows, busy, factors, first, part):
     """Add eight columns, each times its factor, to ``part``."""
     distinct()
@@ -48,7 +48,7 @@ def _add_eight(weights, rows, busy, factors, first, part):
         part[i] += left + right
 
 
-@kernel
+@inner
 def _forward_sums(weights, rows, cols, span, work):
     """Add up the columns whose code is not 0, eight at a time."""
     part, sums = work.part, work.sums
@@ -65,7 +65,7 @@ def _forward_sums(weights, rows, cols, span, work):
             sums[i] += part[i]
 
 
-@kernel
+@inner
 def _add_rows(weights, rows, cols, codes, first, last, sums):
     """Add what rows ``first`` to ``last - 1`` give to the sums of all columns."""
     distinct()
@@ -76,7 +76,7 @@ def _add_rows(weights, rows, cols, codes, first, last, sums):
         sums[j] += part
 
 
-@kernel
+@inner
 def _backward_sums(weights, rows, cols, span, work):
     sums = work.sums
     for j in range(cols):
@@ -85,7 +85,7 @@ def _backward_sums(weights, rows, cols, span, work):
         _add_rows(weights, rows, cols, work.codes, first, min(first + span, rows), sums)
 
 
-@kernel
+@inner
 def _convert(sums, lines, io, planes, out):
     """Write unclipped ADC codes' clipped values; return how many were clipped."""
     saturated = 0
@@ -98,7 +98,7 @@ def _convert(sums, lines, io, planes, out):
     return saturated
 
 
-@kernel
+@inner
 def multiply(weights, rows, cols, backward, values, io, reading, key, work, out):
     """Run one forward or backward operation, as `ohmgrid.model.core.operations.multiply`.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.arith import saturate, shift_half_up
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, inner, kernel
 from ohmgrid.compiled.layout import TOTAL, VISITS
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
 from ohmgrid.model.device.population import Population
@@ -100,7 +100,7 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
     )
 
 
-@kernel
+@inner
 def _visible_keys(array, regs, count, work):
     """Replace ``work.total`` by the sums of the keys of the write noise."""
     mask = np.uint32((1 << regs.weight_bits) - 1)
@@ -115,7 +115,7 @@ def _visible_keys(array, regs, count, work):
         work.total[k] = np.uint32(array.row_key[row] ^ turned) + array.col_key[column]
 
 
-@kernel
+@inner
 def show_devices(array, regs, count, work):
     """Bring what a pass sees of the devices in ``work.cell`` up to date."""
     apart()

@@ -8,7 +8,7 @@ import numpy as np
 from ohmgrid.compiled.aging import reset_devices
 from ohmgrid.compiled.arith import shift_round
 from ohmgrid.compiled.device import visit_devices
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, inner
 from ohmgrid.compiled.layout import TOTAL, VISITS, ZERO, Pulses, Side
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
 from ohmgrid.compiled.population import show_devices
@@ -94,7 +94,7 @@ class Refresh(NamedTuple):
         )
 
 
-@kernel
+@inner
 def _code(weight, k, refresh, work):
     """Return the ADC code of a device with the noise of word k."""
     low, middle = work.words[k], work.words[VISITS + k]
@@ -103,13 +103,13 @@ def _code(weight, k, refresh, work):
     return min(max(shift_round(raw, ADC_FRAC), -refresh.half), refresh.half)
 
 
-@kernel
+@inner
 def _lifted(plus, minus, large, small):
     """Return whether noise could lift a pair above both thresholds."""
     return ((plus >= large) & (minus >= small)) | ((plus >= small) & (minus >= large))
 
 
-@kernel
+@inner
 def _near(hidden, large, small):
     """Return how many pairs of a column noise could lift above both thresholds."""
     apart()
@@ -121,7 +121,7 @@ def _near(hidden, large, small):
     return count
 
 
-@kernel
+@inner
 def _list_near(hidden, large, small, first, count, pairs):
     """List those pairs, numbered from ``first`` on, behind the ``count`` that are listed."""
     apart()
@@ -132,7 +132,7 @@ def _list_near(hidden, large, small, first, count, pairs):
     return count
 
 
-@kernel
+@inner
 def _read(array, refresh, key, near, work):
     """Read the ``near`` pairs in ``work.busy``; keep there those that are due.
 
@@ -160,7 +160,7 @@ def _read(array, refresh, key, near, work):
     return due
 
 
-@kernel
+@inner
 def _reset(array, regs, aging, key, due, work):
     """Reset both devices of the ``due`` pairs in ``work.busy``.
 
@@ -184,14 +184,14 @@ def _reset(array, regs, aging, key, due, work):
     show_devices(array, regs, 2 * due, work)
 
 
-@kernel
+@inner
 def _column_key(source, column):
     """Return a column's own operation key."""
     step = (source.updates & 0xFFFFFFFF) | column << 32
     return op_key(source.base, REWRITE, source.number, step)
 
 
-@kernel
+@inner
 def _column_trains(p, own, column, first, end, start, work):
     """Make the trains that write pairs ``first`` to ``end - 1``, all of one column, back.
 
@@ -223,7 +223,7 @@ def _column_trains(p, own, column, first, end, start, work):
     )
 
 
-@kernel
+@inner
 def _pulse(array, regs, columns, slot, slots, work):
     """Visit the devices that the trains of all columns hit in ``slots``.
 
@@ -251,7 +251,7 @@ def _pulse(array, regs, columns, slot, slots, work):
         visit_devices(array, regs, count, work)
 
 
-@kernel
+@inner
 def _write(array, regs, refresh, source, due, work):
     """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
     apart()
@@ -273,7 +273,7 @@ def _write(array, regs, refresh, source, due, work):
         _pulse(array, regs, columns, slot, slots, work)
 
 
-@kernel
+@inner
 def _renew(array, regs, aging, refresh, source, near, work):
     """Refresh those of the ``near`` pairs in ``work.busy`` that are due."""
     apart()
@@ -284,7 +284,7 @@ def _renew(array, regs, aging, refresh, source, near, work):
         _write(array, regs, refresh, source, due, work)
 
 
-@kernel
+@inner
 def refresh_pairs(array, regs, aging, refresh, source, part, work):
     """Refresh the pairs in the columns of one part.
 

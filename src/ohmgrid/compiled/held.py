@@ -11,7 +11,7 @@ their number.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -116,17 +116,20 @@ def _field(name: str, value: Any, words: list[int], parts: list[Any]) -> types.T
         words += value.ctypes.data, *value.shape
         parts.append(value)
         return types.Array(from_dtype(value.dtype), value.ndim, "C")
-    if isinstance(value, np.uint64):
+    if isinstance(value, np.integer) and value.dtype == np.uint64:
         words.append(int(value))
         return types.uint64
-    if isinstance(value, int | np.int64):
+    if isinstance(value, int) or (isinstance(value, np.integer) and value.dtype == np.int64):
         words.append(int(value) & 0xFFFF_FFFF_FFFF_FFFF)
         return types.int64
     if hasattr(value, "_fields"):
-        return _lay_out(value, words, parts)
-    if isinstance(value, Sequence) and value:
+        return _lay_out(cast(Any, value), words, parts)
+    if isinstance(value, tuple | list) and value and all(hasattr(v, "_fields") for v in value):
         inside: list[int] = []
-        (kind,) = {_lay_out(part, inside, parts) for part in value}
+        kinds = {_lay_out(part, inside, parts) for part in value}
+        if len(kinds) > 1:
+            raise TypeError(f"{name}: expected tuples that are alike, got {len(kinds)} kinds")
+        (kind,) = kinds
         table = np.array(inside, np.uint64)
         parts.append(table)
         words += table.ctypes.data, len(value)
@@ -173,7 +176,7 @@ def _load(builder, table, place):
 def _get(context, builder, kind, value, attr):
     field, place = kind.fields[attr]
     table = builder.bitcast(value, WORD.as_pointer())
-    if isinstance(field, HeldType | RowType):
+    if isinstance(field, (HeldType, RowType)):
         return builder.bitcast(builder.gep(table, [ir.Constant(WORD, place)]), cgutils.voidptr_t)
     if not isinstance(field, types.Array):
         return _load(builder, table, place)
@@ -195,7 +198,6 @@ def _get(context, builder, kind, value, attr):
     return array._getvalue()
 
 
-@intrinsic
 def _table(typingctx, row, index):
     """Return table ``index`` of a row of tables."""
     if not isinstance(row, RowType):
@@ -211,7 +213,6 @@ def _table(typingctx, row, index):
     return row.table(row, types.int64), codegen
 
 
-@intrinsic
 def _length(typingctx, row):
     def codegen(context, builder, signature, args):
         return _load(builder, builder.bitcast(args[0], WORD.as_pointer()), 1)
@@ -219,13 +220,17 @@ def _length(typingctx, row):
     return types.int64(row), codegen
 
 
+table_of = cast(Callable[[Any, Any], Any], intrinsic(_table))
+length_of = cast(Callable[[Any], Any], intrinsic(_length))
+
+
 @overload(operator.getitem)
 def _getitem(row, index):
     if isinstance(row, RowType) and isinstance(index, types.Integer):
-        return lambda row, index: _table(row, index)
+        return lambda row, index: table_of(row, index)
     return None
 
 
 @overload(len)
 def _len(row):
-    return (lambda row: _length(row)) if isinstance(row, RowType) else None
+    return (lambda row: length_of(row)) if isinstance(row, RowType) else None

@@ -125,7 +125,8 @@ def kernel(function: Function) -> Function:
 
     Kept are functions of this package.
     """
-    compiled = cast(Any, njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function))
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    compiled = cast(Any, njit)(**options)(function)
     if function.__module__.startswith(f"{_PACKAGE}."):  # what the folder's name covers
         # What `cache=True` does, with a cache of our own.
         compiled._cache = _Kept(function)
@@ -146,7 +147,9 @@ class _InnerLibrary(JITCodeLibrary):
     levels of functions, most of the time that kernels take to compile.
     """
 
-    codegen = _NoEnvironment()
+    @property
+    def codegen(self) -> Any:
+        return _NoEnvironment()
 
     def get_pointer_to_function(self, name: str) -> int:
         """Return what Python runs in its place: an error."""
@@ -171,7 +174,7 @@ class _OpenInnerLibrary(AnalysisPass):
     def __init__(self) -> None:
         AnalysisPass.__init__(self)
 
-    def run_pass(self, state) -> bool:
+    def run_pass(self, state) -> Any:
         codegen = state.targetctx.codegen()
         state.library = _InnerLibrary(codegen, state.func_id.func_qualname)
         return False
@@ -187,7 +190,7 @@ class _InnerCompiler(CompilerBase):
         return [passes]
 
 
-INNER = {
+INNER: Any = {
     "error_model": "numpy",
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
@@ -198,7 +201,7 @@ INNER = {
 
 def inner(function: Function) -> Function:
     """Compile a function together with the kernels that call it. Python cannot call it."""
-    return cast(Function, njit(**INNER)(function))
+    return cast(Function, cast(Any, njit)(**INNER)(function))
 
 
 def golden(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -207,7 +210,7 @@ def golden(function: Callable[..., Any]) -> Callable[..., Any]:
     It must be written for single numbers too: ``np.minimum`` instead of ``np.clip``, no branch on
     a value that may be an array.
     """
-    return cast(Any, register_jitable(**INNER)(function))
+    return cast(Any, cast(Any, register_jitable)(**INNER)(function))
 
 
 def _count_ones(typingctx, word):

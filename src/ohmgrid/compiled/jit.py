@@ -12,6 +12,7 @@ import hashlib
 import pickle
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -21,6 +22,7 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_name
 from numba import njit, types
+from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -34,6 +36,7 @@ from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
 from ohmgrid.storage.sources import fingerprint
 
 __all__ = [
+    "FUNCTIONS",
     "INNER",
     "apart",
     "bit_length",
@@ -44,6 +47,7 @@ __all__ = [
     "inner",
     "is_kept",
     "kernel",
+    "watch",
 ]
 
 _PACKAGE = "ohmgrid.compiled"
@@ -67,6 +71,26 @@ def is_kept() -> bool:
         next(folder.glob(f"{_PACKAGE}.learning.count_hits-*"), None)
         for folder in SHELF.folders(_name())
     )
+
+
+FUNCTIONS = 210
+"""About how many functions a first start compiles."""
+
+
+class _Count(event.Listener):
+    def __init__(self, compiled: Callable[[], object]) -> None:
+        self._compiled = compiled
+
+    def on_start(self, event: Any) -> None:
+        pass
+
+    def on_end(self, event: Any) -> None:
+        self._compiled()
+
+
+def watch(compiled: Callable[[], object]) -> AbstractContextManager[None]:
+    """Call ``compiled`` after each function that is compiled within the context."""
+    return event.install_listener("numba:compile", _Count(compiled))
 
 
 class _Results(CompileResultCacheImpl):

@@ -7,10 +7,12 @@ the cache named after all that they are made from (`ohmgrid.storage.sources`), o
 each function and types of arguments.
 """
 
+import ctypes
 import hashlib
 import pickle
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -20,15 +22,33 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_name
 from numba import njit, types
+from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.serialize import dumps
+from numba.core.typed_passes import IRLegalization
 from numba.extending import intrinsic, register_jitable
 
 from ohmgrid.storage.cache import cache_dir, note
 from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
 from ohmgrid.storage.sources import fingerprint
 
-__all__ = ["apart", "bit_length", "count_ones", "first_one", "golden", "is_kept", "kernel"]
+__all__ = [
+    "FUNCTIONS",
+    "INNER",
+    "apart",
+    "bit_length",
+    "count_ones",
+    "distinct",
+    "first_one",
+    "golden",
+    "inner",
+    "is_kept",
+    "kernel",
+    "watch",
+]
 
 _PACKAGE = "ohmgrid.compiled"
 SHELF = Shelf("compiled", keep=8)
@@ -51,6 +71,26 @@ def is_kept() -> bool:
         next(folder.glob(f"{_PACKAGE}.learning.count_hits-*"), None)
         for folder in SHELF.folders(_name())
     )
+
+
+FUNCTIONS = 210
+"""About how many functions a first start compiles."""
+
+
+class _Count(event.Listener):
+    def __init__(self, compiled: Callable[[], object]) -> None:
+        self._compiled = compiled
+
+    def on_start(self, event: Any) -> None:
+        pass
+
+    def on_end(self, event: Any) -> None:
+        self._compiled()
+
+
+def watch(compiled: Callable[[], object]) -> AbstractContextManager[None]:
+    """Call ``compiled`` after each function that is compiled within the context."""
+    return event.install_listener("numba:compile", _Count(compiled))
 
 
 class _Results(CompileResultCacheImpl):
@@ -105,15 +145,87 @@ class _Kept(NullCache):
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function when it is first called, or take it from the cache.
+    """Compile a function that Python calls, when it first does, or take it from the cache.
 
     Kept are functions of this package.
     """
-    compiled = cast(Any, njit(nogil=True, error_model="numpy")(function))
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    compiled = cast(Any, njit)(**options)(function)
     if function.__module__.startswith(f"{_PACKAGE}."):  # what the folder's name covers
         # What `cache=True` does, with a cache of our own.
         compiled._cache = _Kept(function)
     return cast(Function, compiled)
+
+
+class _NoEnvironment:
+    """An inner function has no objects of Python's to find."""
+
+    def set_env(self, name: str, environment: Any) -> None:
+        pass
+
+
+class _InnerLibrary(JITCodeLibrary):
+    """The code of an inner function: optimised in each kernel that calls it, and nowhere else.
+
+    numba would make each function whole before it optimises its callers with it once more: at eight
+    levels of functions, most of the time that kernels take to compile.
+    """
+
+    @property
+    def codegen(self) -> Any:
+        return _NoEnvironment()
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return what Python runs in its place: an error."""
+        self._ensure_finalized()
+        # What numba hands Python is no callable object, which is what this function says then.
+        return cast(int, ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value)
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _OpenInnerLibrary(AnalysisPass):
+    """Give an inner function its library before it is lowered."""
+
+    _name = "ohmgrid_open_inner_library"
+
+    def __init__(self) -> None:
+        AnalysisPass.__init__(self)
+
+    def run_pass(self, state) -> Any:
+        codegen = state.targetctx.codegen()
+        state.library = _InnerLibrary(codegen, state.func_id.func_qualname)
+        return False
+
+
+class _InnerCompiler(CompilerBase):
+    """How an inner function is compiled: as any other, up to its library."""
+
+    def define_pipelines(self) -> list:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_OpenInnerLibrary, IRLegalization)
+        passes.finalize()
+        return [passes]
+
+
+INNER: Any = {
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _InnerCompiler,
+}
+"""Options of numba for functions that kernels call."""
+
+
+def inner(function: Function) -> Function:
+    """Compile a function together with the kernels that call it. Python cannot call it."""
+    return cast(Function, cast(Any, njit)(**INNER)(function))
 
 
 def golden(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,7 +234,7 @@ def golden(function: Callable[..., Any]) -> Callable[..., Any]:
     It must be written for single numbers too: ``np.minimum`` instead of ``np.clip``, no branch on
     a value that may be an array.
     """
-    return cast(Any, register_jitable(error_model="numpy")(function))
+    return cast(Any, cast(Any, register_jitable)(**INNER)(function))
 
 
 def _count_ones(typingctx, word):
@@ -166,8 +278,25 @@ def _apart(typingctx):
     return types.void(), codegen
 
 
+def _distinct(typingctx):
+    """Say that the arrays handed to the function that calls this share no memory.
+
+    Without it the compiler works on one element at a time wherever a loop looks something up in one
+    array and writes to another.
+    """
+
+    def codegen(context, builder, signature, args):
+        for argument in builder.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 # As kernels call them: the typing context is numba's business.
 apart = cast(Callable[[], None], intrinsic(_apart))
 bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
+distinct = cast(Callable[[], None], intrinsic(_distinct))
 count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
 first_one = cast(Callable[[Any], Any], intrinsic(_first_one))

@@ -4,7 +4,7 @@ A device is its mean steps, tabulated at equal distances of the weight, with str
 them. The same operations in the same order everywhere: no exponential, no logarithm.
 """
 
-from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.jit import inner, kernel
 
 __all__ = ["follow", "predict", "predict_moves"]
 
@@ -12,7 +12,7 @@ ROUNDS, CLOSE = 20, 1e-10
 """Most steps of Newton's method for a start, and the step in weight units that ends it."""
 
 
-@kernel
+@inner
 def _sweep(start, first, last, up, gain, low, high, rise, fall, course, lean):
     """Follow one sweep from a start; fill its course and its slope over the start."""
     count = len(rise) - 1

@@ -99,7 +99,9 @@ def step_table(device: StepDevice, nodes: int = NODES) -> StepTable:
     return StepTable(low, high, *mean_steps(device, np.linspace(low, high, nodes)))
 
 
-def replay(train: Train, table: StepTable, counts: np.ndarray) -> np.ndarray:
+def replay(
+    train: Train, table: StepTable, counts: np.ndarray, near: np.ndarray | None = None
+) -> np.ndarray:
     """Return the courses of the mean device under a train, weight units, shape (values,).
 
     Each sweep starts where its course is nearest to the values that count.
@@ -110,11 +112,14 @@ def replay(train: Train, table: StepTable, counts: np.ndarray) -> np.ndarray:
     table : StepTable
     counts : ndarray
         Weight of each value for the starts, float64.
+    near : ndarray, optional
+        Courses of a device that is nearly the same: their starts are found sooner.
     """
     course, lean = np.empty(len(train.values)), np.empty(len(train.values))
     # The first value itself may be an outlier.
+    starts = train.calm if near is None else near
     follow(
-        train.values, train.calm, counts, train.up, train.gain, train.edges, table.low, table.high,
+        train.values, starts, counts, train.up, train.gain, train.edges, table.low, table.high,
         table.up, table.down, course, lean,
     )  # fmt: skip
     return course

@@ -94,8 +94,12 @@ def of_courses(train: Train, counts: np.ndarray, noise: float) -> Explained:
     """
     variance = np.full(len(counts), noise**2)
 
+    near = None
+
     def explained(table: StepTable) -> tuple[np.ndarray, np.ndarray]:
-        return counts * (replay(train, table, counts) - train.values), variance
+        nonlocal near
+        near = replay(train, table, counts, near)
+        return counts * (near - train.values), variance
 
     return explained
 

@@ -34,6 +34,11 @@ UNTRUSTED = 3
 """Exit status under --strict of a fit that is not to be trusted."""
 
 
+def _finite(value: float) -> float | None:
+    """Return a figure, or nothing where there is none: JSON knows no infinity."""
+    return value if np.isfinite(value) else None
+
+
 def _candidate(trial: "Trial") -> dict[str, Any]:
     """Return what is said of one class."""
     if trial.problem:
@@ -43,10 +48,10 @@ def _candidate(trial: "Trial") -> dict[str, Any]:
         "misfit": trial.misfit,
         "held_out": trial.held_out,
         "dw_min": trial.step,
-        "dw_min_error": trial.step_error,
+        "dw_min_error": _finite(trial.step_error),
         "dw_min_std": trial.noise.step,
-        "behind": trial.behind,
-        "up_down": trial.ratio if np.isfinite(trial.ratio) else None,
+        "behind": _finite(trial.behind),
+        "up_down": _finite(trial.ratio),
     }
 
 
@@ -76,7 +81,7 @@ def _facts(fit: "Fit") -> dict[str, Any]:
     return {
         "class": device.kind,
         "dw_min": fit.chosen.step,
-        "dw_min_error": fit.chosen.step_error,
+        "dw_min_error": _finite(fit.chosen.step_error),
         "alike": list(fit.alike),
         "dw_min_std": device.dw_min_std,
         "dw_min_std_error": fit.chosen.noise.error,
@@ -145,11 +150,11 @@ def _table(facts: dict[str, Any]) -> Table:
         if "problem" in one:
             table.add_row(one["class"], one["problem"])
             continue
-        balance = one["up_down"]
+        balance, behind = one["up_down"], one["behind"]
         table.add_row(
             one["class"], f"{one['misfit']:.2%}", f"{facts['floor']:.2%}",
-            f"{one['held_out']:.2%}", f"{one['behind']:.1f}", f"{one['dw_min']:.5f}",
-            f"{one['dw_min_std']:.0%}", "-" if balance is None else f"{balance:.2f}",
+            f"{one['held_out']:.2%}", "-" if behind is None else f"{behind:.1f}",
+            f"{one['dw_min']:.5f}", f"{one['dw_min_std']:.0%}", "-" if balance is None else f"{balance:.2f}",
         )  # fmt: skip
     return table
 
@@ -170,8 +175,9 @@ def _print(facts: dict[str, Any]) -> None:
         if facts.get("alike"):
             rows["class"] += f", cannot be told from {', '.join(facts['alike'])}"
         if "write_noise" in facts:
-            error = facts["dw_min_error"] / facts["dw_min"]
-            rows["dw_min"] = f"{facts['dw_min']:.5f} +- {error:.1%}, of half the range"
+            error = facts["dw_min_error"]
+            sure = "" if error is None else f" +- {error / facts['dw_min']:.1%}"
+            rows["dw_min"] = f"{facts['dw_min']:.5f}{sure}, of half the range"
             rows["noise"] = (
                 f"of steps {_noise(facts['dw_min_std'], facts['dw_min_std_error'])} of a step, of "
                 f"reads {facts['write_noise'] / 2:.2%} of the range"

@@ -154,7 +154,8 @@ def _table(facts: dict[str, Any]) -> Table:
         table.add_row(
             one["class"], f"{one['misfit']:.2%}", f"{facts['floor']:.2%}",
             f"{one['held_out']:.2%}", "-" if behind is None else f"{behind:.1f}",
-            f"{one['dw_min']:.5f}", f"{one['dw_min_std']:.0%}", "-" if balance is None else f"{balance:.2f}",
+            f"{one['dw_min']:.5f}", f"{one['dw_min_std']:.0%}",
+            "-" if balance is None else f"{balance:.2f}",
         )  # fmt: skip
     return table
 

@@ -28,8 +28,12 @@ NODE_COUNTS = (3, 4, 5, 7, 9, 13)
 """Numbers of nodes that are tried; two are a `LinearStep`."""
 SMALLEST, LARGEST = 2e-6, 1.9
 """Limits of a step."""
-FLATTEST, MOST = 1e-6, 200.0
-"""Exponents as good as none; limit of what an exponential has over the step at w = 0."""
+FLATTEST, MOST, LARGEST_PART = 1e-6, 200.0, 1000.0
+"""Exponents as good as none; limit of what an exponential has over the step at one place, and of
+that at w = 0."""
+FROM, ENDED = 0.5, 0.05
+"""Weight that down pulses come from (up pulses: minus this), and the part of the largest step below
+which a step has ended."""
 FURTHEST = 7.9
 """Limit of a bound."""
 
@@ -62,6 +66,8 @@ class Candidate:
     """Nodes of a table of its steps: where straight lines are the curve itself, few."""
     pulls: dict[int, float] = field(default_factory=dict)
     """Parameters held at a value where data do not matter."""
+    signed: tuple[int, ...] = ()
+    """Parameters of a magnitude from 1 on, which keep the sign that a search starts with."""
 
     def table(self, parameters: np.ndarray) -> StepTable:
         """Return the steps of some parameters over the weights of a measurement."""
@@ -218,42 +224,45 @@ def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
 
 
 def _exponential() -> Candidate:
-    """Return `ExpStep`, by its steps at w = 0, their slopes there and its exponents.
+    """Return `ExpStep`, by its steps at one place, their slopes there, and its exponents.
 
-    ``s (1 - A exp(gamma z))`` is ``u (1 + v (exp(gamma z) - 1) / gamma)`` with ``u = s (1 - A)``:
-    what all but straight lines have in common is then one parameter each.
+    ``s (1 - A exp(gamma z))`` is ``u (1 + v (exp(gamma (z - z0)) - 1) / gamma)`` with the step u at
+    z0: what all but straight lines have in common is then one parameter each. z0 is where pulses
+    of a direction come from, as steps may end before mid-range.
+
+    Straight lines are out of reach (s or A would grow without limit): exponents are given by how
+    far they are beyond the least that a slope allows, in magnitude, plus 1. Their signs stay.
     """
-
-    def shares(p: np.ndarray) -> np.ndarray:
-        """Return the part of the up and the down step at w = 0 that is exponential."""
-        gamma = np.where(np.abs(p[4:6]) < FLATTEST, FLATTEST, p[4:6])
-        return np.clip(p[2:4] / gamma, 1 - LARGEST / p[:2], 1 - 1 / MOST)
+    def parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return scales s, factors A and exponents of the up and the down step."""
+        sign = np.sign(p[4:6])
+        gamma = p[4:6] + sign * (_least_exponent(p[:2], sign * p[2:4]) - 1)
+        share = p[2:4] / gamma
+        factor = share / (share - 1) * np.exp(gamma * FROM / (p[6] - p[7]))
+        return p[:2] * (1 - share), np.clip(factor, -LARGEST_PART, LARGEST_PART), gamma
 
     def build(p: np.ndarray) -> StepDevice:
-        share = shares(p)
-        up, down = (p[:2] * (1 - share)).tolist()
-        rise, fall = (share / (share - 1)).tolist()
+        scale, factor, gamma = parts(p)
         return ExpStep(
-            **CALM, **_sizes(up, down), A_up=rise, A_down=fall, gamma_up=p[4], gamma_down=p[5],
-            a=0.5, b=0.0, w_max=p[6], w_min=p[7],
+            **CALM, **_sizes(*scale.tolist()), A_up=factor[0], A_down=factor[1],
+            gamma_up=gamma[0], gamma_down=gamma[1], a=0.5, b=0.0, w_max=p[6], w_min=p[7],
         )  # fmt: skip
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = weights / (p[6] - p[7])
-        share = shares(p)
-        up, down = _near(*(p[:2] * (1 - share)).tolist())
-        rise, fall = (share / (1 - share)).tolist()
+        scale, factor, gamma = parts(p)
+        up, down = _near(*scale.tolist())
         return (
-            up * np.maximum(1 + rise * np.exp(p[4] * place), 0),
-            down * np.maximum(1 + fall * np.exp(-p[5] * place), 0),
+            up * np.maximum(1 - factor[0] * np.exp(gamma[0] * place), 0),
+            down * np.maximum(1 - factor[1] * np.exp(-gamma[1] * place), 0),
         )
 
     def starts(curve: Curve) -> list[list[float]]:
         found = []
         # An exponential that ends a step and one that begins it are far from each other.
         for rising, falling in product((1.0, -1.0), repeat=2):
-            up = _scaled_exponential(rising, curve.weights / 2, curve.up)
-            down = _scaled_exponential(falling, -curve.weights / 2, curve.down)
+            up = _scaled_exponential(rising, (curve.weights + FROM) / 2, curve.up)
+            down = _scaled_exponential(falling, (FROM - curve.weights) / 2, curve.down)
             found.append([up[0], down[0], up[1], down[1], up[2], down[2], 1.02, -1.02])
         return found
 
@@ -262,22 +271,34 @@ def _exponential() -> Candidate:
         "ExpStep", build, steps, starts,
         (SMALLEST, SMALLEST, *(-steepest,) * 4, 0.9, -REACH),
         (LARGEST, LARGEST, *(steepest,) * 4, REACH, -0.9),
-        NODES, {6: 1.02, 7: -1.02},
+        NODES, {6: 1.02, 7: -1.02}, signed=(4, 5),
     )  # fmt: skip
+
+
+def _least_exponent(steps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Return the least magnitude of exponents, of the sign that slopes are given for."""
+    straight = np.minimum(LARGEST / steps - 1, MOST)
+    return np.maximum(slopes * (1 + 1 / MOST), -slopes / straight) + FLATTEST
 
 
 def _scaled_exponential(
     sign: float, place: np.ndarray, steps: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return step and relative slope at 0 and exponent, of a sign, nearest to some steps."""
-    found, best = (_size(steps.mean()), 0.0, sign), np.inf
-    for size in (1.0, 3.0, 6.0, 12.0, 24.0):
+    """Return step, relative slope and exponent of a sign, as parameters, nearest to some steps."""
+    found, best = (_size(steps.mean()), 0.0, 2 * sign), np.inf
+    # Where a step has ended, it is not what the exponential says.
+    goes_on = steps > ENDED * steps.max()
+    for size in (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 9.0, 13.0, 18.0, 24.0):
         gamma = sign * size
         design = np.stack([np.ones(len(place)), np.expm1(gamma * place)], axis=1)
-        height, share = np.linalg.lstsq(design, steps, rcond=None)[0]
-        error = float(((design @ (height, share) - steps) ** 2).sum())
-        if height > SMALLEST and -MOST < share / height < 1 - 1 / MOST and error < best:
-            best, found = error, (_size(height), float(share / height) * gamma, gamma)
+        height, part = np.linalg.lstsq(design[goes_on], steps[goes_on], rcond=None)[0]
+        error = float(((np.maximum(design @ (height, part), 0) - steps) ** 2).sum())
+        if not (height > SMALLEST and error < best):
+            continue
+        up, slope = _size(height), float(part / height) * gamma
+        beyond = size - float(_least_exponent(np.array(up), np.array(sign * slope)))
+        if beyond >= 0:
+            best, found = error, (up, slope, sign * (1 + beyond))
     return found
 
 

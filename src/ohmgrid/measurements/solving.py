@@ -147,7 +147,10 @@ def solve(
         Most rounds of the search.
     """
     low, high = np.array(candidate.lower), np.array(candidate.upper)
-    bent = low > 0
+    for index in candidate.signed:
+        limits = (1.0, high[index]) if start[index] > 0 else (low[index], -1.0)
+        low[index], high[index] = limits
+    bent = np.array(candidate.lower) > 0
     first = np.clip(start, low, high)
 
     def to_point(parameters: np.ndarray) -> np.ndarray:

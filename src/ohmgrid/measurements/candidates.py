@@ -73,7 +73,22 @@ class Candidate:
         """Return the steps of some parameters over the weights of a measurement."""
         low, high = max(parameters[-1], -REACH), min(parameters[-2], REACH)
         weights = low + (high - low) * np.arange(self.nodes) / (self.nodes - 1)
-        return StepTable(low, high, *self.steps(parameters, weights))
+        up, down = self.steps(parameters, weights)
+        return StepTable(low, high, _to_its_end(up), _to_its_end(down[::-1])[::-1])
+
+
+def _to_its_end(steps: np.ndarray) -> np.ndarray:
+    """Return tabulated steps, in the direction of their pulses, that end where their curve does.
+
+    Where a step ends between two nodes, the one behind is what the curve would be there: a step of
+    0 would draw the curve's end out to it.
+    """
+    end = int(np.argmin(steps > 0))
+    if 3 <= end < len(steps) - 1 and steps[end] == 0:
+        first, second, third = steps[end - 3 : end]
+        steps = steps.copy()
+        steps[end] = min(first - 3 * second + 3 * third, 0.0)
+    return steps
 
 
 CALM: dict[str, Any] = {

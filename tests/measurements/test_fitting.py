@@ -223,10 +223,10 @@ def test_a_candidate_starts_near_its_own_curve(candidate):
 
 @pytest.mark.parametrize("candidate", [*CANDIDATES, *map(piecewise, (2, 7))], ids=lambda c: c.kind)
 def test_steps_of_a_candidate_are_those_of_its_device(candidate, rng: np.random.Generator):
-    lower, upper = np.array(candidate.lower), np.array(candidate.upper)
     for _ in range(20):
+        lower, upper = candidate.within(rng.uniform(candidate.lower, candidate.upper))
         parameters = rng.uniform(np.maximum(lower, -3), np.minimum(upper, 3))
-        sizes = lower > 0
+        sizes = np.array(candidate.lower) > 0
         sizes[-2:] = False
         parameters[sizes] = rng.uniform(0.002, 0.1, sizes.sum())
         low, high = parameters[-1], parameters[-2]

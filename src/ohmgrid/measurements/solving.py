@@ -146,10 +146,7 @@ def solve(
     rounds : int
         Most rounds of the search.
     """
-    low, high = np.array(candidate.lower), np.array(candidate.upper)
-    for index in candidate.signed:
-        limits = (1.0, high[index]) if start[index] > 0 else (low[index], -1.0)
-        low[index], high[index] = limits
+    low, high = candidate.within(start)
     bent = np.array(candidate.lower) > 0
     first = np.clip(start, low, high)
 

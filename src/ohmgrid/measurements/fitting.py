@@ -266,8 +266,9 @@ def _ranked(found: _Found) -> list[Trial]:
     for k in sorted(range(len(found.tried)), key=place):
         kinds.setdefault(found.tried[k].candidate.kind, k)
     trials = []
-    # A class's own curve may be off by more than the noise: that of the best tells it.
-    first = found.tried[next(iter(kinds.values()))]
+    # A class's own curve may be off by more than the noise, and one that is as good with a smaller
+    # misfit follows some of it: that of the best criterion tells it.
+    first = found.tried[_first(found.scores)]
     for kind, k in kinds.items():
         one = found.tried[k]
         if one.problem:

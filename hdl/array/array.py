@@ -11,6 +11,7 @@ from ohmgrid.hdl.array.group import LaneGroup, split_lane
 from ohmgrid.hdl.array.lane import AdderTree, product_bits, sum_bits
 from ohmgrid.hdl.array.sweep import Sweep
 from ohmgrid.hdl.array.visits import Visits
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.device.aging import AGING_REGISTERS, CODE_BITS, Aging
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
@@ -266,7 +267,7 @@ class LaneArray(Visits, wiring.Component):
         column = {n: delayed(m, getattr(self, f"column_{n}"), f"{n}_late") for n in ("code", *bits)}
         # What comes after stage D takes each visit when it is new there. A block's sums go into
         # the chain two cycles after its last row was in stage P.
-        to_v = self.lag - 1
+        to_v = self.lag - Multiplier.latency
         fresh = strobe_after(m, sweep.fresh, self.lag, "fresh")
         ends = Signal()
         m.d.sync += ends.eq(fresh & delayed(m, sweep.last_d, "last", self.lag) & backward)

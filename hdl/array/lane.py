@@ -3,8 +3,8 @@
 One word of every lane is visited in each cycle. Stages of a visit::
 
     A  address       B  memory output       C  word register; trains       D  word and mask
-    V  visible weight, `Lane.lag` - 1 cycles after D; operands
-    P  product       S  accumulator (backward)
+    V  visible weight; operands
+    P  product, `Lane.lag` cycles after D       S  accumulator (backward)
 
 A to D are held while ``advance`` is low (a group's queue is full); what comes after D never waits:
 it takes each visit once, when it is new in D.
@@ -20,6 +20,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.device.visible import VisibleWeight
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
@@ -192,8 +193,9 @@ class Lane(wiring.Component):
 
     @property
     def lag(self):
-        """Cycles from stage D to stage P, >= 1."""
-        return 1 + (VisibleWeight(self.weight_bits).latency if self.write_noise else 0)
+        """Cycles from stage D to stage P."""
+        seen = VisibleWeight(self.weight_bits).latency if self.write_noise else 0
+        return seen + Multiplier.latency
 
     def elaborate(self, platform):
         m = Module()
@@ -249,16 +251,15 @@ class Lane(wiring.Component):
         operand = Signal.like(self.load_code, reset_less=True)
         with m.If(self.take_operand | self.backward):
             m.d.sync += operand.eq(Mux(self.backward, self.row_code, next_code))
-        factor = self._sized(seen) if self.read_physics else seen
-        # Where a tree passes it on unadded two registers follow the block: see `Product`.
-        product = Signal.like(self.product, reset_less=True)
-        product.attrs["keep"] = 1
-        m.d.sync += product.eq(factor * operand)
-        m.d.comb += self.product.eq(product)
-
+        m.submodules.multiplier = multiplier = Multiplier(seen.shape(), operand.shape())
+        m.d.comb += [
+            multiplier.a.eq(self._sized(seen) if self.read_physics else seen),
+            multiplier.b.eq(operand),
+            self.product.eq(multiplier.o),
+        ]
         total = Signal.like(self.chain_o, reset_less=True)
         with m.If(self.fresh):
-            m.d.sync += total.eq(Mux(self.first, 0, total) + product)
+            m.d.sync += total.eq(Mux(self.first, 0, total) + self.product)
         with m.If(self.capture | self.shift):
             m.d.sync += self.chain_o.eq(Mux(self.capture, total, self.chain_i))
         return m

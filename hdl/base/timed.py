@@ -9,12 +9,10 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.products import SoftProduct, soft_cycles
 
 __all__ = ["Stages", "Timed", "half"]
-
-BLOCK_CYCLES = 2
-"""Latency of a product in a multiplier block."""
 
 
 def half(mean: Value, shift: int) -> Value:
@@ -96,22 +94,14 @@ class Stages:
         return Timed(register, time + 1)
 
     def product(self, part: str, name: str, a: Timed, b: Timed, block: bool) -> Timed:
-        """Multiply in one multiplier block (two cycles) or in LUTs (`SoftProduct`, three or more).
-
-        The factors have registers of their own, which can stand beside the block. One register
-        follows it, no more: yosys makes a constant 0 of a product with registers on both inputs and
-        two behind it (iCE40).
-        """
-        if block:
-            a, b = (
-                factor if factor.held else self.stage(part, f"{name}_{side}", lambda x: x, factor)
-                for side, factor in (("a", a), ("b", b))
-            )
-            return self.stage(part, f"{name}_product", lambda a, b: a * b, a, b)
-        if len(b.value) > len(a.value):
-            a, b = b, a
+        """Multiply in a multiplier block (two cycles) or in LUTs (`SoftProduct`, three or more)."""
         time = max(a.time, b.time)
-        multiplier = SoftProduct(a.value.shape(), b.value.shape(), self.ADDITIONS)
+        if block:
+            multiplier = Multiplier(a.value.shape(), b.value.shape())
+        else:
+            if len(b.value) > len(a.value):
+                a, b = b, a
+            multiplier = SoftProduct(a.value.shape(), b.value.shape(), self.ADDITIONS)
         owner = self._part(part)
         owner.submodules[name] = multiplier
         owner.d.comb += [multiplier.a.eq(self.at(a, time)), multiplier.b.eq(self.at(b, time))]
@@ -129,7 +119,7 @@ class Stages:
     def product_cycles(a_bits: int, b_bits: int, block: bool) -> int:
         """Return the cycles that a `product` of so many bits takes."""
         if block:
-            return BLOCK_CYCLES
+            return Multiplier.latency
         return soft_cycles(min(a_bits, b_bits), Stages.ADDITIONS)
 
     def together(self, time: int, *timed: Timed) -> list[Timed]:

@@ -117,12 +117,12 @@ def test_lane_multiplies_accumulates_and_counts(
             ctx.set(dut.address, row_at(0))
             ctx.set(dut.take, cycle == 1)
             ctx.set(dut.take_key, cycle == 2)
-            ctx.set(dut.take_operand, cycle == 1 + dut.lag)
+            ctx.set(dut.take_operand, cycle == dut.lag)
             ctx.set(dut.row_train, int(trains[row_at(2)]))
             ctx.set(dut.row_sign, int(signs[row_at(2)]))
             ctx.set(dut.minus, row_at(2) % 2)
             ctx.set(dut.row_key, int(keys[row_at(3)]))
-            ctx.set(dut.row_code, int(codes[row_at(1 + dut.lag)]))
+            ctx.set(dut.row_code, int(codes[row_at(dut.lag)]))
             in_p = cycle - 3 - dut.lag
             ctx.set(dut.fresh, 0 <= in_p < rows)
             ctx.set(dut.first, in_p == 0)
@@ -171,5 +171,5 @@ class LaneBeforeARegister(wiring.Component):
 
 
 def test_yosys_keeps_the_multiplier_of_a_lane():
-    """`test_products.py` shows that yosys makes a constant 0 of such a product unguarded."""
+    """`test_products.py` shows that yosys makes a constant 0 of such a product of its own."""
     assert synth(LaneBeforeARegister(), "ice40", by_part=False).total.dsp == 1

@@ -30,6 +30,8 @@ class Timed:
     time : int
     held : bool
         The value does not change while operands are in flight: it is at hand in every cycle.
+    strobe : bool
+        What it says happens: a reset forgets it on its way, in registers alone.
 
     Attributes
     ----------
@@ -37,8 +39,8 @@ class Timed:
         The value by the cycle to which it was delayed.
     """
 
-    def __init__(self, value: Value, time: int, held: bool = False):
-        self.time, self.held = time, held
+    def __init__(self, value: Value, time: int, held: bool = False, strobe: bool = False):
+        self.time, self.held, self.strobe = time, held, strobe
         self.copies = {time: value}
 
     @property
@@ -61,6 +63,8 @@ class Stages:
     moving : Value
         High while operands are in flight, from the cycle in which they come. Without any, the
         memories of delays stand still: less to switch, and nothing to simulate.
+    blocks : bool
+        Delays may be block RAMs.
     """
 
     RING = 4
@@ -71,8 +75,8 @@ class Stages:
     ADDITIONS = 2
     """Adders in a row of a product made of LUTs."""
 
-    def __init__(self, m: Module, moving: Value):
-        self.m, self.moving = m, moving
+    def __init__(self, m: Module, moving: Value, blocks: bool = True):
+        self.m, self.moving, self._blocks = m, moving, blocks
         self._parts: dict[str, Module] = {}
         self._rings = 0
         self._slot = Signal(8, name="slot", reset_less=True)
@@ -142,7 +146,9 @@ class Stages:
         known = max(t for t in timed.copies if t <= time)
         value = timed.copies[known]
         bits, shortest = self.BLOCK
-        if len(value) >= bits and time - known >= shortest:
+        if timed.strobe:
+            pass
+        elif self._blocks and len(value) >= bits and time - known >= shortest:
             cycles = time - known - 1
             depth = 1 << (cycles - 1).bit_length()
             value, known = self._ring(value, depth, cycles, "block"), known + cycles
@@ -155,7 +161,7 @@ class Stages:
             value, known = self._ring(value, depth, cycles), known + cycles
             timed.copies[known] = value
         for cycle in range(known + 1, time + 1):
-            register = Signal.like(value, name=f"late{cycle}", reset_less=True)
+            register = Signal.like(value, name=f"late{cycle}", reset_less=not timed.strobe)
             self._part("delays").d.sync += register.eq(value)
             value = timed.copies[cycle] = register
         return value

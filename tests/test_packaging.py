@@ -42,6 +42,7 @@ NO_TWIN = {
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",
+    "array/bundles": "describes what travels through an array",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }

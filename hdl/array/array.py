@@ -289,16 +289,18 @@ class LaneArray(Visits, wiring.Component):
             *(column[name].eq(load.payload[name]) for name in ("lanes", "bank", "bias")),
             *(column[name].eq(getattr(self, f"column_{name}")) for name in ("code", *LINE)),
         ]
-        visits = passed(m, Token(at_b.valid, visit), "visit")
-        columns = passed(m, Token(load.valid, column), "loaded")
+        trunk = (
+            passed(m, Token(at_b.valid, visit), "visit"),
+            passed(m, Token(load.valid, column), "loaded"),
+        )
+        near, near_columns = trunk
         per_cluster = -(-len(groups) // build.clusters)
         for number, group in enumerate(groups):
             if build.clusters > 1 and number % per_cluster == 0:
-                cluster = f"cluster{number // per_cluster}"
-                near = passed(m, visits, f"{cluster}_visit", keep=True)
-                near_columns = passed(m, columns, f"{cluster}_column", keep=True)
-            elif build.clusters == 1:
-                near, near_columns = visits, columns
+                near, near_columns = (
+                    passed(m, token, f"cluster{number // per_cluster}_{name}", keep=True)
+                    for token, name in zip(trunk, ("visit", "column"), strict=True)
+                )
             first = number * build.share
             m.d.comb += [
                 group.visit.valid.eq(near.valid),

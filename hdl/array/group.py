@@ -179,10 +179,10 @@ class LaneGroup(wiring.Component):
             shared.first.eq(at(row["begins"], before_p)),
             shared.capture.eq(ends & settings.by_row),
             shared.move.eq((ends & settings.by_row) | self.shift),
-            *(
-                shared[name].eq(settings[name])
-                for name in ("by_row", "magnitude", "paired", "visible")
-            ),
+            shared.by_row.eq(settings.by_row),
+            shared.magnitude.eq(settings.magnitude),
+            shared.paired.eq(settings.paired),
+            shared.visible.eq(settings.visible),
         ]
         result = unit.result
         for k, lane in enumerate(lanes):

@@ -74,7 +74,9 @@ class Sweep(wiring.Component):
         Bank of the block that is loaded next, once a block is being loaded.
     """
 
-    def __init__(self, lanes, max_rows, max_cols, depth, banks, settles):
+    def __init__(
+        self, lanes: int, max_rows: int, max_cols: int, depth: int, banks: int, settles: int
+    ):
         self.lanes, self.max_rows, self.max_cols, self.depth = lanes, max_rows, max_cols, depth
         self._banks, self._settles = banks, settles
         super().__init__(

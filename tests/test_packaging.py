@@ -32,6 +32,8 @@ def installed(file: Path) -> str:
 
 
 PACKAGE_FILES = [file for folder in ("src", *FOLDERS) for file in modules(ROOT / folder)]
+C_SOURCES = [ROOT / "src/ohmgrid/studies/plain_sgd.c"]
+"""Links to files that a reader looks for elsewhere, and that the package needs."""
 PACKAGES = [file.parent for file in PACKAGE_FILES if file.name == "__init__.py"]
 
 # Gateware that carries bits and computes none, so that there is nothing a model could decide.
@@ -146,6 +148,8 @@ def test_the_links_show_checkers_the_real_folders():
     for link in LINKS:
         assert str(link.readlink()) == f"../../{link.name}"
         assert link.resolve() == ROOT / link.name
+    for link in C_SOURCES:
+        assert link.resolve() == ROOT / "bench" / link.name
 
 
 def test_gateware_imports_neither_numpy_nor_cocotb_nor_boards():
@@ -219,20 +223,27 @@ def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
         shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=skip)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, tree)
+    for link in C_SOURCES:
+        there = tree / link.resolve().relative_to(ROOT)
+        there.parent.mkdir(exist_ok=True)
+        shutil.copy2(link.resolve(), there)
     script = "import setuptools.build_meta as b; b.build_wheel('..'); b.build_sdist('..')"
     subprocess.run([sys.executable, "-c", script], cwd=tree, check=True, capture_output=True)
 
     harness = [file for suffix in ("cpp", "h") for file in (ROOT / "sim").rglob(f"*.{suffix}")]
-    wanted = {installed(file) for file in PACKAGE_FILES + harness} | {"ohmgrid/py.typed"}
+    wanted = {installed(file) for file in PACKAGE_FILES + harness + C_SOURCES}
+    wanted |= {"ohmgrid/py.typed"}
     stem = f"ohmgrid-{ohmgrid.__version__}"
     with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "ohmgrid = ohmgrid.cli:main" in wheel.read(entry_points).decode()
+        for link in C_SOURCES:
+            assert wheel.read(installed(link)) == link.read_bytes()
     assert {name for name in names if not name.startswith(f"{stem}.dist-info/")} == wanted
     assert f"{stem}.dist-info/licenses/LICENSE" in names
 
     with tarfile.open(tmp_path / f"{stem}.tar.gz") as sdist:
         sources = {name.removeprefix(f"{stem}/") for name in sdist.getnames()}
-    homes = {str(file.relative_to(ROOT)) for file in PACKAGE_FILES}
+    homes = {str(file.relative_to(ROOT)) for file in PACKAGE_FILES + C_SOURCES}
     assert sources >= {"pyproject.toml", "LICENSE", "README.md", *homes}

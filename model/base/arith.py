@@ -7,6 +7,7 @@ numbers as well are the compiled engine's too (`ohmgrid.compiled.arith`).
 import numpy as np
 
 __all__ = [
+    "bit_length",
     "choose",
     "divide_round",
     "divide_saturate",
@@ -17,9 +18,14 @@ __all__ = [
 ]
 
 
-def choose(condition: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+def choose(condition: np.ndarray | bool, yes: np.ndarray | int, no: np.ndarray | int) -> np.ndarray:
     """Return one of two values: `numpy.where`, which kernels have for single numbers."""
     return np.where(condition, yes, no)
+
+
+def bit_length(value: np.ndarray) -> np.ndarray:
+    """Return how many bits a number takes, 0..2**53 - 1; 0 takes none."""
+    return np.frexp(value.astype(np.float64))[1].astype(np.int64)
 
 
 def saturate(value: np.ndarray, bits: int) -> np.ndarray:

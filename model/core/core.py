@@ -33,21 +33,25 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
-from ohmgrid.model.base.arith import divide_round, saturate, shift_round
+from ohmgrid.model.base.arith import shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
+from ohmgrid.model.core.functions import (
+    GUARD,
+    LINEAR,
+    activate,
+    at_edge,
+    error_below,
+    exponential,
+    half_squares,
+    softmax_share,
+    squared_error,
+)
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import (
-    EXP_FRAC,
-    FAR_BITS,
-    FINE_BITS,
-    INDEX_SHIFT,
-    LOSS_BITS,
-    LOSS_FRAC,
+    ACTIVATIONS,
     PRE_FRAC,
-    SLOPE_FRAC,
-    TABLE_SIZE,
     Scale,
     activation_table,
     exp_tables,
@@ -62,11 +66,6 @@ __all__ = [
     "initial_state",
     "programmed_state",
 ]
-
-GUARD = 4
-"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
-GUARDED_BITS = 22
-"""Width of an error with guard bits."""
 
 
 def initial_state(config: Config, rows: int, cols: int, number: int) -> TileState:
@@ -214,8 +213,9 @@ class Core:
                     scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
                 )
             )
-        if net.activation != "relu":
-            self._values = np.array(activation_table(net.activation, formats.x_frac))
+        self._activation = ACTIVATIONS.index(net.activation)
+        table = activation_table(net.activation, formats.x_frac) if net.activation != "relu" else ()
+        self._values = np.array(table, np.int64)
         self._exp = tuple(map(np.array, exp_tables()))
 
     def prepare(self) -> None:
@@ -269,24 +269,17 @@ class Core:
         mantissa, shift = self._layers[number].y_scale
         return shift_round(y * mantissa, shift)
 
-    def _edge(self, number: int, place: str, values: np.ndarray) -> np.ndarray:
-        """Clip values to the tile's edge, and count what clips."""
-        clipped = np.clip(values, -self._top, self._top)
+    def _count(self, number: int, place: str, clipped: np.ndarray) -> None:
+        """Count what is true."""
         if self._counting:
-            self.counters.add(number, **{place: int(np.count_nonzero(clipped != values))})
-        return clipped
+            self.counters.add(number, **{place: int(np.count_nonzero(clipped))})
 
-    def _activate(self, number: int, pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return activation (``x_frac``) and derivative (`SLOPE_FRAC`) of scaled results."""
-        if self.net.activation == "relu":
-            value = self._edge(number, "activation", np.maximum(pre, 0))
-            return value, (pre > 0).astype(np.int64) << SLOPE_FRAC
-        index = np.clip((pre >> INDEX_SHIFT) + TABLE_SIZE // 2, 0, TABLE_SIZE - 1)
-        value, frac = self._values[index], self.config.formats.x_frac
-        other = (1 << frac) - value
-        # 1 - a^2 = (1 - a) (1 + a)
-        product = other * (value if self.net.activation == "sigmoid" else (1 << frac) + value)
-        return value, shift_round(product, 2 * frac - SLOPE_FRAC)
+    def _activate(self, number: int, pre: np.ndarray, kind: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return activation (``x_frac``) and derivative of scaled results."""
+        frac = self.config.formats.x_frac
+        value, slope, over = activate(pre, kind, self._values, frac, self._top)
+        self._count(number, "activation", over)
+        return value, slope
 
     def _input(self, values: np.ndarray) -> np.ndarray:
         """Return a tile's input: the values and the always-on bias line."""
@@ -298,41 +291,31 @@ class Core:
     def _softmax(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
         """Return the errors ``p - onehot`` (``d_frac``) and ``p[label]``."""
         frac, last = self.config.formats.d_frac, len(self._layers) - 1
-        far = np.minimum(self._scaled(last, y.max() - y), (1 << FAR_BITS) - 1)
-        index = np.minimum((far + (1 << (INDEX_SHIFT - 1))) >> INDEX_SHIFT, TABLE_SIZE - 1)
-        coarse, fine = self._exp
-        product = coarse[index >> FINE_BITS] * fine[index & ((1 << FINE_BITS) - 1)]
-        shares = shift_round(product, EXP_FRAC)
-        error = divide_round(shares << frac, shares.sum())
+        shares = exponential(self._scaled(last, y.max() - y), *self._exp)
+        error = softmax_share(shares, shares.sum(), frac)
         share = int(error[label])
         error[label] -= 1 << frac
-        return self._edge(last, "error", error), share
+        error, over = at_edge(error, self._top)
+        self._count(last, "error", over)
+        return error, share
 
     def _squared(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
         """Return the errors ``(a - onehot) f'`` (``d_frac``) and half the sum of squares."""
         formats, last = self.config.formats, len(self._layers) - 1
-        pre = self._scaled(last, y)
-        if self.net.activation == "relu":
-            # A ReLU at the output would never learn where it is off: the output stays linear.
-            value, slope = self._edge(last, "activation", pre), np.int64(1 << SLOPE_FRAC)
-        else:
-            value, slope = self._activate(last, pre)
+        kind = LINEAR if self.net.activation == "relu" else self._activation
+        value, slope = self._activate(last, self._scaled(last, y), kind)
         miss = value.copy()
         miss[label] -= self._one
-        loss = shift_round(miss @ miss, 2 * formats.x_frac + 1 - LOSS_FRAC)
-        error = shift_round(miss * slope, formats.x_frac + SLOPE_FRAC - formats.d_frac)
-        return self._edge(last, "error", error), min(int(loss), (1 << LOSS_BITS) - 1)
+        error, over = squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
+        self._count(last, "error", over)
+        return error, int(half_squares(miss @ miss, formats.x_frac))
 
     def _error_below(self, number: int, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the errors at the outputs of the layer below tile ``number`` (``d_frac``)."""
         mantissa, shift = self._layers[number].z_scale
-        exact = shift_round(z[:-1] * mantissa, shift)
-        guarded = saturate(exact, GUARDED_BITS)
-        error = shift_round(guarded * slope, SLOPE_FRAC + GUARD)
-        clipped = np.clip(error, -self._top, self._top)
-        lost = np.count_nonzero((guarded != exact) & (slope != 0) | (clipped != error))
-        self.counters.add(number - 1, error=int(lost))
-        return clipped
+        error, lost = error_below(shift_round(z[:-1] * mantissa, shift), slope, self._top)
+        self._count(number - 1, "error", lost)
+        return error
 
     def _errors(
         self,
@@ -349,7 +332,8 @@ class Core:
         inputs, slopes = [x], []
         last = len(self._layers) - 1
         for number in range(last):
-            value, slope = self._activate(number, self._scaled(number, self._forward(number, x)))
+            pre = self._scaled(number, self._forward(number, x))
+            value, slope = self._activate(number, pre, self._activation)
             x = self._input(value)
             inputs.append(x)
             slopes.append(slope)
@@ -438,7 +422,7 @@ class Core:
             x, last = self._input(pixels), len(self._layers) - 1
             for number in range(last):
                 pre = self._scaled(number, self._forward(number, x))
-                x = self._input(self._activate(number, pre)[0])
+                x = self._input(self._activate(number, pre, self._activation)[0])
             return int(self._forward(last, x).argmax())
         finally:
             self._counting = True

@@ -13,12 +13,13 @@ import numpy as np
 
 from ohmgrid.model.base.noise import cell_words, gaussian
 from ohmgrid.model.device.population import Population
+from ohmgrid.model.device.pulse import bounded
 from ohmgrid.model.periphery.lines import key_halves
 from ohmgrid.registers.device import STEP_FRAC
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.time import AgingRegisters
 
-__all__ = ["age", "reset"]
+__all__ = ["age", "leaked", "reset", "settled"]
 
 
 def _noise(key: int, shape: tuple[int, int], first: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,21 +30,45 @@ def _noise(key: int, shape: tuple[int, int], first: int) -> tuple[np.ndarray, np
     return gaussian(word & 0x3FF).astype(np.int64), word >> 10 & 0xFFF
 
 
-def _settle(change: np.ndarray, rounding: np.ndarray, population: Population) -> np.ndarray:
+def leaked(
+    hidden: np.ndarray,
+    bias: np.ndarray,
+    lost: np.ndarray,
+    walk: np.ndarray,
+    z: np.ndarray,
+    shift: int,
+) -> np.ndarray:
+    """Return conductances after leak and diffusion, `STEP_FRAC` fraction bits more.
+
+    All for arrays and for single numbers (int64).
+    """
+    leak = ((hidden - bias) * lost << STEP_FRAC) >> shift
+    return (hidden << STEP_FRAC) - leak + walk * z
+
+
+def settled(
+    change: np.ndarray,
+    rounding: np.ndarray,
+    b_max: np.ndarray,
+    b_min: np.ndarray,
+    reference: np.ndarray,
+    weight_bits: int,
+) -> np.ndarray:
     """Round ``STEP_FRAC`` fraction bits without bias, clip to the cell's own bounds."""
-    static = population.static
-    value = ((change + rounding) >> STEP_FRAC) + static.reference
-    return np.clip(value, static.b_min, static.b_max) - static.reference
+    value = ((change + rounding) >> STEP_FRAC) + reference
+    return bounded(value, b_max, b_min, reference, weight_bits)
 
 
 def _bias(population: Population, registers: AgingRegisters) -> np.ndarray:
     return np.asarray(registers.reset_bias)[population.aging[2]] + population.symmetry_point
 
 
-def _done(weights: np.ndarray, moved: np.ndarray, population: Population) -> np.ndarray:
-    top = (1 << (population.weight_bits - 1)) - 1
-    kept = np.where(population.static.stuck, weights, np.clip(moved, -top, top))
-    return kept.astype(np.int32)
+def _done(
+    weights: np.ndarray, change: np.ndarray, rounding: np.ndarray, population: Population
+) -> np.ndarray:
+    static, bits = population.static, population.weight_bits
+    after = settled(change, rounding, static.b_max, static.b_min, static.reference, bits)
+    return np.where(static.stuck, weights, after).astype(np.int32)
 
 
 def age(
@@ -62,10 +87,9 @@ def age(
     z, rounding = _noise(key, weights.shape, 0)
     lost = np.asarray(registers.leak)[population.aging[0]]
     walk = np.asarray(registers.diffusion)[population.aging[1]]
-    hidden = weights.astype(np.int64)
-    leak = ((hidden - _bias(population, registers)) * lost << STEP_FRAC) >> registers.leak_shift
-    moved = _settle((hidden << STEP_FRAC) - leak + walk * z, rounding, population)
-    return _done(weights, moved, population)
+    bias = _bias(population, registers)
+    change = leaked(weights.astype(np.int64), bias, lost, walk, z, registers.leak_shift)
+    return _done(weights, change, rounding, population)
 
 
 def reset(
@@ -89,5 +113,4 @@ def reset(
     """
     z, rounding = _noise(key, weights.shape, 10)
     target = (_bias(population, registers) << STEP_FRAC) + z * registers.reset_noise
-    moved = _settle(target, rounding, population)
-    return np.where(cells, _done(weights, moved, population), weights)
+    return np.where(cells, _done(weights, target, rounding, population), weights)

@@ -22,34 +22,36 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.devices.laws import ROOMS
-from ohmgrid.model.base.arith import divide_saturate, saturate, shift_half_up
+from ohmgrid.model.base.arith import saturate, shift_half_up
 from ohmgrid.model.base.noise import bernoulli, gaussian
-from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
+from ohmgrid.model.device.pulse import (
+    amplitude,
+    bent,
+    bound_with,
+    bounded,
+    local_step,
+    moved,
+    on_line,
+    position,
+    power,
+    relative_noise,
+    room_near,
+)
+from ohmgrid.registers.curves import POSITION_BITS
 from ohmgrid.registers.device import (
-    C2C_FRAC,
-    CURVE_BITS,
     DITHER_BITS,
     DRAW_BITS,
     DRAW_START,
-    NOISES,
     REL_BITS,
     REL_FRAC,
     ROOM_DITHER_BITS,
-    SLOPE_FRAC,
-    STEP_FRAC,
-    TOTAL_BITS,
     DeviceRegisters,
 )
-from ohmgrid.registers.noise import GAUSS_BITS, GAUSS_SIGMA
-from ohmgrid.registers.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
+from ohmgrid.registers.noise import GAUSS_BITS
 
 __all__ = ["Cells", "Static", "static_properties", "step_curve", "visit"]
 
 ONE = 1 << REL_FRAC
-Z_FRAC = GAUSS_SIGMA.bit_length() - 1
-CENTRE = 1 << (POSITION_BITS - 1)
-_LOG = np.array(LOG_TABLE)
-_POWER = np.array(POWER_TABLE)
 
 
 class Static(NamedTuple):
@@ -136,61 +138,22 @@ def static_properties(
     )
 
 
-def _position(
-    value: np.ndarray, down: np.ndarray, b_max: np.ndarray, b_min: np.ndarray, regs: DeviceRegisters
-) -> np.ndarray:
-    """Return the place of a weight in the tables, 0..32767 (0 is never reached but by room)."""
-    kind = POSITIONS[regs.position]
-    if kind == "room":
-        room = np.maximum(np.where(down, value - b_min, b_max - value), 0)
-        return divide_saturate(room << POSITION_BITS, b_max - b_min, POSITION_BITS)
-    if kind == "range":
-        signed, bound, frac = value, b_max - b_min, RANGE_FRAC
-    else:
-        behind = np.where(down, regs.behind_down, regs.behind_up)
-        signed, bound, frac = (
-            np.where(down, -value, value),
-            np.where(down ^ behind, -b_min, b_max),
-            BOUND_FRAC,
-        )
-    size = divide_saturate(np.abs(signed) << frac, bound, POSITION_BITS - 1)
-    return CENTRE + np.sign(signed) * size
-
-
 def _table(place: np.ndarray, down: np.ndarray, regs: DeviceRegisters) -> np.ndarray:
     """Return straight lines between the nodes of the curve in the pulses' direction."""
     frac = POSITION_BITS - (regs.segments.bit_length() - 1)
     nodes = np.array([regs.curve_up, regs.curve_down])
     side, segment, part = down.astype(np.int64), place >> frac, place & ((1 << frac) - 1)
-    start = nodes[side, segment]
-    return start + shift_half_up((nodes[side, segment + 1] - start) * part, frac)
+    return on_line(nodes[side, segment], nodes[side, segment + 1], part, frac)
 
 
 def _drawn(
     place: np.ndarray, down: np.ndarray, noise: np.ndarray, regs: DeviceRegisters
 ) -> np.ndarray:
-    """Return steps drawn from the distribution at a room beside the place, nearer ones more often.
-
-    Of ``ROOMS - 1`` equal distances between rooms, ``part`` of one is what a place is beyond a
-    room: the next one is chosen with that probability, by `ROOM_DITHER_BITS` random bits.
-    """
+    """Return steps drawn from the distribution at a room beside the place."""
     draw = (noise >> np.uint32(DRAW_START)).astype(np.int64)
     dither = (noise & np.uint32((1 << ROOM_DITHER_BITS) - 1)).astype(np.int64)
-    low = POSITION_BITS - ROOM_DITHER_BITS
-    room = (place * (ROOMS - 1) + (dither << low) + (1 << (low - 1))) >> POSITION_BITS
+    room = room_near(place, dither)
     return np.asarray(regs.steps)[(down * ROOMS + room) << DRAW_BITS | draw]
-
-
-def _power(place: np.ndarray, gamma: np.ndarray, regs: DeviceRegisters) -> np.ndarray:
-    """Return ``(place / 2**15) ** gamma`` by a logarithm and a power of two from tables."""
-    size = np.frexp(place.astype(np.float64))[1].astype(np.int64)
-    zeros = POSITION_BITS - size
-    mantissa = (place << zeros) & (CENTRE - 1)
-    logarithm = (zeros << LOG_FRAC) + _LOG[mantissa >> (POSITION_BITS - 1 - TABLE_BITS)]
-    exponent = np.maximum(shift_half_up(gamma * logarithm, REL_FRAC), 0)
-    fraction = _POWER[(exponent & ((1 << LOG_FRAC) - 1)) >> (LOG_FRAC - TABLE_BITS)]
-    shift = np.minimum((exponent >> LOG_FRAC) + (POWER_BITS - regs.curve_frac), 31)
-    return np.where(place == 0, 0, fraction >> shift)
 
 
 def step_curve(
@@ -217,29 +180,15 @@ def step_curve(
     else:
         b_max, b_min = np.asarray(regs.b_max), np.asarray(regs.b_min)
     gamma = np.where(down, static.gamma_down, static.gamma_up)
-    place = _position(value, down, b_max, b_min, regs)
+    behind = np.where(down, regs.behind_down, regs.behind_up)
+    place = position(value, down, behind, b_max, b_min, regs.position)
     if regs.power:
-        return _power(place, gamma, regs)
+        return power(place, gamma, regs.curve_frac)
     if regs.steps and noise is not None:
         factor = _drawn(place, down, noise, regs)
     else:
         factor = _table(place, down, regs)
-    product = shift_half_up(gamma * factor, REL_FRAC)
-    return saturate(regs.offset + product, CURVE_BITS)
-
-
-def _amplitude(
-    local: np.ndarray, rel: np.ndarray, value: np.ndarray, regs: DeviceRegisters
-) -> np.ndarray:
-    """Return what the noise of a pulse scales with, ``curve_frac`` fraction bits."""
-    kind = NOISES[regs.noise]
-    if kind == "additive":
-        size = (rel << regs.curve_frac) >> REL_FRAC
-    elif kind == "multiplicative":
-        size = np.abs(local)
-    else:
-        size = np.abs(local) + regs.noise_add + ((np.abs(value) * regs.noise_slope) >> SLOPE_FRAC)
-    return np.minimum(size, (1 << (CURVE_BITS - 1)) - 1)
+    return bent(regs.offset, gamma, factor)
 
 
 def visit(
@@ -262,21 +211,17 @@ def visit(
     value = saturate(weight + static.reference, weight_bits)
     rel = np.where(down, static.rel_down, static.rel_up)
     curve = step_curve(value, down, static, regs, noise)
-    local = saturate(shift_half_up(rel * curve, REL_FRAC), CURVE_BITS)
-    relative_noise = shift_half_up(
-        gaussian(_bits(noise, 0)) * np.asarray(regs.c2c)[pulses], Z_FRAC + C2C_FRAC - REL_FRAC
+    local = local_step(rel, curve)
+    relative = relative_noise(gaussian(_bits(noise, 0)), np.asarray(regs.c2c)[pulses])
+    size = amplitude(
+        local, rel, value, regs.noise, regs.curve_frac, regs.noise_add, regs.noise_slope
     )
-    amplitude = _amplitude(local, rel, value, regs)
-    total = saturate(
-        pulses * local + shift_half_up(amplitude * relative_noise, REL_FRAC), TOTAL_BITS
-    )
-    step = (total * regs.dw) >> regs.dw_shift
     rounding = ((noise >> np.uint32(GAUSS_BITS)) & np.uint32(0xFFF)).astype(np.int64)
-    moved = ((value << STEP_FRAC) + np.where(down, -step, step) + rounding) >> STEP_FRAC
+    noisy = shift_half_up(size * relative, REL_FRAC)
+    after = moved(value, down, pulses, local, noisy, rounding, regs.dw, regs.dw_shift)
     top, bottom = static.b_max, -static.b_min
     if regs.visible:
-        mask = (1 << DITHER_BITS) - 1
-        low = ((noise >> np.uint32(22)) & np.uint32(mask)).astype(np.int64)
-        top, bottom = top & ~mask | low, bottom & ~mask | low
-    moved = saturate(np.clip(moved, -bottom, top) - static.reference, weight_bits)
-    return np.where(static.stuck, weight, moved)
+        low = ((noise >> np.uint32(22)) & np.uint32((1 << DITHER_BITS) - 1)).astype(np.int64)
+        top, bottom = bound_with(top, low), bound_with(bottom, low)
+    after = bounded(after, top, -bottom, static.reference, weight_bits)
+    return np.where(static.stuck, weight, after)

@@ -7,7 +7,7 @@ call. Words go in and out through its streams, all of them at once and each at i
 Environment
 -----------
 CXX
-    The C++ compiler and its first arguments; without it ``g++``, ``clang++`` or ``c++``.
+    The C++ compiler (`ohmgrid.tools.compilers`).
 OHMGRID_CACHE
     Where builds are kept.
 """
@@ -23,17 +23,11 @@ from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 
 from ohmgrid.sim.cxxrtl.instance import AssertFailed, Instance, Ports, load
-from ohmgrid.sim.cxxrtl.make import (
-    FLAGS,
-    LIBRARY,
-    CompilerMissing,
-    compiler,
-    make_library,
-    read_ports,
-)
+from ohmgrid.sim.cxxrtl.make import FLAGS, LIBRARY, make_library, read_ports
 from ohmgrid.storage.published import Shelf
 from ohmgrid.storage.sources import fingerprint
 from ohmgrid.tools import toolchain
+from ohmgrid.tools.compilers import CompilerMissing, find_compiler
 from ohmgrid.tools.export import ports
 
 __all__ = ["AssertFailed", "CompilerMissing", "Instance", "Library", "Recipe", "build", "recipe"]
@@ -107,6 +101,7 @@ class Recipe:
     def _place(self) -> str:
         """Name of the library's folder: a hash of all that it depends on."""
         digest = hashlib.sha256()
+        compiler = find_compiler("C++")
         for text in (
             # A component of this package is made by its sources; of any other all is in its RTLIL.
             self._rtlil if self._identity is None else self._identity,
@@ -114,7 +109,8 @@ class Recipe:
             version("amaranth"),
             sys.version,
             toolchain.find("yosys", native=False).version,
-            *compiler(),
+            compiler.command,
+            compiler.version,
             *FLAGS,
             str(self._merge),
         ):

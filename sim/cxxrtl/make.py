@@ -8,15 +8,11 @@ so.
 """
 
 import json
-import os
 import random
 import re
-import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
-from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.sim.cxxrtl.activity import by_activity
 from ohmgrid.sim.cxxrtl.instance import AssertFailed, Instance, Ports, load
 from ohmgrid.sim.cxxrtl.text import (
@@ -29,6 +25,7 @@ from ohmgrid.sim.cxxrtl.text import (
 from ohmgrid.sim.cxxrtl.words import Unfamiliar, unfamiliar
 from ohmgrid.storage.cache import note
 from ohmgrid.tools import toolchain
+from ohmgrid.tools.compilers import find_compiler
 from ohmgrid.tools.rtlil import mangled, merge_modules, ports_in
 
 __all__ = [
@@ -36,8 +33,6 @@ __all__ = [
     "HARNESS",
     "LIBRARY",
     "TESTED_YOSYS",
-    "CompilerMissing",
-    "compiler",
     "difference",
     "make_library",
     "read_ports",
@@ -64,10 +59,6 @@ _FLAT = (
 _NET_BY_NET = "write_cxxrtl -noflatten -O5 -g0"
 _CYCLES = 200
 """Random cycles on which a fast library must equal the plain one."""
-
-
-class CompilerMissing(OhmgridError, RuntimeError):
-    """There is no C++ compiler; the message is one line with the command that installs one."""
 
 
 def make_library(design: str, name: str, work: Path, *, fast: bool = True) -> None:
@@ -217,32 +208,8 @@ def _compile(cpp: str, design: str, work: Path, single: bool) -> None:
     (work / "design.cc").write_text(cpp, encoding="utf-8")
     (work / "ports.inc").write_text("\n".join(text) + "\n", encoding="utf-8")
     (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")
-    command, _ = compiler()
     headers = toolchain.yosys_data() / "include" / "backends" / "cxxrtl" / "runtime"
-    done = subprocess.run(
-        [*shlex.split(command), *FLAGS, f"-I{headers}", "-I.", str(HARNESS), "-o", LIBRARY],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        end = toolchain.last_lines(done.stdout + done.stderr)
-        raise toolchain.ToolFailed(f"{command} failed (status {done.returncode}):\n{end}")
+    find_compiler("C++").run([*FLAGS, f"-I{headers}", "-I.", str(HARNESS), "-o", LIBRARY], work)
     # The C++ is as large as the library and can be had again.
     for name in ("in.il", "design.cc"):
         (work / name).unlink()
-
-
-def compiler() -> tuple[str, ...]:
-    """Return the compiler's command, then the first line of its version."""
-    given = os.environ.get("CXX")
-    commands = [shlex.split(given)] if given else [["g++"], ["clang++"], ["c++"]]
-    for command in commands:
-        if shutil.which(command[0]):
-            done = subprocess.run(
-                [*command, "--version"], capture_output=True, text=True, check=False
-            )
-            return (shlex.join(command), done.stdout.partition("\n")[0])
-    wanted = f"CXX={given}: no such program" if given else "no C++ compiler was found"
-    raise CompilerMissing(f"{wanted}: apt-get install g++")

@@ -12,7 +12,7 @@ registers         every rounding of a real number, every width; the map of regis
 counters          what a run counts beside its results
 tile, net, core   what every engine offers: an array, the net on it, the core that trains it
 host              drives any gateware: values of registers, commands, answers
-tools             tools from outside that simulation and boards share
+tools             tools and compilers from outside, for simulation, boards and studies
 model             the golden model, integers in NumPy: it decides every bit
 hdl               the gateware, Amaranth: each component equal to its twin in the model
 compiled          the golden model's bits at the speed of C

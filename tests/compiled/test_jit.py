@@ -97,10 +97,18 @@ def test_functions_of_other_modules_are_not_kept(root):
     assert not root.exists()
 
 
-KERNEL = "from ohmgrid.compiled.arith import divide_round; print(divide_round(6, 4))"
+def test_python_cannot_call_what_kernels_call(root):
+    with pytest.raises(TypeError, match="not callable"):
+        arith.divide_round(6, 4)
+    assert not root.exists()
+
+
+KERNEL = (
+    "from ohmgrid.compiled import arith, jit; print(jit.kernel(arith.divide_round.py_func)(6, 4))"
+)
 LAW = (
-    "import numpy as np; from ohmgrid.compiled.readout import _root; "
-    "print(_root(1 << 20, np.full(19, 12)))"
+    "import numpy as np; from ohmgrid.compiled import jit, readout; "
+    "print(jit.kernel(readout._root.py_func)(1 << 20, np.full(19, 12)))"
 )
 
 

@@ -1,16 +1,22 @@
-"""``ohmgrid bench``: its rows, its chart, the process of the peer, and the line of wrong input."""
+"""``ohmgrid bench``: rows, chart, price of physics, the peer's process, lines of wrong input."""
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from ohmgrid.cli import cli
+from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import OhmgridError
+from ohmgrid.net import Net
+from ohmgrid.studies import benchmark
+from ohmgrid.studies.benchmark import Workload, engine_contender, plain_contender, prices
 from ohmgrid.studies.peer import PEER_PRESETS, Peer
+from ohmgrid.studies.plain_c import PlainNet
 from ohmgrid.training.data import Dataset
 
 QUICK = ("--layers", "16-6-3", "--rounds", "2", "--seconds", "0.01", "--warm-up", "10")
@@ -82,6 +88,86 @@ def test_rows_of_all_contenders_and_the_chart(blobs, tmp_path):
     assert (out / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_plain_c_is_measured_in_turns_and_gives_the_price(blobs, tmp_path):
+    out = tmp_path / "speed"
+    words = ("--data", blobs, *QUICK, "--engines", "model", "--batch", "1,4", "--plain-c")
+    peer = fake_interpreter(tmp_path, STUB)
+    result = run(*words, "--peer-python", peer, "--out", out, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert "-O3 -march=native -ffast-math" in found["plain_c"]["flags"]
+    rows = found["rows"]
+    assert [(row["engine"], row["device"], row["batch"]) for row in rows] == [
+        ("model", "gokmen-vlasov", 1),
+        ("aihwkit 1.2.0", "gokmen-vlasov", 1),
+        ("model", "gokmen-vlasov", 4),
+        ("aihwkit 1.2.0", "gokmen-vlasov", 4),
+        ("plain C", "no device", 1),
+    ]
+    model, peer, *batches, plain = rows
+    assert plain["samples"] == 2
+    assert (plain["price"], plain["price_spread"], plain["times_peer"]) == (1, [1, 1], None)
+    # The stub always trains a hundred a second: its price is the rate of plain C alone.
+    assert peer["price"] == pytest.approx(plain["examples_per_s"] / 100)
+    assert peer["price_spread"] == pytest.approx([rate / 100 for rate in plain["spread"]])
+    low, high = model["price_spread"]
+    assert 10 < low <= model["price"] <= high
+    assert all(row["price"] is row["price_spread"] is None for row in batches)
+    assert json.loads((out / "speed.json").read_text()) == found
+
+
+def test_the_table_shows_the_price_where_it_is_asked_for(blobs):
+    words = ("--data", blobs, *QUICK, "--engines", "model", "--batch", "1,4")
+    head, one, four, plain, note = run(*words, "--plain-c").stdout.splitlines()[-5:]
+    assert head.split()[-4:] == ["price", "of", "physics", "spread"]
+    price, low, to, high = one.replace(",", "").split()[-4:]
+    assert to == "to"
+    assert 10 < float(low) <= float(price) <= float(high)
+    assert plain.split()[:6] == ["no", "device", "1", "plain", "C", "1"]
+    assert plain.split()[-4:] == ["1.00", "1.00", "to", "1.00"]
+    assert len(four.split()) == len(one.split()) - 4
+    assert "batch 1 only" in note
+    without = run(*words)
+    assert without.exit_code == 0
+    assert "price" not in without.stdout
+    assert "plain C" not in without.stdout
+
+
+def test_prices_are_taken_round_by_round():
+    """A neighbour that slows a whole round slows both sides of it."""
+    net, config = Net((4, 2)), Config()
+    x, labels = np.zeros((2, 4), np.int32), np.zeros(2, np.int64)
+    work = Workload("ecram", config, net, Dataset("zeros", x, labels, x, labels, (4,)), 0.1, 1)
+    plain = plain_contender(work)
+    engine = engine_contender("model", work, 1, [])
+    plain.rates, engine.rates = [100.0, 50.0, 120.0], [10.0, 5.0, 10.0]
+    assert prices(engine, plain) == [10.0, 10.0, 12.0]
+    batch = engine_contender("model", replace(work, config=config.replace(batch=2)), 1, [])
+    assert prices(batch, plain) is None
+    assert plain.work.batch == plain_contender(batch.work).work.batch == 1
+
+
+def test_plain_c_trains_each_example_of_a_long_sample_once(monkeypatch):
+    monkeypatch.setattr(benchmark, "PART", 4)
+    x, labels = np.arange(10, dtype=np.int32)[:, None] << 8, np.arange(10) % 2
+    data = Dataset("ramp", x, labels, x, labels, (1,))
+    runner = plain_contender(Workload("ecram", Config(), Net((1, 2)), data, 0.1, 1)).start()
+    seen = []
+
+    def train(net, pixels, labels, lr):
+        seen.append((pixels[:, 0], labels, lr))
+
+    monkeypatch.setattr(PlainNet, "train", train)
+    order = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5])
+    runner.train(order)
+    assert [len(labels) for _, labels, _ in seen] == [4, 4, 1]
+    one = 1 << Config().formats.x_frac
+    assert np.array_equal(np.concatenate([pixels for pixels, _, _ in seen]), x[order, 0] / one)
+    assert np.array_equal(np.concatenate([found for _, found, _ in seen]), labels[order])
+    assert {lr for _, _, lr in seen} == {0.1}
+    runner.close()
+
+
 def test_without_the_peer_a_line_says_how_to_name_it(blobs, tmp_path):
     peer = fake_interpreter(tmp_path, "raise SystemExit(1)")
     result = run("--data", blobs, *QUICK, "--engines", "model", "--peer-python", peer)
@@ -116,6 +202,10 @@ def test_every_preset_of_the_peer_is_one_of_ours():
         (("--threads", "0"), "threads: expected 1..256, got 0"),
         (("--rounds", "0"), "rounds: expected 1..1000, got 0"),
         (("--seconds", "0"), "seconds: expected 0.001..3600, got 0"),
+        (
+            ("--plain-c", "--batch", "2,32"),
+            "plain-c: expected a --batch of 1, plain C has no other, got 2,32",
+        ),
         (("--device", "pcm2"), "device: expected one of idealized"),
         (("--peer-python", "/no/python"), "peer-python: /no/python: No such file"),
     ],

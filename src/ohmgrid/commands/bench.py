@@ -1,7 +1,9 @@
-"""``ohmgrid bench``: training speeds of all engines side by side, and of aihwkit."""
+"""``ohmgrid bench``: training speeds of all engines side by side, of aihwkit and of plain C."""
 
 import json
+import statistics
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from ohmgrid.commands.options import (
     tell,
 )
 from ohmgrid.commands.outputs import check_new, force_option
+from ohmgrid.commands.starting import starting
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
-from ohmgrid.engines import ENGINES, check_engine, start_note
+from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.benchmark import (
     Contender,
@@ -28,9 +31,12 @@ from ohmgrid.studies.benchmark import (
     engine_contender,
     measure,
     peer_contender,
+    plain_contender,
+    prices,
     warm_states,
 )
 from ohmgrid.studies.peer import PEER_PRESETS, peer_version
+from ohmgrid.studies.plain_c import build, made_by
 from ohmgrid.training.identity import identity
 
 PEER = "aihwkit"
@@ -38,7 +44,13 @@ RESULTS = ("speed.png", "speed.json")
 """What --out gets."""
 HEAD = (
     f"{'device':<16}{'batch':>5}  {'engine':<16}{'threads':>7}{'examples/s':>12}"
-    f"{'spread':>18}{'for 1 s of CPU':>16}"
+    f"{'spread':>24}{'for 1 s of CPU':>16}"
+)
+PRICE_HEAD = f"{'price of physics':>18}{'spread':>20}"
+"""Of the columns that --plain-c adds."""
+PRICE_NOTE = (
+    "price of physics: rate of plain C (same net in float, no device, one thread, batch 1 only) "
+    "over that of the row, round by round"
 )
 
 
@@ -91,7 +103,7 @@ def _row(row: dict[str, Any]) -> str:
     low, high = row["spread"]
     return (
         f"{row['device']:<16}{row['batch']:>5}  {row['engine']:<16}{row['threads']:>7}"
-        f"{row['examples_per_s']:>12,.0f}{f'{low:,.0f} to {high:,.0f}':>18}"
+        f"{row['examples_per_s']:>12,.0f}{f'{low:,.0f} to {high:,.0f}':>24}"
         f"{row['examples_per_cpu_s']:>16,.0f}"
     )
 
@@ -105,6 +117,26 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         base = key.get((row["device"], row["batch"]))
         row["times_peer"] = None if base is None else row["examples_per_s"] / base
+
+
+def _add_prices(
+    rows: list[dict[str, Any]], contenders: list[Contender], plain: Contender | None
+) -> None:
+    """Add to each row how many examples plain C trains while it trains one."""
+    for row, contender in zip(rows, contenders, strict=True):
+        each = None if plain is None else prices(contender, plain)
+        row["price"] = None if each is None else statistics.median(each)
+        row["price_spread"] = None if each is None else [min(each), max(each)]
+
+
+def _price(row: dict[str, Any]) -> str:
+    """Return the columns of the table that --plain-c adds."""
+    if row["price"] is None:
+        return " " * len(PRICE_HEAD)
+    price, low, high = (
+        f"{value:,.{0 if value >= 100 else 2}f}" for value in (row["price"], *row["price_spread"])
+    )
+    return f"{price:>18}{f'{low} to {high}':>20}"
 
 
 @click.command()
@@ -121,6 +153,7 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 @click.option("--rounds", type=INTEGER, default=5, help="Samples of each contender [5].")
 @click.option("--seconds", type=NUMBER, default=1.0, help="Length of a sample [1].")
 @click.option("--peer-python", metavar="PATH", help="Interpreter that has aihwkit [this one].")
+@click.option("--plain-c", is_flag=True, help="Measure plain C too: the price of physics.")
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the bar chart and the rows.")
 @force_option
 @json_option
@@ -134,6 +167,7 @@ def bench(
     rounds: int,
     seconds: float,
     peer_python: str | None,
+    plain_c: bool,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -143,9 +177,13 @@ def bench(
 
     Samples are taken in turns; the table shows medians and spreads. The learning rate is that of
     the mean over a batch, as frameworks take it. aihwkit is measured beside it where there is one.
+    --plain-c measures the same net in plain C too, without a device, one example at a time: its
+    rate over that of an engine is the price of physics.
     """
     names, batches = _engines(engines), _numbers("batch", batch, 65536)
     shares = _numbers("threads", threads, 256)
+    if plain_c and 1 not in batches:
+        raise ConfigError("plain-c", f"expected a --batch of 1, plain C has no other, got {batch}")
     check_float("lr", lr, 1e-6, 1000.0)
     check_int("warm-up", warm_up, 1, 10**7)
     check_int("rounds", rounds, 1, 1000)
@@ -162,23 +200,30 @@ def bench(
             Workload(name, config.replace(batch=size), plan.net(), data, lr, warm_up)
             for size in batches
         ]
+    if plain_c:
+        build()
     if out is not None:
         check_new("out", force, *(out / name for name in RESULTS))
         make_folder(out)
     peer = _peer(peer_python, console)
-    for name in {"compiled", *names}:
-        if note := start_note(name):
-            console.print(note)
-    contenders = _contenders(names, works, shares, peer)
+    with ExitStack() as starts:
+        for name in sorted({"compiled", *names}):
+            starts.enter_context(starting(name, console))
+        contenders = _contenders(names, works, shares, peer)
+    plain = plain_contender(works[0]) if plain_c else None
+    if plain is not None:
+        contenders.append(plain)
     with console.status("") as status:
         measure(contenders, rounds, seconds, status.update)
     rows = [contender.row() for contender in contenders]
     _add_ratios(rows)
+    _add_prices(rows, contenders, plain)
     result = {
         "data": given.get("data") or "digits",
         "lr": lr,
         "rounds": rounds,
         "rows": rows,
+        "plain_c": made_by() if plain_c else None,
         "configurations": {work.device: identity(work.config) for work in works},
     }
     if out is not None:
@@ -190,7 +235,10 @@ def bench(
     if as_json:
         click.echo(json.dumps(result))
         return
-    console.print(HEAD, soft_wrap=True, highlight=False)
+    console.print(HEAD + (PRICE_HEAD if plain_c else ""), soft_wrap=True, highlight=False)
     for row in rows:
+        price = _price(row) if plain_c else ""
         times = "" if row["times_peer"] is None else f"{row['times_peer']:>8.1f} x aihwkit"
-        console.print(_row(row) + times, soft_wrap=True, highlight=False)
+        console.print((_row(row) + price + times).rstrip(), soft_wrap=True, highlight=False)
+    if plain_c:
+        console.print(PRICE_NOTE, soft_wrap=True, highlight=False)

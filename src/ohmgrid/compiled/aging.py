@@ -4,17 +4,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.arith import saturate
-from ohmgrid.compiled.jit import apart, kernel
-from ohmgrid.compiled.layout import ZERO
+from ohmgrid.compiled.device import draw, fetch_devices, store_devices
+from ohmgrid.compiled.jit import apart, distinct, golden, inner
+from ohmgrid.compiled.layout import (
+    CELL,
+    CHANGE,
+    CHANGE_HIGH,
+    GAUSS,
+    LOWER,
+    MOVED,
+    REFERENCE,
+    ROUNDING,
+    STEPS,
+    TOTAL,
+    UPPER,
+    VISITS,
+    WEIGHT,
+    ZERO,
+)
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import show_devices
+from ohmgrid.compiled.population import STUCK, show_devices
 from ohmgrid.compiled.pulses import all_halves
+from ohmgrid.model.device import aging as laws
 from ohmgrid.registers.device import STEP_FRAC
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.time import AgingRegisters
 
-__all__ = ["Aging", "age_devices", "column_words", "reset_device"]
+__all__ = ["Aging", "age_devices", "reset_devices"]
+
+leaked, settled = golden(laws.leaked), golden(laws.settled)
 
 ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
 
@@ -43,55 +61,89 @@ class Aging(NamedTuple):
         )
 
 
-@kernel
-def column_words(first, count, col_key, work):
-    """Hash the words of ``count`` devices of a column, from row ``first`` on, to ``work.bytes8``.
-
-    ``work.row_key`` holds the row halves of all rows.
-    """
-    apart()
-    for byte in range(4):
-        plane, shift = work.bytes8[byte], np.uint32(8 * byte)
-        for k in range(count):
-            plane[k] = np.uint8((work.row_key[first + k] + col_key) >> shift)
-    hash_cells((count + 7) >> 3, work.bytes64)
-
-
-@kernel
-def _settle(array, place, change, rounding, bits):
-    """Round ``STEP_FRAC`` fraction bits, clip to the device's bounds; a stuck one stays."""
-    reference = np.int64(array.reference[place]) if len(array.reference) else 0
-    value = ((change + rounding) >> STEP_FRAC) + reference
-    low, high = np.int64(array.packed[place, 1]), np.int64(array.packed[place, 0])
-    moved = saturate(min(max(value, low), high) - reference, bits)
-    return np.int64(array.hidden[place]) if array.packed[place, 2] & 0x8000 else moved
+@inner
+def _settle(count, bits, visit):
+    """Fill the conductances that changes end at; a device that is stuck stays."""
+    distinct()
+    for k in range(count):
+        change = np.int64(visit[CHANGE_HIGH + k]) << 32 | np.int64(np.uint32(visit[CHANGE + k]))
+        after = settled(
+            change,
+            np.int64(visit[ROUNDING + k]),
+            np.int64(visit[UPPER + k]),
+            np.int64(visit[LOWER + k]),
+            np.int64(visit[REFERENCE + k]),
+            bits,
+        )
+        weight = visit[WEIGHT + k]
+        visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
-@kernel
-def _bias(array, place, aging):
-    bias = aging.reset_bias[(array.aging[place] >> 20) & 0x3FF]
+@inner
+def _bias(array, aging, place, index):
+    bias = aging.reset_bias[(index >> 20) & 0x3FF]
     return bias + array.point[place] if len(array.point) else bias
 
 
-@kernel
-def _draws(k, first, work):
-    """Return Gaussian and rounding of word k, from bit ``first`` on."""
-    word = np.int64(0)
-    for byte in range(4):
-        word |= np.int64(work.bytes8[byte, k]) << 8 * byte
-    word >>= first
-    return np.int64(GAUSSIAN[word & 0x3FF]), word >> 10 & 0xFFF
+@inner
+def _leak(array, aging, count, visit):
+    """Fill the changes of leak and diffusion."""
+    indices = array.aging
+    leak, diffusion, shift = aging.leak, aging.diffusion, aging.leak_shift
+    for k in range(count):
+        place = np.uint32(visit[CELL + k])
+        index = indices[place]
+        change = leaked(
+            np.int64(visit[WEIGHT + k]),
+            _bias(array, aging, place, index),
+            leak[index & 0x3FF],
+            diffusion[(index >> 10) & 0x3FF],
+            np.int64(visit[GAUSS + k]),
+            shift,
+        )
+        visit[CHANGE + k] = np.int32(change)
+        visit[CHANGE_HIGH + k] = np.int32(change >> 32)
 
 
-@kernel
-def reset_device(array, place, k, aging, bits, work):
-    """Reset one device with the noise of word k."""
-    z, rounding = _draws(k, 10, work)
-    target = (_bias(array, place, aging) << STEP_FRAC) + z * aging.reset_noise
-    array.hidden[place] = _settle(array, place, target, rounding, bits)
+@inner
+def reset_devices(array, aging, count, bits, work):
+    """Reset the devices in ``work.cell`` with the words that a read of them has used.
+
+    Parameters
+    ----------
+    array : Array
+    aging : Aging
+    count : int
+        At most `VISITS`.
+    bits : int
+        Width of a weight.
+    work : Scratch
+    """
+    apart()
+    visit, words, indices = work.visit, work.words, array.aging
+    fetch_devices(array, count, bits, visit)
+    for k in range(count):
+        place = np.uint32(visit[CELL + k])
+        high = np.int64(words[2 * VISITS + k])
+        z = np.int64(GAUSSIAN[np.int64(words[VISITS + k]) >> 2 | (high & 0xF) << 6])
+        change = (_bias(array, aging, place, indices[place]) << STEP_FRAC) + z * aging.reset_noise
+        visit[CHANGE + k] = np.int32(change)
+        visit[CHANGE_HIGH + k] = np.int32(change >> 32)
+        visit[ROUNDING + k] = np.int32(high >> 4 | np.int64(words[3 * VISITS + k]) << 4)
+    _settle(count, bits, visit)
+    store_devices(array, count, visit)
 
 
-@kernel
+@inner
+def _list(first, row, count, row_key, col_key, start, visit):
+    """List ``count`` devices of a column from ``row`` on, behind ``start`` others."""
+    distinct()
+    for k in range(count):
+        visit[CELL + start + k] = first + row + k
+        visit[TOTAL + start + k] = row_key[row + k] + col_key
+
+
+@inner
 def age_devices(array, regs, aging, key, part, work):
     """Apply leak and diffusion to the columns of one part.
 
@@ -106,23 +158,21 @@ def age_devices(array, regs, aging, key, part, work):
     work : Scratch
     """
     apart()
-    rows, span = array.rows, len(work.cell)
+    rows, count, visit = array.rows, ZERO, work.visit
     all_halves(rows, key, ROW, ZERO, work, work.row_key)
     all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
     for column in range(part.number, array.cols, part.threads):
-        for first in range(0, rows, span):
-            count = min(span, rows - first)
-            column_words(first, count, work.col_key[column], work)
-            for k in range(count):
-                place = column * rows + first + k
-                work.cell[k] = place
-                index = array.aging[place]
-                z, rounding = _draws(k, 0, work)
-                hidden = np.int64(array.hidden[place])
-                lost = aging.leak[index & 0x3FF]
-                leak = (
-                    (hidden - _bias(array, place, aging)) * lost << STEP_FRAC
-                ) >> aging.leak_shift
-                change = (hidden << STEP_FRAC) - leak + aging.diffusion[(index >> 10) & 0x3FF] * z
-                array.hidden[place] = _settle(array, place, change, rounding, regs.weight_bits)
-            show_devices(array, regs, count, work)
+        row = ZERO
+        while row < rows:
+            more = min(rows - row, VISITS - count)
+            _list(column * rows, row, more, work.row_key, work.col_key[column], count, visit)
+            row, count = row + more, count + more
+            if count == VISITS or (row == rows and column + part.threads >= array.cols):
+                hash_cells(visit[TOTAL:], count, work.words, work.words64)
+                draw(work.words, count, visit)
+                fetch_devices(array, count, regs.weight_bits, visit)
+                _leak(array, aging, count, visit)
+                _settle(count, regs.weight_bits, visit)
+                store_devices(array, count, visit)
+                show_devices(array, regs, count, work)
+                count = ZERO

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 from numba.extending import overload
 
-from ohmgrid.compiled.jit import golden, kernel
+from ohmgrid.compiled.jit import INNER, bit_length, golden, inner
 from ohmgrid.model.base import arith
 
 __all__ = [
@@ -27,7 +27,7 @@ shift_round = golden(arith.shift_round)
 shift_half_up = golden(arith.shift_half_up)
 
 
-@overload(arith.choose)
+@overload(arith.choose, jit_options=INNER)
 def _choose(condition, yes, no):
     def chosen(condition, yes, no):
         return yes if condition else no
@@ -35,7 +35,15 @@ def _choose(condition, yes, no):
     return chosen
 
 
-@kernel
+@overload(arith.bit_length, jit_options=INNER)
+def _bit_length(value):
+    def length(value):
+        return bit_length(np.int64(value))
+
+    return length
+
+
+@inner
 def divide_floor(numerator, denominator):
     """Return ``floor(numerator / denominator)``; ``0 <= numerator < 2**53``, denominator > 0.
 
@@ -46,7 +54,7 @@ def divide_floor(numerator, denominator):
     return np.int64(np.float64(numerator) / np.float64(denominator))
 
 
-@kernel
+@inner
 def divide_round(numerator, denominator):
     """Return ``numerator / denominator`` rounded to nearest, ties to even; limits as above."""
     floor = divide_floor(numerator, denominator)
@@ -54,7 +62,25 @@ def divide_round(numerator, denominator):
     return floor + ((twice > denominator) | ((twice == denominator) & ((floor & 1) == 1)))
 
 
-@kernel
+@overload(arith.divide_round, jit_options=INNER)
+def _divide_round(numerator, denominator):
+    def divided(numerator, denominator):
+        return divide_round(numerator, denominator)
+
+    return divided
+
+
+@overload(arith.divide_saturate, jit_options=INNER)
+def _divide_saturate(numerator, denominator, bits):
+    def divided(numerator, denominator, bits):
+        top = (1 << bits) - 1
+        quotient = min(divide_floor(numerator, max(denominator, 1)), top)
+        return top if denominator == 0 else quotient
+
+    return divided
+
+
+@inner
 def square_root(value):
     """Return ``floor(sqrt(value))`` for ``0 <= value < 2**52``, where the float root's is exact."""
     return np.int64(sqrt(np.float64(value)))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ohmgrid.compiled.device import visit_devices
-from ohmgrid.compiled.jit import apart, first_one, kernel
-from ohmgrid.compiled.layout import ZERO
+from ohmgrid.compiled.jit import apart, distinct, first_one, inner
+from ohmgrid.compiled.layout import BOTH, CELL, TOTAL, VISITS, ZERO
 from ohmgrid.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
 from ohmgrid.registers.noise import Purpose
 
@@ -14,73 +14,157 @@ ROW, COLUMN = np.int64(Purpose.ROW), np.int64(Purpose.COLUMN)
 EITHER, PAIR = map(np.int64, range(2))
 """A pulse raises or lowers its device; raises one of a pair."""
 SIGN = np.uint32(31)
+AT_CELL, AT_BOTH, AT_TOTAL = map(np.uint64, (CELL, BOTH, TOTAL))
 
 
-@kernel
-def _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work):
-    """Visit all devices whose lines fire together in one of ``slots``.
-
-    A row's bits are turned into a word of rows for each slot, so that a column finds the rows it
-    meets without looking at the others. Return the coincidences that raise and that lower a weight.
-    """
-    apart()
-    words = (firing_rows + 63) >> 6
-    fires, row_line, row_train = work.fires, row_side.line, row_side.train
-    firing = work.firing
-    left = slots
-    while left:
-        fires[first_one(left), :words] = 0
-        firing[first_one(left), 0] = 0
-        firing[first_one(left), 1] = 0
-        left &= left - np.uint32(1)
-    for k in range(firing_rows):
-        left, sign = row_train[k] & slots, row_train[k] >> SIGN
-        while left:
-            fires[first_one(left), k >> 6] |= np.uint64(1) << np.uint64(k & 63)
-            firing[first_one(left), sign] += 1
-            left &= left - np.uint32(1)
-    same, other = ZERO, ZERO
-    cell, both, total, row_key, count = work.cell, work.both, work.total, work.row_key, ZERO
-    # One round more than there are columns: the last one visits what is left.
-    for c in range(firing_cols + 1):
-        if count and (c == firing_cols or count + firing_rows > len(cell)):
-            visit_devices(array, regs, count, work)
-            count = ZERO
-        if c == firing_cols:
-            break
-        column = np.int64(col_side.line[c])
-        if part.threads > 1 and column % part.threads != part.number:
+@inner
+def _count_side(side, lines, which, part, firing):
+    """Count the lines of one side that fire in each slot; of columns, those of one part."""
+    for k in range(lines):
+        if which == 1 and part.threads > 1 and side.line[k] % part.threads != part.number:
             continue
-        train, key, first = col_side.train[c], work.col_key[c], column * array.rows
-        sign = train >> SIGN
-        for word in range(words):
-            met, left = np.uint64(0), train & slots
-            while left:
-                slot = first_one(left)
-                met |= fires[slot, word]
-                if word == 0:
-                    same += firing[slot, sign]
-                    other += firing[slot, np.uint32(1) - sign]
-                left &= left - np.uint32(1)
-            while met:
-                k = np.int64(first_one(met)) + 64 * word
-                met &= met - np.uint64(1)
-                # Equal signs of activation and error lower the weight.
-                down = (row_train[k] ^ train ^ NEGATIVE) >> SIGN
-                place, own = np.int64(row_line[k]), k
-                if mode == PAIR:
-                    place, own = 2 * place + down, 2 * k + down
-                cell[count] = first + place
-                both[count] = row_train[k] & train & slots
-                if mode == EITHER:
-                    both[count] |= down << SIGN
-                total[count] = row_key[own] + key
-                count += 1
+        left, sign = side.train[k] & SLOT_MASK, side.train[k] >> SIGN
+        while left:
+            firing[first_one(left), which, sign] += 1
+            left &= left - np.uint32(1)
+
+
+@inner
+def _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing):
+    """Return the coincidences that raise and that lower a weight."""
+    for slot in range(bl):
+        firing[slot, 0, 0] = firing[slot, 0, 1] = firing[slot, 1, 0] = firing[slot, 1, 1] = 0
+    _count_side(row_side, firing_rows, 0, part, firing)
+    _count_side(col_side, firing_cols, 1, part, firing)
+    same, other = ZERO, ZERO
+    for slot in range(bl):
+        rows, cols = firing[slot, 0], firing[slot, 1]
+        same += rows[0] * cols[0] + rows[1] * cols[1]
+        other += rows[0] * cols[1] + rows[1] * cols[0]
     # Equal signs of activation and error lower the weight.
     return other, same
 
 
-@kernel
+@inner
+def _pick(side, lines, slot, picked):
+    """List the lines that fire in a slot; return how many they are."""
+    distinct()
+    count, bit = ZERO, np.uint32(1 << slot)
+    for k in range(lines):
+        picked.line[count] = side.line[k]
+        picked.train[count] = side.train[k] & (NEGATIVE | bit)
+        count += (side.train[k] & bit) != 0
+    return count
+
+
+# What follows lists the pairs of one column with rows ``first_row`` to ``last_row - 1``.
+
+
+@inner
+def _all_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """All of them meet, in one slot."""
+    distinct()
+    slots, start = train & SLOT_MASK, np.uint64(start)  # indices that cannot be negative
+    for k in range(np.uint64(last_row - first_row)):
+        at = np.uint64(first_row) + k
+        visit[AT_CELL + start + k] = first + line[at]
+        # Equal signs of activation and error lower the weight.
+        visit[AT_BOTH + start + k] = ((fires[at] ^ train ^ NEGATIVE) & NEGATIVE) | slots
+        visit[AT_TOTAL + start + k] = keys[at] + key
+
+
+@inner
+def _all_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """All of them meet, in one slot; each has two devices, of which one is raised."""
+    distinct()
+    slots, start = train & SLOT_MASK, np.uint64(start)
+    for k in range(np.uint64(last_row - first_row)):
+        at = np.uint64(first_row) + k
+        down = (fires[at] ^ train ^ NEGATIVE) >> SIGN
+        visit[AT_CELL + start + k] = first + np.uint32(2) * line[at] + down
+        visit[AT_BOTH + start + k] = slots
+        visit[AT_TOTAL + start + k] = keys[np.uint64(2) * at + np.uint64(down)] + key
+
+
+@inner
+def _some_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """Those that meet; return how many are listed then."""
+    distinct()
+    count = np.uint64(start)
+    for k in range(np.uint64(last_row - first_row)):
+        at = np.uint64(first_row) + k
+        fire = fires[at]
+        met = fire & train & SLOT_MASK
+        visit[AT_CELL + count] = first + line[at]
+        visit[AT_BOTH + count] = ((fire ^ train ^ NEGATIVE) & NEGATIVE) | met
+        visit[AT_TOTAL + count] = keys[at] + key
+        count += np.uint64(met != 0)
+    return np.int64(count)
+
+
+@inner
+def _some_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """Those that meet; each has two devices, of which one is raised."""
+    distinct()
+    count = np.uint64(start)
+    for k in range(np.uint64(last_row - first_row)):
+        at = np.uint64(first_row) + k
+        fire = fires[at]
+        met = fire & train & SLOT_MASK
+        down = (fire ^ train ^ NEGATIVE) >> SIGN
+        visit[AT_CELL + count] = first + np.uint32(2) * line[at] + down
+        visit[AT_BOTH + count] = met
+        visit[AT_TOTAL + count] = keys[np.uint64(2) * at + np.uint64(down)] + key
+        count += np.uint64(met != 0)
+    return np.int64(count)
+
+
+@inner
+def _sweep(array, regs, mode, rows, firing_rows, cols, firing_cols, single, part, work):
+    """Visit all devices whose lines fire together; ``single``: all lines fire in the same slot."""
+    apart()
+    visit, keys, count = work.visit, work.row_key, ZERO
+    line, fires = rows.line, rows.train
+    for c in range(firing_cols):
+        column = np.int64(cols.line[c])
+        if part.threads > 1 and column % part.threads != part.number:
+            continue
+        train, key, first = cols.train[c], work.col_key[c], np.uint32(column * array.rows)
+        for start in range(0, firing_rows, VISITS):
+            end = min(start + VISITS, firing_rows)
+            if count + end - start > VISITS:
+                visit_devices(array, regs, count, work)
+                count = ZERO
+            if single and mode == EITHER:
+                _all_pairs(line, fires, keys, start, end, first, train, key, count, visit)
+                count += end - start
+            elif single:
+                _all_of_pairs(line, fires, keys, start, end, first, train, key, count, visit)
+                count += end - start
+            elif mode == EITHER:
+                count = _some_pairs(line, fires, keys, start, end, first, train, key, count, visit)
+            else:
+                count = _some_of_pairs(
+                    line, fires, keys, start, end, first, train, key, count, visit
+                )
+    if count:
+        visit_devices(array, regs, count, work)
+
+
+@inner
+def _keys(mode, rows, firing_rows, cols, firing_cols, key, slot, work):
+    """Make the keys of the lines in a slot; of pairs, those of both devices' rows."""
+    devices, lines = rows.line, firing_rows
+    if mode == PAIR:
+        devices, lines = work.pair_line, 2 * firing_rows
+        for k in range(firing_rows):
+            devices[2 * k] = 2 * rows.line[k]
+            devices[2 * k + 1] = 2 * rows.line[k] + 1
+    line_halves(devices, lines, key, ROW, slot, work, work.row_key)
+    line_halves(cols.line, firing_cols, key, COLUMN, slot, work, work.col_key)
+
+
+@inner
 def apply_pulses(
     array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
 ):
@@ -107,21 +191,18 @@ def apply_pulses(
         Coincidences on these columns that raise and that lower a weight.
     """
     apart()
-    up, down = ZERO, ZERO
     if firing_rows == 0 or firing_cols == 0:
-        return up, down
-    devices, lines = row_side.line, firing_rows
-    if mode == PAIR:
-        devices, lines = work.pair_line, 2 * firing_rows
-        for k in range(firing_rows):
-            devices[2 * k] = 2 * row_side.line[k]
-            devices[2 * k + 1] = 2 * row_side.line[k] + 1
-    for slot in range(bl if regs.serial else 1):
-        line_halves(devices, lines, key, ROW, slot, work, work.row_key)
-        line_halves(col_side.line, firing_cols, key, COLUMN, slot, work, work.col_key)
-        slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
-        more_up, more_down = _sweep(
-            array, regs, mode, row_side, firing_rows, col_side, firing_cols, part, slots, work
-        )
-        up, down = up + more_up, down + more_down
-    return up, down
+        return ZERO, ZERO
+    if regs.serial:
+        rows, cols = work.slot_rows, work.slot_cols
+        for slot in range(bl):
+            picked_rows = _pick(row_side, firing_rows, slot, rows)
+            picked_cols = _pick(col_side, firing_cols, slot, cols)
+            _keys(mode, rows, picked_rows, cols, picked_cols, key, slot, work)
+            _sweep(array, regs, mode, rows, picked_rows, cols, picked_cols, True, part, work)
+    else:
+        _keys(mode, row_side, firing_rows, col_side, firing_cols, key, ZERO, work)
+        single = bl == 1
+        _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, single, part, work)
+    firing = work.firing
+    return _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing)

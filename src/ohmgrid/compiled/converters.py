@@ -3,12 +3,12 @@
 import numpy as np
 
 from ohmgrid.compiled.arith import divide_round
-from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.jit import inner
 
 __all__ = ["dac", "largest"]
 
 
-@kernel
+@inner
 def largest(values, lines):
     """Return the largest magnitude."""
     top = 0
@@ -17,7 +17,7 @@ def largest(values, lines):
     return top
 
 
-@kernel
+@inner
 def dac(values, lines, scale, half, codes):
     """Write the DAC codes ``rint(half * values / scale)``, clipped to ``+-half``."""
     for i in range(lines):

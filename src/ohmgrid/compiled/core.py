@@ -6,23 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from ohmgrid.compiled.held import hold
 from ohmgrid.compiled.layout import Share, make_scratch
-from ohmgrid.compiled.learning import (
-    Functions,
-    Layers,
-    Network,
-    count_hits,
-    make_signals,
-    train_block,
-)
-from ohmgrid.compiled.population import Array
+from ohmgrid.compiled.learning import count_hits, train_block
+from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
+from ohmgrid.model.core.functions import LINEAR
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
-from ohmgrid.registers.layers import TABLE_SIZE
 
 __all__ = ["CompiledCore"]
 
@@ -34,48 +28,6 @@ def _arrays(tree: Any) -> Iterator[np.ndarray]:
     elif isinstance(tree, tuple | list):
         for part in tree:
             yield from _arrays(part)
-
-
-def _join(arrays: Sequence[Array]) -> Array:
-    """Return the devices of all tiles in one set of arrays.
-
-    References and symmetry points are empty in all tiles or, where they are all 0 in one by chance,
-    zeros there.
-    """
-    joined: dict[str, Any] = {}
-    for name in ("hidden", "packed", "row_key", "col_key"):
-        joined[name] = np.concatenate([getattr(array, name) for array in arrays])
-    for name in ("reference", "aging", "point"):
-        fields = [getattr(array, name) for array in arrays]
-        if any(len(field) for field in fields):
-            fields = [
-                field if len(field) else np.zeros(len(array.hidden), np.int32)
-                for field, array in zip(fields, arrays, strict=True)
-            ]
-        joined[name] = np.concatenate(fields)
-    apart = arrays[0].seen is not arrays[0].hidden
-    seen = np.concatenate([a.seen for a in arrays]) if apart else joined["hidden"]
-    return arrays[0]._replace(seen=seen, **joined)
-
-
-def _part(joined: Array, first: np.ndarray, end: np.ndarray, own: Array) -> Array:
-    """Return one tile's share of joined arrays as views."""
-    hidden = joined.hidden[first[0] : end[0]]
-    apart = joined.seen is not joined.hidden
-
-    def devices(field: np.ndarray) -> np.ndarray:
-        return field[first[0] : end[0]] if len(field) else field
-
-    return own._replace(
-        hidden=hidden,
-        seen=joined.seen[first[1] : end[1]] if apart else hidden,
-        packed=joined.packed[first[0] : end[0]],
-        reference=devices(joined.reference),
-        aging=devices(joined.aging),
-        point=devices(joined.point),
-        row_key=joined.row_key[first[4] : end[4]],
-        col_key=joined.col_key[first[3] : end[3]],
-    )
 
 
 class CompiledCore(Core):
@@ -97,11 +49,13 @@ class CompiledCore(Core):
         own = [CompiledTile(config, *shape, n) for n, shape in enumerate(net.shapes)]
         super().__init__(config, net, threads, own)
         self._net = self._network(own)
+        self._held = hold(self._net)
         self._granularity = own[0].device.granularity
         self._pulses = own[0].registers
         lines = max(max(tile.device_shape) for tile in own)
-        self._work = [make_scratch(lines) for _ in range(threads)]
-        self._signals = make_signals(threads, self._net.layers)
+        self._scratch = [make_scratch(lines) for _ in range(threads)]
+        self._work = [hold(scratch) for scratch in self._scratch]
+        self._make_signals(threads)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def prepare(self) -> None:
@@ -111,53 +65,32 @@ class CompiledCore(Core):
         self.count_hits(*nothing)
 
     def _network(self, tiles: Sequence[CompiledTile]) -> Network:
-        """Move all tiles into one set of arrays, of which the tiles then see their part."""
-        sizes = [
-            [len(t.array.hidden), len(t.array.seen), t.rows, t.cols, t.device_shape[0]]
-            for t in tiles
-        ]
-        firsts = np.vstack([np.zeros((1, 5), np.int64), np.cumsum(sizes, axis=0)])
-        arrays = _join([tile.array for tile in tiles])
-        steps = np.stack([tile.steps for tile in tiles])
-        for number, tile in enumerate(tiles):
-            tile.array = _part(arrays, firsts[number], firsts[number + 1], tile.array)
-            tile.steps = steps[number]
-        y_scales = np.array([layer.y_scale for layer in self._layers], np.int64)
-        z_scales = np.array([layer.z_scale for layer in self._layers], np.int64)
-        layers = Layers(
-            rows=np.array([tile.rows for tile in tiles], np.int64),
-            cols=np.array([tile.cols for tile in tiles], np.int64),
-            device=firsts[:-1, 0].copy(),
-            cell=firsts[:-1, 1].copy(),
-            row=firsts[:-1, 2].copy(),
-            col=firsts[:-1, 3].copy(),
-            number=np.array([tile.number for tile in tiles], np.int64),
-            y_mantissa=y_scales[:, 0].copy(),
-            y_shift=y_scales[:, 1].copy(),
-            z_mantissa=z_scales[:, 0].copy(),
-            z_shift=z_scales[:, 1].copy(),
-            read_rows=np.stack([tile.readings[0].registers for tile in tiles]),
-            read_cols=np.stack([tile.readings[1].registers for tile in tiles]),
-        )
-        formats, relu = self.config.formats, self.net.activation == "relu"
-        none = np.zeros(TABLE_SIZE, np.int32)
+        """Return the net as the kernels hold it."""
+        layers, row, col = [], 0, 0
+        for tile, scales in zip(tiles, self._layers, strict=True):
+            forward, backward = tile.readings
+            place = tile.number, tile.rows, tile.cols, row, col
+            numbers = (*place, *map(int, (*scales.y_scale, *scales.z_scale)))
+            layers.append(Layer(tile.array, forward, backward, tile.steps, *numbers))
+            row, col = row + tile.rows, col + tile.cols
+        formats = self.config.formats
         functions = Functions(
-            relu=int(relu),
-            tanh=int(self.net.activation == "tanh"),
+            kind=self._activation,
+            at_output=LINEAR if self.net.activation == "relu" else self._activation,
             squared=int(self.net.loss == "squared"),
             top=self._top,
             one=self._one,
             x_frac=formats.x_frac,
             d_frac=formats.d_frac,
-            edge_bits=formats.edge_bits,
-            value=none if relu else self._values.astype(np.int32),
-            coarse=self._exp[0].astype(np.int64),
-            fine=self._exp[1].astype(np.int64),
+            value=self._values,
+            coarse=self._exp[0],
+            fine=self._exp[1],
         )
-        row_noise, col_noise = (
-            np.concatenate([tile.readings[side].noise for tile in tiles]) for side in (0, 1)
-        )
-        return Network(tiles[0].physics, layers, arrays, row_noise, col_noise, steps, functions)
+        return Network(tiles[0].physics, tuple(layers), functions)
+
+    def _make_signals(self, batch: int) -> None:
+        self._signals = make_signals(batch, self._net.layers)
+        self._held_signals = hold(self._signals)
 
     def _share(self, threads: int, call) -> list:
         """Return ``call(part, sync, work)`` of every thread.
@@ -213,7 +146,7 @@ class CompiledCore(Core):
     @property
     def bytes_per_cell(self) -> float:
         """Memory of all arrays, scratch included, divided by the cells of the net."""
-        arrays = {id(a): a for a in _arrays((self._net, self._signals, self._work))}
+        arrays = {id(a): a for a in _arrays((self._net, self._signals, self._scratch))}
         owned = sum(a.nbytes for a in arrays.values() if a.base is None)
         return owned / self.net.cells
 
@@ -224,7 +157,7 @@ class CompiledCore(Core):
         check_int("batch", batch, 1, 1 << 16)
         pixels, labels = self._examples(pixels, labels)
         if len(self._signals.x) < batch:
-            self._signals = make_signals(batch, self._net.layers)
+            self._make_signals(batch)
         hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
         counts = np.zeros((len(self._work), *self.counters.counts.shape), np.int64)
         pulses = self._pulses(lr)
@@ -234,9 +167,9 @@ class CompiledCore(Core):
                 pixels,
                 labels,
                 batch,
-                self._net,
+                self._held,
                 pulses,
-                self._signals,
+                self._held_signals,
                 hits,
                 words,
                 counts,
@@ -246,8 +179,9 @@ class CompiledCore(Core):
             )
 
         self._share(min(len(self._work), batch), call)
-        self._net.steps[:] += len(labels)
-        self._net.steps[0, 1] -= len(labels)
+        for layer in self._net.layers:
+            layer.steps[:] += len(labels)
+        self._net.layers[0].steps[1] -= len(labels)
         self.counters.merge(counts.sum(axis=0))
         return hits, words
 
@@ -266,8 +200,9 @@ class CompiledCore(Core):
         pixels, labels = self._examples(pixels, labels)
 
         def call(part: Share, sync, work) -> int:
-            return count_hits(pixels, labels, self._net, self._signals, part, work)
+            return count_hits(pixels, labels, self._held, self._held_signals, part, work)
 
         hits = self._share(len(self._work), call)
-        self._net.steps[:, 0] += len(labels)
+        for layer in self._net.layers:
+            layer.steps[0] += len(labels)
         return sum(hits)

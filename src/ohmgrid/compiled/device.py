@@ -1,44 +1,67 @@
-"""What n coincident pulses do to a device: `model.device.step` as loops over the devices hit."""
+"""What n coincident pulses do to a device: `model.device.step` as loops over the devices hit.
+
+The laws are the golden model's own (`ohmgrid.model.device.pulse`). Each loop is a function of its
+own: only so does the compiler work on many devices at a time.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.arith import divide_floor, saturate, shift_half_up
-from ohmgrid.compiled.jit import apart, bit_length, count_ones, kernel
+from ohmgrid.compiled.arith import saturate, shift_half_up
+from ohmgrid.compiled.jit import apart, count_ones, distinct, golden, inner
+from ohmgrid.compiled.layout import (
+    BOTH,
+    CELL,
+    GAMMA,
+    GAUSS,
+    LOCAL,
+    LOWER,
+    MOVED,
+    PLACE,
+    REFERENCE,
+    REL,
+    ROUNDING,
+    SIZE,
+    STEPS,
+    TOTAL,
+    UPPER,
+    VALUE,
+    VISITS,
+    WEIGHT,
+)
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import show_devices
+from ohmgrid.compiled.population import SLOPES, STUCK, show_devices
 from ohmgrid.compiled.pulses import SLOT_MASK
 from ohmgrid.devices.laws import ROOMS
-from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
+from ohmgrid.model.device import pulse
+from ohmgrid.registers.curves import POSITION_BITS, POSITIONS
 from ohmgrid.registers.device import (
-    C2C_FRAC,
     CURVE_BITS,
     DITHER_BITS,
     DRAW_BITS,
     NOISES,
     REL_FRAC,
     ROOM_DITHER_BITS,
-    SLOPE_FRAC,
-    STEP_FRAC,
-    TOTAL_BITS,
     DeviceRegisters,
 )
-from ohmgrid.registers.noise import GAUSS_SIGMA
-from ohmgrid.registers.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
 
-__all__ = ["Device", "split", "visit_devices"]
+__all__ = ["Device", "draw", "fetch_devices", "store_devices", "visit_devices"]
 
-Z_FRAC = GAUSS_SIGMA.bit_length() - 1
-CENTRE = 1 << (POSITION_BITS - 1)
-RANGE, ROOM = POSITIONS.index("range"), POSITIONS.index("room")
-ADDITIVE, COMPLEX = NOISES.index("additive"), NOISES.index("complex")
+amplitude, bent, bounded = map(golden, (pulse.amplitude, pulse.bent, pulse.bounded))
+bound_with = golden(pulse.bound_with)
+local_step, moved, on_line = map(golden, (pulse.local_step, pulse.moved, pulse.on_line))
+position, power = golden(pulse.position), golden(pulse.power)
+relative_noise, room_near = golden(pulse.relative_noise), golden(pulse.room_near)
+
+BOUND, RANGE, ROOM = map(POSITIONS.index, ("bound", "range", "room"))
+ADDITIVE, MULTIPLICATIVE, COMPLEX = map(NOISES.index, ("additive", "multiplicative", "complex"))
 DITHER = (1 << DITHER_BITS) - 1
 ROOM_DITHER = (1 << ROOM_DITHER_BITS) - 1
-WEIGHT, VALUE, UPPER, LOWER, REL, GAMMA, STUCK, PULSES, NOISE, ROUNDING, REFERENCE = range(11)
-"""Rows of ``work.device``. A loop reads few arrays, so that the compiler can tell that none of them
-is the one it writes, and works on many devices at a time."""
-LOGS, POWERS = np.array(LOG_TABLE, np.int32), np.array(POWER_TABLE, np.int32)
+DOWN = np.uint32(31)
+"""Bit of `BOTH` that is set where the pulses lower the conductance."""
+MIDDLE, HIGH, LAST = VISITS, 2 * VISITS, 3 * VISITS
+"""Where bytes 1 to 3 of the words of devices begin."""
 
 
 class Device(NamedTuple):
@@ -54,7 +77,8 @@ class Device(NamedTuple):
     flat: int
     """The step is the same at every weight."""
     curves: np.ndarray
-    """int32, shape (2, segments + 1): nodes of the up and of the down curve."""
+    """int32, shape (2 * nodes,): those of the up curve, then of the down curve."""
+    nodes: int
     segment_frac: int
     """Bits of a position below the segment."""
     steps: np.ndarray
@@ -75,7 +99,6 @@ class Device(NamedTuple):
     @classmethod
     def of(cls, registers: DeviceRegisters, weight_bits: int) -> "Device":
         """Return the registers as the kernels take them."""
-        slopes = registers.gamma_up, registers.gamma_down, registers.gamma_balance
         return cls(
             b_max=registers.b_max,
             b_min=registers.b_min,
@@ -84,8 +107,9 @@ class Device(NamedTuple):
             behind_up=int(registers.behind_up),
             behind_down=int(registers.behind_down),
             power=int(registers.power),
-            flat=int(not registers.power and not any(map(any, slopes))),
-            curves=np.array([registers.curve_up, registers.curve_down], np.int32),
+            flat=int(registers.flat),
+            curves=np.array(registers.curve_up + registers.curve_down, np.int32),
+            nodes=registers.segments + 1,
             segment_frac=POSITION_BITS - (registers.segments.bit_length() - 1),
             steps=np.array(registers.steps, np.int32),
             offset=registers.offset,
@@ -102,165 +126,210 @@ class Device(NamedTuple):
         )
 
 
-@kernel
-def _ratio(numerator, denominator, bits):
-    """Return ``floor(numerator / denominator)``, at most ``2**bits - 1``, as `divide_saturate`."""
-    top = (1 << bits) - 1
-    quotient = min(divide_floor(numerator, max(denominator, 1)), top)
-    return top if denominator == 0 else quotient
-
-
-@kernel
-def _position(value, down, behind, b_max, b_min, kind):
-    if kind == ROOM:
-        room = max(value - b_min if down else b_max - value, 0)
-        return _ratio(room << POSITION_BITS, b_max - b_min, POSITION_BITS)
-    if kind == RANGE:
-        signed, bound, frac = value, b_max - b_min, RANGE_FRAC
-    else:
-        signed, bound = -value if down else value, -b_min if down != behind else b_max
-        frac = BOUND_FRAC
-    size = _ratio(abs(signed) << frac, bound, POSITION_BITS - 1)
-    size = -size if signed < 0 else size
-    return CENTRE + (0 if signed == 0 else size)
-
-
-@kernel
-def _power(place, gamma, curve_frac):
-    if place == 0:
-        return 0
-    zeros = POSITION_BITS - bit_length(place)
-    mantissa = (place << zeros) & (CENTRE - 1)
-    logarithm = (zeros << LOG_FRAC) + LOGS[mantissa >> (POSITION_BITS - 1 - TABLE_BITS)]
-    exponent = max(shift_half_up(gamma * logarithm, REL_FRAC), 0)
-    fraction = np.int64(POWERS[(exponent & ((1 << LOG_FRAC) - 1)) >> (LOG_FRAC - TABLE_BITS)])
-    return fraction >> min((exponent >> LOG_FRAC) + (POWER_BITS - curve_frac), 31)
-
-
-# Each loop is a function of its own: only so does the compiler work on many devices at a time.
-
-
-@kernel
-def split(total, count, byte, plane):
-    """Write byte ``byte`` of each word to a plane."""
-    shift = np.uint32(8 * byte)
+@inner
+def draw(words, count, visit):
+    """Fill Gaussian and rounding of words: bits 0 to 9, and 10 to 21."""
+    distinct()
     for k in range(count):
-        plane[k] = np.uint8(total[k] >> shift)
-
-
-@kernel
-def _draw(both, low, middle, high, count, c2c, pulses, noise, rounding):
-    """Fill the numbers of pulses, and what the cell words give: relative noise and rounding."""
+        middle = np.int32(words[MIDDLE + k])
+        visit[GAUSS + k] = np.int32(words[k]) | (middle & 3) << 8
+        visit[ROUNDING + k] = middle >> 2 | np.int32(words[HIGH + k] & 0x3F) << 6
     for k in range(count):
-        n = count_ones(both[k] & SLOT_MASK)
-        pulses[k] = n
-        gauss = np.int64(GAUSSIAN[low[k] | (middle[k] & 3) << 8])
-        noise[k] = shift_half_up(gauss * c2c[n], Z_FRAC + C2C_FRAC - REL_FRAC)
-        rounding[k] = middle[k] >> 2 | (high[k] & 0x3F) << 6
+        visit[GAUSS + k] = GAUSSIAN[np.uint32(visit[GAUSS + k])]
 
 
-@kernel
-def _add_reference(weight, reference, count, bits, value):
+@inner
+def _fetch(hidden, record, size, count, visit):
+    """Fill weights, and what is fixed of the devices.
+
+    This loop waits for memory: it takes one device at a time, which is faster here.
+    """
     for k in range(count):
-        value[k] = saturate(np.int64(weight[k]) + reference[k], bits)
+        place = np.uint32(visit[CELL + k])
+        at = np.uint64(place) * np.uint64(size)
+        visit[WEIGHT + k] = hidden[place]
+        visit[UPPER + k] = record[at]
+        visit[LOWER + k] = record[at + np.uint64(1)]
+        visit[STEPS + k] = record[at + np.uint64(2)]
 
 
-@kernel
-def _flat_steps(rel, count, offset, local):
+@inner
+def _fetch_slopes(record, count, visit):
+    for k in range(count):
+        place = np.uint64(np.uint32(visit[CELL + k]))
+        visit[GAMMA + k] = record[place * np.uint64(SLOPES) + np.uint64(3)]
+
+
+@inner
+def _direct(count, visit):
+    """Fill each device's step in the direction of its pulses."""
+    for k in range(count):
+        shift = (np.uint32(visit[BOTH + k]) >> DOWN) << np.uint32(4)
+        visit[VALUE + k] = visit[WEIGHT + k]
+        visit[REL + k] = (np.uint32(visit[STEPS + k]) >> shift) & np.uint32(0x7FFF)
+
+
+@inner
+def _direct_slopes(count, visit):
+    for k in range(count):
+        left = ((np.uint32(visit[BOTH + k]) >> DOWN) ^ np.uint32(1)) << np.uint32(4)
+        visit[GAMMA + k] = np.int32(visit[GAMMA + k] << left) >> 16
+
+
+@inner
+def _add_reference(reference, count, bits, visit):
+    distinct()
+    for k in range(count):
+        own = reference[np.uint32(visit[CELL + k])]
+        visit[REFERENCE + k] = own
+        visit[VALUE + k] = saturate(np.int64(visit[WEIGHT + k]) + own, bits)
+
+
+@inner
+def fetch_devices(array, count, bits, visit):
+    """Fill weights and bounds of the devices in row `CELL`, and their steps as row `BOTH` says."""
+    _fetch(array.hidden, array.record, array.record_words, count, visit)
+    _direct(count, visit)
+    if len(array.reference):
+        _add_reference(array.reference, count, bits, visit)
+
+
+@inner
+def _flat_steps(count, offset, visit):
+    distinct()
     curve = saturate(offset, CURVE_BITS)
     for k in range(count):
-        local[k] = saturate(shift_half_up(np.int64(rel[k]) * curve, REL_FRAC), CURVE_BITS)
+        visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
-@kernel
-def _places(value, both, upper, lower, count, regs, place):
-    """Fill the places of weights on their curves."""
-    own = regs.own_bounds != 0
-    for k in range(count):
-        down = (both[k] >> np.uint32(31)) != 0
-        place[k] = _position(
-            np.int64(value[k]),
-            down,
-            (regs.behind_down if down else regs.behind_up) != 0,
-            np.int64(upper[k]) if own else regs.b_max,
-            np.int64(lower[k]) if own else regs.b_min,
-            regs.position,
-        )
+@inner
+def _place(k, kind, regs, visit):
+    own, down = regs.own_bounds != 0, visit[BOTH + k] < 0
+    return position(
+        np.int64(visit[VALUE + k]),
+        down,
+        (regs.behind_down if down else regs.behind_up) != 0,
+        np.int64(visit[UPPER + k]) if own else regs.b_max,
+        np.int64(visit[LOWER + k]) if own else regs.b_min,
+        kind,
+    )
 
 
-@kernel
-def _table_steps(place, both, rel, gamma, count, curves, frac, offset, local):
-    width, mask = curves.shape[1], (1 << frac) - 1
-    nodes = curves.ravel()
-    for k in range(count):
-        segment, part = np.int64(place[k]) >> frac, place[k] & mask
-        first = np.uint64(segment + width * np.int64(both[k] >> np.uint32(31)))
-        start = np.int64(nodes[first])
-        slope = nodes[first + np.uint64(1)] - start
-        product = shift_half_up(gamma[k] * (start + shift_half_up(slope * part, frac)), REL_FRAC)
-        curve = saturate(offset + product, CURVE_BITS)
-        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
-
-
-@kernel
-def _drawn_steps(place, both, low, last, rel, gamma, count, steps, offset, local):
-    spare = POSITION_BITS - ROOM_DITHER_BITS
-    for k in range(count):
-        dither = np.int64(low[k] & ROOM_DITHER) << spare | 1 << (spare - 1)
-        room = (np.int64(place[k]) * (ROOMS - 1) + dither) >> POSITION_BITS
-        row = room + ROOMS * np.int64(both[k] >> np.uint32(31))
-        step = np.int64(steps[row << DRAW_BITS | last[k] >> 2])
-        curve = saturate(offset + shift_half_up(gamma[k] * step, REL_FRAC), CURVE_BITS)
-        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
-
-
-@kernel
-def _power_steps(place, rel, gamma, count, curve_frac, local):
-    for k in range(count):
-        curve = _power(np.int64(place[k]), np.int64(gamma[k]), curve_frac)
-        local[k] = saturate(shift_half_up(rel[k] * curve, REL_FRAC), CURVE_BITS)
-
-
-@kernel
-def _amplitudes(value, rel, local, count, regs, amplitude):
-    """Fill what the noise of the pulses scales with."""
-    top = (1 << (CURVE_BITS - 1)) - 1
-    if regs.noise == ADDITIVE:
+@inner
+def _places(count, regs, visit):
+    """Fill the places of weights on their curves: a loop for each kind of position."""
+    if regs.position == ROOM:
         for k in range(count):
-            amplitude[k] = min((np.int64(rel[k]) << regs.curve_frac) >> REL_FRAC, top)
-    elif regs.noise == COMPLEX:
+            visit[PLACE + k] = _place(k, ROOM, regs, visit)
+    elif regs.position == RANGE:
         for k in range(count):
-            slope = (abs(np.int64(value[k])) * regs.noise_slope) >> SLOPE_FRAC
-            amplitude[k] = min(abs(np.int64(local[k])) + regs.noise_add + slope, top)
+            visit[PLACE + k] = _place(k, RANGE, regs, visit)
     else:
         for k in range(count):
-            amplitude[k] = min(abs(np.int64(local[k])), top)
+            visit[PLACE + k] = _place(k, BOUND, regs, visit)
 
 
-@kernel
-def _dither(upper, lower, high, last, count):
+@inner
+def _table_steps(count, nodes, width, frac, offset, visit):
+    distinct()
+    mask = (1 << frac) - 1
+    for k in range(count):
+        place = np.int64(visit[PLACE + k])
+        first = np.uint64((place >> frac) + width * (np.uint32(visit[BOTH + k]) >> DOWN))
+        start, end = np.int64(nodes[first]), np.int64(nodes[first + np.uint64(1)])
+        curve = bent(offset, np.int64(visit[GAMMA + k]), on_line(start, end, place & mask, frac))
+        visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
+
+
+@inner
+def _drawn_steps(count, words, steps, offset, visit):
+    distinct()
+    for k in range(count):
+        dither, last = np.int64(words[k] & ROOM_DITHER), np.int64(words[LAST + k] >> 2)
+        room = room_near(np.int64(visit[PLACE + k]), dither)
+        row = room + ROOMS * np.int64(np.uint32(visit[BOTH + k]) >> DOWN)
+        curve = bent(offset, np.int64(visit[GAMMA + k]), np.int64(steps[row << DRAW_BITS | last]))
+        visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
+
+
+@inner
+def _power_steps(count, curve_frac, visit):
+    distinct()
+    for k in range(count):
+        curve = power(np.int64(visit[PLACE + k]), np.int64(visit[GAMMA + k]), curve_frac)
+        visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
+
+
+@inner
+def _dither(count, words, visit):
     """Make the low bits of the bounds random."""
+    distinct()
     for k in range(count):
-        low = (high[k] >> 6) | (last[k] & 3) << 2
-        upper[k] = (upper[k] & ~DITHER) | low
-        lower[k] = -((-lower[k] & ~DITHER) | low)
+        low = np.int32(words[HIGH + k]) >> 6 | (np.int32(words[LAST + k]) & 3) << 2
+        visit[UPPER + k] = bound_with(visit[UPPER + k], low)
+        visit[LOWER + k] = -bound_with(-visit[LOWER + k], low)
 
 
-@kernel
-def _move(data, local, amplitude, both, count, dw, dw_shift, bits, moved):
+@inner
+def _amplitude(k, kind, curve_frac, noise_add, noise_slope, visit):
+    local, rel = np.int64(visit[LOCAL + k]), np.int64(visit[REL + k])
+    value = np.int64(visit[VALUE + k])
+    return amplitude(local, rel, value, kind, curve_frac, noise_add, noise_slope)
+
+
+@inner
+def _amplitudes(count, regs, visit):
+    """Fill what the noise of the pulses scales with: a loop for each kind of noise."""
+    frac, add, slope = regs.curve_frac, regs.noise_add, regs.noise_slope
+    if regs.noise == ADDITIVE:
+        for k in range(count):
+            visit[SIZE + k] = _amplitude(k, ADDITIVE, frac, add, slope, visit)
+    elif regs.noise == MULTIPLICATIVE:
+        for k in range(count):
+            visit[SIZE + k] = _amplitude(k, MULTIPLICATIVE, frac, add, slope, visit)
+    else:
+        for k in range(count):
+            visit[SIZE + k] = _amplitude(k, COMPLEX, frac, add, slope, visit)
+
+
+@inner
+def _move(count, c2c, dw, dw_shift, bits, visit):
     """Fill the conductances after the pulses."""
+    distinct()
     for k in range(count):
-        noisy = shift_half_up(np.int64(amplitude[k]) * data[NOISE, k], REL_FRAC)
-        total = saturate(np.int64(data[PULSES, k]) * local[k] + noisy, TOTAL_BITS)
-        step = (total * dw) >> dw_shift
-        step = -step if (both[k] >> np.uint32(31)) != 0 else step
-        value = ((np.int64(data[VALUE, k]) << STEP_FRAC) + step + data[ROUNDING, k]) >> STEP_FRAC
-        clipped = min(max(value, np.int64(data[LOWER, k])), np.int64(data[UPPER, k]))
-        weight = saturate(clipped - data[REFERENCE, k], bits)
-        moved[k] = data[WEIGHT, k] if data[STUCK, k] else weight
+        both, value = np.uint32(visit[BOTH + k]), np.int64(visit[VALUE + k])
+        pulses = count_ones(both & SLOT_MASK)
+        relative = relative_noise(np.int64(visit[GAUSS + k]), np.int64(c2c[pulses]))
+        after = moved(
+            value,
+            both >> DOWN != 0,
+            np.int64(pulses),
+            np.int64(visit[LOCAL + k]),
+            shift_half_up(visit[SIZE + k] * relative, REL_FRAC),
+            np.int64(visit[ROUNDING + k]),
+            dw,
+            dw_shift,
+        )
+        b_max, b_min = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
+        after = bounded(after, b_max, b_min, np.int64(visit[REFERENCE + k]), bits)
+        weight = visit[WEIGHT + k]
+        visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
 
 
-@kernel
+@inner
+def _store(hidden, count, visit):
+    distinct()
+    for k in range(count):
+        hidden[np.uint32(visit[CELL + k])] = visit[MOVED + k]
+
+
+@inner
+def store_devices(array, count, visit):
+    """Give the devices in row `CELL` the conductances in row `MOVED`."""
+    _store(array.hidden, count, visit)
+
+
+@inner
 def visit_devices(array, regs, count, work):
     """Visit the devices that ``work.cell``, ``both`` and ``total`` list, each at most once.
 
@@ -269,59 +338,31 @@ def visit_devices(array, regs, count, work):
     array : Array
     regs : Device
     count : int
+        At most `VISITS`.
     work : Scratch
     """
     apart()
-    cell, both, planes, data = work.cell, work.both, work.bytes8, work.device
-    for byte in range(4):
-        split(work.total, count, byte, planes[byte])
-    hash_cells((count + 7) >> 3, work.bytes64)
-    packed, gamma, upper, lower = array.packed, data[GAMMA], data[UPPER], data[LOWER]
-    for k in range(count):
-        place = cell[k]
-        shift = np.int32((both[k] >> np.uint32(31)) << np.uint32(4))
-        steps = packed[place, 2]
-        data[WEIGHT, k] = array.hidden[place]
-        data[VALUE, k] = array.hidden[place]
-        upper[k] = packed[place, 0]
-        lower[k] = packed[place, 1]
-        data[REL, k] = (steps >> shift) & 0x7FFF
-        gamma[k] = (((packed[place, 3] >> shift) & 0xFFFF) ^ 0x8000) - 0x8000
-        data[STUCK, k] = steps & 0x8000
-    _draw(
-        both,
-        planes[0],
-        planes[1],
-        planes[2],
-        count,
-        regs.c2c,
-        data[PULSES],
-        data[NOISE],
-        data[ROUNDING],
-    )
-    if len(array.reference):
-        for k in range(count):
-            data[REFERENCE, k] = array.reference[cell[k]]
-        _add_reference(data[WEIGHT], data[REFERENCE], count, regs.weight_bits, data[VALUE])
-    rel, local, amplitude = data[REL], work.local, work.amplitude
+    visit, words = work.visit, work.words
+    hash_cells(visit[TOTAL:], count, words, work.words64)
+    draw(words, count, visit)
+    fetch_devices(array, count, regs.weight_bits, visit)
     if regs.flat:
-        _flat_steps(rel, count, regs.offset, local)
+        _flat_steps(count, regs.offset, visit)
     else:
-        place = work.place
-        _places(data[VALUE], both, upper, lower, count, regs, place)
+        if array.record_words == SLOPES:
+            _fetch_slopes(array.record, count, visit)
+            _direct_slopes(count, visit)
+        _places(count, regs, visit)
         if regs.power:
-            _power_steps(place, rel, gamma, count, regs.curve_frac, local)
+            _power_steps(count, regs.curve_frac, visit)
         elif len(regs.steps):
-            low, last, steps = planes[0], planes[3], regs.steps
-            _drawn_steps(place, both, low, last, rel, gamma, count, steps, regs.offset, local)
+            _drawn_steps(count, words, regs.steps, regs.offset, visit)
         else:
             frac, offset = regs.segment_frac, regs.offset
-            _table_steps(place, both, rel, gamma, count, regs.curves, frac, offset, local)
-    _amplitudes(data[VALUE], rel, local, count, regs, amplitude)
+            _table_steps(count, regs.curves, regs.nodes, frac, offset, visit)
     if regs.visible:
-        _dither(upper, lower, planes[2], planes[3], count)
-    moved, bits = work.moved, regs.weight_bits
-    _move(data, local, amplitude, both, count, regs.dw, regs.dw_shift, bits, moved)
-    for k in range(count):
-        array.hidden[cell[k]] = moved[k]
+        _dither(count, words, visit)
+    _amplitudes(count, regs, visit)
+    _move(count, regs.c2c, regs.dw, regs.dw_shift, regs.weight_bits, visit)
+    store_devices(array, count, visit)
     show_devices(array, regs, count, work)

@@ -25,7 +25,31 @@ ZERO = np.int64(0)
 """Not a literal 0, for which numba would compile a function once more; so are all constants that
 kernels hand to kernels."""
 VISITS = 1024
-"""Devices that are visited together, or a column: their data stay in the first-level cache."""
+"""Devices that are visited together at most: their data stay in the second-level cache."""
+(
+    CELL,
+    BOTH,
+    TOTAL,
+    WEIGHT,
+    VALUE,
+    UPPER,
+    LOWER,
+    STEPS,
+    REL,
+    GAMMA,
+    GAUSS,
+    ROUNDING,
+    REFERENCE,
+    PLACE,
+    LOCAL,
+    SIZE,
+    MOVED,
+) = range(0, 17 * VISITS, VISITS)
+"""Where the rows of `Scratch.visit` begin. All that is known of a visit lies in one array, at
+distances that the compiler knows: only so can it tell that what a loop writes is not what the loop
+reads, and work on many devices at a time."""
+CHANGE, CHANGE_HIGH = LOCAL, PLACE
+"""Rows of what time makes of a conductance, `STEP_FRAC` fraction bits: low and high word."""
 
 
 class Converter(NamedTuple):
@@ -44,10 +68,12 @@ class Converter(NamedTuple):
     frac: int
     perfect: int
     """Exact sums, no converters."""
+    span: int
+    """How many products of a weight and a code a 32-bit sum holds: whole eights."""
 
     @classmethod
-    def of(cls, io: ConverterConfig, lsb: float, frac: int) -> "Converter":
-        """Return the registers of one direction."""
+    def of(cls, io: ConverterConfig, lsb: float, frac: int, top: int) -> "Converter":
+        """Return the registers of one direction; ``top`` is the largest weight."""
         registers = converter_registers(io, lsb)
         return cls(
             registers.scale,
@@ -60,6 +86,7 @@ class Converter(NamedTuple):
             io.max_passes if io.bound_management == "iterative" else 1,
             frac,
             int(io.perfect),
+            ((1 << 31) - 1) // (top * io.dac_half) // 8 * 8,
         )
 
 
@@ -139,34 +166,27 @@ class Scratch(NamedTuple):
     out: np.ndarray
     """int64, shape (lines,): results of a pass."""
     chance: np.ndarray
-    """int32, shape (lines,): firing probabilities."""
+    """int32, shape (lines,): firing probabilities; codes that are not 0."""
     row_key: np.ndarray
     """uint32, shape (lines,): a firing row's half of the noise of its cells."""
     col_key: np.ndarray
-    fires: np.ndarray
-    """uint64, shape (31, lines / 64): for each slot the firing rows, one bit each."""
     firing: np.ndarray
-    """int64, shape (31, 2): for each slot how many rows of either sign fire."""
+    """int64, shape (31, 2, 2): for each slot how many rows, and columns, of either sign fire."""
+    slot_rows: Side
+    """The firing rows of one slot."""
+    slot_cols: Side
+    visit: np.ndarray
+    """int32, shape (17 * VISITS,): what is known of the devices that are visited together."""
     cell: np.ndarray
-    """uint32, shape (visits,): number of a hit cell in its array."""
+    """uint32, shape (VISITS,): row `CELL` of it, numbers of devices in their array."""
     both: np.ndarray
-    """uint32, shape (visits,): slots in which both its lines fire; bit 31: downwards."""
+    """uint32: row `BOTH`, slots in which both their lines fire; bit 31: downwards."""
     total: np.ndarray
-    """uint32, shape (visits,): sum of its lines' keys."""
-    bytes64: np.ndarray
-    """uint64, shape (4, visits / 8): noise words of cells, byte by byte."""
-    bytes8: np.ndarray
-    """The same memory, uint8, shape (4, visits)."""
-    device: np.ndarray
-    """int32, shape (11, visits): what a visit reads of the devices; rows as in `device`."""
-    place: np.ndarray
-    """int32, shape (visits,): places on the step curve."""
-    local: np.ndarray
-    """int32, shape (visits,): steps."""
-    amplitude: np.ndarray
-    """int32, shape (visits,): what their noise scales with."""
-    moved: np.ndarray
-    """int32, shape (visits,): conductances after the visit."""
+    """uint32: row `TOTAL`, sums of their lines' keys."""
+    words64: np.ndarray
+    """uint64, shape (4 * VISITS / 8,): noise words of devices, byte by byte."""
+    words: np.ndarray
+    """The same memory, uint8, shape (4 * VISITS,)."""
     pair_line: np.ndarray
     """uint32, shape (lines,): rows of both devices of pairs."""
     own_line: np.ndarray
@@ -191,12 +211,13 @@ def make_side(lines: int) -> Side:
 def make_scratch(lines: int) -> Scratch:
     """Return scratch memory for arrays of up to ``lines`` rows or columns."""
     lines = -(-lines // 64) * 64
-    visits = max(VISITS, lines)
     spread, spread16 = _two_views(lines, np.uint16, LINES_OF_WORD)
     spread_lines(spread16)
     chosen, chosen16 = _two_views(lines, np.uint16, LINES_OF_WORD)
     planes, planes16 = _two_views(lines, np.uint16, LINES_OF_WORD)
-    bytes64, bytes8 = _two_views(visits, np.uint8, 8)
+    visit = np.zeros(17 * VISITS, np.int32)
+    cell, both, total = (visit[row : row + VISITS].view(np.uint32) for row in (CELL, BOTH, TOTAL))
+    words64 = np.zeros(4 * VISITS // 8, np.uint64)
     return Scratch(
         spread,
         spread16,
@@ -212,18 +233,15 @@ def make_scratch(lines: int) -> Scratch:
         chance=np.zeros(lines, np.int32),
         row_key=np.zeros(lines, np.uint32),
         col_key=np.zeros(lines, np.uint32),
-        fires=np.zeros((31, lines // 64), np.uint64),
-        firing=np.zeros((31, 2), np.int64),
-        cell=np.zeros(visits, np.uint32),
-        both=np.zeros(visits, np.uint32),
-        total=np.zeros(visits, np.uint32),
-        bytes64=bytes64,
-        bytes8=bytes8,
-        device=np.zeros((11, visits), np.int32),
-        place=np.zeros(visits, np.int32),
-        local=np.zeros(visits, np.int32),
-        amplitude=np.zeros(visits, np.int32),
-        moved=np.zeros(visits, np.int32),
+        firing=np.zeros((31, 2, 2), np.int64),
+        slot_rows=make_side(lines),
+        slot_cols=make_side(lines),
+        visit=visit,
+        cell=cell,
+        both=both,
+        total=total,
+        words64=words64,
+        words=words64.view(np.uint8),
         pair_line=np.zeros(lines, np.uint32),
         own_line=np.zeros(lines, np.uint32),
         own_train=np.zeros(lines, np.uint32),

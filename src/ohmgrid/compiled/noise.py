@@ -6,7 +6,7 @@ A 64-bit word of a plane array holds that plane of four lines (16 bits each) or 
 
 import numpy as np
 
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, distinct, inner, kernel
 from ohmgrid.model.base.noise import gaussian
 from ohmgrid.registers.noise import (
     CELL_ROTATIONS,
@@ -39,7 +39,7 @@ SIXTEEN, THIRTYTWO, FORTYEIGHT = U(16), U(32), U(48)
 LINES_OF_WORD = 4
 """Lines of one packed word."""
 
-GAUSSIAN = gaussian(np.arange(1 << GAUSS_BITS))
+GAUSSIAN = gaussian(np.arange(1 << GAUSS_BITS)).astype(np.int16)
 """Gaussian draw of 10 bits, `GAUSS_SIGMA` LSB a standard deviation."""
 
 
@@ -67,12 +67,12 @@ TURN_LINE = tuple(_turn(16, turn, EACH16) for turn in LINE_ROTATIONS)
 TURN_CELL = tuple(_turn(8, turn, EACH8) for turn in CELL_ROTATIONS)
 
 
-@kernel
+@inner
 def _rotate(plane, left, right, mask):
     return ((plane << left) & mask) | ((plane >> right) & (mask ^ FULL))
 
 
-@kernel
+@inner
 def _sbox(a, b, c, d):
     t1 = b ^ FULL
     t3 = c ^ d
@@ -82,7 +82,7 @@ def _sbox(a, b, c, d):
     return w, c ^ t6, t6 ^ (w | t8), t8 ^ (t3 & t6)
 
 
-@kernel
+@inner
 def _line_round(a, b, c, d, constants):
     a, b, c, d = _sbox(a ^ constants[0], b ^ constants[1], c ^ constants[2], d ^ constants[3])
     b = _rotate(b, TURN_LINE[1][0], TURN_LINE[1][1], TURN_LINE[1][2])
@@ -91,7 +91,7 @@ def _line_round(a, b, c, d, constants):
     return a, b, c, d
 
 
-@kernel
+@inner
 def _cell_round(a, b, c, d, constants):
     a, b, c, d = _sbox(a ^ constants[0], b ^ constants[1], c ^ constants[2], d ^ constants[3])
     b = _rotate(b, TURN_CELL[1][0], TURN_CELL[1][1], TURN_CELL[1][2])
@@ -100,7 +100,7 @@ def _cell_round(a, b, c, d, constants):
     return a, b, c, d
 
 
-@kernel
+@inner
 def _turned(value, turn):
     return (value << turn) | (value >> (U(64) - turn)) if turn else value
 
@@ -125,7 +125,7 @@ def spread_lines(fields):
             fields[plane, line] = np.uint16((word >> U(16 * plane)) & LOW16)
 
 
-@kernel
+@inner
 def line_key(key, purpose, sub):
     """Return an operation key with purpose and sub number added: what `hash_lines` takes."""
     word = key ^ (U(purpose) << U(56))
@@ -134,7 +134,7 @@ def line_key(key, purpose, sub):
     return word
 
 
-@kernel
+@inner
 def op_key(base, verb, tile, step):
     """Return the key of one operation (uint64), as `ohmgrid.model.base.noise.op_key`."""
     apart()
@@ -152,7 +152,7 @@ def op_key(base, verb, tile, step):
     return a | (b << SIXTEEN) | (c << THIRTYTWO) | (d << FORTYEIGHT)
 
 
-@kernel
+@inner
 def hash_lines(key, spread, words, out):
     """Write the line keys of ``4 * words`` lines as planes.
 
@@ -186,23 +186,43 @@ def hash_lines(key, spread, words, out):
         out[3, i] = d
 
 
-@kernel
-def hash_cells(words, planes):
-    """Turn sums of line keys, as planes of ``8 * words`` cells, into cell words, in place.
+@inner
+def _split(totals, count, words):
+    distinct()
+    cells = np.uint64(len(words) >> 2)  # indices that cannot be negative
+    for k in range(np.uint64(count)):
+        total = np.uint32(totals[k])
+        words[k] = np.uint8(total)
+        words[cells + k] = np.uint8(total >> np.uint32(8))
+        words[cells + cells + k] = np.uint8(total >> np.uint32(16))
+        words[cells + cells + cells + k] = np.uint8(total >> np.uint32(24))
+
+
+@inner
+def hash_cells(totals, count, words, words64):
+    """Write the words of cells, byte by byte.
 
     Parameters
     ----------
-    words : int
-    planes : uint64, shape (4, >= words)
-        Plane k holds byte k of each cell's word.
+    totals : int32, shape (>= count,)
+        Sums of line keys.
+    count : int
+        Cells, at most a quarter of the words' bytes.
+    words : uint8, shape (4 * cells,)
+        Byte k of each cell's word begins at ``k * cells``.
+    words64 : uint64
+        The same memory.
     """
-    apart()
-    for i in range(words):
-        a, b, c, d = planes[0, i], planes[1, i], planes[2, i], planes[3, i]
+    _split(totals, count, words)
+    first = np.uint64(len(words64) >> 2)
+    second, third = first + first, first + first + first
+    for i in range(np.uint64((count + 7) >> 3)):
+        a, b = words64[i], words64[first + i]
+        c, d = words64[second + i], words64[third + i]
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[0])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[1])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[2])
-        planes[0, i] = a
-        planes[1, i] = b
-        planes[2, i] = c
-        planes[3, i] = d
+        words64[i] = a
+        words64[first + i] = b
+        words64[second + i] = c
+        words64[third + i] = d

@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.arith import shift_round
 from ohmgrid.compiled.converters import dac, largest
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, distinct, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.compiled.readout import ON, exact_sums, read_multiply
 from ohmgrid.registers.edge import ADC_FRAC
@@ -13,67 +13,79 @@ from ohmgrid.registers.noise import Purpose
 __all__ = ["multiply"]
 
 OUTPUT = np.int64(Purpose.OUTPUT)
-SPAN = 64
-"""How many products of a pair's 19-bit weight and an 8-bit code a 32-bit sum holds."""
+U1, U2, U3, U4, U5, U6, U7 = map(np.uint64, range(1, 8))
 
 
-@kernel
-def _forward_sums(weights, rows, cols, work):
-    """Add up the columns whose code is not 0, four at a time."""
-    codes, busy, part, sums = work.codes, work.busy, work.part, work.sums
-    count = 0
+@inner
+def _list_busy(codes, cols, busy, factors):
+    """List the columns whose code is not 0; return how many, filled up to whole eights."""
+    distinct()
+    count = np.uint64(0)
     for j in range(cols):
         busy[count] = j
-        count += codes[j] != 0
+        factors[count] = codes[j]
+        count += np.uint64(codes[j] != 0)
+    full = (count + np.uint64(7)) & ~np.uint64(7)
+    for k in range(count, full):
+        busy[k], factors[k] = 0, 0
+    return np.int64(full)
+
+
+@inner
+def _add_eight(weights, rows, busy, factors, first, part):
+    """Add eight columns, each times its factor, to ``part``."""
+    distinct()
+    n, k = np.uint64(rows), np.uint64(first)
+    j0, j1, j2, j3 = n * busy[k], n * busy[k + U1], n * busy[k + U2], n * busy[k + U3]
+    j4, j5, j6, j7 = n * busy[k + U4], n * busy[k + U5], n * busy[k + U6], n * busy[k + U7]
+    f0, f1, f2, f3 = factors[k], factors[k + U1], factors[k + U2], factors[k + U3]
+    f4, f5, f6, f7 = factors[k + U4], factors[k + U5], factors[k + U6], factors[k + U7]
+    for i in range(n):
+        left = weights[j0 + i] * f0 + weights[j1 + i] * f1
+        left += weights[j2 + i] * f2 + weights[j3 + i] * f3
+        right = weights[j4 + i] * f4 + weights[j5 + i] * f5
+        right += weights[j6 + i] * f6 + weights[j7 + i] * f7
+        part[i] += left + right
+
+
+@inner
+def _forward_sums(weights, rows, cols, span, work):
+    """Add up the columns whose code is not 0, eight at a time."""
+    part, sums = work.part, work.sums
+    busy, factors = work.busy, work.chance
+    count = _list_busy(work.codes, cols, busy, factors)
     for i in range(rows):
         sums[i] = 0
-    for first in range(0, count, SPAN):
-        last = min(first + SPAN, count)
+    for first in range(0, count, span):
         for i in range(rows):
             part[i] = 0
-        k = first
-        while k + 4 <= last:
-            j0, j1, j2, j3 = busy[k], busy[k + 1], busy[k + 2], busy[k + 3]
-            c0, c1, c2, c3 = codes[j0], codes[j1], codes[j2], codes[j3]
-            w0 = weights[j0 * rows : j0 * rows + rows]
-            w1 = weights[j1 * rows : j1 * rows + rows]
-            w2 = weights[j2 * rows : j2 * rows + rows]
-            w3 = weights[j3 * rows : j3 * rows + rows]
-            for i in range(rows):
-                part[i] += w0[i] * c0 + w1[i] * c1 + w2[i] * c2 + w3[i] * c3
-            k += 4
-        while k < last:
-            j = busy[k]
-            code = codes[j]
-            column = weights[j * rows : j * rows + rows]
-            for i in range(rows):
-                part[i] += column[i] * code
-            k += 1
+        for k in range(first, min(first + span, count), 8):
+            _add_eight(weights, rows, busy, factors, k, part)
         for i in range(rows):
             sums[i] += part[i]
 
 
-@kernel
-def _dot(column, codes):
-    part = np.int32(0)
-    for i in range(len(column)):
-        part = np.int32(part + np.int32(column[i] * codes[i]))
-    return part
+@inner
+def _add_rows(weights, rows, cols, codes, first, last, sums):
+    """Add what rows ``first`` to ``last - 1`` give to the sums of all columns."""
+    distinct()
+    for j in range(np.uint64(cols)):
+        part, column = np.int32(0), j * np.uint64(rows)
+        for i in range(np.uint64(first), np.uint64(last)):
+            part = np.int32(part + np.int32(weights[column + i] * codes[i]))
+        sums[j] += part
 
 
-@kernel
-def _backward_sums(weights, rows, cols, work):
-    codes, sums = work.codes, work.sums
+@inner
+def _backward_sums(weights, rows, cols, span, work):
+    sums = work.sums
     for j in range(cols):
-        total = 0
-        for first in range(0, rows, SPAN):
-            size = min(SPAN, rows - first)
-            place = j * rows + first
-            total += _dot(weights[place : place + size], codes[first : first + size])
-        sums[j] = total
+        sums[j] = 0
+    for first in range(0, rows, span):
+        _add_rows(weights, rows, cols, work.codes, first, min(first + span, rows), sums)
 
 
-@kernel
+@inner
 def _convert(sums, lines, io, planes, out):
     """Write unclipped ADC codes' clipped values; return how many were clipped."""
     saturated = 0
@@ -86,7 +98,7 @@ def _convert(sums, lines, io, planes, out):
     return saturated
 
 
-@kernel
+@inner
 def multiply(weights, rows, cols, backward, values, io, reading, key, work, out):
     """Run one forward or backward operation, as `ohmgrid.model.core.operations.multiply`.
 
@@ -130,9 +142,9 @@ def multiply(weights, rows, cols, backward, values, io, reading, key, work, out)
         scale = alpha << halvings
         dac(values, inputs, scale, io.dac_half, work.codes)
         if backward:
-            _backward_sums(weights, rows, cols, work)
+            _backward_sums(weights, rows, cols, io.span, work)
         else:
-            _forward_sums(weights, rows, cols, work)
+            _forward_sums(weights, rows, cols, io.span, work)
         hash_lines(line_key(key, OUTPUT, halvings), work.spread, (outputs + 3) // 4, work.planes)
         saturated = _convert(work.sums, outputs, io, work.planes16, out)
         halvings += 1

@@ -9,14 +9,20 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.arith import saturate, shift_half_up
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, inner, kernel
+from ohmgrid.compiled.layout import TOTAL, VISITS
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
 from ohmgrid.model.device.population import Population
+from ohmgrid.model.device.step import Static
 from ohmgrid.registers.device import VISIBLE_FRAC
 from ohmgrid.registers.noise import VISIBLE_TURNS
 
 __all__ = ["Array", "pack", "show_all", "show_devices"]
 
+FLAT, SLOPES = 3, 4
+"""Words of a record without and with slopes."""
+STUCK = 1 << 15
+"""Bit of a record's third word."""
 TURNS = tuple((np.uint32(turn), np.uint32(32 - turn)) for turn in VISIBLE_TURNS)
 
 
@@ -27,9 +33,11 @@ class Array(NamedTuple):
     """int32, shape (devices,): conductances."""
     seen: np.ndarray
     """int32, shape (cells,): the weights that a pass sees; `hidden` itself where they are equal."""
-    packed: np.ndarray
-    """int32, shape (devices, 4): upper bound, lower bound, relative steps up (bits 0 to 14) and
-    down (16 to 30) with bit 15 for stuck, slopes up (low half) and down."""
+    record: np.ndarray
+    """int32, shape (record_words * devices,): upper bound, lower bound, relative steps up (bits 0
+    to 14) and down (16 to 30) with bit 15 for stuck; and, where a device's step hangs on its
+    weight, slopes up (low half) and down."""
+    record_words: int
     reference: np.ndarray
     """int32, shape (devices,), or empty where no device has one."""
     aging: np.ndarray
@@ -46,8 +54,18 @@ class Array(NamedTuple):
     paired: int
 
 
+def _records(static: Static, flat: bool) -> np.ndarray:
+    """Return the records of devices, one after the other (int32)."""
+    stuck = static.stuck.astype(np.int64) * STUCK
+    words = [static.b_max, static.b_min, static.rel_up | stuck | static.rel_down << 16]
+    if not flat:
+        # An arithmetic shift of the reader brings the sign back.
+        words.append((static.gamma_up & 0xFFFF) | (static.gamma_down & 0xFFFF) << 16)
+    return np.stack([_flat(word) for word in words], axis=1).ravel()
+
+
 def _flat(field: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(field.T.ravel().astype(np.int32))
+    return np.ascontiguousarray(field.T.ravel().astype(np.uint32).view(np.int32))
 
 
 def pack(population: Population, paired: bool, ages: bool) -> Array:
@@ -63,22 +81,15 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
     static, registers = population.static, population.registers
     rows, cols = static.b_max.shape
     none = np.zeros(0, np.int32)
-    packed = np.empty((rows * cols, 4), np.int32)
-    packed[:, 0], packed[:, 1] = _flat(static.b_max), _flat(static.b_min)
-    packed[:, 2] = _flat(
-        static.rel_up | static.stuck.astype(np.int64) << 15 | static.rel_down << 16
-    )
-    # An arithmetic shift of the reader brings the sign back.
-    slopes = (static.gamma_up & 0xFFFF) | (static.gamma_down & 0xFFFF) << 16
-    packed[:, 3] = _flat(slopes.astype(np.uint32).view(np.int32))
     first, second, third = population.aging
     hidden = np.zeros(rows * cols, np.int32)
     apart = paired or registers.visible
     return Array(
         hidden=hidden,
         seen=np.zeros(rows * cols // (1 + paired), np.int32) if apart else hidden,
-        packed=packed,
-        reference=_flat(static.reference) if np.any(static.reference) else none,
+        record=_records(static, registers.flat),
+        record_words=FLAT if registers.flat else SLOPES,
+        reference=_flat(static.reference) if registers.references else none,
         aging=_flat(first | second << 10 | third << 20) if ages else none,
         point=_flat(population.symmetry_point) if ages and registers.symmetry_point else none,
         row_key=population.visible_keys[0].ravel().copy(),
@@ -89,7 +100,7 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
     )
 
 
-@kernel
+@inner
 def _visible_keys(array, regs, count, work):
     """Replace ``work.total`` by the sums of the keys of the write noise."""
     mask = np.uint32((1 << regs.weight_bits) - 1)
@@ -104,7 +115,7 @@ def _visible_keys(array, regs, count, work):
         work.total[k] = np.uint32(array.row_key[row] ^ turned) + array.col_key[column]
 
 
-@kernel
+@inner
 def show_devices(array, regs, count, work):
     """Bring what a pass sees of the devices in ``work.cell`` up to date."""
     apart()
@@ -116,28 +127,24 @@ def show_devices(array, regs, count, work):
         return
     if not regs.visible:
         return
-    planes = work.bytes8
+    words, hidden = work.words, array.hidden
     _visible_keys(array, regs, count, work)
-    for byte in range(4):
-        plane, shift = planes[byte], np.uint32(8 * byte)
-        for k in range(count):
-            plane[k] = np.uint8(work.total[k] >> shift)
-    hash_cells((count + 7) >> 3, work.bytes64)
+    hash_cells(work.visit[TOTAL:], count, words, work.words64)
     for k in range(count):
-        gauss = np.int64(GAUSSIAN[planes[0, k] | (planes[1, k] & 3) << 8])
+        gauss = np.int64(GAUSSIAN[words[k] | (words[VISITS + k] & 3) << 8])
         spread = shift_half_up(gauss * regs.visible, VISIBLE_FRAC)
         place = cell[k]
-        array.seen[place] = saturate(array.hidden[place] + spread, regs.weight_bits)
+        array.seen[place] = saturate(hidden[place] + spread, regs.weight_bits)
 
 
 @kernel
-def show_all(array, regs, work):
+def show_all(array, physics, work):
     """Bring what a pass sees up to date after all conductances have changed."""
+    regs = physics.device
     if not (array.paired or regs.visible):
         return
-    span = len(work.cell)
-    for first in range(0, len(array.hidden), span):
-        count = min(span, len(array.hidden) - first)
+    for first in range(0, len(array.hidden), VISITS):
+        count = min(VISITS, len(array.hidden) - first)
         for k in range(count):
             work.cell[k] = first + k
         show_devices(array, regs, count, work)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.arith import divide_round, shift_round, square_root
-from ohmgrid.compiled.jit import apart, kernel
+from ohmgrid.compiled.jit import apart, inner
 from ohmgrid.compiled.layout import ZERO
 from ohmgrid.compiled.noise import hash_lines, line_key
 from ohmgrid.config import PULSE_TYPES
@@ -30,7 +30,7 @@ NEGATIVE = np.uint32(1 << 31)
 SLOT_MASK = np.uint32((1 << 31) - 1)
 
 
-@kernel
+@inner
 def plan(x_max, d_max, p):
     """Return bit length and both probability factors and divisors, as `plan_update`."""
     if x_max == 0 or d_max == 0:
@@ -49,7 +49,7 @@ def plan(x_max, d_max, p):
     return bl, q, x_max, stretched, d_max
 
 
-@kernel
+@inner
 def _choose(line, count, work):
     """Copy the spread numbers of some lines to the front of ``work.chosen``."""
     for plane in range(4):
@@ -57,7 +57,7 @@ def _choose(line, count, work):
             work.chosen16[plane, k] = work.spread16[plane, line[k]]
 
 
-@kernel
+@inner
 def _draw(train, count, bl, key, purpose, work):
     """Fill stochastic trains of the chosen lines from their chances."""
     for group in range((bl + 3) >> 2):
@@ -68,7 +68,7 @@ def _draw(train, count, bl, key, purpose, work):
                 train[k] |= bit if fields[k] < work.chance[k] else np.uint32(0)
 
 
-@kernel
+@inner
 def _count(train, count, bl, kind, rows, work):
     """Fill the trains of the deterministic types from the chances."""
     for k in range(count):
@@ -87,20 +87,20 @@ def _count(train, count, bl, kind, rows, work):
             before = after
 
 
-@kernel
+@inner
 def probability(size, factor, divisor):
     """Return the firing probability of a line whose value has that magnitude."""
     return min(divide_round(size * factor, divisor), ONE)
 
 
-@kernel
+@inner
 def _chances(values, lines, factor, divisor, chance):
     """Write the firing probability of every line, as `probabilities`."""
     for i in range(lines):
         chance[i] = probability(abs(np.int64(values[i])), factor, divisor)
 
 
-@kernel
+@inner
 def fire(side, count, bl, kind, key, rows, work):
     """Fill trains of the lines at the front of a side; pack those that fire, return how many.
 
@@ -121,7 +121,7 @@ def fire(side, count, bl, kind, key, rows, work):
     return firing
 
 
-@kernel
+@inner
 def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
     """Fill one side with its firing lines; return how many they are."""
     apart()
@@ -136,7 +136,7 @@ def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
     return fire(side, count, bl, kind, key, rows, work)
 
 
-@kernel
+@inner
 def _largest(values, lines):
     top = 0
     for i in range(lines):
@@ -144,7 +144,7 @@ def _largest(values, lines):
     return top
 
 
-@kernel
+@inner
 def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     """Plan an update and make its trains, as `plan_update` and `side_trains`.
 
@@ -180,14 +180,14 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     return bl, firing_rows, firing_cols, active, below, clipped
 
 
-@kernel
+@inner
 def _low_halves(count, work, out):
     for k in range(count):
         high = np.uint32(work.planes16[1, k]) << np.uint32(16)
         out[k] = np.uint32(work.planes16[0, k]) | high
 
 
-@kernel
+@inner
 def line_halves(line, count, key, purpose, sub, work, out):
     """Write the low halves of the keys of some lines to ``out`` (uint32)."""
     apart()
@@ -196,7 +196,7 @@ def line_halves(line, count, key, purpose, sub, work, out):
     _low_halves(count, work, out)
 
 
-@kernel
+@inner
 def all_halves(count, key, purpose, sub, work, out):
     """Write the low halves of the keys of lines 0 to ``count - 1`` to ``out`` (uint32)."""
     apart()

@@ -7,7 +7,7 @@ import numpy as np
 
 from ohmgrid.compiled.arith import shift_round, square_root
 from ohmgrid.compiled.converters import dac, largest
-from ohmgrid.compiled.jit import apart, golden, kernel
+from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.model.periphery import readout, voltages
@@ -81,7 +81,7 @@ class Reading(NamedTuple):
         return cls(np.array(registers, np.int64), readout.noise)
 
 
-@kernel
+@inner
 def _drive(lines, registers, planes, volts):
     """Make voltages of DAC codes, in place."""
     for j in range(lines):
@@ -92,7 +92,7 @@ def _drive(lines, registers, planes, volts):
         volts[j] = driven(code, gauss, registers[INP_NOISE], registers[INP_KEEP])
 
 
-@kernel
+@inner
 def _operands(volts, lines, sweep, registers, operand):
     """Write what the weights are multiplied with in one sweep."""
     for j in range(lines):
@@ -108,7 +108,7 @@ def _operands(volts, lines, sweep, registers, operand):
         operand[j] = volt
 
 
-@kernel
+@inner
 def _swept(weight, top):
     """Return a weight, or, unless ``top`` is 0, its magnitude: `model.array.array.magnitudes`."""
     wide = np.int64(weight)
@@ -117,7 +117,7 @@ def _swept(weight, top):
     return min(wide ^ (wide >> 63), abs(top)) if top else wide
 
 
-@kernel
+@inner
 def exact_sums(weights, rows, cols, backward, operand, top, sums):
     """Write the exact sums of one sweep, without the voltages' fraction bits."""
     apart()
@@ -142,14 +142,14 @@ def exact_sums(weights, rows, cols, backward, operand, top, sums):
         sums[i] >>= VOLTAGE_FRAC
 
 
-@kernel
+@inner
 def _root(power, registers):
     """Return the root of a sum of powers."""
     size = scaled(power, 1 << (MANTISSA - 1), registers[POWER_SHIFT])
     return square_root(size << (2 * ROOT_FRAC))
 
 
-@kernel
+@inner
 def _losses(weights, rows, cols, backward, io, registers, work, lost):
     """Write what the wires take from each line's value: two sweeps."""
     inputs, outputs = (rows, cols) if backward else (cols, rows)
@@ -170,7 +170,7 @@ def _losses(weights, rows, cols, backward, io, registers, work, lost):
         lost[i] = drop(np.int64(load[i]), position, registers[IR])
 
 
-@kernel
+@inner
 def _roots(weights, rows, cols, backward, registers, work, roots):
     """Write the root of each line's sum of powers."""
     inputs, outputs = (rows, cols) if backward else (cols, rows)
@@ -188,7 +188,7 @@ def _roots(weights, rows, cols, backward, registers, work, roots):
             roots[i] = root
 
 
-@kernel
+@inner
 def _convert(lines, io, reading, roots, work, out):
     """Turn what is lost and the sums of values into codes; return how many were clipped."""
     registers, planes, sums, saturated = reading.registers, work.planes16, work.sums, 0
@@ -210,7 +210,7 @@ def _convert(lines, io, reading, roots, work, out):
     return saturated
 
 
-@kernel
+@inner
 def read_multiply(weights, rows, cols, backward, values, io, reading, key, work, out):
     """Run one operation with read-side non-idealities, as `ohmgrid.model.core.operations.multiply`.
 

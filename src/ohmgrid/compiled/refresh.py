@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.aging import reset_device
+from ohmgrid.compiled.aging import reset_devices
 from ohmgrid.compiled.arith import shift_round
-from ohmgrid.compiled.device import split, visit_devices
-from ohmgrid.compiled.jit import apart, kernel
-from ohmgrid.compiled.layout import ZERO, Pulses, Side
+from ohmgrid.compiled.device import visit_devices
+from ohmgrid.compiled.jit import apart, inner
+from ohmgrid.compiled.layout import TOTAL, VISITS, ZERO, Pulses, Side
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
 from ohmgrid.compiled.population import show_devices
 from ohmgrid.compiled.pulses import (
@@ -94,22 +94,22 @@ class Refresh(NamedTuple):
         )
 
 
-@kernel
+@inner
 def _code(weight, k, refresh, work):
     """Return the ADC code of a device with the noise of word k."""
-    low, middle = work.bytes8[0, k], work.bytes8[1, k]
+    low, middle = work.words[k], work.words[VISITS + k]
     gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
     raw = ((np.int64(weight) * refresh.scale) >> refresh.shift) + gauss * refresh.noise
     return min(max(shift_round(raw, ADC_FRAC), -refresh.half), refresh.half)
 
 
-@kernel
+@inner
 def _lifted(plus, minus, large, small):
     """Return whether noise could lift a pair above both thresholds."""
     return ((plus >= large) & (minus >= small)) | ((plus >= small) & (minus >= large))
 
 
-@kernel
+@inner
 def _near(hidden, large, small):
     """Return how many pairs of a column noise could lift above both thresholds."""
     apart()
@@ -121,7 +121,7 @@ def _near(hidden, large, small):
     return count
 
 
-@kernel
+@inner
 def _list_near(hidden, large, small, first, count, pairs):
     """List those pairs, numbered from ``first`` on, behind the ``count`` that are listed."""
     apart()
@@ -132,15 +132,7 @@ def _list_near(hidden, large, small, first, count, pairs):
     return count
 
 
-@kernel
-def _draw(pairs, work):
-    """Hash the words of pairs, whose sums of keys are in ``work.total``, to ``work.bytes8``."""
-    for byte in range(4):
-        split(work.total, 2 * pairs, byte, work.bytes8[byte])
-    hash_cells((2 * pairs + 7) >> 3, work.bytes64)
-
-
-@kernel
+@inner
 def _read(array, refresh, key, near, work):
     """Read the ``near`` pairs in ``work.busy``; keep there those that are due.
 
@@ -155,7 +147,7 @@ def _read(array, refresh, key, near, work):
         row = place - column * array.rows
         work.total[2 * k] = work.row_key[row] + work.col_key[column]
         work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
-    _draw(near, work)
+    hash_cells(work.visit[TOTAL:], 2 * near, work.words, work.words64)
     due = ZERO
     for k in range(near):
         pair = work.busy[k]
@@ -168,7 +160,7 @@ def _read(array, refresh, key, near, work):
     return due
 
 
-@kernel
+@inner
 def _reset(array, regs, aging, key, due, work):
     """Reset both devices of the ``due`` pairs in ``work.busy``.
 
@@ -185,22 +177,21 @@ def _reset(array, regs, aging, key, due, work):
     line_halves(columns, due, key, COLUMN, ZERO, work, cols)
     for k in range(2 * due):
         work.total[k] = rows[k] + cols[k >> 1]
-    _draw(due, work)
+    hash_cells(work.visit[TOTAL:], 2 * due, work.words, work.words64)
     for k in range(2 * due):
-        place = 2 * np.int64(work.busy[k >> 1]) + (k & 1)
-        work.cell[k] = place
-        reset_device(array, place, k, aging, regs.weight_bits, work)
+        work.cell[k] = 2 * work.busy[k >> 1] + (k & 1)
+    reset_devices(array, aging, 2 * due, regs.weight_bits, work)
     show_devices(array, regs, 2 * due, work)
 
 
-@kernel
+@inner
 def _column_key(source, column):
     """Return a column's own operation key."""
     step = (source.updates & 0xFFFFFFFF) | column << 32
     return op_key(source.base, REWRITE, source.number, step)
 
 
-@kernel
+@inner
 def _column_trains(p, own, column, first, end, start, work):
     """Make the trains that write pairs ``first`` to ``end - 1``, all of one column, back.
 
@@ -232,7 +223,7 @@ def _column_trains(p, own, column, first, end, start, work):
     )
 
 
-@kernel
+@inner
 def _pulse(array, regs, columns, slot, slots, work):
     """Visit the devices that the trains of all columns hit in ``slots``.
 
@@ -260,7 +251,7 @@ def _pulse(array, regs, columns, slot, slots, work):
         visit_devices(array, regs, count, work)
 
 
-@kernel
+@inner
 def _write(array, regs, refresh, source, due, work):
     """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
     apart()
@@ -282,7 +273,7 @@ def _write(array, regs, refresh, source, due, work):
         _pulse(array, regs, columns, slot, slots, work)
 
 
-@kernel
+@inner
 def _renew(array, regs, aging, refresh, source, near, work):
     """Refresh those of the ``near`` pairs in ``work.busy`` that are due."""
     apart()
@@ -293,7 +284,7 @@ def _renew(array, regs, aging, refresh, source, near, work):
         _write(array, regs, refresh, source, due, work)
 
 
-@kernel
+@inner
 def refresh_pairs(array, regs, aging, refresh, source, part, work):
     """Refresh the pairs in the columns of one part.
 
@@ -308,7 +299,7 @@ def refresh_pairs(array, regs, aging, refresh, source, part, work):
     work : Scratch
     """
     apart()
-    rows, count, room = array.rows, ZERO, min(len(work.busy), len(work.cell)) >> 1
+    rows, count, room = array.rows, ZERO, min(len(work.busy), VISITS) >> 1
     large, small = np.int32(refresh.least_large), np.int32(refresh.least_small)
     # One round more than there are columns: the last one reads what is left.
     for column in range(part.number, array.cols + part.threads, part.threads):

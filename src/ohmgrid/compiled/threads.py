@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.jit import inner
 
 __all__ = ["GIVEN_UP", "Abandoned", "abandon", "barrier", "new_sync"]
 
@@ -74,7 +74,7 @@ def abandon(sync: np.ndarray) -> None:
     sync[GIVEN_UP] = 1
 
 
-@kernel
+@inner
 def barrier(sync, threads):
     """Wait until all threads are here.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ohmgrid.compiled.aging import Aging
 from ohmgrid.compiled.device import Device
+from ohmgrid.compiled.held import hold
 from ohmgrid.compiled.jit import kernel
 from ohmgrid.compiled.layout import WHOLE, Converter, Pulses, make_scratch, make_side
 from ohmgrid.compiled.noise import op_key
@@ -90,10 +91,11 @@ class CompiledTile(TileBase):
         formats, paired = config.formats, config.device.paired
         base = seed_key(config.seed)
         refresh = refresh_registers(config, self.lsb) if paired else None
+        top = ((1 << (formats.weight_bits - 1)) - 1) << paired
         self.physics = Physics(
             base=np.uint64(base),
-            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac),
-            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac),
+            forward_io=Converter.of(config.forward, self.lsb, formats.x_frac, top),
+            backward_io=Converter.of(config.backward, self.lsb, formats.d_frac, top),
             device=Device.of(self.device, formats.weight_bits),
             aging=Aging.of(self.aging),
             refresh=Refresh.of(config, refresh),
@@ -111,7 +113,9 @@ class CompiledTile(TileBase):
         stuck = np.flatnonzero(population.static.stuck.T)
         self._stuck = stuck, population.stuck_weight.T.ravel()[stuck]
         self.steps = np.zeros(3, np.int64)
-        self._work = make_scratch(max(self.device_shape))
+        self._held = hold(self.array), hold(self.physics)
+        self._held_readings = tuple(map(hold, self.readings))
+        self._work = hold(make_scratch(max(self.device_shape)))
         self._sides = make_side(rows), make_side(cols)
         self.registers = lru_cache(maxsize=4)(self._registers)
         self._hold_stuck()
@@ -120,11 +124,11 @@ class CompiledTile(TileBase):
         """Put the weights of stuck devices in their place, and show all."""
         places, weights = self._stuck
         self.array.hidden[places] = weights
-        show_all(self.array, self.physics.device, self._work)
+        show_all(*self._held, self._work)
 
     def _registers(self, lr: float) -> Pulses:
         registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
-        return Pulses.of(self.config, registers)
+        return hold(Pulses.of(self.config, registers))
 
     def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a checked vector as the kernels take it (int32)."""
@@ -138,14 +142,14 @@ class CompiledTile(TileBase):
 
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
         out = np.empty(self.cols if backward else self.rows, np.int64)
-        step = self._step(int(backward))
+        step, (array, physics) = self._step(int(backward)), self._held
         passes, saturated = _multiply(
-            self.array,
+            array,
             self.rows,
             backward,
             values,
-            self.physics,
-            self.readings[int(backward)],
+            physics,
+            self._held_readings[int(backward)],
             self.number,
             step,
             self._work,
@@ -167,14 +171,14 @@ class CompiledTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
-        pulses = self.registers(self._learning_rate(lr))
+        (array, physics), pulses = self._held, self.registers(self._learning_rate(lr))
         counts = _update(
-            self.array,
+            array,
             self.rows,
             x,
             d,
             pulses,
-            self.physics,
+            physics,
             self.number,
             self._step(2),
             *self._sides,

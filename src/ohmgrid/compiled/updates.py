@@ -7,7 +7,7 @@ import numpy as np
 from ohmgrid.compiled.aging import Aging, age_devices
 from ohmgrid.compiled.array import EITHER, PAIR, apply_pulses
 from ohmgrid.compiled.device import Device
-from ohmgrid.compiled.jit import kernel
+from ohmgrid.compiled.jit import inner
 from ohmgrid.compiled.layout import Converter
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.refresh import Refresh, Source, refresh_pairs
@@ -30,7 +30,7 @@ class Physics(NamedTuple):
     refresh: Refresh
 
 
-@kernel
+@inner
 def update_array(
     array, physics, number, step, row_side, firing_rows, col_side, firing_cols, bl, part, work
 ):

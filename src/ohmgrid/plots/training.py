@@ -10,6 +10,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ohmgrid.engines import ENGINES
 from ohmgrid.storage.files import write_whole
 
 __all__ = [
@@ -115,7 +116,7 @@ def plot_speeds(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> No
     for row in rows:
         threads = "" if row["threads"] == 1 else f", {row['threads']} threads"
         names.append(f"{row['engine']}, {row['device']}, batch {row['batch']}{threads}")
-        colours.append(SECOND_INK if row["engine"].startswith("aihwkit") else INK)
+        colours.append(INK if row["engine"] in ENGINES else SECOND_INK)
     figure = Figure(figsize=(8.0, 1.2 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     speeds = np.array([row["examples_per_s"] for row in rows])

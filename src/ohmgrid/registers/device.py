@@ -189,11 +189,21 @@ class DeviceRegisters:
     """One weight LSB in weight units (not loaded)."""
 
     @property
+    def flat(self) -> bool:
+        """The step does not depend on the weight."""
+        slopes = (*self.gamma_up, *self.gamma_down, *self.gamma_balance)
+        return not (self.power or any(slopes))
+
+    @property
+    def references(self) -> bool:
+        """Devices have reference devices."""
+        return self.symmetry_point or any(self.reference)
+
+    @property
     def constant(self) -> bool:
         """The step does not depend on the weight, and its noise scales with it."""
-        slopes = (*self.gamma_up, *self.gamma_down, *self.gamma_balance)
         return (
-            not (self.power or any(slopes))
+            self.flat
             and self.offset == 1 << self.curve_frac
             and NOISES[self.noise] == "multiplicative"
         )

@@ -1,4 +1,4 @@
-"""Training speed of engines, and of aihwkit, side by side on one net.
+"""Training speed of engines, of aihwkit and of plain C, side by side on one net.
 
 Every contender trains the same examples in the same order after the same warm-up, for the work of
 an update depends on how far a net is trained. Samples are taken in turns, one of each contender a
@@ -8,7 +8,7 @@ round, so that whatever else the machine does meets all of them alike.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,28 @@ from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import epoch_order
 from ohmgrid.net import Net
 from ohmgrid.studies.peer import Peer
+from ohmgrid.studies.plain_c import PlainNet, initial_weights
 from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
 
-__all__ = ["Contender", "Workload", "engine_contender", "measure", "peer_contender", "warm_states"]
+__all__ = [
+    "PLAIN_C",
+    "Contender",
+    "Workload",
+    "engine_contender",
+    "measure",
+    "peer_contender",
+    "plain_contender",
+    "prices",
+    "warm_states",
+]
+
+PLAIN_C = "plain C"
+"""The contender without a device, by the name that the table shows."""
+PART = 1 << 14
+"""Examples that lie ready for plain C at a time: those of a long sample are gigabytes."""
+TRIAL_S = 0.005
+"""Seconds of a run that say how long a longer one takes."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +126,29 @@ class _Peer:
         return self._peer.train(order.tolist())
 
 
+class _PlainC:
+    """Plain C, warmed up."""
+
+    def __init__(self, work: Workload) -> None:
+        self._work = work
+        self._net = PlainNet(work.net, initial_weights(work.net, work.config.seed))
+        self.close = self._net.close
+        self.train(work.order(0, work.warm_up))
+
+    def train(self, order: np.ndarray) -> tuple[float, float]:
+        work, wall, cpu = self._work, 0.0, 0.0
+        one = np.float32(1 << work.config.formats.x_frac)
+        for first in range(0, len(order), PART):
+            part = order[first : first + PART]
+            pixels = work.data.train_x[part].astype(np.float32) / one
+            labels = work.data.train_labels[part].astype(np.int32)
+            begin = time.perf_counter(), time.process_time()
+            self._net.train(pixels, labels, work.lr)
+            wall += time.perf_counter() - begin[0]
+            cpu += time.process_time() - begin[1]
+        return wall, cpu
+
+
 @dataclass
 class Contender:
     """One row of the table."""
@@ -161,10 +202,41 @@ def peer_contender(python: str, work: Workload, name: str) -> Contender:
     return Contender(name, work, 1, lambda: _Peer(python, work))
 
 
+def plain_contender(work: Workload) -> Contender:
+    """Return plain C on the net and the data of some work: one example at a time, no device."""
+    alone = replace(work, device="no device", config=work.config.replace(batch=1))
+    return Contender(PLAIN_C, alone, 1, lambda: _PlainC(alone))
+
+
+def prices(contender: Contender, plain: Contender) -> list[float] | None:
+    """Return, for each round, plain C's rate over that of a contender: the price of its physics.
+
+    None where a batch is larger than one: plain C has no mini-batches, and one that had them would
+    be faster.
+    """
+    if contender.work.batch > 1:
+        return None
+    return [its / ours for its, ours in zip(plain.rates, contender.rates, strict=True)]
+
+
 def _sample(runner: Runner, contender: Contender, first: int, count: int) -> None:
     wall, cpu = runner.train(contender.work.order(first, count))
     contender.rates.append(count / wall)
     contender.cpu_rates.append(count / cpu)
+
+
+def _trial(runner: Runner, work: Workload, seconds: float) -> tuple[int, int]:
+    """Return where the first sample begins and how many examples a sample takes.
+
+    A short run says so, which is not counted; of a fast contender several, each with twice the
+    examples of the one before.
+    """
+    place, trial, wall = work.warm_up, 2 * work.batch, 0.0
+    while wall < TRIAL_S:
+        trial *= 2
+        wall, _ = runner.train(work.order(place, trial))
+        place += trial
+    return place, max(1, round(seconds * trial / wall / work.batch)) * work.batch
 
 
 def measure(
@@ -194,13 +266,9 @@ def measure(
             contender.start_s = time.perf_counter() - begin
         places, counts = [], []
         for runner, contender in zip(runners, contenders, strict=True):
-            # A short first run says how many examples a sample takes; it is not counted.
-            work = contender.work
-            trial = 4 * work.batch
-            wall, _ = runner.train(work.order(work.warm_up, trial))
-            batches = max(1, round(seconds * trial / wall / work.batch))
-            places.append(work.warm_up + trial)
-            counts.append(batches * work.batch)
+            place, count = _trial(runner, contender.work, seconds)
+            places.append(place)
+            counts.append(count)
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
             for k, (runner, contender) in enumerate(zip(runners, contenders, strict=True)):

@@ -1,0 +1,1 @@
+../../../bench/plain_sgd.c

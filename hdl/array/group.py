@@ -151,6 +151,7 @@ class LaneGroup(wiring.Component):
             "valid": Timed(visit.valid, here, strobe=True),
             "begins": Timed(visit.valid & visit.payload.first, here, strobe=True),
             "ends": Timed(visit.valid & visit.payload.last, here, strobe=True),
+            "updates": Timed(visit.valid & settings.update, here, strobe=True),
         }
         column = {name: Timed(load.payload[name], here) for name in ("code", *LINE)}
         loads = Timed(load.payload.lanes & load.valid.replicate(self.count), here, strobe=True)
@@ -162,7 +163,7 @@ class LaneGroup(wiring.Component):
         m.d.comb += [
             shared.read.eq(visit.valid),
             shared.address.eq(visit.payload.address),
-            shared.take.eq(at(row["begins"], times["B"])),
+            shared.take.eq(at(row["begins"], times["A"])),
             shared.load_train.eq(at(column["train"], times["B"])),
             shared.load_sign.eq(at(column["sign"], times["B"])),
             shared.visit.eq(at(row["valid"], times["C"])),
@@ -240,7 +241,7 @@ class LaneGroup(wiring.Component):
         m.submodules.queue = queue = VisitQueue(visit, build.queue)
         hit = self.times["D"]
         m.d.comb += [
-            queue.valid.eq(pipe.at(row["valid"], hit) & settings.update),
+            queue.valid.eq(pipe.at(row["updates"], hit)),
             queue.hits.eq(Cat(lane.hit for lane in lanes)),
             *(queue.i.weights[k].eq(lane.weight) for k, lane in enumerate(lanes)),
             *(

@@ -40,11 +40,11 @@ def sum_bits(config: Config) -> int:
 def shared_layout(depth: int, code_bits: int) -> data.StructLayout:
     """Return the layout of what a group brings to all its lanes.
 
-    Stage A: ``read`` the word at ``address``. B: ``take``, a block's first visit is here, the
-    loaded train becomes the current one; ``load_train``, ``load_sign``. C: ``visit``, there is one;
-    the row's ``row_train``, ``row_sign``, and ``minus``, the row holds minus devices; ``take_key``,
-    ``load_key``. D: ``row_key``. Before V: ``take_code``, ``load_code``, ``row_code``. Before P:
-    ``fresh``, there is a visit, a block's ``first`` one.
+    Stage A: ``read`` the word at ``address``; ``take``, this is a block's first visit, the loaded
+    train becomes the current one in stage B. B: ``load_train``, ``load_sign``. C: ``visit``, one is
+    here; the row's ``row_train``, ``row_sign``, and ``minus``, it holds minus devices;
+    ``take_key``, ``load_key``. D: ``row_key``. Before V: ``take_code``, ``load_code``,
+    ``row_code``. Before P: ``fresh``, there is a visit, a block's ``first`` one.
 
     ``move`` the chain on by a lane in the next cycle; with ``capture``, the accumulators into it.
 
@@ -190,11 +190,12 @@ class Lane(wiring.Component):
         # memory needs no defined answer to a read and a write of one address; the group checks.
 
         # A lane without a column in the next block stays silent there.
-        next_train = _loaded(m, self.load, shared.load_train, shared.take, "train")
-        next_sign = _loaded(m, self.load, shared.load_sign, shared.take, "sign")
+        take = self._own(m, shared.take, "take")
+        next_train = _loaded(m, self.load, shared.load_train, take, "train")
+        next_sign = _loaded(m, self.load, shared.load_sign, take, "sign")
         next_code = _loaded(m, self.load_code, shared.load_code, shared.take_code, "code")
         train, sign = Signal.like(next_train), Signal.like(next_sign)
-        with m.If(shared.take):
+        with m.If(take):
             m.d.sync += [train.eq(next_train), sign.eq(next_sign)]
 
         word = Signal(signed(self.weight_bits), reset_less=True)
@@ -232,7 +233,6 @@ class Lane(wiring.Component):
             self.product.eq(multiplier.o),
         ]
 
-        # Registers of each lane's own: what they decide on are wide words.
         fresh, first, capture, move = (
             self._own(m, shared[name], name) for name in ("fresh", "first", "capture", "move")
         )
@@ -245,6 +245,7 @@ class Lane(wiring.Component):
 
     @staticmethod
     def _own(m, strobe, name):
+        """Return a strobe of the group in a register of the lane's own: it enables wide words."""
         register = Signal(name=name, attrs={"keep": 1})
         m.d.sync += register.eq(strobe)
         return register

@@ -114,7 +114,7 @@ def test_lane_multiplies_accumulates_and_counts(
         for cycle in range(rows + 2 + times["S"]):
             ctx.set(shared.read, cycle < rows)
             ctx.set(shared.address, row_at(times["A"]))
-            ctx.set(shared.take, cycle == times["B"])
+            ctx.set(shared.take, cycle == times["A"])
             ctx.set(shared.take_key, cycle == times["C"])
             ctx.set(shared.take_code, cycle == times["V"] - 1)
             ctx.set(shared.visit, 0 <= cycle - times["C"] < rows)

@@ -41,6 +41,7 @@ NO_TWIN = {
     "base/pipeline": "delays a value",
     "base/timed": "delays the operands of a computation to the cycle that needs them",
     "base/multiplier": "multiplies in a vendor's block: the model writes *",
+    "base/own_register": "delays a bit",
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",

@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.base.multiplier import Multiplier
+from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.device.visible import VisibleWeight
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
@@ -246,9 +247,9 @@ class Lane(wiring.Component):
     @staticmethod
     def _own(m, strobe, name):
         """Return a strobe of the group in a register of the lane's own: it enables wide words."""
-        register = Signal(name=name, attrs={"keep": 1})
-        m.d.sync += register.eq(strobe)
-        return register
+        m.submodules[name] = register = OwnRegister()
+        m.d.comb += register.i.eq(strobe)
+        return register.o
 
     def _joined(self, m, word):
         """Return a word, or of a pair minus less plus device, where its magnitude is asked for.

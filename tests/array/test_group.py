@@ -188,7 +188,7 @@ class Bench:
 GROUPS = {"lanes": st.integers(1, 7), "queue": st.sampled_from([4, 16])}
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32 - 1), **GROUPS)
 def test_group_moves_the_cells_that_are_hit(seed, lanes, queue):
     print(f"seed={seed}")
@@ -207,7 +207,7 @@ def test_group_moves_the_cells_that_are_hit(seed, lanes, queue):
     assert seen["sums"] == (bench.rows["code"] @ after.astype(np.int64)).tolist()
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32 - 1), after=st.integers(0, 40), **GROUPS)
 def test_a_reset_forgets_what_is_on_its_way(seed, after, lanes, queue):
     """A group that is reset in the middle of an update does the next one as a new one does."""

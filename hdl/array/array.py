@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
-from ohmgrid.hdl.array.bundles import LINE, Token, column_layout, passed, visit_layout
+from ohmgrid.hdl.array.bundles import LINE, Token, branched, column_layout, passed, visit_layout
 from ohmgrid.hdl.array.cells import CellAccess
 from ohmgrid.hdl.array.group import LaneGroup, split_lane
 from ohmgrid.hdl.array.lane import AdderTree, sum_bits
@@ -298,7 +298,7 @@ class LaneArray(Visits, wiring.Component):
         for number, group in enumerate(groups):
             if build.clusters > 1 and number % per_cluster == 0:
                 near, near_columns = (
-                    passed(m, token, f"cluster{number // per_cluster}_{name}", keep=True)
+                    branched(m, token, f"cluster{number // per_cluster}_{name}")
                     for token, name in zip(trunk, ("visit", "column"), strict=True)
                 )
             first = number * build.share

@@ -7,10 +7,11 @@ way in the same time, so that their order at the lanes is that in which the swee
 
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 
 from ohmgrid.config import SLOTS, Config
+from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
@@ -18,6 +19,7 @@ from ohmgrid.registers.device import VISIBLE_BITS
 __all__ = [
     "LINE",
     "Token",
+    "branched",
     "cell_layout",
     "column_layout",
     "load_layout",
@@ -131,16 +133,17 @@ class Token(NamedTuple):
     payload: Any
 
 
-def passed(m: Module, token: Token, name: str, keep: bool = False) -> Token:
-    """Return a token a cycle later; a reset forgets it.
-
-    ``keep``: one of several equal registers, each in its own place on the chip, which synthesis
-    would make one of.
-    """
+def passed(m: Module, token: Token, name: str) -> Token:
+    """Return a token a cycle later; a reset forgets it."""
     valid = Signal(name=f"{name}_valid")
     payload = Signal.like(token.payload, name=name, reset_less=True)
-    if keep:
-        for register in (valid, Value.cast(payload)):
-            register.attrs["keep"] = 1
     m.d.sync += [valid.eq(token.valid), payload.eq(token.payload)]
     return Token(valid, payload)
+
+
+def branched(m: Module, token: Token, name: str) -> Token:
+    """Return the same from one of several equal registers, each in its own place on the chip."""
+    bits = Value.cast(token.payload)
+    m.submodules[name] = register = OwnRegister(1 + len(bits))
+    m.d.comb += register.i.eq(Cat(token.valid, bits))
+    return Token(register.o[0], data.View(token.payload.shape(), register.o[1:]))

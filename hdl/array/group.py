@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.hdl.array.bundles import (
     LINE,
     Token,
+    branched,
     cell_layout,
     column_layout,
-    passed,
     settings_layout,
     visit_layout,
 )
@@ -141,8 +141,8 @@ class LaneGroup(wiring.Component):
         m.d.sync += [settings.eq(self.settings), cell.eq(self.cell)]
 
         times = self.times
-        visit = passed(m, Token(self.visit.valid, self.visit.payload), "visit", keep=True)
-        load = passed(m, Token(self.load.valid, self.load.payload), "load", keep=True)
+        visit = branched(m, Token(self.visit.valid, self.visit.payload), "visit")
+        load = branched(m, Token(self.load.valid, self.load.payload), "load")
         # What travels on from stage A, each to where it is needed.
         pipe = Stages(m, moving(m, visit.valid | load.valid, times["S"]), blocks=False)
         here = times["A"]

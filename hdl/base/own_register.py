@@ -15,31 +15,36 @@ __all__ = ["OwnRegister"]
 class OwnRegister(wiring.Component):
     """``o`` is ``i`` of a cycle ago, 0 after a reset.
 
+    Parameters
+    ----------
+    width : int
+
     Members
     -------
-    i : In(1)
-    o : Out(1)
+    i : In(width)
+    o : Out(width)
     """
 
-    i: In(1)
-    o: Out(1)
+    def __init__(self, width: int = 1):
+        super().__init__({"i": In(width), "o": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
         if getattr(platform, "family", None) == "ecp5":
-            m.submodules.register = Instance(
-                "TRELLIS_FF",
-                p_GSR="AUTO",
-                p_CEMUX="1",
-                p_CLKMUX="CLK",
-                p_LSRMUX="LSR",
-                p_SRMODE="LSR_OVER_CE",
-                p_REGSET="RESET",
-                i_CLK=ClockSignal(),
-                i_LSR=ResetSignal(),
-                i_DI=self.i,
-                o_Q=self.o,
-            )
+            for k, (i, o) in enumerate(zip(self.i, self.o, strict=True)):
+                m.submodules[f"bit{k}"] = Instance(
+                    "TRELLIS_FF",
+                    p_GSR="AUTO",
+                    p_CEMUX="1",
+                    p_CLKMUX="CLK",
+                    p_LSRMUX="LSR",
+                    p_SRMODE="LSR_OVER_CE",
+                    p_REGSET="RESET",
+                    i_CLK=ClockSignal(),
+                    i_LSR=ResetSignal(),
+                    i_DI=i,
+                    o_Q=o,
+                )
         else:
             m.d.sync += self.o.eq(self.i)
         return m

@@ -3,6 +3,7 @@
 import json
 import statistics
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from ohmgrid.commands.options import (
     tell,
 )
 from ohmgrid.commands.outputs import check_new, force_option
+from ohmgrid.commands.starting import starting
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
-from ohmgrid.engines import ENGINES, check_engine, start_note
+from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.benchmark import (
     Contender,
@@ -204,10 +206,10 @@ def bench(
         check_new("out", force, *(out / name for name in RESULTS))
         make_folder(out)
     peer = _peer(peer_python, console)
-    for name in {"compiled", *names}:
-        if note := start_note(name):
-            console.print(note)
-    contenders = _contenders(names, works, shares, peer)
+    with ExitStack() as starts:
+        for name in sorted({"compiled", *names}):
+            starts.enter_context(starting(name, console))
+        contenders = _contenders(names, works, shares, peer)
     plain = plain_contender(works[0]) if plain_c else None
     if plain is not None:
         contenders.append(plain)

@@ -27,10 +27,11 @@ from ohmgrid.commands.options import (
     with_whole_path,
 )
 from ohmgrid.commands.outputs import check_new, force_option, print_rows
+from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, PATH
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import ENGINES, check_engine, make_core, start_note
+from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tile import TileState
@@ -97,12 +98,10 @@ def _of_file(options: Options) -> _Job:
     )
 
 
-def _predict(job: _Job, engine: str) -> tuple[np.ndarray, str]:
+def _predict(job: _Job, engine: str, console: Console) -> tuple[np.ndarray, str]:
     """Return the class of each example, and the hash of the states before."""
-    config = job.config
-    core = make_core(engine, config, job.net)
+    core = start_core(engine, job.config, job.net, console)
     try:
-        core.prepare()
         core.load(job.states)
         digest = state_sha256(core.state())
         return np.array([core.predict(one) for one in job.pixels], np.int64), digest
@@ -208,9 +207,7 @@ def test(
     tell(job.notes, "note")
     tell(job.warnings)
     console = Console(stderr=as_json)
-    if note := start_note(engine):
-        console.print(note)
-    found, digest = _predict(job, engine)
+    found, digest = _predict(job, engine, console)
     result = _result(job, engine, found, digest)
     if predictions is not None:
         content = _predictions(job, found)

@@ -32,12 +32,13 @@ from ohmgrid.commands.options import (
     with_whole_path,
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder, print_rows
+from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
-from ohmgrid.engines import ENGINES, check_engine, make_core, start_note
+from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
 from ohmgrid.training.identity import identity
@@ -385,14 +386,9 @@ def train(
     if out is not None:
         make_folder(out)
     console = Console(stderr=as_json)
-    note, begin = start_note(engine), time.perf_counter()
-    if note:
-        console.print(note)
-    core = make_core(engine, config, plan.net(), threads)
+    core = start_core(engine, config, plan.net(), console, threads)
     try:
         session = Session(config, plan, data, core, first)
-        if note:
-            console.print(f"ready after {time.perf_counter() - begin:.0f} s")
         if checkpoint is None:
             session.start()
         else:

@@ -12,15 +12,18 @@ import hashlib
 import pickle
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import llvmlite
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_name
+from llvmlite.binding import Linkage, get_host_cpu_name
 from numba import njit, types
+from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -34,6 +37,7 @@ from ohmgrid.storage.published import Shelf, read_sealed, write_sealed
 from ohmgrid.storage.sources import fingerprint
 
 __all__ = [
+    "FUNCTIONS",
     "INNER",
     "apart",
     "bit_length",
@@ -44,6 +48,7 @@ __all__ = [
     "inner",
     "is_kept",
     "kernel",
+    "watch",
 ]
 
 _PACKAGE = "ohmgrid.compiled"
@@ -69,6 +74,26 @@ def is_kept() -> bool:
     )
 
 
+FUNCTIONS = 210
+"""About how many functions a first start compiles."""
+
+
+class _Count(event.Listener):
+    def __init__(self, compiled: Callable[[], object]) -> None:
+        self._compiled = compiled
+
+    def on_start(self, event: Any) -> None:
+        pass
+
+    def on_end(self, event: Any) -> None:
+        self._compiled()
+
+
+def watch(compiled: Callable[[], object]) -> AbstractContextManager[None]:
+    """Call ``compiled`` after each function that is compiled within the context."""
+    return event.install_listener("numba:compile", _Count(compiled))
+
+
 class _Results(CompileResultCacheImpl):
     """How numba takes a compiled function apart and together; where it is kept is ours."""
 
@@ -88,16 +113,19 @@ class _Kept(NullCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
         self._results = _Results()
+        self.file: Path | None = None
+        """Where what was loaded or kept last is."""
 
     def load_overload(self, sig, target_context) -> Any:
         """Return a compiled function, or None."""
         target_context.refresh()
         wanted = self._name, sig, target_context.codegen().magic_tuple()
         for folder in SHELF.folders(_name()):
-            content = read_sealed(folder / self._file(wanted))
+            content = read_sealed(file := folder / self._file(wanted))
             if content is not None:
                 found, result = pickle.loads(content)
                 if found == wanted:
+                    self.file = file
                     return self._results.rebuild(target_context, result)
         return None
 
@@ -107,7 +135,8 @@ class _Kept(NullCache):
         content = dumps((made_for, self._results.reduce(cres)))
         try:
             folder = SHELF.folder(_name())
-            write_sealed(folder / self._file(made_for), content)
+            self.file = folder / self._file(made_for)
+            write_sealed(self.file, content)
         except OSError as error:  # a full disk: what is compiled runs all the same
             note(f"{cache_dir()}: {error.strerror}; compiled functions are not kept")
 
@@ -118,19 +147,6 @@ class _Kept(NullCache):
         what the file was made for stands in it and decides.
         """
         return f"{self._name}-{hashlib.sha256(str(made_for).encode()).hexdigest()[:20]}"
-
-
-def kernel(function: Function) -> Function:
-    """Compile a function that Python calls, when it first does, or take it from the cache.
-
-    Kept are functions of this package.
-    """
-    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    compiled = cast(Any, njit)(**options)(function)
-    if function.__module__.startswith(f"{_PACKAGE}."):  # what the folder's name covers
-        # What `cache=True` does, with a cache of our own.
-        compiled._cache = _Kept(function)
-    return cast(Function, compiled)
 
 
 class _NoEnvironment:
@@ -165,29 +181,61 @@ class _InnerLibrary(JITCodeLibrary):
         self._finalized = True
 
 
-@register_pass(mutates_CFG=False, analysis_only=True)
-class _OpenInnerLibrary(AnalysisPass):
-    """Give an inner function its library before it is lowered."""
+class _KernelLibrary(JITCodeLibrary):
+    """The code of a kernel with all inner functions that it calls."""
 
-    _name = "ohmgrid_open_inner_library"
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            # Nobody else calls this copy: it may be made for its callers here, or vanish in them.
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
+class _OpenLibrary(AnalysisPass):
+    """Give a function its library before it is lowered."""
+
+    library: type[JITCodeLibrary]
 
     def __init__(self) -> None:
         AnalysisPass.__init__(self)
 
     def run_pass(self, state) -> Any:
-        codegen = state.targetctx.codegen()
-        state.library = _InnerLibrary(codegen, state.func_id.func_qualname)
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
         return False
 
 
-class _InnerCompiler(CompilerBase):
-    """How an inner function is compiled: as any other, up to its library."""
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _OpenInnerLibrary(_OpenLibrary):
+    _name = "ohmgrid_open_inner_library"
+    library = _InnerLibrary
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _OpenKernelLibrary(_OpenLibrary):
+    _name = "ohmgrid_open_kernel_library"
+    library = _KernelLibrary
+
+
+class _Compiler(CompilerBase):
+    """As numba's own, but for the library."""
+
+    opening: type[_OpenLibrary]
 
     def define_pipelines(self) -> list:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_OpenInnerLibrary, IRLegalization)
+        passes.add_pass_after(self.opening, IRLegalization)
         passes.finalize()
         return [passes]
+
+
+class _InnerCompiler(_Compiler):
+    opening = _OpenInnerLibrary
+
+
+class _KernelCompiler(_Compiler):
+    opening = _OpenKernelLibrary
 
 
 INNER: Any = {
@@ -195,8 +243,30 @@ INNER: Any = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     "pipeline_class": _InnerCompiler,
+    # No arrays are made there, and who calls keeps those that are handed: nobody counts.
+    "_nrt": False,
 }
 """Options of numba for functions that kernels call."""
+
+
+KERNEL: Any = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _KernelCompiler,
+}
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function that Python calls, when it first does, or take it from the cache.
+
+    Kept are functions of this package.
+    """
+    compiled = cast(Any, njit)(**KERNEL)(function)
+    if function.__module__.startswith(f"{_PACKAGE}."):  # what the folder's name covers
+        # What `cache=True` does, with a cache of our own.
+        compiled._cache = _Kept(function)
+    return cast(Function, compiled)
 
 
 def inner(function: Function) -> Function:

@@ -78,7 +78,8 @@ def _forward(pixels, net, step, x, slope, counts, work):
     """
     f, y = net.functions, work.out
     inputs = net.layers[0].cols - 1
-    x[:inputs] = pixels
+    for j in range(inputs):
+        x[j] = pixels[j]
     x[inputs] = f.one
     last = len(net.layers) - 1
     for n in range(last + 1):

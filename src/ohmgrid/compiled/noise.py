@@ -189,13 +189,13 @@ def hash_lines(key, spread, words, out):
 @inner
 def _split(totals, count, words):
     distinct()
-    cells = len(words) >> 2
-    for k in range(count):
+    cells = np.uint64(len(words) >> 2)  # indices that cannot be negative
+    for k in range(np.uint64(count)):
         total = np.uint32(totals[k])
         words[k] = np.uint8(total)
         words[cells + k] = np.uint8(total >> np.uint32(8))
-        words[2 * cells + k] = np.uint8(total >> np.uint32(16))
-        words[3 * cells + k] = np.uint8(total >> np.uint32(24))
+        words[cells + cells + k] = np.uint8(total >> np.uint32(16))
+        words[cells + cells + cells + k] = np.uint8(total >> np.uint32(24))
 
 
 @inner
@@ -214,13 +214,15 @@ def hash_cells(totals, count, words, words64):
         The same memory.
     """
     _split(totals, count, words)
-    size = len(words64) >> 2
-    for i in range((count + 7) >> 3):
-        a, b, c, d = words64[i], words64[size + i], words64[2 * size + i], words64[3 * size + i]
+    first = np.uint64(len(words64) >> 2)
+    second, third = first + first, first + first + first
+    for i in range(np.uint64((count + 7) >> 3)):
+        a, b = words64[i], words64[first + i]
+        c, d = words64[second + i], words64[third + i]
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[0])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[1])
         a, b, c, d = _cell_round(a, b, c, d, RC_CELL[2])
         words64[i] = a
-        words64[size + i] = b
-        words64[2 * size + i] = c
-        words64[3 * size + i] = d
+        words64[first + i] = b
+        words64[second + i] = c
+        words64[third + i] = d

@@ -54,8 +54,11 @@ def test_a_fit_says_what_it_read_and_what_it_tried(tmp_path: Path, fixed_rng: np
         *("ConstantStep", "LinearStep", "SoftBounds", "ExpStep", "PowStep", "PiecewiseStep")
     }
     assert found["class"] == found["candidates"][0]["class"]
-    for key in ("dw_min", "dw_min_std", "misfit", "floor"):
+    for key in ("dw_min", "dw_min_error", "dw_min_std", "dw_min_std_error", "misfit", "floor"):
         assert 0 < found[key] < 1
+    assert min(one["behind"] for one in found["candidates"]) == 0
+    # Soft bounds are straight lines, and powers of 1.
+    assert {"LinearStep", "SoftBounds"} <= {found["class"], *found["alike"]}
     device = device_from_dict(tomllib.loads(Path(found["device"]).read_text())["device"])
     assert device.kind == found["class"]
     assert device.unit.dw_min == found["parameters"]["dw_min"]
@@ -66,6 +69,7 @@ def test_a_fit_says_what_it_read_and_what_it_tried(tmp_path: Path, fixed_rng: np
     assert Path(found["device"]).read_bytes() == before
     text = run("fit", data, "--force", "--class", "PiecewiseStep", "--nodes", 7)
     assert "misfit" in text
+    assert "+-" in text
     assert "PowStep" in text
     assert 'class = "PiecewiseStep"' in Path(found["device"]).read_text()
 

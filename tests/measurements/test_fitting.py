@@ -12,7 +12,7 @@ from ohmgrid.devices.steps import LinearStep, PiecewiseStep, SoftBounds
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.measurements.candidates import CANDIDATES, CLASSES, Curve, piecewise
 from ohmgrid.measurements.courses import Course, Measurement, StepCurve
-from ohmgrid.measurements.fitting import device_of_steps, fit_measurement
+from ohmgrid.measurements.fitting import Fit, device_of_steps, fit_measurement
 from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
 from ohmgrid.studies.staircase import staircase
 
@@ -40,6 +40,56 @@ def test_known_devices_come_back_from_other_measurements(
     device: StepDevice, pulses: int, noise: float, fixed_rng: np.random.Generator
 ):
     check_true(device, *course(device, fixed_rng, pulses, 4, noise), noise)
+
+
+def figures(fit: Fit) -> dict[str, np.ndarray]:
+    """Return what a fit says of each class."""
+    return {
+        trial.kind: np.array([
+            len(getattr(trial.device, "piecewise_up", ())), trial.misfit, trial.held_out,
+            trial.step, trial.ratio, trial.noise.step, trial.noise.read, trial.step_error,
+        ])
+        for trial in fit.trials
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
+def test_a_fit_hangs_neither_on_the_unit_nor_on_last_bits(device, rng: np.random.Generator):
+    pulses, cycles = int(rng.integers(40, 120)), int(rng.integers(1, 4))
+    one = measured(*course(device, rng, pulses, cycles, float(rng.uniform(0.05, 0.5))))
+    values = one.values * np.exp(rng.uniform(-30, 30))
+    values = np.nextafter(values, values * rng.choice([0.5, 1.0, 2.0], len(values)))
+    first, second = (fit_measurement(measurement(c)) for c in (one, replace(one, values=values)))
+    assert first.device.kind == second.device.kind
+    assert first.alike == second.alike
+    assert [trial.kind for trial in first.trials] == [trial.kind for trial in second.trials]
+    before, after = figures(first), figures(second)
+    for kind, found in before.items():
+        assert after[kind] == pytest.approx(found, rel=1e-6)
+
+
+def test_a_value_far_from_all_others_is_left_out(fixed_rng: np.random.Generator):
+    device = known_devices()[1]
+    weights, up = course(device, fixed_rng, 80, 2, noise=0.1)
+    clean = fit_measurement(measurement(measured(weights, up)))
+    assert len(clean.left_out) == 0
+    weights[[0, 120]] += 2.0
+    fit = fit_measurement(measurement(measured(weights, up)))
+    assert len(fit.left_out) == 2
+    assert fit.left_out.min() > 0.5
+    assert fit.chosen.misfit < 1.2 * clean.chosen.misfit
+    assert fit.floor < 1.2 * clean.floor
+    assert fit.chosen.step == pytest.approx(clean.chosen.step, rel=0.02)
+
+
+def test_classes_that_the_data_do_not_tell_apart_are_named(fixed_rng: np.random.Generator):
+    """A straight line is a power of 1."""
+    device = known_devices()[2]
+    fit = fit_measurement(measurement(measured(*course(device, fixed_rng, 60, 1, noise=0.5))))
+    assert {"LinearStep", "SoftBounds"} <= {fit.device.kind, *fit.alike}
+    behind = {trial.kind: trial.behind for trial in fit.trials}
+    assert all(behind[kind] < fit.chosen.behind + 10 for kind in fit.alike)
+    assert fit.chosen.step_error > 0.02 * fit.chosen.step
 
 
 def test_noise_of_reads_is_told_from_noise_of_steps(fixed_rng: np.random.Generator):
@@ -161,10 +211,37 @@ def test_a_candidate_starts_near_its_own_curve(candidate):
     device = next(one for one in known_devices() if one.kind == candidate.kind)
     weights = np.linspace(-0.95, 0.95, 21)
     up, down = mean_steps(device, weights)
-    guessed = candidate.build(np.array(candidate.start(Curve(weights, up, down))))
-    assert guessed.kind == device.kind
-    for found, true in zip(mean_steps(guessed, weights), (up, down), strict=True):
-        assert np.abs(found - true).mean() < 0.3 * true.mean()
+    starts = [np.array(start) for start in candidate.starts(Curve(weights, up, down))]
+    errors = []
+    for start in starts:
+        found = candidate.steps(start, weights)
+        pairs = zip(found, (up, down), strict=True)
+        errors.append(max(np.abs(a - b).mean() / b.mean() for a, b in pairs))
+    assert candidate.build(starts[0]).kind == device.kind
+    assert min(errors) < 0.3
+
+
+@pytest.mark.parametrize("candidate", [*CANDIDATES, *map(piecewise, (2, 7))], ids=lambda c: c.kind)
+def test_steps_of_a_candidate_are_those_of_its_device(candidate, rng: np.random.Generator):
+    lower, upper = np.array(candidate.lower), np.array(candidate.upper)
+    for _ in range(20):
+        parameters = rng.uniform(np.maximum(lower, -3), np.minimum(upper, 3))
+        sizes = lower > 0
+        sizes[-2:] = False
+        parameters[sizes] = rng.uniform(0.002, 0.1, sizes.sum())
+        low, high = parameters[-1], parameters[-2]
+        weights = np.linspace(low, high, 41)
+        true = mean_steps(candidate.build(parameters), weights)
+        for found, expected in zip(candidate.steps(parameters, weights), true, strict=True):
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        table = candidate.table(parameters)
+        weights = np.linspace(table.low, table.high, 13)
+        true = candidate.steps(parameters, weights)
+        grid = np.linspace(table.low, table.high, len(table.up))
+        for found, expected in zip((table.up, table.down), true, strict=True):
+            # A power below 1 ends as steeply as no table does.
+            off = np.abs(np.interp(weights, grid, found) - expected)[1:-1]
+            assert off.max() < 0.02 * np.abs(expected).max()
 
 
 def test_classes_are_those_that_files_may_name():

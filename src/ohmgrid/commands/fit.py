@@ -34,6 +34,11 @@ UNTRUSTED = 3
 """Exit status under --strict of a fit that is not to be trusted."""
 
 
+def _finite(value: float) -> float | None:
+    """Return a figure, or nothing where there is none: JSON knows no infinity."""
+    return value if np.isfinite(value) else None
+
+
 def _candidate(trial: "Trial") -> dict[str, Any]:
     """Return what is said of one class."""
     if trial.problem:
@@ -43,8 +48,10 @@ def _candidate(trial: "Trial") -> dict[str, Any]:
         "misfit": trial.misfit,
         "held_out": trial.held_out,
         "dw_min": trial.step,
+        "dw_min_error": _finite(trial.step_error),
         "dw_min_std": trial.noise.step,
-        "up_down": trial.ratio if np.isfinite(trial.ratio) else None,
+        "behind": _finite(trial.behind),
+        "up_down": _finite(trial.ratio),
     }
 
 
@@ -56,6 +63,11 @@ def _warnings(fit: "Fit") -> list[str]:
             f"the fit is off by {fit.chosen.misfit:.1%} of the range (above {fit.limit:.0%}): this "
             "is not the measured device; look at the picture, try --nodes with more nodes, or "
             "leave out values that belong to other pulses"
+        )
+    if len(fit.left_out):
+        found.append(
+            f"{len(fit.left_out)} of {len(fit.train.values)} values are far from all others (by up "
+            f"to {fit.left_out.max():.0%} of the range) and left out"
         )
     if fit.chosen.noise.step > 7.9:
         found.append(f"dw_min_std: {fit.chosen.noise.step:.1f} was found, 7.9 is the most there is")
@@ -69,7 +81,10 @@ def _facts(fit: "Fit") -> dict[str, Any]:
     return {
         "class": device.kind,
         "dw_min": fit.chosen.step,
+        "dw_min_error": _finite(fit.chosen.step_error),
+        "alike": list(fit.alike),
         "dw_min_std": device.dw_min_std,
+        "dw_min_std_error": fit.chosen.noise.error,
         "dw_min_dtod": device.dw_min_dtod,
         "write_noise": fit.chosen.noise.read,
         "misfit": fit.chosen.misfit,
@@ -94,8 +109,8 @@ def _step_facts(device: StepDevice, read: str) -> dict[str, Any]:
 
     up, down = (float(side[0]) for side in mean_steps(device, np.zeros(1)))
     candidate = {
-        "class": device.kind, "misfit": 0.0, "held_out": 0.0, "dw_min": (up + down) / 2,
-        "dw_min_std": 0.0, "up_down": up / down if down > 0 else None,
+        "class": device.kind, "misfit": 0.0, "held_out": 0.0, "behind": 0.0,
+        "dw_min": (up + down) / 2, "dw_min_std": 0.0, "up_down": up / down if down > 0 else None,
     }  # fmt: skip
     return {
         "class": device.kind, "dw_min": (up + down) / 2, "dw_min_std": 0.0, "misfit": 0.0,
@@ -129,19 +144,27 @@ def _retention_facts(found: Retention, update_time: float | None) -> dict[str, A
 def _table(facts: dict[str, Any]) -> Table:
     """Return the classes that were tried, best first."""
     table = Table(box=None, pad_edge=False, header_style="")
-    for name in ("class", "misfit", "floor", "held out", "dw_min", "noise", "up/down"):
+    for name in ("class", "misfit", "floor", "held out", "behind", "dw_min", "noise", "up/down"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for one in facts["candidates"]:
         if "problem" in one:
             table.add_row(one["class"], one["problem"])
             continue
-        balance = one["up_down"]
+        balance, behind = one["up_down"], one["behind"]
         table.add_row(
             one["class"], f"{one['misfit']:.2%}", f"{facts['floor']:.2%}",
-            f"{one['held_out']:.2%}", f"{one['dw_min']:.5f}", f"{one['dw_min_std']:.0%}",
+            f"{one['held_out']:.2%}", "-" if behind is None else f"{behind:.1f}",
+            f"{one['dw_min']:.5f}", f"{one['dw_min_std']:.0%}",
             "-" if balance is None else f"{balance:.2f}",
         )  # fmt: skip
     return table
+
+
+def _noise(step: float, error: float) -> str:
+    """Return a noise of steps with its error; where none was found, what it may be."""
+    if step > 0:
+        return f"{step:.0%} +- {error:.0%}"
+    return f"at most {error:.0%}" if error > 0 else "0%"
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -150,10 +173,15 @@ def _print(facts: dict[str, Any]) -> None:
         print_rows(console, {"read": facts["read"]})
         console.print(_table(facts), soft_wrap=True, highlight=False, markup=False)
         rows["class"] = facts["class"]
+        if facts.get("alike"):
+            rows["class"] += f", cannot be told from {', '.join(facts['alike'])}"
         if "write_noise" in facts:
+            error = facts["dw_min_error"]
+            sure = "" if error is None else f" +- {error / facts['dw_min']:.1%}"
+            rows["dw_min"] = f"{facts['dw_min']:.5f}{sure}, of half the range"
             rows["noise"] = (
-                f"of steps {facts['dw_min_std']:.0%} of a step, of reads "
-                f"{facts['write_noise'] / 2:.2%} of the range, told apart"
+                f"of steps {_noise(facts['dw_min_std'], facts['dw_min_std_error'])} of a step, of "
+                f"reads {facts['write_noise'] / 2:.2%} of the range"
             )
     if "lifetime_s" in facts:
         updates = f", {facts['lifetime']:.6g} updates" if "lifetime" in facts else ""

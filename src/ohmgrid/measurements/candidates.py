@@ -6,6 +6,7 @@ that data easily outweigh.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,16 @@ from ohmgrid.devices.steps import (
     PowStep,
     SoftBounds,
 )
+from ohmgrid.measurements.replay import NODES, REACH, StepTable
 
 __all__ = ["CALM", "CANDIDATES", "CLASSES", "NODE_COUNTS", "Candidate", "Curve", "piecewise"]
 
-NODE_COUNTS = (2, 3, 4, 5, 7, 9, 13)
-"""Numbers of nodes that cross-validation tries."""
+NODE_COUNTS = (3, 4, 5, 7, 9, 13)
+"""Numbers of nodes that are tried; two are a `LinearStep`."""
 SMALLEST, LARGEST = 2e-6, 1.9
 """Limits of a step."""
+FLATTEST, MOST = 1e-6, 200.0
+"""Exponents as good as none; limit of what an exponential has over the step at w = 0."""
 FURTHEST = 7.9
 """Limit of a bound."""
 
@@ -46,14 +50,24 @@ class Candidate:
     kind: str
     build: Callable[[np.ndarray], StepDevice]
     """The device of some parameters, without spreads and noise."""
-    start: Callable[[Curve], list[float]]
-    """Parameters nearest to a first guess."""
+    steps: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    """Up and down step of these parameters at some weights: `mean_steps` of that device, a hundred
+    times as fast."""
+    starts: Callable[[Curve], list[list[float]]]
+    """Parameters near to a first guess, one for each minimum that a search may end in."""
     lower: tuple[float, ...]
+    """Least parameters, the last two of them of upper and lower bound."""
     upper: tuple[float, ...]
-    free: int
-    """Parameters that data decide on: what a simpler class has fewer of."""
+    nodes: int
+    """Nodes of a table of its steps: where straight lines are the curve itself, few."""
     pulls: dict[int, float] = field(default_factory=dict)
     """Parameters held at a value where data do not matter."""
+
+    def table(self, parameters: np.ndarray) -> StepTable:
+        """Return the steps of some parameters over the weights of a measurement."""
+        low, high = max(parameters[-1], -REACH), min(parameters[-2], REACH)
+        weights = low + (high - low) * np.arange(self.nodes) / (self.nodes - 1)
+        return StepTable(low, high, *self.steps(parameters, weights))
 
 
 CALM: dict[str, Any] = {
@@ -66,15 +80,21 @@ CALM: dict[str, Any] = {
 """Devices alike, and steps without noise."""
 
 
+def _near(up: float, down: float) -> tuple[float, float]:
+    """Return two sizes that a device can have: neither below a hundredth of the other."""
+    return max(up, down / 100), max(down, up / 100)
+
+
 def _sizes(up: float, down: float) -> dict[str, Any]:
     """Return the parameters of an up and a down step at w = 0."""
-    larger = max(up, down)
+    up, down = _near(up, down)
     asymmetry = 1 - down / up if down < up else -(1 - up / down)
-    return {"dw_min": larger, "up_down": float(np.clip(asymmetry, -0.99, 0.99))}
+    return {"dw_min": max(up, down), "up_down": float(np.clip(asymmetry, -0.99, 0.99))}
 
 
 def _balance(up: float, down: float) -> tuple[float, float]:
     """Return mean and asymmetry of two exponents."""
+    up, down = _near(up, down)
     larger = max(up, down, 1e-9)
     asymmetry = 1 - down / larger if down < up else -(1 - up / larger)
     return larger, float(np.clip(asymmetry, -0.99, 0.99))
@@ -94,12 +114,16 @@ def _constant() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
         return ConstantStep(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
-    def start(curve: Curve) -> list[float]:
-        return [_size(curve.up.mean()), _size(curve.down.mean()), 1.02, -1.02]
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        up, down = _near(p[0], p[1])
+        return np.full(len(weights), up), np.full(len(weights), down)
+
+    def starts(curve: Curve) -> list[list[float]]:
+        return [[_size(curve.up.mean()), _size(curve.down.mean()), 1.02, -1.02]]
 
     return Candidate(
-        "ConstantStep", build, start,
-        (SMALLEST, SMALLEST, 0.9, -1.5), (LARGEST, LARGEST, 1.5, -0.9),
+        "ConstantStep", build, steps, starts,
+        (SMALLEST, SMALLEST, 0.9, -REACH), (LARGEST, LARGEST, REACH, -0.9),
         2, {2: 1.02, 3: -1.02},
     )  # fmt: skip
 
@@ -111,16 +135,20 @@ def _linear() -> Candidate:
             gamma_up_dtod=0.0, gamma_down_dtod=0.0, allow_increasing=bool(min(p[2], p[3]) < 0),
         )  # fmt: skip
 
-    def start(curve: Curve) -> list[float]:
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        up, down = _near(p[0], p[1])
+        return up * (1 - p[2] * weights / p[4]), down * (1 - p[3] * weights / p[5])
+
+    def starts(curve: Curve) -> list[list[float]]:
         up, rise = _line(curve.weights, curve.up)
         down, fall = _line(curve.weights, curve.down)
         gammas = np.clip([-rise / up, fall / down], -1.5, 1.5)
-        return [up, down, *gammas.tolist(), 1.02, -1.02]
+        return [[up, down, *gammas.tolist(), 1.02, -1.02]]
 
     return Candidate(
-        "LinearStep", build, start,
-        (SMALLEST, SMALLEST, -1.9, -1.9, 0.9, -1.5), (LARGEST, LARGEST, 1.9, 1.9, 1.5, -0.9),
-        4, {4: 1.02, 5: -1.02},
+        "LinearStep", build, steps, starts,
+        (SMALLEST, SMALLEST, -1.9, -1.9, 0.9, -REACH), (LARGEST, LARGEST, 1.9, 1.9, REACH, -0.9),
+        2, {4: 1.02, 5: -1.02},
     )  # fmt: skip
 
 
@@ -128,19 +156,23 @@ def _soft() -> Candidate:
     def build(p: np.ndarray) -> StepDevice:
         return SoftBounds(**CALM, **_sizes(p[0], p[1]), w_max=p[2], w_min=p[3])
 
-    def start(curve: Curve) -> list[float]:
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        up, down = _near(p[0], p[1])
+        return up * (1 - weights / p[2]), down * (1 - weights / p[3])
+
+    def starts(curve: Curve) -> list[list[float]]:
         up, rise = _line(curve.weights, curve.up)
         down, fall = _line(curve.weights, curve.down)
         top = up / -rise if rise < 0 else FURTHEST / 2
         bottom = -down / fall if fall > 0 else -FURTHEST / 2
-        return [
+        return [[
             up, down, float(np.clip(top, 1.01, FURTHEST / 2)),
             float(np.clip(bottom, -FURTHEST / 2, -1.01)),
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     return Candidate(
-        "SoftBounds", build, start,
-        (SMALLEST, SMALLEST, 0.9, -FURTHEST), (LARGEST, LARGEST, FURTHEST, -0.9), 4,
+        "SoftBounds", build, steps, starts,
+        (SMALLEST, SMALLEST, 0.9, -FURTHEST), (LARGEST, LARGEST, FURTHEST, -0.9), 2,
     )  # fmt: skip
 
 
@@ -152,67 +184,100 @@ def _power() -> Candidate:
             pow_gamma_dtod=0.0, w_max=p[4], w_min=p[5],
         )  # fmt: skip
 
-    def start(curve: Curve) -> list[float]:
-        best, found = np.inf, [0.0] * 6
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        room = np.clip((p[4] - weights) / (p[4] - p[5]), 0, 1)
+        up, down = _near(p[0], p[1])
+        rise, fall = _near(p[2], p[3])
+        return up * room**rise, down * (1 - room) ** fall
+
+    def starts(curve: Curve) -> list[list[float]]:
+        found = []
         for bound in (1.05, 1.5, 3.0):
             room = (bound - curve.weights) / (2 * bound)
-            sides = [_scaled_power(r, s) for r, s in ((room, curve.up), (1 - room, curve.down))]
-            error = sum(side[2] for side in sides)
-            if error < best:
-                best = error
-                found = [sides[0][0], sides[1][0], sides[0][1], sides[1][1], bound, -bound]
+            up, down = _scaled_power(room, curve.up), _scaled_power(1 - room, curve.down)
+            found.append([up[0], down[0], up[1], down[1], bound, -bound])
         return found
 
     return Candidate(
-        "PowStep", build, start,
+        "PowStep", build, steps, starts,
         (SMALLEST, SMALLEST, 0.0, 0.0, 0.9, -FURTHEST),
-        (LARGEST, LARGEST, 3.5, 3.5, FURTHEST, -0.9), 6,
+        (LARGEST, LARGEST, 3.5, 3.5, FURTHEST, -0.9), NODES,
     )  # fmt: skip
 
 
-def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float, float]:
-    """Return scale and exponent of the power of the room nearest to some steps, and its error."""
-    found = (_size(steps.mean()), 0.01, np.inf)
+def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
+    """Return scale and exponent of the power of the room nearest to some steps."""
+    found, best = (_size(steps.mean()), 0.01), np.inf
     for gamma in (0.1, 0.3, 0.6, 1.0, 1.4, 1.8, 2.3, 2.8, 3.3):
         shape = room**gamma
         scale = float(shape @ steps / (shape @ shape))
         error = float(((scale * shape - steps) ** 2).sum())
-        if scale > 0 and error < found[2]:
-            found = (_size(scale), gamma, error)
+        if scale > 0 and error < best:
+            found, best = (_size(scale), gamma), error
     return found
 
 
 def _exponential() -> Candidate:
+    """Return `ExpStep`, by its steps at w = 0, their slopes there and its exponents.
+
+    ``s (1 - A exp(gamma z))`` is ``u (1 + v (exp(gamma z) - 1) / gamma)`` with ``u = s (1 - A)``:
+    what all but straight lines have in common is then one parameter each.
+    """
+
+    def shares(p: np.ndarray) -> np.ndarray:
+        """Return the part of the up and the down step at w = 0 that is exponential."""
+        gamma = np.where(np.abs(p[4:6]) < FLATTEST, FLATTEST, p[4:6])
+        return np.clip(p[2:4] / gamma, 1 - LARGEST / p[:2], 1 - 1 / MOST)
+
     def build(p: np.ndarray) -> StepDevice:
+        share = shares(p)
+        up, down = (p[:2] * (1 - share)).tolist()
+        rise, fall = (share / (share - 1)).tolist()
         return ExpStep(
-            **CALM, **_sizes(p[0], p[1]), A_up=p[2], A_down=p[3], gamma_up=p[4], gamma_down=p[5],
+            **CALM, **_sizes(up, down), A_up=rise, A_down=fall, gamma_up=p[4], gamma_down=p[5],
             a=0.5, b=0.0, w_max=p[6], w_min=p[7],
         )  # fmt: skip
 
-    def start(curve: Curve) -> list[float]:
-        up = _scaled_exponential(curve.weights / 2, curve.up)
-        down = _scaled_exponential(-curve.weights / 2, curve.down)
-        return [up[0], down[0], up[1], down[1], up[2], down[2], 1.02, -1.02]
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        place = weights / (p[6] - p[7])
+        share = shares(p)
+        up, down = _near(*(p[:2] * (1 - share)).tolist())
+        rise, fall = (share / (1 - share)).tolist()
+        return (
+            up * np.maximum(1 + rise * np.exp(p[4] * place), 0),
+            down * np.maximum(1 + fall * np.exp(-p[5] * place), 0),
+        )
 
-    most, steepest = 900.0, 40.0
+    def starts(curve: Curve) -> list[list[float]]:
+        found = []
+        # An exponential that ends a step and one that begins it are far from each other.
+        for rising, falling in product((1.0, -1.0), repeat=2):
+            up = _scaled_exponential(rising, curve.weights / 2, curve.up)
+            down = _scaled_exponential(falling, -curve.weights / 2, curve.down)
+            found.append([up[0], down[0], up[1], down[1], up[2], down[2], 1.02, -1.02])
+        return found
+
+    steepest = 40.0
     return Candidate(
-        "ExpStep", build, start,
-        (SMALLEST, SMALLEST, -most, -most, -steepest, -steepest, 0.9, -1.5),
-        (LARGEST, LARGEST, most, most, steepest, steepest, 1.5, -0.9),
-        6, {6: 1.02, 7: -1.02},
+        "ExpStep", build, steps, starts,
+        (SMALLEST, SMALLEST, *(-steepest,) * 4, 0.9, -REACH),
+        (LARGEST, LARGEST, *(steepest,) * 4, REACH, -0.9),
+        NODES, {6: 1.02, 7: -1.02},
     )  # fmt: skip
 
 
-def _scaled_exponential(place: np.ndarray, steps: np.ndarray) -> tuple[float, float, float]:
-    """Return scale, A and exponent of ``s (1 - A exp(gamma z))`` nearest to some steps."""
-    found, best = (_size(steps.mean()), 0.0, 1.0), np.inf
-    for gamma in (-24.0, -12.0, -6.0, -3.0, -1.0, 1.0, 3.0, 6.0, 12.0, 24.0):
-        shape = np.exp(gamma * place)
-        design = np.stack([np.ones(len(place)), -shape], axis=1)
-        scale, product = np.linalg.lstsq(design, steps, rcond=None)[0]
-        error = float(((design @ (scale, product) - steps) ** 2).sum())
-        if scale > SMALLEST and abs(product / scale) < 800 and error < best:
-            best, found = error, (_size(scale), float(product / scale), gamma)
+def _scaled_exponential(
+    sign: float, place: np.ndarray, steps: np.ndarray
+) -> tuple[float, float, float]:
+    """Return step and relative slope at 0 and exponent, of a sign, nearest to some steps."""
+    found, best = (_size(steps.mean()), 0.0, sign), np.inf
+    for size in (1.0, 3.0, 6.0, 12.0, 24.0):
+        gamma = sign * size
+        design = np.stack([np.ones(len(place)), np.expm1(gamma * place)], axis=1)
+        height, share = np.linalg.lstsq(design, steps, rcond=None)[0]
+        error = float(((design @ (height, share) - steps) ** 2).sum())
+        if height > SMALLEST and -MOST < share / height < 1 - 1 / MOST and error < best:
+            best, found = error, (_size(height), float(share / height) * gamma, gamma)
     return found
 
 
@@ -228,17 +293,21 @@ def piecewise(nodes: int) -> Candidate:
             piecewise_up=tuple((up / size).tolist()), piecewise_down=tuple((down / size).tolist()),
         )  # fmt: skip
 
-    def start(curve: Curve) -> list[float]:
+    def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        grid = p[-1] + (p[-2] - p[-1]) * np.arange(nodes) / (nodes - 1)
+        return np.interp(weights, grid, p[:nodes]), np.interp(weights, grid, p[nodes:-2])
+
+    def starts(curve: Curve) -> list[list[float]]:
         grid = np.linspace(-1.02, 1.02, nodes)
         up = np.interp(grid, curve.weights, curve.up)
         down = np.interp(grid, curve.weights, curve.down)
-        return [*map(_size, (*up, *down)), 1.02, -1.02]
+        return [[*map(_size, (*up, *down)), 1.02, -1.02]]
 
     count = 2 * nodes
     return Candidate(
-        "PiecewiseStep", build, start,
-        (SMALLEST,) * count + (0.9, -1.5), (LARGEST,) * count + (1.5, -0.9),
-        count + 1, {count: 1.02, count + 1: -1.02},
+        "PiecewiseStep", build, steps, starts,
+        (SMALLEST,) * count + (0.9, -REACH), (LARGEST,) * count + (REACH, -0.9),
+        nodes, {count: 1.02, count + 1: -1.02},
     )  # fmt: skip
 
 

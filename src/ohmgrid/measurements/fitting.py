@@ -1,8 +1,9 @@
 """From measured courses to a device: every class that may have made them is tried and compared.
 
-What is fitted is the course, what the pulses did to the conductance, not single steps. A class is
-judged by values that it was not fitted to: whole sweeps where they repeat, otherwise stretches of
-them. Of classes that do equally well there the one with the fewest parameters comes first.
+What is fitted is the course, what the pulses did to the conductance, not single steps. Classes are
+told apart by their likelihood less a price of their parameters: of whole courses where noise is
+that of reads, of the likeliest steps where steps have noise, which adds up over a course. How a
+class does with values that it was not fitted to is said beside it.
 """
 
 from collections.abc import Sequence
@@ -23,23 +24,35 @@ from ohmgrid.measurements.candidates import (
     piecewise,
 )
 from ohmgrid.measurements.courses import Measurement, StepCurve
-from ohmgrid.measurements.replay import StepTable, Train, mean_steps, replay, step_table
-from ohmgrid.measurements.residuals import Noise, find_noise, free_steps
+from ohmgrid.measurements.ranking import Score, judge_courses, judge_steps
+from ohmgrid.measurements.replay import Train, mean_steps
+from ohmgrid.measurements.residuals import Noise, find_noise
 from ohmgrid.measurements.train import Devices, floor, make_train
+from ohmgrid.measurements.trials import (
+    Data,
+    Tried,
+    by_courses,
+    first_curve,
+    held_out,
+    make_data,
+)
 
 __all__ = ["Fit", "Trial", "device_of_steps", "fit_measurement"]
 
 LARGE_MISFIT = 0.05
 """Misfit above which a fit is not to be trusted (or twice the noise of the data, if larger)."""
-FOLDS = 5
-STRETCHES, SHORTEST = 16, 6
-"""Stretches of a sweep, every fifth of which is held out, and the fewest values of one."""
-NEAR = 1.3
-"""Misfit of held-out values over the best one's that noise alone may make."""
-NEAR_COURSE = 1.15
-"""The same of whole courses, between classes."""
-PULL = 1e-4
-"""Strength, relative to a value of the data, that holds parameters which no data decide."""
+ROUGH_NOISE, LEAST_NOISE = 0.02, 1e-4
+"""Noise of a value, weight units: of a first fit, and the least that data are known to."""
+EQUAL, ALIKE = 2.0, 10.0
+"""Differences of the criterion that are not worth a mention, and that leave a class in question: up
+to e and 150 to 1, if no class is expected more than another."""
+OUTLIER, LEAST_OUTLIER, ALONE = 8.0, 0.1, 1.5
+"""Deviation of a value that is left out: in median deviations, and at least, weight units; and
+beside the value before and after it."""
+SIMPLE = 3
+"""Classes of few parameters, the first of all candidates."""
+PASSES = 4
+"""Most times that noise is taken from the best class so far, and all classes compared in it."""
 NO_NOISE = Noise(0.0, 0.0, False)
 
 
@@ -55,8 +68,12 @@ class Trial:
     """Root mean square of data less course, over the measured range."""
     held_out: float = np.inf
     """The same for values that the class was not fitted to."""
+    behind: float = np.inf
+    """Bayesian information criterion, less the best class's."""
     step: float = 0.0
     """Mean size of an up and a down step at mid-range, over half the measured range."""
+    step_error: float = 0.0
+    """Standard error of it."""
     ratio: float = 1.0
     """Up step over down step at mid-range."""
     noise: Noise = NO_NOISE
@@ -76,6 +93,8 @@ class Fit:
     """All classes, best first."""
     floor: float
     """Noise of the data, root mean square over the measured range."""
+    left_out: np.ndarray
+    """Deviations, over the measured range, of values far from all others, which do not count."""
 
     @property
     def device(self) -> StepDevice:
@@ -89,15 +108,19 @@ class Fit:
         return max(LARGE_MISFIT, 2 * self.floor)
 
     @property
+    def alike(self) -> tuple[str, ...]:
+        """Classes that the data do not tell from the chosen one."""
+        limit = self.chosen.behind + ALIKE
+        return tuple(
+            trial.kind
+            for trial in self.trials
+            if trial.kind != self.chosen.kind and trial.behind < limit
+        )
+
+    @property
     def trusted(self) -> bool:
         """Whether the misfit is small, or that of the data's own noise."""
         return self.chosen.misfit <= self.limit
-
-
-class _Solved(NamedTuple):
-    parameters: np.ndarray
-    device: StepDevice
-    course: np.ndarray
 
 
 def fit_measurement(
@@ -111,7 +134,7 @@ def fit_measurement(
     kind : str, optional
         Take this one of `CLASSES` instead of the best.
     nodes : int, optional
-        Nodes of `PiecewiseStep`, 2..64, instead of as many as cross-validation finds.
+        Nodes of `PiecewiseStep`, 2..64, instead of as many as the data ask for.
 
     Raises
     ------
@@ -123,16 +146,10 @@ def fit_measurement(
     measurement.check()
     with np.errstate(all="ignore"):
         train, devices = _scaled(measurement)
-        curve = _first_curve(train)
-        stretches = _stretches(train)
-        data = _Data(train, stretches, _folds(train, stretches), curve)
-        trials = [_trial(data, candidate) for candidate in CANDIDATES]
-        trials.append(_piecewise(data, nodes))
-        noise_floor = floor(train)
-        ranked = [one.trial for one in _ranked(train, trials, NEAR_COURSE)]
-        best = ranked[0].device
-        if best is not None:
-            ranked = [_with_noise(train, trial, best) for trial in ranked]
+        found = _tried(train, nodes)
+        far = found.data.counts == 0
+        noise_floor = floor(replace(train, values=np.where(far, train.calm, train.values)))
+        ranked = _ranked(found)
     possible = [trial for trial in ranked if not trial.problem]
     if not possible:
         raise ConfigError("measurement", f"no device has such pulses: {ranked[0].problem}")
@@ -142,7 +159,9 @@ def fit_measurement(
         if chosen.problem:
             raise ConfigError("class", f"expected one that fits, {kind}: {chosen.problem}")
     spread = replace(chosen, device=_with_spreads(chosen, devices))
-    return Fit(measurement, train, devices, spread, tuple(ranked), noise_floor)
+    assert spread.course is not None
+    left_out = np.abs(spread.course - train.values)[far] / 2
+    return Fit(measurement, train, devices, spread, tuple(ranked), noise_floor, left_out)
 
 
 def _scaled(measurement: Measurement) -> tuple[Train, Devices]:
@@ -151,213 +170,121 @@ def _scaled(measurement: Measurement) -> tuple[Train, Devices]:
     if len(own[1].pulses) < 2:
         return own
     common = make_train(measurement, own_range=False)
-    errors = []
-    for train, _ in (own, common):
-        curve = _first_curve(train)
-        solved = _solve(train, piecewise(5), curve, np.ones(len(train.values)))
-        errors.append(_misfit(train, solved.course))
-    return own if errors[0] <= errors[1] else common
+    misfits = [_rough(train)[0].misfit for train, _ in (own, common)]
+    return own if misfits[0] <= misfits[1] else common
 
 
-def _first_curve(train: Train) -> Curve:
-    """Return steps over the weight: least squares of the calm values' single steps."""
-    weights = np.linspace(-0.95, 0.95, 21)
-    found = []
-    places = np.linspace(-1, 1, 6)
-    at = train.led
-    moves = np.diff(train.calm, prepend=0.0)[at] / train.gain[at]
-    for rising in (True, False):
-        own = train.up[at] == rising
-        size = moves[own] if rising else -moves[own]
-        middle = (train.calm[at] + train.calm[at - 1])[own] / 2
-        scaled = np.clip((middle + 1) / 2, 0, 1) * (len(places) - 1)
-        basis = np.maximum(1 - np.abs(scaled[:, None] - np.arange(len(places))), 0)
-        smooth = np.diff(np.eye(len(places)), axis=0) * np.sqrt(len(size)) * 0.02
-        left = np.concatenate([basis, smooth])
-        right = np.concatenate([size, np.zeros(len(smooth))])
-        nodes = np.linalg.lstsq(left, right, rcond=None)[0]
-        least = max(float(np.abs(size).mean()) * 0.02, 1e-5)
-        found.append(np.interp(weights, places, np.maximum(nodes, least)))
-    return Curve(weights, found[0], found[1])
+class _Found(NamedTuple):
+    """All that was tried."""
+
+    data: Data
+    tried: list[Tried]
+    scores: list[Score]
 
 
-def _stretches(train: Train) -> Train:
-    """Return a train whose sweeps are cut into stretches, each with a start of its own."""
-    edges = [0]
+def _rough(train: Train) -> tuple[Tried, Data]:
+    """Return a curve of five nodes, and the data with the noise that it leaves, less outliers."""
+    candidate = piecewise(5)
+    starts = _starts(candidate, [first_curve(train)])
+    data = make_data(train, ROUGH_NOISE)
+    found = by_courses(data, candidate, starts)
+    # What is left out makes a course that others are far from.
+    for _ in range(PASSES):
+        counts = np.where(_outliers(train, found), 0.0, data.counts)
+        if np.array_equal(counts, data.counts):
+            break
+        data = replace(data, counts=counts)
+        found = by_courses(data, candidate, starts)
+    return found, replace(data, noise=float(np.clip(2 * found.misfit, LEAST_NOISE, 1.0)))
+
+
+def _outliers(train: Train, found: Tried) -> np.ndarray:
+    """Return which values, bool, are alone far from a course: what steps add up to is not alone."""
+    far = np.zeros(len(train.values), bool)
+    if found.problem:
+        return far
+    rest = np.abs(found.course - train.values)
+    limit = max(OUTLIER * float(np.median(rest)), LEAST_OUTLIER)
     for part in train.sweeps:
-        count = max(1, min(STRETCHES, (part.stop - part.start) // SHORTEST))
-        cuts = np.linspace(part.start, part.stop, count + 1).round().astype(int)
-        edges += cuts[1:].tolist()
-    return replace(train, edges=np.array(edges))
+        own = rest[part]
+        around = np.maximum(np.r_[0.0, own[:-1]], np.r_[own[1:], 0.0])
+        far[part] = (own > limit) & (own > ALONE * around)
+    return far
 
 
-def _folds(train: Train, stretches: Train) -> list[np.ndarray]:
-    """Return which values each fold holds out: sweeps where enough repeat, or stretches."""
-    sweeps = train.sweeps
-    ups = sum(bool(train.up[part][-1]) for part in sweeps)
-    owner = np.zeros(len(train.values), int)
-    seen = {True: 0, False: 0}
-    for part in sweeps if min(ups, len(sweeps) - ups) >= 3 else stretches.sweeps:
-        rising = bool(train.up[part][-1])
-        owner[part] = seen[rising] % FOLDS
-        seen[rising] += 1
-    return [owner == fold for fold in range(FOLDS) if (owner == fold).any()]
-
-
-def _solve(
-    train: Train,
-    candidate: Candidate,
-    curve: Curve,
-    counts: np.ndarray,
-    start: np.ndarray | None = None,
-    rounds: int = 30,
-) -> _Solved:
-    """Return the parameters whose courses are nearest to the values that count."""
-    from scipy.optimize import least_squares
-
-    lower, upper = np.array(candidate.lower), np.array(candidate.upper)
-    margin = 1e-9 * (upper - lower)
-    first = np.array(candidate.start(curve)) if start is None else start
-    first = np.clip(first, lower + margin, upper - margin)
-    root = np.sqrt(counts)
-    strength = PULL * np.sqrt(counts.sum())
-    held = np.array(list(candidate.pulls), int)
-    goal = np.array(list(candidate.pulls.values()))
-    # Steps differ by powers of ten: what counts of them is their logarithm.
-    logarithmic = lower > 0
-
-    def plain(p: np.ndarray) -> np.ndarray:
-        return np.clip(np.where(logarithmic, np.exp(np.minimum(p, 3.0)), p), lower, upper)
-
-    def bent(p: np.ndarray) -> np.ndarray:
-        return np.where(logarithmic, np.log(np.where(logarithmic, p, 1.0)), p)
-
-    def residuals(p: np.ndarray) -> np.ndarray:
-        parameters = plain(p)
-        table = step_table(candidate.build(parameters))
-        course = replay(train, table, counts)
-        pulls = strength * (parameters[held] - goal)
-        return np.concatenate([root * (course - train.values), pulls])
-
-    found = least_squares(
-        residuals, bent(first), bounds=(bent(lower) - 1e-12, bent(upper) + 1e-12),
-        x_scale="jac", diff_step=1e-4, max_nfev=rounds, ftol=1e-5, xtol=1e-5, tr_solver="lsmr",
-    )  # fmt: skip
-    parameters = plain(found.x)
-    device = candidate.build(parameters)
-    return _Solved(parameters, device, replay(train, step_table(device), counts))
-
-
-def _misfit(train: Train, course: np.ndarray, where: np.ndarray | slice = slice(None)) -> float:
-    """Return the root mean square of data less course over the measured range."""
-    rest = ((course - train.values) * train.unit)[where]
-    return float(np.sqrt((rest**2).mean())) / 2
-
-
-def _held_out(data: "_Data", candidate: Candidate, full: _Solved) -> float:
-    """Return the misfit of values that a class was not fitted to.
-
-    Each stretch of them is followed from a start of its own, so that noise that has added up
-    before, which no class can know, does not count.
-    """
-    squares = np.zeros(len(data.train.values))
-    for fold in data.folds:
-        counts = np.where(fold, 0.0, 1.0)
-        own = _solve(data.train, candidate, data.curve, counts, full.parameters, rounds=8)
-        course = replay(data.stretches, step_table(own.device), np.ones(len(fold)))
-        squares[fold] = (course - data.train.values)[fold] ** 2
-    return float(np.sqrt((squares * data.train.unit**2).mean())) / 2
-
-
-class _Data(NamedTuple):
-    """What every class is fitted to."""
-
-    train: Train
-    stretches: Train
-    folds: list[np.ndarray]
-    curve: Curve
-
-
-class _Judged(NamedTuple):
-    trial: Trial
-    free: int
-
-
-def _trial(data: _Data, candidate: Candidate) -> _Judged:
-    train = data.train
-    try:
-        full = _solve(train, candidate, data.curve, np.ones(len(train.values)))
-        held_out = _held_out(data, candidate, full)
-    except (ConfigError, ValueError, np.linalg.LinAlgError) as error:
-        problem = " ".join(str(error).split())
-        return _Judged(Trial(candidate.kind, problem), candidate.free)
-    up, down = (float(side[0]) for side in mean_steps(full.device, np.zeros(1)))
-    trial = Trial(
-        candidate.kind,
-        device=full.device,
-        misfit=_misfit(train, full.course),
-        held_out=held_out,
-        step=(up + down) / 2,
-        ratio=up / down if down > 0 else np.inf,
-        course=full.course,
-    )
-    return _Judged(trial, candidate.free)
-
-
-def _piecewise(data: _Data, nodes: int | None) -> _Judged:
-    """Return `PiecewiseStep` with the number of nodes that comes first of those tried."""
+def _tried(train: Train, nodes: int | None) -> _Found:
+    """Fit all classes by their courses, and compare them in the noise that the best one leaves."""
     counts = NODE_COUNTS if nodes is None else (nodes,)
-    return _ranked(data.train, [_trial(data, piecewise(count)) for count in counts])[0]
+    candidates = [*CANDIDATES, *map(piecewise, counts)]
+    rough, data = _rough(train)
+    guesses = [first_curve(train)]
+    if not rough.problem:
+        weights = guesses[0].weights
+        guesses.append(Curve(weights, *rough.candidate.steps(rough.best.parameters, weights)))
+    tried = [by_courses(data, one, _starts(one, guesses)) for one in candidates]
+    scores = [Score(one.misfit, np.inf) for one in tried]
+    # A curve that follows noise leaves too little of it; one that is off leaves too much, which the
+    # second pass puts right.
+    reference = min(tried[:SIMPLE], key=lambda one: one.misfit)
+    for _ in range(PASSES):
+        if reference.problem:
+            break
+        noise = find_noise(data.train, reference.table, reference.best.device)
+        if noise.step > 0:
+            scores = judge_steps(data, tried, noise, reference, scores)
+        else:
+            scores = judge_courses(data, tried, reference)
+        before, reference = reference, tried[_first(scores)]
+        if reference is before:
+            break
+    return _Found(data, tried, scores)
 
 
-def _ranked(train: Train, judged: Sequence[_Judged], near_course: float = np.inf) -> list[_Judged]:
-    """Return all that was tried, best first.
+def _starts(candidate: Candidate, guesses: Sequence[Curve]) -> list[np.ndarray]:
+    return [np.array(start) for curve in guesses for start in candidate.starts(curve)]
 
-    The one with the smallest misfit of held-out values is the best; those that come near it, by
-    what noise alone may make of a misfit, are told apart by their likelihood: that of each step
-    after the value before it, less a price for each parameter.
+
+def _first(scores: Sequence[Score]) -> int:
+    return int(np.argmin([score.criterion for score in scores]))
+
+
+def _ranked(found: _Found) -> list[Trial]:
+    """Return a trial of each class, best first.
+
+    Of classes that the criterion all but takes for one, that with the smallest misfit.
     """
-    best = min(one.trial.held_out for one in judged)
-    # Below a ten-thousandth of the range nothing is told by differences.
-    limit = max(NEAR * best, 1e-4)
-    worst = max(near_course * min(one.trial.misfit for one in judged), 1e-4)
-    near = [
-        k
-        for k, one in enumerate(judged)
-        if one.trial.held_out <= limit and one.trial.misfit <= worst and one.trial.device
-    ]
-    found: list[tuple[StepDevice, StepTable]] = []
-    allowed = np.ones(len(train.values), bool)
-    for k in near:
-        device = judged[k].trial.device
-        assert device is not None
-        found.append((device, step_table(device)))
-    if found:
-        noise = find_noise(train, found[0][1], found[0][0], allowed).step
-        for _, table in found:
-            allowed &= free_steps(train, table, min(noise, 4.0))
-    prices = {}
-    for k, (device, table) in zip(near, found, strict=True):
-        noise = find_noise(train, table, device, allowed)
-        price = judged[k].free * float(np.log(max(noise.steps, 1)))
-        prices[k] = price - 2 * noise.likelihood
+    best = found.scores[_first(found.scores)].criterion
 
-    def order(k: int) -> tuple[int, float]:
-        if judged[k].trial.device is None:
-            return 2, 0.0
-        return (0, prices[k]) if k in prices else (1, judged[k].trial.held_out)
+    def place(k: int) -> tuple[bool, float]:
+        behind = found.scores[k].criterion - best
+        return (False, found.tried[k].misfit) if behind < EQUAL else (True, behind)
 
-    return [judged[k] for k in sorted(range(len(judged)), key=order)]
-
-
-def _with_noise(train: Train, trial: Trial, best: StepDevice) -> Trial:
-    """Return a trial with the noise that data have about the best curve of all.
-
-    A class's own curve may be off by more than the noise; that would be taken for noise.
-    """
-    if trial.device is None:
-        return trial
-    return replace(trial, noise=find_noise(train, step_table(best), trial.device))
+    kinds: dict[str, int] = {}
+    for k in sorted(range(len(found.tried)), key=place):
+        kinds.setdefault(found.tried[k].candidate.kind, k)
+    trials = []
+    # A class's own curve may be off by more than the noise: that of the best tells it.
+    first = found.tried[next(iter(kinds.values()))]
+    for kind, k in kinds.items():
+        one = found.tried[k]
+        if one.problem:
+            trials.append(Trial(kind, one.problem))
+            continue
+        device = one.best.device
+        up, down = (float(side[0]) for side in mean_steps(device, np.zeros(1)))
+        trials.append(Trial(
+            kind,
+            device=device,
+            misfit=one.misfit,
+            held_out=held_out(found.data, one),
+            behind=float(found.scores[k].criterion - best),
+            step=(up + down) / 2,
+            step_error=(up + down) / 2 * found.scores[k].error,
+            ratio=up / down if down > 0 else np.inf,
+            noise=find_noise(found.data.train, first.table, device),
+            course=one.course,
+        ))  # fmt: skip
+    return trials
 
 
 def _with_spreads(trial: Trial, devices: Devices) -> StepDevice:

@@ -6,15 +6,15 @@ trial of a fit.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ohmgrid.compiled.courses import follow
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.registers.curves import curve_at
 
-__all__ = ["StepTable", "Train", "mean_steps", "replay", "step_table"]
+__all__ = ["NODES", "REACH", "StepTable", "Train", "mean_steps", "replay", "step_table"]
 
 NODES = 97
 """Nodes of a tabulated curve: steps of a curve as steep as a PCM's are within 0.1 %."""
@@ -99,50 +99,9 @@ def step_table(device: StepDevice, nodes: int = NODES) -> StepTable:
     return StepTable(low, high, *mean_steps(device, np.linspace(low, high, nodes)))
 
 
-def _follow(start, first, last, up, gain, low, high, rise, fall, course, lean):
-    """Follow one sweep from a start; fill its course and its slope over the start."""
-    count = len(rise) - 1
-    unit = (high - low) / count
-    weight, slope = min(max(start, low), high), 1.0
-    course[first], lean[first] = weight, slope
-    for k in range(first + 1, last):
-        scaled = (weight - low) / unit
-        index = min(int(scaled), count - 1)
-        part = scaled - index
-        if up[k]:
-            step = gain[k] * (rise[index] + part * (rise[index + 1] - rise[index]))
-            bend = gain[k] * (rise[index + 1] - rise[index]) / unit
-        else:
-            step = -gain[k] * (fall[index] + part * (fall[index + 1] - fall[index]))
-            bend = -gain[k] * (fall[index + 1] - fall[index]) / unit
-        weight += step
-        slope *= 1.0 + bend
-        if weight <= low or weight >= high:
-            weight, slope = min(max(weight, low), high), 0.0
-        course[k], lean[k] = weight, slope
-
-
-_follow_fast = cast(Any, njit(nogil=True, error_model="numpy")(_follow))
-
-
-@njit(nogil=True, error_model="numpy")
-def _replay(values, calm, weight, up, gain, edges, low, high, rise, fall, course, lean, rounds):
-    for sweep in range(len(edges) - 1):
-        first, last = edges[sweep], edges[sweep + 1]
-        # The first value itself may be an outlier.
-        start = calm[first]
-        for _ in range(rounds):
-            _follow_fast(start, first, last, up, gain, low, high, rise, fall, course, lean)
-            above = below = 0.0
-            for k in range(first, last):
-                above += weight[k] * lean[k] * (values[k] - course[k])
-                below += weight[k] * lean[k] * lean[k]
-            if below > 0.0:
-                start = min(max(course[first] + above / below, low), high)
-        _follow_fast(start, first, last, up, gain, low, high, rise, fall, course, lean)
-
-
-def replay(train: Train, table: StepTable, counts: np.ndarray) -> np.ndarray:
+def replay(
+    train: Train, table: StepTable, counts: np.ndarray, near: np.ndarray | None = None
+) -> np.ndarray:
     """Return the courses of the mean device under a train, weight units, shape (values,).
 
     Each sweep starts where its course is nearest to the values that count.
@@ -153,10 +112,14 @@ def replay(train: Train, table: StepTable, counts: np.ndarray) -> np.ndarray:
     table : StepTable
     counts : ndarray
         Weight of each value for the starts, float64.
+    near : ndarray, optional
+        Courses of a device that is nearly the same: their starts are found sooner.
     """
     course, lean = np.empty(len(train.values)), np.empty(len(train.values))
-    cast(Any, _replay)(
-        train.values, train.calm, counts, train.up, train.gain, train.edges, table.low, table.high,
-        table.up, table.down, course, lean, 2,
+    # The first value itself may be an outlier.
+    starts = train.calm if near is None else near
+    follow(
+        train.values, starts, counts, train.up, train.gain, train.edges, table.low, table.high,
+        table.up, table.down, course, lean,
     )  # fmt: skip
     return course

@@ -11,6 +11,8 @@ from ohmgrid.measurements.smooth import calm, parabolas, rest_of_noise
 
 __all__ = ["Devices", "floor", "make_train"]
 
+GRAIN = 2.0**-26
+"""Weight units that values are rounded to: far below what is measured, far above last bits."""
 PLACES = 9
 """Nodes of the curve that devices' gains are told by."""
 
@@ -81,7 +83,8 @@ def make_train(measurement: Measurement, own_range: bool) -> tuple[Train, Device
     for course in measurement.courses:
         at = names.index(course.device)
         for part in sweeps(course):
-            weights = (course.values[part] - middles[at]) / halves[at]
+            # The unit of a file decides the last bits of a value, and nothing else.
+            weights = np.round((course.values[part] - middles[at]) / halves[at] / GRAIN) * GRAIN
             values.append(weights)
             ups.append(course.up[part])
             still.append(calm(weights))

@@ -203,14 +203,16 @@ def _flat_steps(count, offset, visit):
 
 
 @inner
-def _place(k, kind, regs, visit):
-    own, down = regs.own_bounds != 0, visit[BOTH + k] < 0
+def _place(k, kind, measure, visit):
+    own, b_max, b_min, behind_up, behind_down = measure
+    down = visit[BOTH + k] < 0
+    upper, lower = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
     return position(
         np.int64(visit[VALUE + k]),
         down,
-        (regs.behind_down if down else regs.behind_up) != 0,
-        np.int64(visit[UPPER + k]) if own else regs.b_max,
-        np.int64(visit[LOWER + k]) if own else regs.b_min,
+        behind_down if down else behind_up,
+        upper if own else b_max,
+        lower if own else b_min,
         kind,
     )
 
@@ -218,15 +220,18 @@ def _place(k, kind, regs, visit):
 @inner
 def _places(count, regs, visit):
     """Fill the places of weights on their curves: a loop for each kind of position."""
+    # Read here, and not for each device.
+    behind = regs.behind_up != 0, regs.behind_down != 0
+    measure = regs.own_bounds != 0, regs.b_max, regs.b_min, behind[0], behind[1]
     if regs.position == ROOM:
         for k in range(count):
-            visit[PLACE + k] = _place(k, ROOM, regs, visit)
+            visit[PLACE + k] = _place(k, ROOM, measure, visit)
     elif regs.position == RANGE:
         for k in range(count):
-            visit[PLACE + k] = _place(k, RANGE, regs, visit)
+            visit[PLACE + k] = _place(k, RANGE, measure, visit)
     else:
         for k in range(count):
-            visit[PLACE + k] = _place(k, BOUND, regs, visit)
+            visit[PLACE + k] = _place(k, BOUND, measure, visit)
 
 
 @inner
@@ -237,7 +242,9 @@ def _table_steps(count, nodes, width, frac, offset, visit):
         place = np.int64(visit[PLACE + k])
         first = np.uint64((place >> frac) + width * (np.uint32(visit[BOTH + k]) >> DOWN))
         start, end = np.int64(nodes[first]), np.int64(nodes[first + np.uint64(1)])
-        curve = bent(offset, np.int64(visit[GAMMA + k]), on_line(start, end, place & mask, frac))
+        # 32 bits hold it, which the compiler cannot see.
+        factor = np.int64(np.int32(on_line(start, end, place & mask, frac)))
+        curve = bent(offset, np.int64(visit[GAMMA + k]), factor)
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 

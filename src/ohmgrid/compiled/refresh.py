@@ -136,22 +136,24 @@ def _read(array, refresh, key, near, work):
     apart()
     all_halves(array.rows, key, ROW, ZERO, work, work.row_key)
     all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
-    for k in range(near):
-        place = 2 * np.int64(work.busy[k])
-        column = place // array.rows
-        row = place - column * array.rows
-        work.total[2 * k] = work.row_key[row] + work.col_key[column]
-        work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
-    hash_cells(work.visit[TOTAL:], 2 * near, work.words, work.words64)
     due = ZERO
-    for k in range(near):
-        pair = work.busy[k]
-        place = 2 * np.int64(pair)
-        plus = _code(array.hidden[place], 2 * k, refresh, work)
-        minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
-        work.busy[due] = pair
-        work.values[due] = plus - minus
-        due += is_due(plus, minus, refresh.upper, refresh.lower)
+    for first in range(0, near, VISITS >> 1):
+        count = min(near - first, VISITS >> 1)
+        for k in range(count):
+            place = 2 * np.int64(work.busy[first + k])
+            column = place // array.rows
+            row = place - column * array.rows
+            work.total[2 * k] = work.row_key[row] + work.col_key[column]
+            work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
+        hash_cells(work.visit[TOTAL:], 2 * count, work.words, work.words64)
+        for k in range(count):
+            pair = work.busy[first + k]
+            place = 2 * np.int64(pair)
+            plus = _code(array.hidden[place], 2 * k, refresh, work)
+            minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
+            work.busy[due] = pair
+            work.values[due] = plus - minus
+            due += is_due(plus, minus, refresh.upper, refresh.lower)
     return due
 
 
@@ -170,13 +172,14 @@ def _reset(array, regs, aging, key, due, work):
         lines[2 * k], lines[2 * k + 1], columns[k] = row, row + 1, column
     line_halves(lines, 2 * due, key, ROW, ZERO, work, rows)
     line_halves(columns, due, key, COLUMN, ZERO, work, cols)
-    for k in range(2 * due):
-        work.total[k] = rows[k] + cols[k >> 1]
-    hash_cells(work.visit[TOTAL:], 2 * due, work.words, work.words64)
-    for k in range(2 * due):
-        work.cell[k] = 2 * work.busy[k >> 1] + (k & 1)
-    reset_devices(array, aging, 2 * due, regs.weight_bits, work)
-    show_devices(array, regs, 2 * due, work)
+    for first in range(0, 2 * due, VISITS):
+        count = min(2 * due - first, VISITS)
+        for k in range(count):
+            work.total[k] = rows[first + k] + cols[(first + k) >> 1]
+            work.cell[k] = 2 * work.busy[(first + k) >> 1] + ((first + k) & 1)
+        hash_cells(work.visit[TOTAL:], count, work.words, work.words64)
+        reset_devices(array, aging, count, regs.weight_bits, work)
+        show_devices(array, regs, count, work)
 
 
 @inner
@@ -237,6 +240,9 @@ def _pulse(array, regs, columns, slot, slots, work):
         line_halves(work.busy, ONE, own, COLUMN, slot, work, work.col_key)
         line_halves(work.own_line[start:], end - start, own, ROW, slot, work, work.row_key)
         for k in range(start, end):
+            if count == VISITS:
+                visit_devices(array, regs, count, work)
+                count = ZERO
             both = work.own_train[k] & train
             work.cell[count] = column * array.rows + np.int64(work.own_line[k])
             work.both[count] = both
@@ -294,7 +300,7 @@ def refresh_pairs(array, regs, aging, refresh, source, part, work):
     work : Scratch
     """
     apart()
-    rows, count, room = array.rows, ZERO, min(len(work.busy), VISITS) >> 1
+    rows, count, room = array.rows, ZERO, len(work.busy) >> 1
     upper, lower = np.int32(refresh.upper_reach), np.int32(refresh.lower_reach)
     # One round more than there are columns: the last one reads what is left.
     for column in range(part.number, array.cols + part.threads, part.threads):

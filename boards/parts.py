@@ -90,7 +90,7 @@ REGISTRY: dict[str, Part] = {
     "array.VisitQueue": Part(
         "visit_queue",
         lambda hdl, config: hdl.VisitQueue(
-            hdl.visit_layout(config.build.share, config.formats.weight_bits, 14, 3),
+            hdl.queued_layout(config.build.share, config.formats.weight_bits, 14, 3),
             config.build.queue,
         ),
     ),
@@ -102,6 +102,7 @@ REGISTRY: dict[str, Part] = {
             config.build.max_cols,
             config.build.max_blocks * config.build.max_rows,
             config.build.key_banks,
+            settles=10,
         ),
     ),
     "array.LaneArray": Part("array", lambda hdl, config: hdl.LaneArray(config)),

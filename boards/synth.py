@@ -31,7 +31,7 @@ from ohmgrid.tools import toolchain
 from ohmgrid.tools.export import ports
 from ohmgrid.tools.rtlil import merge_modules
 
-__all__ = ["DEVICES", "FAMILIES", "dont_care_collisions", "synth"]
+__all__ = ["DEVICES", "FAMILIES", "Target", "dont_care_collisions", "synth"]
 
 # iCE40 makes no multiplier block unasked.
 FAMILIES = {"ecp5": "synth_ecp5 -nowidelut", "ice40": "synth_ice40 -dsp"}
@@ -141,7 +141,7 @@ def synth(
     with _folder(out) as work:
         yosys = toolchain.find("yosys")
         tools = [str(yosys)]
-        design = _rtlil(make(), collisions)
+        design = _rtlil(make(), family, collisions)
         run = _Yosys(yosys, FAMILIES[family], work, on_line)
         total = count(run("flat", design)["top"], family)
         rows = []
@@ -153,7 +153,7 @@ def synth(
             tools.append(str(nextpnr))
             _, arguments, pins = DEVICES[device]
             wrapped = Pins(make(), pins)
-            run("pnr", _rtlil(wrapped, collisions), "-json pnr.json")
+            run("pnr", _rtlil(wrapped, family, collisions), "-json pnr.json")
             allow = "--lpf-allow-unconstrained" if family == "ecp5" else "--pcf-allow-unconstrained"
             if device in CLOCK_PINS:
                 pin = f'LOCATE COMP "clk" SITE "{CLOCK_PINS[device]}";\n'
@@ -196,9 +196,16 @@ def _folder(out: Path | None) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _rtlil(component: wiring.Component, collisions: bool) -> str:
-    text = rtlil.convert(component, "top", ports=ports(component), emit_src=False)
+def _rtlil(component: wiring.Component, family: str, collisions: bool) -> str:
+    text = rtlil.convert(component, "top", Target(family), ports=ports(component), emit_src=False)
     return text if collisions else dont_care_collisions(text)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a component is elaborated for: it names the family, as Amaranth's platforms do."""
+
+    family: str
 
 
 @dataclass(frozen=True)

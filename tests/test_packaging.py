@@ -40,9 +40,12 @@ PACKAGES = [file.parent for file in PACKAGE_FILES if file.name == "__init__.py"]
 NO_TWIN = {
     "base/pipeline": "delays a value",
     "base/timed": "delays the operands of a computation to the cycle that needs them",
+    "base/multiplier": "multiplies in a vendor's block: the model writes *",
+    "base/own_register": "delays a bit",
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",
+    "array/bundles": "describes what travels through an array",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }

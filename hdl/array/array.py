@@ -1,23 +1,32 @@
 """The array: all lane groups, the sweep over them, the output sums and access to single cells."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
+from ohmgrid.hdl.array.bundles import LINE, Token, branched, column_layout, passed, visit_layout
 from ohmgrid.hdl.array.cells import CellAccess
 from ohmgrid.hdl.array.group import LaneGroup, split_lane
-from ohmgrid.hdl.array.lane import AdderTree, product_bits, sum_bits
+from ohmgrid.hdl.array.lane import AdderTree, sum_bits
 from ohmgrid.hdl.array.sweep import Sweep
 from ohmgrid.hdl.array.visits import Visits
-from ohmgrid.hdl.base.pipeline import delayed, strobe_after
+from ohmgrid.hdl.base.pipeline import delayed, moving, strobe_after
+from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.device.aging import AGING_REGISTERS, CODE_BITS, Aging
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
 __all__ = ["LaneArray"]
+
+SPARE = 3
+"""Places that each queue must have for another visit: two may be sent before the first counts."""
+SETTLE = 3
+"""Cycles from when a visit comes to a queue until the sweep knows of it."""
 
 
 class LaneArray(Visits, wiring.Component):
@@ -46,7 +55,7 @@ class LaneArray(Visits, wiring.Component):
     list_clear, list_put, list_row : In
         Makes the list of rows that an update without ``backward`` visits, as `Sweep` has them.
     busy : Out(1)
-    row_address, row_enable, row_code, row_train, row_sign, row_static, row_cycle
+    row_address, row_code, row_train, row_sign, row_static, row_cycle
         Read port of the row memories (values one cycle after the address). Both devices of a pair
         have a code: that of the minus device is the other's negative, or, for magnitudes, the
         only one.
@@ -101,7 +110,6 @@ class LaneArray(Visits, wiring.Component):
             "list_put": In(1),
             "list_row": In(range(build.max_rows)),
             "busy": Out(1),
-            "row_enable": Out(1),
             "row_address": Out(range(build.max_rows)),
             "column_address": Out(range(build.max_cols)),
             "column_valid": Out(1),
@@ -139,22 +147,28 @@ class LaneArray(Visits, wiring.Component):
         for side in ("row", "column"):
             members |= {
                 f"{side}_code": In(signed(code_bits(config))),
-                f"{side}_train": In(SLOTS),
-                f"{side}_sign": In(1),
-                f"{side}_static": In(64),
-                f"{side}_cycle": In(32),
+                **{f"{side}_{name}": In(bits) for name, bits in LINE.items()},
             }
         super().__init__(members)
-        self._sweep = Sweep(
-            build.lanes, build.max_rows, build.max_cols, self.depth, build.key_banks
-        )
         group = LaneGroup(config, 1)
-        self._group_latency, self.lag = group.latency, group.lag
-        self._tree_latency = (build.lanes - 1).bit_length()
+        self._group_latency = group.latency
+        # Cycles from the sweep to the groups, to their sums, to the sums of rows and the chain.
+        self._to_groups = 2 + (build.clusters > 1)
+        self._to_sums = self._to_groups + group.times["sum"] + (build.units - 1).bit_length()
+        self.to_chain = self._to_groups + group.times["chain"]
+        self._settles = self._to_groups + group.times["D"] + SETTLE
+        self._sweep = Sweep(
+            build.lanes,
+            build.max_rows,
+            build.max_cols,
+            self.depth,
+            build.key_banks,
+            self._settles,
+        )
         self._aging = Aging(weight_bits)
         # Host reads borrow the backward path: one visit with code 1, and without write noise,
         # leaves the words in the chain.
-        self._cells = CellAccess(config, self.lag + 5, 1 + self._aging.latency)
+        self._cells = CellAccess(config, self.to_chain, 1 + self._aging.latency)
 
     @property
     def turn(self):
@@ -162,16 +176,16 @@ class LaneArray(Visits, wiring.Component):
         return self._cells.turn
 
     def drain(self, update):
-        """Return the cycles from the last visit in stage D until all sums have left.
+        """Return the cycles from the last visit's sending until all sums have left.
 
         With ``update``: from then on, or from when the last cell left a queue, until all results
         are written, too.
         """
-        sums = self.lag + max(self._tree_latency, self.config.build.lanes) + 3
-        return (max(self._group_latency, sums) if update else sums) + 1
+        sums = max(self._to_sums + 3, self.to_chain + self.config.build.lanes)
+        return max(self._group_latency, sums, self._settles + 2) if update else sums
 
     def sweep_cycles(self, rows, cols):
-        """Return the cycles of a sweep that hits no cell; `busy` is high for `drain` + 1 more."""
+        """Return the cycles of a sweep that is no update; `busy` is high for `drain` + 1 more."""
         return self._sweep.cycles(rows, cols)
 
     def visit_cycles(self, rows, cols, single=False):
@@ -186,27 +200,15 @@ class LaneArray(Visits, wiring.Component):
         m = Module()
         build = self.config.build
         m.submodules.sweep = sweep = self._sweep
-        m.submodules.tree = tree = AdderTree(
-            build.lanes, product_bits(self.config), sum_bits(self.config)
-        )
-        groups, product = [], 0
+        m.submodules.cells = cells = self._cells
+        groups = []
         for number in range(build.units):
             count = min(build.share, build.lanes - number * build.share)
-            group = LaneGroup(self.config, count)
-            m.submodules[f"group{number}"] = group
+            m.submodules[f"group{number}"] = group = LaneGroup(self.config, count)
             groups.append(group)
-            for k in range(count):
-                m.d.comb += getattr(tree, f"i{product}").eq(getattr(group, f"product{k}"))
-                product += 1
-
-        # A sweep's settings are there long before its first visit.
-        backward = delayed(m, self.backward, "held_backward")
-        # Registers: they go a long way.
-        advance, bank_used = Signal(init=1), Signal()
-        m.d.sync += [
-            advance.eq(~Cat(group.full for group in groups).any()),
-            bank_used.eq(Cat(group.bank_used for group in groups).any()),
-        ]
+        # The settings of a sweep are there long before its first visit.
+        host = cells.active
+        by_row = delayed(m, self.backward | host, "by_row")
         m.d.comb += [
             sweep.start.eq(self.start),
             sweep.clear.eq(self.list_clear),
@@ -220,17 +222,121 @@ class LaneArray(Visits, wiring.Component):
             sweep.last_block.eq(
                 ~self.single | (self.cells_block_column + build.lanes >= self.cols)
             ),
-            sweep.advance.eq(advance),
-            sweep.bank_used.eq(bank_used),
-            sweep.spaced.eq(backward),
-            self.row_enable.eq(advance),
+            sweep.spaced.eq(self.backward),
+            sweep.update.eq(self.update),
+            self.row_address.eq(sweep.visit.payload.row),
+            self.column_address.eq(sweep.load_column),
+        ]
+        for group, after in pairwise(groups):
+            m.d.comb += group.chain_i.eq(after.chain_o)
+        for group in groups:
+            m.d.comb += [
+                # Cells are visited between the sweeps of an update, too.
+                group.settings.update.eq(self.update & ~host),
+                group.settings.by_row.eq(by_row),
+                group.settings.magnitude.eq(self.magnitude),
+                group.settings.paired.eq(self.paired),
+                group.settings.visible.eq(Mux(host, 0, self.registers.visible)),
+                group.settings.next_bank.eq(sweep.next_bank),
+                group.settings.registers.eq(self.registers),
+                group.settings.table_write.eq(self.table_write),
+                group.shift.eq(self.backward | cells.shift),
+            ]
+        place = self._send(m, groups)
+        self._places(m, groups)
+        self._access(m, groups)
+        self._row_sums(m, groups, place)
+        self._column_sums(m, groups, place)
+
+        draining = Signal(range(self.drain(update=True) + 1))
+        waits = Cat(group.waits for group in groups).any()
+        with m.If(sweep.busy | self.start | waits):
+            m.d.sync += draining.eq(Mux(self.update, self.drain(True), self.drain(False)))
+        with m.Elif(draining != 0):
+            m.d.sync += draining.eq(draining - 1)
+        m.d.comb += [
+            # It begins to count down with the last cycle of the sweep and the queues.
+            self.busy.eq(self.start | (draining != 0)),
+            self.collision.eq(Cat(group.collision for group in groups).any()),
+        ]
+        return m
+
+    def _send(self, m, groups):
+        """Bring visits with their row's values, and columns, to the groups; return the visits.
+
+        The line memories answer while the tokens pass a register; together they pass another one,
+        and one more for each cluster of groups if there are several.
+        """
+        sweep, cells, build = self._sweep, self._cells, self.config.build
+        host = cells.active
+        sent = Signal.like(sweep.visit.payload)
+        m.d.comb += sent.eq(sweep.visit.payload)
+        with m.If(host):
+            m.d.comb += [sent.address.eq(cells.address), sent.first.eq(1), sent.last.eq(1)]
+        place = Token(sweep.visit.valid | cells.fetch, sent)
+        at_b = passed(m, place, "place")
+        load = passed(m, Token(sweep.load.valid, sweep.load.payload), "column")
+        visit, column = (
+            Signal(visit_layout(self.config)),
+            Signal(column_layout(self.config, build.lanes)),
+        )
+        m.d.comb += [
+            *(visit[name].eq(at_b.payload[name]) for name in ("first", "last", "address", "bank")),
+            visit.minus.eq(at_b.payload.row[0]),
+            visit.code.eq(Mux(host, 1, self.row_code)),
+            *(visit[name].eq(getattr(self, f"row_{name}")) for name in LINE),
+            visit.train.eq(self.row_train & self.slots),
+            *(column[name].eq(load.payload[name]) for name in ("lanes", "bank", "bias")),
+            *(column[name].eq(getattr(self, f"column_{name}")) for name in ("code", *LINE)),
+        ]
+        trunk = (
+            passed(m, Token(at_b.valid, visit), "visit"),
+            passed(m, Token(load.valid, column), "loaded"),
+        )
+        near, near_columns = trunk
+        per_cluster = -(-len(groups) // build.clusters)
+        for number, group in enumerate(groups):
+            if build.clusters > 1 and number % per_cluster == 0:
+                near, near_columns = (
+                    branched(m, token, f"cluster{number // per_cluster}_{name}")
+                    for token, name in zip(trunk, ("visit", "column"), strict=True)
+                )
+            first = number * build.share
+            m.d.comb += [
+                group.visit.valid.eq(near.valid),
+                group.visit.payload.eq(near.payload),
+                group.load.valid.eq(near_columns.valid),
+                *(
+                    group.load.payload[name].eq(near_columns.payload[name])
+                    for name in ("bank", "bias", "code", *LINE)
+                ),
+                group.load.payload.lanes.eq(
+                    near_columns.payload.lanes[first : first + group.count]
+                ),
+            ]
+        return place
+
+    def _places(self, m, groups):
+        """Count the places in the queues; let visits go while each queue has `SPARE`."""
+        sweep, depth = self._sweep, self.config.build.queue
+        sent = sweep.visit.valid & self.update
+        ready = []
+        for number, group in enumerate(groups):
+            places = Signal(range(depth + 1), init=depth, name=f"places{number}")
+            enough = Signal(init=1, name=f"enough{number}")
+            m.d.sync += [
+                places.eq(places + group.returned - sent),
+                enough.eq(places >= SPARE),
+            ]
+            ready.append(enough)
+        m.d.sync += [
+            sweep.go.eq(Cat(ready).all()),
+            sweep.bank_used.eq(Cat(group.bank_used for group in groups).any()),
         ]
 
-        m.submodules.cells = cells = self._cells
-        reading = Signal(cells.stages)
-        m.d.sync += reading.eq(reading << 1 | cells.fetch)
-        host = cells.active
-        row_operand = delayed(m, self.backward | host, "row_operand")
+    def _access(self, m, groups):
+        """Connect the access to single cells: words that are written, words on their way out."""
+        cells, build = self._cells, self.config.build
         m.d.comb += [
             cells.rows.eq(self.rows),
             cells.cols.eq(self.cols),
@@ -244,156 +350,80 @@ class LaneArray(Visits, wiring.Component):
             self.cells_o.payload.eq(cells.o.payload),
             self.cells_o.valid.eq(cells.o.valid),
             cells.o.ready.eq(self.cells_o.ready),
-            self.row_address.eq(sweep.row),
-            self.column_address.eq(sweep.load_column),
         ]
-
-        # Row values: stage B from memory, C in registers, all but the code also in D.
-        code_c = Signal.like(self.row_code, reset_less=True)
-        bits = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
-        at_b = {name: getattr(self, f"row_{name}") for name in bits}
-        at_b["train"] = self.row_train & self.slots
-        at_c, at_d = (
-            {name: Signal(bits[name], name=f"{name}_{stage}", reset_less=True) for name in bits}
-            for stage in "cd"
-        )
-        with m.If(advance):
-            m.d.sync += code_c.eq(Mux(host, 1, self.row_code))
-            for name in bits:
-                m.d.sync += [at_c[name].eq(at_b[name]), at_d[name].eq(at_c[name])]
-
-        # A register behind the columns' block RAMs.
-        column = {n: delayed(m, getattr(self, f"column_{n}"), f"{n}_late") for n in ("code", *bits)}
-        # What comes after stage D takes each visit when it is new there. A block's sums go into
-        # the chain two cycles after its last row was in stage P.
-        to_v = self.lag - 1
-        fresh = strobe_after(m, sweep.fresh, self.lag, "fresh")
-        ends = Signal()
-        m.d.sync += ends.eq(fresh & delayed(m, sweep.last_d, "last", self.lag) & backward)
-        capture = ends | reading[3 + self.lag]
-        row_code = delayed(m, code_c, "row_code", to_v)
-        load_operands = Cat(
-            strobe_after(m, load, to_v, f"load_operand{k}") for k, load in enumerate(sweep.loads)
-        )
-        take_operand = strobe_after(m, sweep.take_key, to_v, "take_operand")
-        load_code = delayed(m, column["code"], "load_code", to_v)
-        first = delayed(m, sweep.first_d, "first", self.lag)
-        _, within = split_lane(m, sweep.load_lane, build)
-        # What the host or a visit writes goes through registers to all lanes.
-        host_group, host_within = split_lane(m, cells.lane, build)
-        host_group, host_within = (
-            delayed(m, host_group, "host_g"),
-            delayed(m, host_within, "host_l"),
-        )
-        host_address = delayed(m, cells.address, "host_address")
-        host_data = self.cells_i.payload
-        host_write = cells.write & ~self.cells_references
-        visits = Const(0, 1)
+        number, within = split_lane(m, cells.lane, build)
+        value, write = self.cells_i.payload, cells.write & ~self.cells_references
         if build.time:
-            visits, host_data = cells.active, self._visits(m, groups)
-            keep = self.cells_keep & ~self._aging.stuck
-            host_write = host_write | (cells.returning & keep)
-        host_data = delayed(m, host_data, "host_data")
-        host_write = strobe_after(m, host_write, 1, "host_write")
-        host_reference = strobe_after(m, cells.write & self.cells_references, 1, "host_reference")
-        for number, group in enumerate(groups):
+            value = self._visits(m, groups)
+            write = write | (cells.returning & self.cells_keep & ~self._aging.stuck)
+        number, within = delayed(m, number, "cell_group"), delayed(m, within, "cell_lane")
+        address, value = delayed(m, cells.address, "cell_address"), delayed(m, value, "cell_data")
+        word = strobe_after(m, write, 1, "cell_write")
+        reference = strobe_after(m, cells.write & self.cells_references, 1, "cell_reference")
+        for k, group in enumerate(groups):
             m.d.comb += [
-                group.advance.eq(advance),
-                group.address.eq(Mux(host, cells.address, sweep.address)),
-                group.read.eq(sweep.valid | cells.fetch),
-                group.take.eq(sweep.take),
-                group.load.eq(sweep.loads[number * build.share :]),
-                group.load_lane.eq(within),
-                group.load_bank.eq(sweep.load_bank),
-                *(getattr(group, f"load_{name}").eq(column[name]) for name in bits),
-                group.load_bias.eq(sweep.load_last),
-                group.take_key.eq(sweep.take_key),
-                group.load_operand.eq(load_operands[number * build.share :]),
-                group.load_code.eq(load_code),
-                group.take_operand.eq(take_operand),
-                group.fresh_d.eq(sweep.fresh),
-                group.bank_d.eq(sweep.bank_d),
-                group.next_bank.eq(sweep.next_bank),
-                group.row_train.eq(at_c["train"]),
-                group.row_sign.eq(at_c["sign"]),
-                *(getattr(group, f"{name}_d").eq(value) for name, value in at_d.items()),
-                group.backward.eq(row_operand),
-                group.magnitude.eq(self.magnitude),
-                group.row_code.eq(row_code),
-                group.minus.eq(sweep.odd_c),
-                group.paired.eq(self.paired),
-                group.visible.eq(Mux(host, 0, self.registers.visible)),
-                group.address_d.eq(sweep.address_d),
-                group.hit_valid.eq(sweep.valid_c & self.update),
-                group.fresh.eq(fresh | reading[2 + self.lag]),
-                group.first.eq(first | reading[2 + self.lag]),
-                group.capture.eq(capture),
-                group.shift.eq(cells.shift | backward),
-                group.host_write.eq(host_write & (host_group == number)),
-                group.host_reference.eq(host_reference & (host_group == number)),
-                group.host_lane.eq(host_within),
-                group.host_address.eq(host_address),
-                group.host_data.eq(host_data),
-                group.visit.eq(visits),
-                group.registers.eq(self.registers),
-                group.table_write.eq(self.table_write),
+                group.cell.word.eq(word & (number == k)),
+                group.cell.reference.eq(reference & (number == k)),
+                group.cell.lane.eq(within),
+                group.cell.address.eq(address),
+                group.cell.data.eq(value),
             ]
-            if number + 1 < len(groups):
-                m.d.comb += group.chain_i.eq(groups[number + 1].chain_o)
-        m.d.comb += [
-            self.column_sum.eq(groups[0].chain_o >> self._dropped),
-            self.collision.eq(sum((group.collision for group in groups[1:]), groups[0].collision)),
-        ]
 
-        # Backward: after a capture, the chain's head shows column after column of the block.
-        in_block = Signal(range(build.lanes + 1))
-        columns_left = Signal(range(build.max_cols + 1))
-        m.d.comb += self.column_valid.eq((in_block != 0) & (columns_left != 0))
-        with m.If(self.start):
-            m.d.sync += columns_left.eq(self.cols)
-        with m.Elif(self.column_valid):
-            m.d.sync += columns_left.eq(columns_left - 1)
-        with m.If(ends):
-            m.d.sync += in_block.eq(build.lanes)
-        with m.Elif(in_block != 0):
-            m.d.sync += in_block.eq(in_block - 1)
+    def _row_sums(self, m, groups, place):
+        """Forward: the sum of a row's block meets what earlier blocks left.
 
-        # Forward: the sum of a row's block meets what earlier blocks left; two cycles pass between
-        # read and write, fewer than between two blocks.
+        Two cycles pass between read and write, fewer than between two blocks.
+        """
+        m.submodules.tree = tree = AdderTree(len(groups), len(groups[0].sum), sum_bits(self.config))
+        for number, group in enumerate(groups):
+            m.d.comb += getattr(tree, f"i{number}").eq(group.sum)
         m.submodules.sums = sums = Memory(
-            shape=unsigned(sum_bits(self.config)), depth=build.max_rows, init=[]
+            shape=unsigned(sum_bits(self.config)), depth=self.config.build.max_rows, init=[]
         )
         read, write = sums.read_port(), sums.write_port()
-        late = self.lag + tree.latency
-        tree_row = delayed(m, sweep.row_d, "tree_row", late)
-        tree_start = delayed(m, sweep.start_d, "tree_start", late)
+        pipe = Stages(m, moving(m, place.valid, self._to_sums))
+        fresh = pipe.at(Timed(place.valid & self.forward, 0, strobe=True), self._to_sums)
+        row, start = (
+            field.value
+            for field in pipe.together(
+                self._to_sums, Timed(place.payload.row, 0), Timed(place.payload.start, 0)
+            )
+        )
         # Of a pair, the first row's sum waits for the second's.
-        tree_fresh = strobe_after(m, sweep.fresh & self.forward, late, "tree_fresh")
-        tree_valid = tree_fresh & (~self.paired | tree_row[:1])
+        valid = fresh & (~self.paired | row[0])
         value, plus = (Signal.like(tree.o, reset_less=True) for _ in range(2))
         m.d.sync += value.eq(tree.o)
-        with m.If(delayed(m, tree_fresh, "value_fresh")):
+        with m.If(delayed(m, fresh, "value_fresh")):
             m.d.sync += plus.eq(value)
-        output = Mux(self.paired, tree_row >> 1, tree_row)[: len(tree_row)]
+        output = Mux(self.paired, row >> 1, row)[: len(row)]
         before = Signal.like(tree.o, reset_less=True)
         m.d.sync += before.eq(read.data.as_signed())
         m.d.comb += [
-            read.addr.eq(Mux(tree_valid, output, self.sum_address)),
+            read.addr.eq(Mux(valid, output, self.sum_address)),
             self.row_sum.eq(before >> self._dropped),
-            write.en.eq(delayed(m, tree_valid, "sum_valid", 2)),
+            write.en.eq(strobe_after(m, valid, 2, "sum_valid")),
             write.addr.eq(delayed(m, output, "sum_row", 2)),
             write.data.eq(
-                Mux(delayed(m, tree_start, "sum_start", 2), 0, before)
+                Mux(delayed(m, start, "sum_start", 2), 0, before)
                 + delayed(m, Mux(self.paired & ~self.magnitude, plus - value, value), "sum_value")
             ),
         ]
 
-        draining = Signal(range(self.drain(update=True) + 1))
-        waits = Cat(group.waits for group in groups).any()
-        with m.If(sweep.busy | self.start | waits):
-            m.d.sync += draining.eq(Mux(self.update, self.drain(True), self.drain(False)))
-        with m.Elif(draining != 0):
-            m.d.sync += draining.eq(draining - 1)
-        # It begins to count down with the last cycle of the sweep and the queues.
-        m.d.comb += self.busy.eq(self.start | (draining != 0))
-        return m
+    def _column_sums(self, m, groups, place):
+        """Backward: after a capture, the chain's head shows column after column of the block."""
+        build = self.config.build
+        ends = place.valid & place.payload.last & self.backward
+        in_block = Signal(range(build.lanes + 1))
+        columns_left = Signal(range(build.max_cols + 1))
+        m.d.comb += [
+            self.column_sum.eq(groups[0].chain_o >> self._dropped),
+            self.column_valid.eq((in_block != 0) & (columns_left != 0)),
+        ]
+        with m.If(self.start):
+            m.d.sync += columns_left.eq(self.cols)
+        with m.Elif(self.column_valid):
+            m.d.sync += columns_left.eq(columns_left - 1)
+        with m.If(strobe_after(m, ends, self.to_chain - 1, "ends")):
+            m.d.sync += in_block.eq(build.lanes)
+        with m.Elif(in_block != 0):
+            m.d.sync += in_block.eq(in_block - 1)

@@ -8,6 +8,9 @@ from ohmgrid.hdl.base.pipeline import strobe_after
 
 __all__ = ["CellAccess"]
 
+SHIFT = 2
+"""Cycles from a shift's strobe until the chain has moved on."""
+
 
 class CellAccess(wiring.Component):
     """All cells of the array, one by one: to or from a stream, or to be changed.
@@ -20,7 +23,7 @@ class CellAccess(wiring.Component):
     ----------
     config : Config
     stages : int
-        Cycles from the address of a read until the words are in the chain, >= 2.
+        Cycles from the address of a read until the words are in the chain, >= 4.
     turn : int
         Cycles from `visiting` until what becomes of that cell is there, >= 1.
 
@@ -45,7 +48,7 @@ class CellAccess(wiring.Component):
     fetch : Out(1)
         Brings the words of all lanes at ``address`` into the chain in ``stages`` cycles.
     shift : Out(1)
-        Moves the chain on by one lane.
+        Moves the chain on by one lane, `SHIFT` cycles later; in visits it moves in each cycle.
     word : In
         The chain's head.
     visiting : Out(1)
@@ -96,8 +99,8 @@ class CellAccess(wiring.Component):
     def visit_cycles(self, rows: int, cols: int, single: bool = False) -> int:
         """Return the cycles that `busy` is high in a visit of so many rows and columns."""
         if single:
-            return 1 + rows * (self.stages + cols) + self.turn
-        return 1 + rows * (-(-cols // self.build.lanes) * (self.stages + self.turn) + cols)
+            return 1 + rows * (self.stages - 1 + cols) + self.turn
+        return 1 + rows * (-(-cols // self.build.lanes) * (self.stages - 1 + self.turn) + cols)
 
     def column_cycles(self, rows: int) -> int:
         """Return the cycles that `busy` is high in a visit of one column."""
@@ -128,7 +131,7 @@ class CellAccess(wiring.Component):
             with m.If(self.only):
                 m.d.sync += self.address.eq(self.address + 1)
 
-        m.d.sync += self.shift.eq(0)
+        m.d.sync += self.shift.eq(visits)
         m.d.comb += [
             self.busy.eq(1),
             self.o.payload.eq(self.word),
@@ -190,7 +193,8 @@ class CellAccess(wiring.Component):
                     next_cell("WRITE", "WRITE")
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
-                m.d.sync += wait.eq(self.stages - 1)
+                # A visited cell's word is there a cycle after the visit.
+                m.d.sync += wait.eq(Mux(visits, self.stages - 2, self.stages - 1))
                 m.next = "CHAIN"
             with m.State("CHAIN"):
                 m.d.sync += wait.eq(wait - 1)
@@ -201,13 +205,15 @@ class CellAccess(wiring.Component):
             with m.State("READ"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += self.shift.eq(1)
+                    m.d.sync += [self.shift.eq(1), wait.eq(SHIFT)]
                     next_cell("SHIFT", "FETCH")
             with m.State("SHIFT"):
-                m.next = "READ"
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 1):
+                    m.next = "READ"
             with m.State("VISIT"):
                 m.d.comb += visiting.eq(1)
-                m.d.sync += [self.shift.eq(1), place.eq(place + 1)]
+                m.d.sync += place.eq(place + 1)
                 with m.If(ends(place)):
                     m.next = "RETURN"
                     with m.If(self.single & ~last_row):

@@ -1,31 +1,29 @@
 """A lane: memory, write noise, multiplier, accumulator, train AND.
 
-One word of every lane is visited in each cycle. Stages of a visit::
+One word of every lane is visited in each cycle, never held. Stages of a visit::
 
-    A  address       B  memory output       C  word register; trains       D  word and mask
-    V  visible weight, `Lane.lag` - 1 cycles after D; operands
-    P  product       S  accumulator (backward)
+    A  address      B  memory output     C  word register; trains      D  word and hit
+    V  visible weight; operands          P  product                    S  accumulator (by row)
 
-A to D are held while ``advance`` is low (a group's queue is full); what comes after D never waits:
-it takes each visit once, when it is new in D.
-
-Column values (DAC code, pulse train, noise key) stay in the lane for a whole block of rows and are
-loaded, one lane a cycle, into a second set of registers while the block before is swept. Codes come
-as much later as V is later than D.
+`Lane.times` has the cycles between them. Column values (DAC code, pulse train, noise key) stay in
+the lane for a whole block of rows and are loaded, one lane a cycle, into a second set of registers
+while the block before is swept: each where its visits use it, so that they meet in order.
 """
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
+from ohmgrid.hdl.base.multiplier import Multiplier
+from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.device.visible import VisibleWeight
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
 from ohmgrid.registers.noise import CELL_BITS
 
-__all__ = ["AdderTree", "Lane", "product_bits", "sum_bits"]
+__all__ = ["AdderTree", "Lane", "product_bits", "shared_layout", "sum_bits"]
 
 
 def product_bits(config: Config) -> int:
@@ -38,6 +36,36 @@ def sum_bits(config: Config) -> int:
     # The weight of a pair is the difference of two conductances.
     lines = max(config.build.max_rows, 2 * config.build.max_cols)
     return product_bits(config) + (lines - 1).bit_length()
+
+
+def shared_layout(depth: int, code_bits: int) -> data.StructLayout:
+    """Return the layout of what a group brings to all its lanes.
+
+    Stage A: ``read`` the word at ``address``; ``take``, this is a block's first visit, the loaded
+    train becomes the current one in stage B. B: ``load_train``, ``load_sign``. C: ``visit``, one is
+    here; the row's ``row_train``, ``row_sign``, and ``minus``, it holds minus devices;
+    ``take_key``, ``load_key``. D: ``row_key``. Before V: ``take_code``, ``load_code``,
+    ``row_code``. Before P: ``fresh``, there is a visit, a block's ``first`` one.
+
+    ``move`` the chain on by a lane in the next cycle; with ``capture``, the accumulators into it.
+
+    Constant in a sweep: ``by_row``, the multiplier takes the row's code, else the column's;
+    ``paired``, weights are pairs of devices, and all pulses are up pulses; ``visible``, write noise
+    as of `VisibleWeight`. ``magnitude``, with ``read_physics``: the multiplier takes the word's
+    magnitude; a word below zero is complemented for it. Of a pair, in the minus device's row, it
+    takes that of minus less plus, saturated.
+    """
+    return data.StructLayout(
+        {
+            **{"read": 1, "address": range(depth)},
+            **{"take": 1, "load_train": SLOTS, "load_sign": 1},
+            **{"visit": 1, "row_train": SLOTS, "row_sign": 1, "minus": 1},
+            **{"take_key": 1, "load_key": CELL_BITS, "row_key": CELL_BITS},
+            **{"take_code": 1, "load_code": signed(code_bits), "row_code": signed(code_bits)},
+            **{"fresh": 1, "first": 1, "capture": 1, "move": 1},
+            **{"by_row": 1, "magnitude": 1, "paired": 1, "visible": VISIBLE_BITS},
+        }
+    )
 
 
 class AdderTree(wiring.Component):
@@ -104,41 +132,11 @@ class Lane(wiring.Component):
 
     Members
     -------
-    advance : In(1)
-        Enables stages A to D.
-    address, read : In
-        Word to read in stage A.
-    take : In(1)
-        The block's first row is in stage B: the loaded train becomes the current one.
-    load, load_train, load_sign, load_key : In
-        Writes the next column's train and key of the write noise.
-    take_key : In(1)
-        The block's first row moves to stage D: the loaded key becomes the current one.
-    load_operand, load_code, take_operand : In
-        Likewise for the code, which is current in the cycle after: the block's first row is then
-        in stage V.
-    backward : In(1)
-        The multiplier takes the row's code (else the column's); constant during a sweep.
-    magnitude : In(1)
-        The multiplier takes the word's magnitude; a word below zero is complemented for it. Of a
-        pair, in the minus device's row, it takes that of minus less plus, saturated. Only with
-        ``read_physics``.
-    row_code : In
-        The row's code, a cycle before stage V.
-    row_train, row_sign, minus : In
-        The row's values and whether it holds minus devices, in stage C.
-    paired : In(1)
-        Weights are pairs of devices, and all pulses are up pulses.
-    row_key : In(32)
-        The row's key of the write noise, in stage D.
-    visible : In
-        Write noise, as in `VisibleWeight`.
-    hit_valid : In(1)
-        Stage C holds a cell to update.
-    fresh, first : In(1)
-        Stage P holds a visit (of a block's first row).
-    capture, shift : In(1)
-        Moves the accumulator into the chain; shifts the chain by one lane.
+    shared : In(shared_layout)
+        What is the same for all lanes of a group.
+    load, load_key, load_code : In(1)
+        Writes the next column's train and sign in stage B, its key of the write noise in stage C
+        and its code a cycle before stage V.
     chain_i, chain_o : accumulators on their way out
     write, write_address, write_data : In
         Write port of the memory.
@@ -150,39 +148,16 @@ class Lane(wiring.Component):
     def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise, read_physics):
         self.depth, self.weight_bits = depth, weight_bits
         self.write_noise, self.read_physics = write_noise, read_physics
-        address = range(depth)
         super().__init__(
             {
-                "advance": In(1),
-                "address": In(address),
-                "read": In(1),
-                "take": In(1),
+                "shared": In(shared_layout(depth, code_bits)),
                 "load": In(1),
-                "load_train": In(SLOTS),
-                "load_sign": In(1),
-                "load_key": In(CELL_BITS),
-                "take_key": In(1),
-                "load_operand": In(1),
-                "load_code": In(signed(code_bits)),
-                "take_operand": In(1),
-                "backward": In(1),
-                "magnitude": In(1),
-                "row_code": In(signed(code_bits)),
-                "row_train": In(SLOTS),
-                "row_sign": In(1),
-                "minus": In(1),
-                "paired": In(1),
-                "row_key": In(CELL_BITS),
-                "visible": In(VISIBLE_BITS),
-                "hit_valid": In(1),
-                "fresh": In(1),
-                "first": In(1),
-                "capture": In(1),
-                "shift": In(1),
+                "load_key": In(1),
+                "load_code": In(1),
                 "chain_i": In(signed(acc_bits)),
                 "chain_o": Out(signed(acc_bits)),
                 "write": In(1),
-                "write_address": In(address),
+                "write_address": In(range(depth)),
                 "write_data": In(signed(weight_bits)),
                 "product": Out(signed(weight_bits + code_bits - 1)),
                 "weight": Out(signed(weight_bits)),
@@ -191,19 +166,23 @@ class Lane(wiring.Component):
         )
 
     @property
-    def lag(self):
-        """Cycles from stage D to stage P, >= 1."""
-        return 1 + (VisibleWeight(self.weight_bits).latency if self.write_noise else 0)
+    def times(self):
+        """Cycles from stage A to each stage, by its letter."""
+        seen = VisibleWeight(self.weight_bits).latency if self.write_noise else 0
+        v = 3 + seen
+        p = v + Multiplier.latency
+        return {"A": 0, "B": 1, "C": 2, "D": 3, "V": v, "P": p, "S": p + 1}
 
     def elaborate(self, platform):
         m = Module()
+        shared = self.shared
         m.submodules.memory = memory = Memory(
             shape=unsigned(self.weight_bits), depth=self.depth, init=[]
         )
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
-            read.en.eq(self.advance & self.read),
-            read.addr.eq(self.address),
+            read.en.eq(shared.read),
+            read.addr.eq(shared.address),
             write.en.eq(self.write),
             write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
@@ -212,56 +191,65 @@ class Lane(wiring.Component):
         # memory needs no defined answer to a read and a write of one address; the group checks.
 
         # A lane without a column in the next block stays silent there.
-        next_train = _loaded(m, self.load, self.load_train, self.take, "train")
-        next_sign = _loaded(m, self.load, self.load_sign, self.take, "sign")
-        next_code = _loaded(m, self.load_operand, self.load_code, self.take_operand, "code")
+        take = self._own(m, shared.take, "take")
+        next_train = _loaded(m, self.load, shared.load_train, take, "train")
+        next_sign = _loaded(m, self.load, shared.load_sign, take, "sign")
+        next_code = _loaded(m, self.load_code, shared.load_code, shared.take_code, "code")
         train, sign = Signal.like(next_train), Signal.like(next_sign)
-        with m.If(self.take):
+        with m.If(take):
             m.d.sync += [train.eq(next_train), sign.eq(next_sign)]
 
         word = Signal(signed(self.weight_bits), reset_less=True)
-        mask = self.row_train & train
-        down = self.row_sign == sign
-        hit = mask.any() & self.hit_valid & ~(self.paired & (down ^ self.minus))
-        with m.If(self.advance):
-            m.d.sync += [
-                word.eq(read.data),
-                self.weight.eq(self._joined(m, word) if self.read_physics else word),
-                self.hit.eq(hit),
-            ]
+        mask = shared.row_train & train
+        down = shared.row_sign == sign
+        m.d.sync += [
+            word.eq(read.data),
+            self.weight.eq(self._joined(m, word) if self.read_physics else word),
+            self.hit.eq(mask.any() & ~(shared.paired & (down ^ shared.minus))),
+        ]
 
         seen = self.weight
         if self.write_noise:
-            next_key = _loaded(m, self.load, self.load_key, self.take_key, "key")
+            next_key = _loaded(m, self.load_key, shared.load_key, shared.take_key, "key")
             key = Signal.like(next_key, reset_less=True)
-            with m.If(self.take_key):
+            with m.If(shared.take_key):
                 m.d.sync += key.eq(next_key)
             m.submodules.visible = visible = VisibleWeight(self.weight_bits)
             m.d.comb += [
                 visible.weight.eq(self.weight),
-                visible.row_key.eq(self.row_key),
+                visible.row_key.eq(shared.row_key),
                 visible.col_key.eq(key),
-                visible.visible.eq(self.visible),
+                visible.visible.eq(shared.visible),
             ]
             seen = visible.o
 
-        # Chosen before its register: the product fills the cycle that follows.
-        operand = Signal.like(self.load_code, reset_less=True)
-        with m.If(self.take_operand | self.backward):
-            m.d.sync += operand.eq(Mux(self.backward, self.row_code, next_code))
-        factor = self._sized(seen) if self.read_physics else seen
-        # Where a tree passes it on unadded two registers follow the block: see `Product`.
-        product = Signal.like(self.product, reset_less=True)
-        product.attrs["keep"] = 1
-        m.d.sync += product.eq(factor * operand)
-        m.d.comb += self.product.eq(product)
+        # Chosen before its register, for the way to the multiplier is long.
+        operand = Signal.like(shared.load_code, reset_less=True)
+        with m.If(shared.take_code | shared.by_row):
+            m.d.sync += operand.eq(Mux(shared.by_row, shared.row_code, next_code))
+        m.submodules.multiplier = multiplier = Multiplier(seen.shape(), operand.shape())
+        m.d.comb += [
+            multiplier.a.eq(self._sized(seen) if self.read_physics else seen),
+            multiplier.b.eq(operand),
+            self.product.eq(multiplier.o),
+        ]
 
+        fresh, first, capture, move = (
+            self._own(m, shared[name], name) for name in ("fresh", "first", "capture", "move")
+        )
         total = Signal.like(self.chain_o, reset_less=True)
-        with m.If(self.fresh):
-            m.d.sync += total.eq(Mux(self.first, 0, total) + product)
-        with m.If(self.capture | self.shift):
-            m.d.sync += self.chain_o.eq(Mux(self.capture, total, self.chain_i))
+        with m.If(fresh):
+            m.d.sync += total.eq(Mux(first, 0, total) + self.product)
+        with m.If(move):
+            m.d.sync += self.chain_o.eq(Mux(capture, total, self.chain_i))
         return m
+
+    @staticmethod
+    def _own(m, strobe, name):
+        """Return a strobe of the group in a register of the lane's own: it enables wide words."""
+        m.submodules[name] = register = OwnRegister()
+        m.d.comb += register.i.eq(strobe)
+        return register.o
 
     def _joined(self, m, word):
         """Return a word, or of a pair minus less plus device, where its magnitude is asked for.
@@ -269,17 +257,17 @@ class Lane(wiring.Component):
         The plus device's word is one visit ahead. What is beyond the lowest weight becomes the
         largest one, too: its magnitude is right.
         """
-        plus = Signal.like(word, reset_less=True)
+        shared, plus = self.shared, Signal.like(word)
         difference = Signal(signed(self.weight_bits + 1))
         m.d.comb += difference.eq(word - plus)
-        with m.If(self.advance):
-            m.d.sync += plus.eq(Mux(self.paired & self.magnitude & ~self.minus, word, 0))
+        with m.If(shared.visit):
+            m.d.sync += plus.eq(Mux(shared.paired & shared.magnitude & ~shared.minus, word, 0))
         top = (1 << (self.weight_bits - 1)) - 1
         return Mux(difference[-1] ^ difference[-2], top, difference)
 
     def _sized(self, seen):
         """Return what is multiplied: a word, or its magnitude."""
-        flip = (seen[-1] & self.magnitude).replicate(len(seen))
+        flip = (seen[-1] & self.shared.magnitude).replicate(len(seen))
         return (seen.as_unsigned() ^ flip).as_signed()
 
 

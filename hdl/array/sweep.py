@@ -3,31 +3,41 @@
 Column j lies in lane ``j mod lanes`` in block ``j div lanes``; block b, row i is at address
 ``b * rows + i`` of every lane. While a block is swept, the next one's column values are loaded.
 An update needs the rows alone whose trains are not empty: it visits those of a list.
+
+What is sent is never held on its way: a visit of an update is sent when each group's queue has a
+place for it, all those on their way counted (`credits`).
 """
 
 from itertools import pairwise
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from ohmgrid.hdl.array.bundles import load_layout, place_layout
+from ohmgrid.hdl.base.pipeline import strobe_after
 
 __all__ = ["Sweep"]
 
 FILL = 3
 """Cycles from the number of a visit within its block to its address."""
-LOAD_OVERHEAD = 5
+LOADING = 2
 """Cycles of a block beyond the number of lanes, where loading takes longer than sweeping."""
+BANK_SEEN = 3
+"""Cycles from a change of `next_bank` until `bank_used` is about it."""
 
 
 class Sweep(wiring.Component):
-    """Addresses and flags of the visits, stages A to D, and the loading of columns.
+    """Addresses and flags of the visits, and the loading of columns.
 
     Parameters
     ----------
     lanes, max_rows, max_cols, depth : int
     banks : int
         Blocks whose column keys are kept, a power of two.
+    settles : int
+        Cycles from a visit of an update until `bank_used` knows of it.
 
     Members
     -------
@@ -43,41 +53,32 @@ class Sweep(wiring.Component):
         Of the first block.
     last_block : In(1)
         The last column of the sweep is the last one of the array.
-    bank_used : In(1)
-        Visits wait that need the keys in bank ``next_bank``: that bank is not loaded. It can be
-        high for older visits only, and so stays low.
     spaced : In(1)
-        Last rows of two blocks stay ``lanes`` cycles apart in stage D, so that a block's backward
-        sums have left when the next ones come. Only stalls can bring them closer.
-    advance : In(1)
-        Stages move (low: a group's queue is full).
+        Last rows of two blocks are sent ``lanes`` cycles apart or more, so that a block's backward
+        sums have left when the next ones come. Only a lack of places can bring them closer.
+    update : In(1)
+        Visits need places in queues, and columns' keys stay until no visit needs them; constant
+        during a sweep.
+    go : In(1)
+        Another visit of an update may be sent.
+    bank_used : In(1)
+        A visit waits that needs the keys in bank ``next_bank``: that bank is not loaded. It can be
+        high for older visits only, and so stays low.
     busy : Out(1)
-        High from `start` until the last visit has left stage D.
-    address, row, valid : Out
-        Stage A.
-    take : Out(1)
-        Stage B holds a block's first row.
-    take_key : Out(1)
-        A block's first row moves to stage D.
-    valid_c, odd_c : Out(1)
-        Stage C holds a visit; to a row with an odd number.
-    fresh, first_d, last_d, bank_d, start_d, row_d, address_d : Out
-        Stage D: a visit was loaded in this cycle; it is a block's first / last row; bank of its
-        column keys; it is in the first block; its row and address.
+        High from the cycle after `start` until the last visit is sent.
+    visit : Out stream of `ohmgrid.hdl.array.bundles.place_layout`
+    load : Out stream of `ohmgrid.hdl.array.bundles.load_layout`
+        A column of this number is sent:
     load_column : Out
-        Column to read in this cycle.
-    load, load_lane, load_bank, load_last : Out
-        That column's values are there, two cycles after its address: write them to this lane, its
-        keys to this bank; it is the last column.
-    loads : Out(lanes)
-        The same as a strobe for each lane, from registers: they go a long way.
     next_bank : Out
-        Bank of the block that is loaded next.
+        Bank of the block that is loaded next, once a block is being loaded.
     """
 
-    def __init__(self, lanes, max_rows, max_cols, depth, banks):
+    def __init__(
+        self, lanes: int, max_rows: int, max_cols: int, depth: int, banks: int, settles: int
+    ):
         self.lanes, self.max_rows, self.max_cols, self.depth = lanes, max_rows, max_cols, depth
-        bank = range(banks)
+        self._banks, self._settles = banks, settles
         super().__init__(
             {
                 "start": In(1),
@@ -90,185 +91,133 @@ class Sweep(wiring.Component):
                 "first_address": In(range(depth)),
                 "first_column": In(range(max_cols)),
                 "last_block": In(1),
-                "bank_used": In(1),
                 "spaced": In(1),
-                "advance": In(1),
+                "update": In(1),
+                "go": In(1),
+                "bank_used": In(1),
                 "busy": Out(1),
-                "address": Out(range(depth)),
-                "row": Out(range(max_rows)),
-                "valid": Out(1),
-                "take": Out(1),
-                "take_key": Out(1),
-                "valid_c": Out(1),
-                "odd_c": Out(1),
-                "fresh": Out(1),
-                "first_d": Out(1),
-                "last_d": Out(1),
-                "bank_d": Out(bank),
-                "start_d": Out(1),
-                "row_d": Out(range(max_rows)),
-                "address_d": Out(range(depth)),
+                "visit": Out(
+                    stream.Signature(place_layout(max_rows, depth, banks), always_ready=True)
+                ),
+                "load": Out(stream.Signature(load_layout(lanes, banks), always_ready=True)),
                 "load_column": Out(range(max_cols)),
-                "load": Out(1),
-                "loads": Out(lanes),
-                "load_lane": Out(range(max(2, lanes))),
-                "load_bank": Out(bank),
-                "next_bank": Out(bank),
-                "load_last": Out(1),
+                "next_bank": Out(range(banks)),
             }
         )
 
     def cycles(self, rows, cols):
-        """Return the cycles that `busy` is high in a sweep that is never held.
+        """Return the cycles that `busy` is high in a sweep that is no update.
 
-        A block takes as many cycles as it has rows, or as the next block takes to load (one more
-        than there are lanes, so that a block's backward sums can leave in that time); the first
-        block's loading, or filling the pipeline, and the way to stage D come on top.
+        A block takes as many cycles as it has rows, or as the next block takes to load and two
+        more; the first block's loading, or filling the pipeline, comes on top.
         `ohmgrid.model.array.sweep` counts all others.
         """
         blocks = -(-cols // self.lanes)
-        return (
-            max(self.lanes + 1, FILL)
-            + (blocks - 1) * max(rows, self.lanes + LOAD_OVERHEAD)
-            + rows
-            + 2
-        )
+        return max(self.lanes, FILL) + (blocks - 1) * max(rows, self.lanes + LOADING) + rows
 
     def elaborate(self, platform):
         m = Module()
-
-        # Stage A.
-        issuing = Signal()
-        loaded = Signal()
-        bank, in_first_block = Signal.like(self.bank_d), Signal()
+        issuing, loaded = Signal(), Signal()
+        bank, in_first_block = Signal(range(self._banks)), Signal()
         columns_left = Signal(range(self.max_cols + 1))
-        too_close, last_block = Signal(), Signal()
+        last_block = Signal()
         m.d.sync += last_block.eq(columns_left <= self.lanes)
-        step = self.valid & self.advance
-        listed = Signal(range(self.max_rows + 1))
+        # Cycles until the next block's last row may be sent.
+        apart = Signal(range(max(2, self.lanes)))
+        too_close = self.spaced & (apart != 0)
+
+        step, listed = self.visit.valid, Signal(range(self.max_rows + 1))
         first, last, filling = self._walk(m, step, listed)
-        # Loading takes longer than filling, but of one lane.
-        filled = ~filling if self.lanes + 1 < FILL else Const(1, 1)
-        m.d.comb += self.valid.eq(
-            issuing & filled & (~first | loaded) & ~(self.spaced & last & too_close)
-        )
+        m.d.comb += [
+            step.eq(
+                issuing
+                & ~filling
+                & (~first | loaded)
+                & ~(last & too_close)
+                & (self.go | ~self.update)
+            ),
+            self.visit.payload.first.eq(first),
+            self.visit.payload.last.eq(last),
+            self.visit.payload.bank.eq(bank),
+            self.visit.payload.start.eq(in_first_block),
+            self.busy.eq(issuing),
+        ]
         with m.If(step & first):
             m.d.sync += loaded.eq(0)
+        with m.If(apart != 0):
+            m.d.sync += apart.eq(apart - 1)
         with m.If(step & last):
-            m.d.sync += [bank.eq(bank + 1), in_first_block.eq(0)]
+            m.d.sync += [bank.eq(bank + 1), in_first_block.eq(0), apart.eq(self.lanes - 1)]
             with m.If(last_block):
                 m.d.sync += issuing.eq(0)
             with m.Else():
                 m.d.sync += columns_left.eq(columns_left - self.lanes)
 
-        # Stages B to D: the flags travel with the words.
-        stages = []
-        before = {
-            "valid": self.valid, "first": first, "last": last, "bank": bank,
-            "start": in_first_block, "row": self.row, "address": self.address,
-        }  # fmt: skip
-        for stage in "bcd":
-            here = {
-                name: Signal.like(value, name=f"{name}_{stage}", reset_less=name != "valid")
-                for name, value in before.items()
-            }
-            with m.If(self.advance):
-                m.d.sync += [here[name].eq(value) for name, value in before.items()]
-            stages.append(here)
-            before = here
-        stage_b, stage_c, stage_d = stages
-        m.d.sync += self.fresh.eq(stage_c["valid"] & self.advance)
+        # Column loader: a block's first row lets the next block be loaded, if there is one and the
+        # keys of the block whose bank it takes are not needed any more: all its visits have come to
+        # the queues, and none waits there.
+        lane, to_load = Signal(self.lanes), Signal(range(self.max_cols + 1))
+        wanted = Signal()
+        load_bank = Signal.like(self.next_bank)
+        unsettled = Signal(range(self._banks + 1))
+        fresh = Signal(BANK_SEEN)
+        settled = strobe_after(m, step & last & self.update, self._settles, "settled")
+        free = ~self.update | ((unsettled != self._banks) & ~fresh.any() & ~self.bank_used)
+        begins = wanted & free
         m.d.comb += [
-            self.take.eq(stage_b["valid"] & stage_b["first"] & self.advance),
-            self.take_key.eq(stage_c["valid"] & stage_c["first"] & self.advance),
-            self.valid_c.eq(stage_c["valid"]),
-            self.odd_c.eq(stage_c["row"][:1]),
-            self.first_d.eq(stage_d["first"]),
-            self.last_d.eq(stage_d["last"]),
-            self.bank_d.eq(stage_d["bank"]),
-            self.start_d.eq(stage_d["start"]),
-            self.row_d.eq(stage_d["row"]),
-            self.address_d.eq(stage_d["address"]),
-            self.busy.eq(
-                issuing | stage_b["valid"] | stage_c["valid"] | (stage_d["valid"] & ~self.advance)
-            ),
+            self.load.valid.eq(lane.any() & (to_load != 0)),
+            self.load.payload.lanes.eq(lane),
+            self.load.payload.bank.eq(load_bank),
+            self.load.payload.bias.eq((to_load == 1) & self.last_block),
         ]
-
-        # A last row in flight, and the time since one was in stage D.
-        in_flight = Signal()
-        apart = Signal(range(max(2, self.lanes)))
-        m.d.comb += too_close.eq(in_flight | (apart != 0))
-        with m.If(apart != 0):
-            m.d.sync += apart.eq(apart - 1)
-        with m.If(step & last):
-            m.d.sync += in_flight.eq(1)
-        with m.If(self.fresh & stage_d["last"]):
-            m.d.sync += [in_flight.eq(0), apart.eq(max(0, self.lanes - 4))]
-
-        # Column loader: starts when a block's first row is in stage D, because only then are the
-        # lanes' second registers free, and when the bank of keys is.
-        loading, delayed = Signal(), Signal()
-        lane = Signal(range(max(2, self.lanes)))
-        to_load = Signal(range(self.max_cols + 1))
-        loads, ends = Signal(), Signal()
-        in_lane, in_bank, is_last = Signal.like(lane), Signal.like(self.load_bank), Signal()
         m.d.sync += [
-            loads.eq(loading & (to_load != 0)),
-            in_lane.eq(lane),
-            in_bank.eq(self.next_bank),
-            is_last.eq((to_load == 1) & self.last_block),
-            ends.eq(loading & (lane == self.lanes - 1)),
-            self.load.eq(loads),
-            self.load_lane.eq(in_lane),
-            self.load_bank.eq(in_bank),
-            self.load_last.eq(is_last),
-            *(self.loads[k].eq(loads & (in_lane == k)) for k in range(self.lanes)),
+            lane.eq(Cat(begins, lane)),
+            fresh.eq(Cat(begins, fresh)),
+            unsettled.eq(unsettled + begins - settled),
         ]
-        with m.If(ends):
+        with m.If(self.load.valid):
+            m.d.sync += [
+                self.load_column.eq(self.load_column + 1),
+                to_load.eq(to_load - 1),
+            ]
+        with m.If(lane[-1]):
             m.d.sync += loaded.eq(1)
-        with m.If(loading):
-            m.d.sync += lane.eq(lane + 1)
-            with m.If(to_load != 0):
-                m.d.sync += [
-                    self.load_column.eq(self.load_column + 1),
-                    to_load.eq(to_load - 1),
-                ]
-            with m.If(lane == self.lanes - 1):
-                m.d.sync += [
-                    loading.eq(0),
-                    lane.eq(0),
-                    self.next_bank.eq(self.next_bank + 1),
-                ]
-        with m.Elif((self.fresh & stage_d["first"] | delayed) & (to_load != 0)):
-            m.d.sync += [loading.eq(~self.bank_used), delayed.eq(self.bank_used)]
+        with m.If(step & first & (to_load != 0)):
+            m.d.sync += wanted.eq(1)
+        with m.Elif(begins):
+            m.d.sync += [
+                wanted.eq(0),
+                load_bank.eq(self.next_bank),
+                self.next_bank.eq(self.next_bank + 1),
+            ]
 
         with m.If(self.start & (~self.listed | (listed != 0))):
             m.d.sync += [
                 issuing.eq(1),
-                loading.eq(1),
                 loaded.eq(0),
-                lane.eq(0),
-                delayed.eq(0),
-                self.next_bank.eq(0),
+                lane.eq(1),
+                wanted.eq(0),
+                load_bank.eq(0),
+                self.next_bank.eq(1),
+                unsettled.eq(1),
                 to_load.eq(self.cols),
                 columns_left.eq(self.cols),
                 self.load_column.eq(self.first_column),
                 bank.eq(0),
                 in_first_block.eq(1),
-                in_flight.eq(0),
                 apart.eq(0),
             ]
         return m
 
     def _walk(self, m, step, listed):
-        """Move stage A's row and address on.
+        """Move the row and address of the next visit on.
 
         Visits are numbered within a block; the number is the row's, or its place in the list. Row
         and address follow `FILL` cycles behind: after a start, as many steps come unasked. Return
         whether the row is a block's first one, whether its last one, and whether these steps come.
         """
         m.submodules.list = rows = Memory(
-            shape=unsigned(len(self.row)), depth=self.max_rows, init=[]
+            shape=unsigned(len(self.visit.payload.row)), depth=self.max_rows, init=[]
         )
         write, read = rows.write_port(), rows.read_port()
         m.d.comb += [
@@ -281,25 +230,32 @@ class Sweep(wiring.Component):
         with m.Elif(self.put):
             m.d.sync += listed.eq(listed + 1)
 
-        number, final = Signal.like(self.row), Signal.like(self.row)
+        row_shape, address_shape = range(self.max_rows), range(self.depth)
+        number, final = Signal(row_shape), Signal(row_shape)
         m.d.sync += final.eq(Mux(self.listed, listed, self.rows) - 1)
         filling = Signal(FILL)
         m.d.sync += filling.eq(filling << 1)
-        move, base = step | filling.any(), Signal.like(self.address)
+        move, base = step | filling.any(), Signal(address_shape)
         stages = [
             {name: Signal(reset_less=True, name=f"{name}{n}") for name in ("first", "last")}
             for n in range(FILL)
         ]
-        numbered, row = Signal.like(number), Signal.like(number)
-        m.d.comb += [read.addr.eq(number), read.en.eq(move)]
+        numbered, row = Signal(row_shape), Signal(row_shape)
+        to_row, to_address = Signal(row_shape), Signal(address_shape)
+        m.d.comb += [
+            read.addr.eq(number),
+            read.en.eq(move),
+            self.visit.payload.row.eq(to_row),
+            self.visit.payload.address.eq(to_address),
+        ]
         ends = number == final
         with m.If(move):
             m.d.sync += [
                 number.eq(Mux(ends, 0, number + 1)),
                 numbered.eq(number),
                 row.eq(Mux(self.listed, read.data, numbered)),
-                self.row.eq(row),
-                self.address.eq(base + row),
+                to_row.eq(row),
+                to_address.eq(base + row),
                 stages[0]["first"].eq(number == 0),
                 stages[0]["last"].eq(ends),
             ]

@@ -24,7 +24,11 @@ class Visits:
                 self.column_address.eq(column),
             ]
         for each in groups:
-            m.d.comb += [each.visit_lane.eq(within), each.visit_address.eq(cells.visit_address)]
+            m.d.comb += [
+                each.visited.active.eq(cells.active),
+                each.visited.lane.eq(within),
+                each.visited.address.eq(cells.visit_address),
+            ]
         m.d.comb += [
             cells.start_visit.eq(self.cells_visit),
             cells.single.eq(self.cells_single),

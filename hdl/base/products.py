@@ -11,12 +11,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.pipeline import delayed
 
 __all__ = ["Product", "SoftProduct", "soft_cycles", "soft_product"]
 
 SLIVER = 6
 """Widest piece of a product that is not worth a DSP block."""
+SLIVER_ADDITIONS = 2
+"""Adders in a row of such a piece: it takes as long as a block."""
 
 
 def _digits(factor: Value) -> list[Value]:
@@ -174,7 +177,7 @@ class Product(wiring.Component):
     """Unsigned product in pieces that fit DSP blocks, ``o = a * b``; one a cycle, `latency` cycles.
 
     Pieces of up to ``dsp_bits`` x ``dsp_bits`` take a block each, slivers of up to six bits LUTs.
-    Registers stand before the pieces, after them and after their sum.
+    Registers stand before the pieces, after them (`Multiplier`) and after their sum.
 
     Parameters
     ----------
@@ -199,7 +202,7 @@ class Product(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the factors to their product."""
-        return 3
+        return Multiplier.latency + 1
 
     def _pieces(self, a: Value, b: Value, offset: int = 0) -> list[tuple[Value, Value, int]]:
         """Split ``a * b`` to products of slices, each with its offset; the second is narrower."""
@@ -212,21 +215,14 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        a, b = delayed(m, self.a, "held_a"), delayed(m, self.b, "held_b")
         total: Value = Const(0, 1)
-        for n, ((left, right, offset), (held_left, held_right, _)) in enumerate(
-            zip(self._pieces(self.a, self.b), self._pieces(a, b), strict=True)
-        ):
+        for n, (left, right, offset) in enumerate(self._pieces(self.a, self.b)):
             if len(right) <= SLIVER:
-                m.submodules[f"sliver{n}"] = sliver = SoftProduct(len(left), len(right), 2)
-                m.d.comb += [sliver.a.eq(left), sliver.b.eq(right)]
-                piece = sliver.o
+                multiplier = SoftProduct(len(left), len(right), SLIVER_ADDITIONS)
             else:
-                piece = delayed(m, held_left * held_right, f"piece{n}")
-                # Where bits pass by the additions, two registers follow the block, and yosys makes
-                # a constant 0 of a block with registers on both inputs too (iCE40), unless it has
-                # to keep the first.
-                piece.attrs["keep"] = 1
-            total = Cat(total[:offset], (total >> offset) + piece) if n else piece
+                multiplier = Multiplier(len(left), len(right))
+            m.submodules[f"piece{n}"] = multiplier
+            m.d.comb += [multiplier.a.eq(left), multiplier.b.eq(right)]
+            total = Cat(total[:offset], (total >> offset) + multiplier.o) if n else multiplier.o
         m.d.comb += self.o.eq(delayed(m, total[: len(self.o)], "total"))
         return m

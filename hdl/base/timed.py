@@ -9,12 +9,10 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.products import SoftProduct, soft_cycles
 
 __all__ = ["Stages", "Timed", "half"]
-
-BLOCK_CYCLES = 2
-"""Latency of a product in a multiplier block."""
 
 
 def half(mean: Value, shift: int) -> Value:
@@ -32,6 +30,8 @@ class Timed:
     time : int
     held : bool
         The value does not change while operands are in flight: it is at hand in every cycle.
+    strobe : bool
+        What it says happens: a reset forgets it on its way, in registers alone.
 
     Attributes
     ----------
@@ -39,8 +39,8 @@ class Timed:
         The value by the cycle to which it was delayed.
     """
 
-    def __init__(self, value: Value, time: int, held: bool = False):
-        self.time, self.held = time, held
+    def __init__(self, value: Value, time: int, held: bool = False, strobe: bool = False):
+        self.time, self.held, self.strobe = time, held, strobe
         self.copies = {time: value}
 
     @property
@@ -63,6 +63,8 @@ class Stages:
     moving : Value
         High while operands are in flight, from the cycle in which they come. Without any, the
         memories of delays stand still: less to switch, and nothing to simulate.
+    blocks : bool
+        Delays may be block RAMs.
     """
 
     RING = 4
@@ -73,8 +75,8 @@ class Stages:
     ADDITIONS = 2
     """Adders in a row of a product made of LUTs."""
 
-    def __init__(self, m: Module, moving: Value):
-        self.m, self.moving = m, moving
+    def __init__(self, m: Module, moving: Value, blocks: bool = True):
+        self.m, self.moving, self._blocks = m, moving, blocks
         self._parts: dict[str, Module] = {}
         self._rings = 0
         self._slot = Signal(8, name="slot", reset_less=True)
@@ -96,22 +98,14 @@ class Stages:
         return Timed(register, time + 1)
 
     def product(self, part: str, name: str, a: Timed, b: Timed, block: bool) -> Timed:
-        """Multiply in one multiplier block (two cycles) or in LUTs (`SoftProduct`, three or more).
-
-        The factors have registers of their own, which can stand beside the block. One register
-        follows it, no more: yosys makes a constant 0 of a product with registers on both inputs and
-        two behind it (iCE40).
-        """
-        if block:
-            a, b = (
-                factor if factor.held else self.stage(part, f"{name}_{side}", lambda x: x, factor)
-                for side, factor in (("a", a), ("b", b))
-            )
-            return self.stage(part, f"{name}_product", lambda a, b: a * b, a, b)
-        if len(b.value) > len(a.value):
-            a, b = b, a
+        """Multiply in a multiplier block (two cycles) or in LUTs (`SoftProduct`, three or more)."""
         time = max(a.time, b.time)
-        multiplier = SoftProduct(a.value.shape(), b.value.shape(), self.ADDITIONS)
+        if block:
+            multiplier = Multiplier(a.value.shape(), b.value.shape())
+        else:
+            if len(b.value) > len(a.value):
+                a, b = b, a
+            multiplier = SoftProduct(a.value.shape(), b.value.shape(), self.ADDITIONS)
         owner = self._part(part)
         owner.submodules[name] = multiplier
         owner.d.comb += [multiplier.a.eq(self.at(a, time)), multiplier.b.eq(self.at(b, time))]
@@ -129,7 +123,7 @@ class Stages:
     def product_cycles(a_bits: int, b_bits: int, block: bool) -> int:
         """Return the cycles that a `product` of so many bits takes."""
         if block:
-            return BLOCK_CYCLES
+            return Multiplier.latency
         return soft_cycles(min(a_bits, b_bits), Stages.ADDITIONS)
 
     def together(self, time: int, *timed: Timed) -> list[Timed]:
@@ -152,7 +146,9 @@ class Stages:
         known = max(t for t in timed.copies if t <= time)
         value = timed.copies[known]
         bits, shortest = self.BLOCK
-        if len(value) >= bits and time - known >= shortest:
+        if timed.strobe:
+            pass
+        elif self._blocks and len(value) >= bits and time - known >= shortest:
             cycles = time - known - 1
             depth = 1 << (cycles - 1).bit_length()
             value, known = self._ring(value, depth, cycles, "block"), known + cycles
@@ -165,7 +161,7 @@ class Stages:
             value, known = self._ring(value, depth, cycles), known + cycles
             timed.copies[known] = value
         for cycle in range(known + 1, time + 1):
-            register = Signal.like(value, name=f"late{cycle}", reset_less=True)
+            register = Signal.like(value, name=f"late{cycle}", reset_less=not timed.strobe)
             self._part("delays").d.sync += register.eq(value)
             value = timed.copies[cycle] = register
         return value

@@ -30,7 +30,7 @@ class PulseWork(NamedTuple):
     """Cycles of each sweep (`model.array.sweep.sweep_cycles`; the first one of a fused operation
     is ``spaced``): one, or one for each slot."""
     last_visit: int
-    """Those of the first sweep until its last visit comes to stage D."""
+    """Those of the first sweep until its last visit is sent."""
 
 
 class OperationCycles:
@@ -126,11 +126,11 @@ class OperationCycles:
     def _converted(self, cols: int, last_visit: int, swept: int, read: ReadRegisters | None) -> int:
         """Return the cycles until all is swept (after ``swept`` cycles) and converted or stored.
 
-        The sums of a sweep's last block come out, one a cycle, from two cycles after its last
-        visit came to stage D (after ``last_visit`` cycles).
+        The sums of a sweep's last block come out, one a cycle, when what its last visit (sent
+        after ``last_visit`` cycles) has added is in the chain.
         """
         in_block = (cols - 1) % self._lanes + 1
-        last_sum = last_visit + self._array.lag + 2 + in_block
+        last_sum = last_visit + self._array.to_chain + in_block - 1
         return max(swept, last_sum + self._latency(read)) + 1
 
     def update(self, rows: int, cols: int, work: PulseWork) -> int:

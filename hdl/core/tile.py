@@ -156,7 +156,6 @@ class Tile(Operations, TimeEffects, wiring.Component):
         for name in ("list_clear", "list_put", "list_row"):
             m.d.comb += getattr(array, name).eq(getattr(lines, name))
         m.d.comb += [
-            lines.row_enable.eq(array.row_enable),
             lines.mode.eq(Mux(self.refreshing, 0, regs["pulse_type"])),
             lines.bl.eq(self.planner.bl),
             lines.sub.eq(Mux(lines.drive, self.halvings, self.slot)),

@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.base.arith import saturate, shift_half_up
+from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.noise import CellMix, gaussian
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.registers.device import VISIBLE_BITS, VISIBLE_FRAC
@@ -53,7 +54,7 @@ class VisibleWeight(wiring.Component):
     def latency(self):
         """Cycles from a hidden weight to the visible one: sum of keys, hash, Gaussian, product,
         sum."""
-        return 1 + self._mix.latency + 3
+        return 1 + self._mix.latency + Multiplier.latency + 1
 
     def elaborate(self, platform):
         m = Module()
@@ -67,9 +68,10 @@ class VisibleWeight(wiring.Component):
         m.d.comb += mix.row_key.eq(
             delayed(m, Mux(self.visible == 0, 0, (turned + self.col_key)[:CELL_BITS]), "keys")
         )
-        z = delayed(spread, gaussian(mix.o[:GAUSS_BITS]), "z")
-        product = delayed(spread, z * self.visible, "product")
+        z = gaussian(mix.o[:GAUSS_BITS])
+        spread.submodules.product = multiplier = Multiplier(z.shape(), self.visible.shape())
+        m.d.comb += [multiplier.a.eq(z), multiplier.b.eq(self.visible)]
         hidden = delayed(m, self.weight, "hidden", self.latency - 1)
-        noisy = hidden + shift_half_up(product, VISIBLE_FRAC)
+        noisy = hidden + shift_half_up(multiplier.o, VISIBLE_FRAC)
         m.d.comb += self.o.eq(delayed(m, saturate(noisy, len(self.weight)), "seen"))
         return m

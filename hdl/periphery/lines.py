@@ -73,10 +73,10 @@ class Lines(wiring.Component):
     busy : Out(1)
     list_clear, list_put, list_row : Out
         The rows whose train has pulses: a pass of trains begins; its next one is this.
-    row_address, row_enable : In ; row_code, row_train, row_sign, row_static, row_cycle : Out
+    row_address : In ; row_code, row_train, row_sign, row_static, row_cycle : Out
         Read ports of the row memories, one cycle.
     column_address : In ; column_code, ... : Out
-        The same of the columns, always enabled.
+        The same of the columns.
     """
 
     def __init__(self, config):
@@ -112,7 +112,6 @@ class Lines(wiring.Component):
             "sub": In(8),
             "pace": In(6),
             "busy": Out(1),
-            "row_enable": In(1),
             "list_clear": Out(1),
             "list_put": Out(1),
             "list_row": Out(range(config.build.max_rows)),
@@ -271,7 +270,6 @@ class Lines(wiring.Component):
             ]
             values.append(read.data.as_signed())
 
-            enable = self.row_enable if side == "row" else 1
             address = getattr(self, f"{side}_address")
             stores = {
                 "code": (
@@ -296,7 +294,6 @@ class Lines(wiring.Component):
                     write.addr.eq(where),
                     write.data.eq(data),
                     read.addr.eq(address),
-                    read.en.eq(enable),
                     getattr(self, f"{side}_{name}").eq(read.data),
                 ]
                 if name == "cycle":

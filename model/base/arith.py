@@ -7,6 +7,7 @@ numbers as well are the compiled engine's too (`ohmgrid.compiled.arith`).
 import numpy as np
 
 __all__ = [
+    "at_edge",
     "bit_length",
     "choose",
     "divide_round",
@@ -26,6 +27,12 @@ def choose(condition: np.ndarray | bool, yes: np.ndarray | int, no: np.ndarray |
 def bit_length(value: np.ndarray) -> np.ndarray:
     """Return how many bits a number takes, 0..2**53 - 1; 0 takes none."""
     return np.frexp(value.astype(np.float64))[1].astype(np.int64)
+
+
+def at_edge(value: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a value clipped to an edge, ``+-top``, and whether it was."""
+    clipped = np.minimum(np.maximum(value, -top), top)
+    return clipped, clipped != value
 
 
 def saturate(value: np.ndarray, bits: int) -> np.ndarray:

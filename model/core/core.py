@@ -33,13 +33,12 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
-from ohmgrid.model.base.arith import shift_round
+from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.functions import (
     GUARD,
     LINEAR,
     activate,
-    at_edge,
     error_below,
     exponential,
     half_squares,

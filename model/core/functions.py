@@ -6,7 +6,7 @@ takes arrays or single numbers, and returns what it clipped beside its result wh
 
 import numpy as np
 
-from ohmgrid.model.base.arith import choose, divide_round, saturate, shift_round
+from ohmgrid.model.base.arith import at_edge, choose, divide_round, saturate, shift_round
 from ohmgrid.registers.layers import (
     ACTIVATIONS,
     EXP_FRAC,
@@ -23,7 +23,6 @@ __all__ = [
     "GUARD",
     "LINEAR",
     "activate",
-    "at_edge",
     "error_below",
     "exponential",
     "half_squares",
@@ -38,12 +37,6 @@ GUARD = 4
 """Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
 GUARDED_BITS = 22
 """Width of an error with guard bits."""
-
-
-def at_edge(value: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a value clipped to a tile's edge, ``+-top``, and whether it was."""
-    clipped = np.minimum(np.maximum(value, -top), top)
-    return clipped, clipped != value
 
 
 def activate(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.model.array.array import pulse_devices
+from ohmgrid.model.base.arith import at_edge
 from ohmgrid.model.base.noise import cell_words, gaussian, line_keys
 from ohmgrid.model.device.aging import reset
 from ohmgrid.model.device.population import Population
@@ -22,9 +23,17 @@ from ohmgrid.model.periphery.pulses import plan_update
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose, Verb, rewrite_step
 from ohmgrid.registers.time import AgingRegisters, RefreshRegisters
 
-__all__ = ["refresh", "refresh_reads", "refresh_writes"]
+__all__ = ["is_due", "refresh", "refresh_reads", "refresh_writes"]
 
 _LARGEST = gaussian(np.arange(1 << GAUSS_BITS)).max(keepdims=True).astype(np.int64)
+
+
+def is_due(plus: np.ndarray, minus: np.ndarray, upper: int, lower: int) -> np.ndarray:
+    """Return whether the larger device of a pair is above one threshold, the smaller above another.
+
+    For arrays and for single numbers: codes, or conductances with thresholds of their own.
+    """
+    return (np.maximum(plus, minus) > upper) & (np.minimum(plus, minus) > lower)
 
 
 def refresh_reads(
@@ -50,22 +59,23 @@ def refresh_reads(
     """
     plus, minus = weights[0::2].astype(np.int64), weights[1::2].astype(np.int64)
     # Even the largest draw does not lift most pairs above both thresholds: those need no noise.
-    large = adc(np.maximum(plus, minus), _LARGEST, registers.converter) > registers.upper
-    small = adc(np.minimum(plus, minus), _LARGEST, registers.converter) > registers.lower
-    due, difference = large & small, np.zeros(plus.shape, np.int64)
+    plus_most, minus_most = (adc(one, _LARGEST, registers.converter) for one in (plus, minus))
+    due = is_due(plus_most, minus_most, registers.upper, registers.lower)
+    difference = np.zeros(plus.shape, np.int64)
     near = np.nonzero(due)
     if len(near[0]) == 0:
         return due, difference
     rows, _ = key_halves(key, Purpose.ROW, weights.shape[0])
     cols, _ = key_halves(key, Purpose.COLUMN, weights.shape[1])
-    codes = []
-    for device, conductance in enumerate((plus[near], minus[near])):
+
+    def code(conductance: np.ndarray, device: int) -> np.ndarray:
         word = cell_words(rows[2 * near[0] + device], cols[near[1]])
         z = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
-        raw = adc(conductance, z, registers.converter)
-        codes.append(np.clip(raw, -registers.half, registers.half))
-    due[near] = (np.maximum(*codes) > registers.upper) & (np.minimum(*codes) > registers.lower)
-    difference[near] = codes[0] - codes[1]
+        return at_edge(adc(conductance, z, registers.converter), registers.half)[0]
+
+    plus_code, minus_code = code(plus[near], 0), code(minus[near], 1)
+    due[near] = is_due(plus_code, minus_code, registers.upper, registers.lower)
+    difference[near] = plus_code - minus_code
     return due, difference
 
 

@@ -11,7 +11,27 @@ from ohmgrid.model.base.noise import cell_words, gaussian
 from ohmgrid.registers.device import VISIBLE_FRAC
 from ohmgrid.registers.noise import VISIBLE_TURNS
 
-__all__ = ["visible"]
+__all__ = ["seen", "turned", "visible"]
+
+TURNS = tuple((np.uint32(turn), np.uint32(32 - turn)) for turn in VISIBLE_TURNS)
+
+
+def turned(weight: np.ndarray, weight_bits: int) -> np.uint32:
+    """Return what of hidden conductances goes into the hash (uint32).
+
+    Like `seen` for arrays and for single numbers.
+    """
+    hidden = np.uint32(weight & ((1 << weight_bits) - 1))
+    word = hidden ^ hidden
+    for left, right in TURNS:
+        word = word ^ ((hidden << left) | (hidden >> right))
+    # Single numbers of kernels are wider after a shift.
+    return np.uint32(word)
+
+
+def seen(weight: np.ndarray, gauss: np.ndarray, register: int, weight_bits: int) -> np.ndarray:
+    """Return what a read sees of hidden conductances whose words' Gaussian is ``gauss``."""
+    return saturate(weight + shift_half_up(gauss * register, VISIBLE_FRAC), weight_bits)
 
 
 def visible(
@@ -34,12 +54,6 @@ def visible(
         `ohmgrid.registers.device.DeviceRegisters.visible`; 0 leaves the weights as they are.
     weight_bits : int
     """
-    hidden = (weight & ((1 << weight_bits) - 1)).astype(np.uint32)
-    turned = np.zeros_like(hidden)
-    for turn in VISIBLE_TURNS:
-        turned ^= (hidden << np.uint32(turn)) | (hidden >> np.uint32(32 - turn))
-    word = cell_words(keys[0] ^ turned, keys[1])
-    spread = shift_half_up(
-        gaussian((word & np.uint32(0x3FF)).astype(np.int64)) * np.int64(register), VISIBLE_FRAC
-    )
-    return saturate(weight + spread, weight_bits)
+    word = cell_words(keys[0] ^ turned(weight, weight_bits), keys[1])
+    gauss = gaussian((word & np.uint32(0x3FF)).astype(np.int64)).astype(np.int64)
+    return seen(weight, gauss, register, weight_bits)

@@ -11,15 +11,17 @@ what is below 2**-16 is cut off::
 
 so that a code differs from ``rint(r)`` only where r is within ``|r| 2**-18 + 2**-16`` of a tie, and
 then by one. That is at most 0.008 codes from a tie for a 12-bit ADC, 0.001 for one of 9 bits.
+
+`dac`, `adc` and `noisy_adc` are written for single numbers as well.
 """
 
 import numpy as np
 
 from ohmgrid.config import ConverterConfig
-from ohmgrid.model.base.arith import divide_round, shift_round
+from ohmgrid.model.base.arith import choose, divide_round, shift_round
 from ohmgrid.registers.edge import ADC_FRAC, ConverterRegisters
 
-__all__ = ["adc", "dac", "input_scale", "noisy_adc", "out_of_bound"]
+__all__ = ["adc", "dac", "input_scale", "noisy_adc"]
 
 
 def input_scale(values: np.ndarray, io: ConverterConfig, frac: int) -> int:
@@ -51,8 +53,9 @@ def dac(values: np.ndarray, alpha: int, halvings: int, half: int) -> np.ndarray:
     half : int
         Largest DAC code.
     """
-    magnitude = divide_round(np.abs(values) * half, np.int64(alpha << halvings))
-    return np.sign(values) * np.minimum(magnitude, half)
+    exact = divide_round(np.abs(values) * half, np.int64(alpha << halvings))
+    magnitude = np.minimum(exact, half)
+    return choose(values < 0, -magnitude, magnitude)
 
 
 def adc(sums: np.ndarray, gauss: np.ndarray, registers: ConverterRegisters) -> np.ndarray:
@@ -88,8 +91,3 @@ def noisy_adc(
     """
     noisy = values + gauss * noise
     return shift_round(noisy, ADC_FRAC) if dither is None else (noisy + dither) >> ADC_FRAC
-
-
-def out_of_bound(codes: np.ndarray, half: int) -> np.ndarray:
-    """Return which codes the ADC's range clips: ``abs(code) > half``."""
-    return np.abs(codes) > half

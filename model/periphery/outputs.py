@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ohmgrid.model.base.arith import at_edge
 from ohmgrid.model.base.noise import line_keys
-from ohmgrid.model.periphery.converters import adc, noisy_adc, out_of_bound
+from ohmgrid.model.periphery.converters import adc, noisy_adc
 from ohmgrid.model.periphery.readout import Readout, gauss_field, values
 from ohmgrid.registers.edge import ADC_FRAC, ConverterRegisters
 from ohmgrid.registers.noise import Purpose
@@ -59,7 +60,8 @@ def convert_parts(
 
 
 def _clipped(raw: np.ndarray, half: int) -> tuple[np.ndarray, int]:
-    return np.clip(raw, -half, half), int(np.count_nonzero(out_of_bound(raw, half)))
+    codes, over = at_edge(raw, half)
+    return codes, int(np.count_nonzero(over))
 
 
 def results(codes: np.ndarray, alpha: int, halvings: int) -> np.ndarray:

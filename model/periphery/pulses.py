@@ -4,13 +4,16 @@ Section 3 of docs/physics.md. A train is a word of 31 slots; a cell counts the s
 trains of its row and of its column both fire. All three pulse types are trains: mean-count and
 deterministic-implicit use a thermometer code on the columns and, on the rows, the increments of
 the rounded product, so that the AND of the two words has exactly the required number of ones.
+
+`expected_pulses`, `plan`, `probabilities`, `thermometer` and `increments` are written for single
+numbers as well.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, PulseConfig
+from ohmgrid.config import PULSE_TYPES, SLOTS, PulseConfig
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.base.noise import fields16, line_keys
 from ohmgrid.registers.edge import FACTOR_BITS, PulseRegisters
@@ -20,12 +23,16 @@ __all__ = [
     "PulsePlan",
     "column_trains",
     "expected_pulses",
+    "increments",
+    "plan",
     "plan_update",
     "probabilities",
     "pulse_totals",
     "row_trains",
+    "thermometer",
 ]
 
+MEAN_COUNT = PULSE_TYPES.index("mean-count")
 ONE = 1 << 16
 """Probability 1: fires in every slot."""
 
@@ -55,6 +62,46 @@ def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
     return min((1 << 32) - 1, (x_max * d_max * registers.rate) >> registers.rate_shift)
 
 
+def plan(
+    x_max: int,
+    d_max: int,
+    registers: PulseRegisters,
+    managed: int,
+    bl_managed: int,
+    desired_bl: int,
+    x_one: int,
+    d_one: int,
+) -> tuple[int, int, int, int, int]:
+    """Return the fields of a `PulsePlan`.
+
+    Parameters
+    ----------
+    x_max, d_max : int
+        Largest magnitudes of both vectors, edge LSB.
+    registers : PulseRegisters
+    managed, bl_managed : int
+        Whether probability scales, and bit length, are chosen for each update.
+    desired_bl : int
+        Most slots of a managed update.
+    x_one, d_one : int
+        1.0 of activations and errors, edge LSB.
+    """
+    if x_max == 0 or d_max == 0:
+        return 0, 0, 1, 0, 1
+    bl = registers.bl
+    if not managed:
+        return bl, registers.factor, x_one, registers.factor, d_one
+    k = expected_pulses(x_max, d_max, registers)
+    limit = desired_bl << 16
+    if bl_managed:
+        bl = min((k + ONE - 1) >> 16, desired_bl)
+        if bl == 0:
+            return 0, 0, 1, 0, 1
+    q = square_root((min(k, limit) << 16) // bl)
+    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
+    return bl, q, x_max, stretched, d_max
+
+
 def plan_update(
     x_max: int, d_max: int, pulses: PulseConfig, registers: PulseRegisters, fracs: tuple[int, int]
 ) -> PulsePlan:
@@ -73,26 +120,37 @@ def plan_update(
     fracs : (int, int)
         Fraction bits of activations and errors.
     """
-    bl = registers.bl
-    if x_max == 0 or d_max == 0:
-        return PulsePlan(0, 0, 1, 0, 1)
-    if not pulses.managed:
-        x_frac, d_frac = fracs
-        return PulsePlan(bl, registers.factor, 1 << x_frac, registers.factor, 1 << d_frac)
-    k = expected_pulses(x_max, d_max, registers)
-    limit = pulses.desired_bl << 16
-    if pulses.update_bl_management:
-        bl = min((k + ONE - 1) >> 16, pulses.desired_bl)
-        if bl == 0:
-            return PulsePlan(0, 0, 1, 0, 1)
-    q = square_root((min(k, limit) << 16) // bl)
-    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
-    return PulsePlan(bl, q, x_max, stretched, d_max)
+    x_frac, d_frac = fracs
+    managed, bl_managed = pulses.managed, pulses.update_bl_management
+    most, x_one, d_one = pulses.desired_bl, 1 << x_frac, 1 << d_frac
+    return PulsePlan(*plan(x_max, d_max, registers, managed, bl_managed, most, x_one, d_one))
 
 
 def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
     """Return firing probabilities ``rint(|values| * factor / divisor)`` of 0..65536."""
     return np.minimum(divide_round(np.abs(values) * factor, np.int64(divisor)), ONE)
+
+
+def thermometer(probability: np.ndarray, bl: int) -> np.ndarray:
+    """Return trains that fire in the first ``rint(bl p)`` slots."""
+    return (np.int64(1) << shift_round(bl * probability, 16)) - 1
+
+
+def increments(probability: np.ndarray, bl: int, kind: int) -> np.ndarray:
+    """Return trains in whose first m slots f(m) fire (`row_trains`).
+
+    ``kind`` is a place in `PULSE_TYPES`: `MEAN_COUNT`, or deterministic-implicit.
+    """
+    count = shift_round(bl * probability, 16)
+    train = before = 0 * probability
+    for slot in range(bl):
+        if kind == MEAN_COUNT:
+            after = divide_round(count * (slot + 1), np.int64(bl))
+        else:
+            after = shift_round(probability * (slot + 1), 16)
+        train = train | (after - before) << slot
+        before = after
+    return train
 
 
 def _stochastic(probability: np.ndarray, bl: int, key: int, purpose: Purpose) -> np.ndarray:
@@ -129,7 +187,7 @@ def column_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -
     """
     if pulse_type == "stochastic-compressed":
         return _stochastic(probability, bl, key, Purpose.TRAIN_X)
-    return (np.int64(1) << shift_round(bl * probability, 16)) - 1
+    return thermometer(probability, bl)
 
 
 def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
@@ -141,17 +199,7 @@ def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> n
     """
     if pulse_type == "stochastic-compressed":
         return _stochastic(probability, bl, key, Purpose.TRAIN_D)
-    words = np.zeros(len(probability), np.int64)
-    count = shift_round(bl * probability, 16)
-    before = np.zeros(len(probability), np.int64)
-    for slot in range(bl):
-        if pulse_type == "mean-count":
-            after = divide_round(count * (slot + 1), np.int64(bl))
-        else:
-            after = shift_round(probability * (slot + 1), 16)
-        words |= (after - before) << slot
-        before = after
-    return words
+    return increments(probability, bl, PULSE_TYPES.index(pulse_type))
 
 
 def pulse_totals(

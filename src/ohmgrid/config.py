@@ -122,6 +122,20 @@ class BuildConfig:
         return -(-self.lanes // self.share)
 
     @property
+    def clusters(self) -> int:
+        """Groups of lanes in twos or threes, each with registers of its own on the way to them."""
+        return -(-self.units // 3)
+
+    @property
+    def visit_cycles(self) -> int:
+        """Cycles from where a visit is sent until its hits are known in its group of lanes.
+
+        Row memories and a register, a cluster's register if there are several, the group's; then
+        memory, word and hits.
+        """
+        return 2 + (self.clusters > 1) + 1 + 3
+
+    @property
     def key_banks(self) -> int:
         """Blocks of columns whose noise keys a group of lanes keeps, a power of two, >= 2.
 

@@ -77,11 +77,10 @@ class Bench:
         """One clock cycle; the line memories answer to the addresses before it."""
         dut = self.dut
         places = {side: ctx.get(getattr(dut, f"{side}_address")) for side in SIDES}
-        enabled = {"row": ctx.get(dut.row_enable), "column": 1}
         await ctx.tick()
         for side, values in self.values.items():
             for name, column in values.items():
-                if enabled[side] and places[side] < len(column):
+                if places[side] < len(column):
                     ctx.set(getattr(dut, f"{side}_{name}"), int(column[places[side]]))
 
     async def setup(self, ctx, device, rows: int, cols: int, paired: bool) -> None:

@@ -63,7 +63,7 @@ def test_adder_tree_sums_after_its_latency(seed, count):
     st.booleans(),
 )
 def test_lane_multiplies_accumulates_and_counts(
-    seed, backward, bits, register, paired, magnitude, code_bits, read_physics
+    seed, by_row, bits, register, paired, magnitude, code_bits, read_physics
 ):
     """Of ``register`` None, the lane is built without write noise."""
     print(f"seed={seed}")
@@ -86,6 +86,8 @@ def test_lane_multiplies_accumulates_and_counts(
     dut = Lane(rows, bits, 40, code_bits, write_noise, read_physics)
     cells, sums = [], []
 
+    shared, times = dut.shared, dut.times
+
     async def bench(ctx):
         ctx.set(dut.write, 1)
         for row in range(rows):
@@ -94,40 +96,39 @@ def test_lane_multiplies_accumulates_and_counts(
             await ctx.tick()
         ctx.set(dut.write, 0)
         for name, value in (("code", codes), ("train", trains), ("sign", signs), ("key", keys)):
-            ctx.set(getattr(dut, f"load_{name}"), int(value[-1]))
-        ctx.set(dut.load, 1)
-        ctx.set(dut.load_operand, 1)
+            ctx.set(shared[f"load_{name}"], int(value[-1]))
+        for strobe in (dut.load, dut.load_key, dut.load_code):
+            ctx.set(strobe, 1)
         await ctx.tick()
-        ctx.set(dut.load, 0)
-        ctx.set(dut.load_operand, 0)
-        ctx.set(dut.backward, backward)
-        ctx.set(dut.magnitude, magnitude)
-        ctx.set(dut.paired, paired)
-        ctx.set(dut.visible, register or 0)
-        ctx.set(dut.advance, 1)
-        ctx.set(dut.hit_valid, 1)
+        for strobe in (dut.load, dut.load_key, dut.load_code):
+            ctx.set(strobe, 0)
+        ctx.set(shared.by_row, by_row)
+        ctx.set(shared.magnitude, magnitude)
+        ctx.set(shared.paired, paired)
+        ctx.set(shared.visible, register or 0)
 
-        def row_at(stage):
-            """Row of a visit that came so many cycles after stage A."""
-            return min(max(cycle - stage, 0), rows - 1)
+        def row_at(time):
+            """Row of a visit that was in stage A so many cycles before."""
+            return min(max(cycle - time, 0), rows - 1)
 
-        for cycle in range(rows + 5 + dut.lag):
-            # Stage A holds row `cycle`, C row `cycle - 2`, D row `cycle - 3`.
-            ctx.set(dut.read, cycle < rows)
-            ctx.set(dut.address, row_at(0))
-            ctx.set(dut.take, cycle == 1)
-            ctx.set(dut.take_key, cycle == 2)
-            ctx.set(dut.take_operand, cycle == 1 + dut.lag)
-            ctx.set(dut.row_train, int(trains[row_at(2)]))
-            ctx.set(dut.row_sign, int(signs[row_at(2)]))
-            ctx.set(dut.minus, row_at(2) % 2)
-            ctx.set(dut.row_key, int(keys[row_at(3)]))
-            ctx.set(dut.row_code, int(codes[row_at(1 + dut.lag)]))
-            in_p = cycle - 3 - dut.lag
-            ctx.set(dut.fresh, 0 <= in_p < rows)
-            ctx.set(dut.first, in_p == 0)
-            ctx.set(dut.capture, in_p == rows)
-            if 3 <= cycle < rows + 3:
+        for cycle in range(rows + 2 + times["S"]):
+            ctx.set(shared.read, cycle < rows)
+            ctx.set(shared.address, row_at(times["A"]))
+            ctx.set(shared.take, cycle == times["A"])
+            ctx.set(shared.take_key, cycle == times["C"])
+            ctx.set(shared.take_code, cycle == times["V"] - 1)
+            ctx.set(shared.visit, 0 <= cycle - times["C"] < rows)
+            ctx.set(shared.row_train, int(trains[row_at(times["C"])]))
+            ctx.set(shared.row_sign, int(signs[row_at(times["C"])]))
+            ctx.set(shared.minus, row_at(times["C"]) % 2)
+            ctx.set(shared.row_key, int(keys[row_at(times["D"])]))
+            ctx.set(shared.row_code, int(codes[row_at(times["V"] - 1)]))
+            in_p = cycle - times["P"]
+            ctx.set(shared.fresh, 0 <= in_p + 1 < rows)
+            ctx.set(shared.first, in_p + 1 == 0)
+            ctx.set(shared.capture, in_p + 1 == rows)
+            ctx.set(shared.move, in_p + 1 == rows)
+            if times["D"] <= cycle < rows + times["D"]:
                 cells.append((ctx.get(dut.weight), ctx.get(dut.hit)))
             if 0 <= in_p < rows:
                 sums.append(ctx.get(dut.product))
@@ -135,7 +136,7 @@ def test_lane_multiplies_accumulates_and_counts(
         sums.append(ctx.get(dut.chain_o))
 
     run_clocked(dut, bench)
-    operand = codes[:rows] if backward else np.repeat(codes[-1], rows)
+    operand = codes[:rows] if by_row else np.repeat(codes[-1], rows)
     seen = visible(words, (keys[:rows], keys[-1:]), register or 0, bits)
     if joined:
         # Magnitudes of pairs where there is a minus device.
@@ -161,15 +162,16 @@ class LaneBeforeARegister(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False, read_physics=False)
+        shared = lane.shared
         m.d.comb += [
-            *(getattr(lane, name).eq(1) for name in ("advance", "read", "backward")),
-            *(lane.address.eq(self.address), lane.write_address.eq(self.address)),
+            *(shared.read.eq(1), shared.by_row.eq(1)),
+            *(shared.address.eq(self.address), lane.write_address.eq(self.address)),
             *(lane.write.eq(self.write), lane.write_data.eq(self.data)),
-            *(lane.row_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
+            *(shared.row_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
         ]
         return m
 
 
 def test_yosys_keeps_the_multiplier_of_a_lane():
-    """`test_products.py` shows that yosys makes a constant 0 of such a product unguarded."""
+    """`test_products.py` shows that yosys makes a constant 0 of such a product of its own."""
     assert synth(LaneBeforeARegister(), "ice40", by_part=False).total.dsp == 1

@@ -9,22 +9,21 @@ from hypothesis import strategies as st
 
 from ohmgrid.config import BuildConfig
 from ohmgrid.hdl.array.sweep import Sweep
-from ohmgrid.model.array.sweep import group_hits, memory_order, sweep_cycles
-from ohmgrid.model.array.visit_queue import VisitQueue
+from ohmgrid.model.array.sweep import SETTLE, Queues, group_hits, memory_order, sweep_cycles
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 20))
 
 
 def run_sweep(build, rows, cols, hits, spaced, listed):
-    """Return the visits seen in stage D, the columns loaded, and the busy cycles.
+    """Return the visits sent, the columns loaded, and the busy cycles.
 
-    ``hits`` are those of the rows in ``listed``, if there is a list.
+    ``hits`` are those of the rows in ``listed``, if there is a list; None: no update.
     """
     lanes = build.lanes
-    dut = Sweep(lanes, rows, cols, rows * -(-cols // lanes), build.key_banks)
-    cells = group_hits(hits, lanes, build.share).tolist()
-    queues = [VisitQueue(build.queue) for _ in range(build.units)]
-    blocks = {}
+    settles = build.visit_cycles + SETTLE
+    dut = Sweep(lanes, rows, cols, rows * -(-cols // lanes), build.key_banks, settles)
+    demand = [] if hits is None else group_hits(hits, lanes, build.share).tolist()
+    in_block = rows if listed is None else len(listed)
     visits, loads, lasts, busy = [], [], [], 0
 
     async def bench(ctx):
@@ -32,7 +31,9 @@ def run_sweep(build, rows, cols, hits, spaced, listed):
         ctx.set(dut.rows, rows)
         ctx.set(dut.cols, cols)
         ctx.set(dut.spaced, spaced)
+        ctx.set(dut.update, hits is not None)
         ctx.set(dut.last_block, 1)
+        ctx.set(dut.go, 1)
         ctx.set(dut.listed, listed is not None)
         ctx.set(dut.clear, 1)
         await ctx.tick()
@@ -46,37 +47,38 @@ def run_sweep(build, rows, cols, hits, spaced, listed):
             # What the first one leaves does not matter to the second one.
             for seen in (visits, loads, lasts):
                 seen.clear()
+            queues = Queues(build, demand, in_block)
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            column = address = 0
+            next_block, busy = 1, 0
             for cycle in count(1):
-                fresh = ctx.get(dut.fresh)
-                if fresh:
-                    flags = ("row_d", "address_d", "bank_d", "first_d", "last_d", "start_d")
-                    visits.append(tuple(ctx.get(getattr(dut, flag)) for flag in flags))
-                    if ctx.get(dut.last_d):
+                place, column = dut.visit.payload, dut.load.payload
+                sent = None
+                if ctx.get(dut.visit.valid):
+                    sent = len(visits)
+                    fields = ("row", "address", "bank", "first", "last", "start")
+                    visits.append(tuple(ctx.get(place[field]) for field in fields))
+                    if ctx.get(place.last):
                         lasts.append(cycle)
-                if ctx.get(dut.load):
-                    flags = ("load_lane", "load_bank", "load_last")
-                    loads.append((column, *(ctx.get(getattr(dut, flag)) for flag in flags)))
-                column, address = address, ctx.get(dut.load_column)
-                waits = any(queue.waits for queue in queues)
-                if ctx.get(dut.busy) or waits:
+                if ctx.get(dut.load.valid):
+                    lane = ctx.get(column.lanes)
+                    assert lane.bit_count() == 1
+                    fields = (dut.load_column, column.bank, column.bias)
+                    loads.append((lane.bit_length() - 1, *map(ctx.get, fields)))
+                # The sweep says in whose place it wants to load; which block that is, is known.
+                next_block += (ctx.get(dut.next_bank) - next_block) % build.key_banks
+                if ctx.get(dut.busy):
                     busy = cycle
-                elif not fresh:
+                elif not queues.busy:
                     break
-                # What the queues say reaches the sweep a cycle later.
-                full = any(queue.full for queue in queues)
-                used = ctx.get(dut.next_bank) in [blocks.get(queue.block) for queue in queues]
-                visit = len(visits) - 1
-                block = visit // len(hits) if len(hits) else 0
-                blocks[block] = ctx.get(dut.bank_d)
-                for group, queue in enumerate(queues):
-                    queue.clock(block, cells[visit][group] if fresh else 0)
+                queues.clock(sent, next_block)
                 await ctx.tick()
-                ctx.set(dut.advance, not full)
-                ctx.set(dut.bank_used, used)
+                ctx.set(dut.go, queues.go)
+                ctx.set(dut.bank_used, queues.bank_used)
+            busy = max(busy, queues.end)
+            # As long as results take to come back, and longer.
+            await ctx.tick().repeat(settles + 2)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
@@ -90,12 +92,14 @@ def test_sweep_visits_and_cycles(shape, share, queue, data, spaced, some):
     lanes, rows, cols = shape
     build = BuildConfig(lanes=lanes, share=share, queue=queue)
     blocks, banks = -(-cols // lanes), build.key_banks
-    density = data.draw(st.sampled_from([0, 30, 100]))
-    percent = st.lists(st.integers(1, 100), min_size=rows * cols, max_size=rows * cols)
-    hits = (np.array(data.draw(percent)) <= density).reshape(rows, cols)
+    density = data.draw(st.sampled_from([None, 0, 30, 100]))
+    hits = None
     # In a sweep, a list's rows are in order.
     order = [row for row in range(rows) if not some or data.draw(st.booleans())]
-    hits, listed = hits[order], order if some else None
+    if density is not None:
+        percent = st.lists(st.integers(1, 100), min_size=rows * cols, max_size=rows * cols)
+        hits = (np.array(data.draw(percent)) <= density).reshape(rows, cols)[order]
+    listed = order if some else None
     visits, loads, lasts, busy, predicted = run_sweep(build, rows, cols, hits, spaced, listed)
     if not order:
         assert (visits, loads, busy) == ([], [], 0)
@@ -107,12 +111,12 @@ def test_sweep_visits_and_cycles(shape, share, queue, data, spaced, some):
         for row in order
     ]
     assert loads == [
-        (col, col % lanes, col // lanes % banks, col == cols - 1) for col in range(cols)
+        (col % lanes, col, col // lanes % banks, col == cols - 1) for col in range(cols)
     ]
-    assert (busy, lasts[-1] - 1) == sweep_cycles(len(order), cols, build, hits, spaced)
+    assert (busy, lasts[-1]) == sweep_cycles(len(order), cols, build, hits, spaced)
     if spaced:
         assert all(later - last >= lanes for last, later in pairwise(lasts))
-    if not (hits.any() or some):
+    if hits is None and not some:
         assert busy == predicted
 
 

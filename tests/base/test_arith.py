@@ -54,6 +54,12 @@ def test_model_root_and_saturation(square, bits, value):
     assert model.saturate(np.array(value), bits) == max(-top, min(top, value))
 
 
+def test_an_edge_clips_what_is_beyond_it():
+    values, clipped = model.at_edge(np.array([-8, -7, 0, 7, 8]), 7)
+    assert values.tolist() == [-7, -7, 0, 7, 7]
+    assert clipped.tolist() == [True, False, False, False, True]
+
+
 # ---- gateware
 
 

@@ -107,13 +107,14 @@ def test_any_configuration_equals_the_model(config, seed, rows, cols, number):
             check_equal(golden.state(), compiled.state())
 
 
-@pytest.mark.parametrize("device", ["gokmen-vlasov", "ecram", "reram-array-om", "pcm"])
-def test_large_arrays_fill_many_blocks_of_visits(device, rng):
-    """Dense trains on 300 x 400 cells: sums over many columns, blocks of visits that are full."""
+@pytest.mark.parametrize(("rows", "cols"), [(300, 400), (1500, 60)])
+@pytest.mark.parametrize("device", ["gokmen-vlasov", "capacitor", "ecram", "reram-array-om", "pcm"])
+def test_large_arrays_fill_many_blocks_of_visits(device, rows, cols, rng):
+    """Dense trains: sums over many columns, full blocks of visits, columns longer than one."""
     config = Config(device=PRESETS[device])
-    golden, compiled = Tile(config, 300, 400), CompiledTile(config, 300, 400)
+    golden, compiled = Tile(config, rows, cols), CompiledTile(config, rows, cols)
     start = random_state(rng, golden)
-    x, d = rng.integers(-4096, 4097, 400), rng.integers(-16384, 16385, 300)
+    x, d = rng.integers(-4096, 4097, cols), rng.integers(-16384, 16385, rows)
     results = []
     for tile in (golden, compiled):
         tile.load(start)

@@ -35,7 +35,6 @@ class Bench:
         self.simulator.add_testbench(self._jobs)
 
     async def _jobs(self, ctx):
-        ctx.set(self.dut.row_enable, 1)
         while True:
             if self.job is not None:
                 await self.job(ctx)

@@ -1,7 +1,8 @@
 """Integer arithmetic of single numbers: `ohmgrid.model.base.arith` for kernels.
 
 Rounding and saturation are the golden model's own functions, compiled; division and root are
-written anew, in floats, of which the processor takes many at a time.
+written anew, in floats, of which the processor takes many at a time, and take the golden ones'
+places in the laws that kernels call.
 """
 
 from math import sqrt
@@ -13,6 +14,7 @@ from ohmgrid.compiled.jit import INNER, bit_length, golden, inner
 from ohmgrid.model.base import arith
 
 __all__ = [
+    "at_edge",
     "divide_floor",
     "divide_round",
     "saturate",
@@ -21,7 +23,7 @@ __all__ = [
     "square_root",
 ]
 
-
+at_edge = golden(arith.at_edge)
 saturate = golden(arith.saturate)
 shift_round = golden(arith.shift_round)
 shift_half_up = golden(arith.shift_half_up)
@@ -84,3 +86,11 @@ def _divide_saturate(numerator, denominator, bits):
 def square_root(value):
     """Return ``floor(sqrt(value))`` for ``0 <= value < 2**52``, where the float root's is exact."""
     return np.int64(sqrt(np.float64(value)))
+
+
+@overload(arith.square_root, jit_options=INNER)
+def _square_root(value):
+    def root(value):
+        return square_root(value)
+
+    return root

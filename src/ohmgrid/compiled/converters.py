@@ -1,11 +1,14 @@
-"""DACs of one pass: `ohmgrid.model.periphery.converters` for kernels."""
+"""Converters of one pass: `ohmgrid.model.periphery.converters` for kernels."""
 
 import numpy as np
 
-from ohmgrid.compiled.arith import divide_round
-from ohmgrid.compiled.jit import inner
+from ohmgrid.compiled.jit import golden, inner
+from ohmgrid.model.periphery import converters
 
-__all__ = ["dac", "largest"]
+__all__ = ["adc", "dac", "largest", "noisy_adc"]
+
+# The laws are the golden model's own.
+_dac, adc, noisy_adc = map(golden, (converters.dac, converters.adc, converters.noisy_adc))
 
 
 @inner
@@ -18,9 +21,7 @@ def largest(values, lines):
 
 
 @inner
-def dac(values, lines, scale, half, codes):
-    """Write the DAC codes ``rint(half * values / scale)``, clipped to ``+-half``."""
+def dac(values, lines, alpha, halvings, half, codes):
+    """Write the DAC codes of all lines."""
     for i in range(lines):
-        value = np.int64(values[i])
-        code = min(divide_round(abs(value) * half, scale), half)
-        codes[i] = -code if value < 0 else code
+        codes[i] = _dac(np.int64(values[i]), alpha, halvings, half)

@@ -31,7 +31,7 @@ from ohmgrid.compiled.layout import (
     WEIGHT,
 )
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import SLOPES, STUCK, show_devices
+from ohmgrid.compiled.population import FLAT, SLOPES, STUCK, show_devices
 from ohmgrid.compiled.pulses import SLOT_MASK
 from ohmgrid.devices.laws import ROOMS
 from ohmgrid.model.device import pulse
@@ -138,15 +138,15 @@ def draw(words, count, visit):
         visit[GAUSS + k] = GAUSSIAN[np.uint32(visit[GAUSS + k])]
 
 
-@inner
-def _fetch(hidden, record, size, count, visit):
-    """Fill weights, and what is fixed of the devices.
+# These two loops wait for memory: one device at a time is faster here.
 
-    This loop waits for memory: it takes one device at a time, which is faster here.
-    """
+
+@inner
+def _fetch_flat(hidden, record, count, visit):
+    """Fill weights, and what is fixed of the devices."""
     for k in range(count):
         place = np.uint32(visit[CELL + k])
-        at = np.uint64(place) * np.uint64(size)
+        at = np.uint64(place) * np.uint64(FLAT)
         visit[WEIGHT + k] = hidden[place]
         visit[UPPER + k] = record[at]
         visit[LOWER + k] = record[at + np.uint64(1)]
@@ -154,10 +154,16 @@ def _fetch(hidden, record, size, count, visit):
 
 
 @inner
-def _fetch_slopes(record, count, visit):
+def _fetch_all(hidden, record, count, visit):
+    """The same, with the slopes of both directions."""
     for k in range(count):
-        place = np.uint64(np.uint32(visit[CELL + k]))
-        visit[GAMMA + k] = record[place * np.uint64(SLOPES) + np.uint64(3)]
+        place = np.uint32(visit[CELL + k])
+        at = np.uint64(place) * np.uint64(SLOPES)
+        visit[WEIGHT + k] = hidden[place]
+        visit[UPPER + k] = record[at]
+        visit[LOWER + k] = record[at + np.uint64(1)]
+        visit[STEPS + k] = record[at + np.uint64(2)]
+        visit[GAMMA + k] = record[at + np.uint64(3)]
 
 
 @inner
@@ -188,7 +194,11 @@ def _add_reference(reference, count, bits, visit):
 @inner
 def fetch_devices(array, count, bits, visit):
     """Fill weights and bounds of the devices in row `CELL`, and their steps as row `BOTH` says."""
-    _fetch(array.hidden, array.record, array.record_words, count, visit)
+    if array.record_words == SLOPES:
+        _fetch_all(array.hidden, array.record, count, visit)
+        _direct_slopes(count, visit)
+    else:
+        _fetch_flat(array.hidden, array.record, count, visit)
     _direct(count, visit)
     if len(array.reference):
         _add_reference(array.reference, count, bits, visit)
@@ -203,14 +213,16 @@ def _flat_steps(count, offset, visit):
 
 
 @inner
-def _place(k, kind, regs, visit):
-    own, down = regs.own_bounds != 0, visit[BOTH + k] < 0
+def _place(k, kind, measure, visit):
+    own, b_max, b_min, behind_up, behind_down = measure
+    down = visit[BOTH + k] < 0
+    upper, lower = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
     return position(
         np.int64(visit[VALUE + k]),
         down,
-        (regs.behind_down if down else regs.behind_up) != 0,
-        np.int64(visit[UPPER + k]) if own else regs.b_max,
-        np.int64(visit[LOWER + k]) if own else regs.b_min,
+        behind_down if down else behind_up,
+        upper if own else b_max,
+        lower if own else b_min,
         kind,
     )
 
@@ -218,15 +230,18 @@ def _place(k, kind, regs, visit):
 @inner
 def _places(count, regs, visit):
     """Fill the places of weights on their curves: a loop for each kind of position."""
+    # Read here, and not for each device.
+    behind = regs.behind_up != 0, regs.behind_down != 0
+    measure = regs.own_bounds != 0, regs.b_max, regs.b_min, behind[0], behind[1]
     if regs.position == ROOM:
         for k in range(count):
-            visit[PLACE + k] = _place(k, ROOM, regs, visit)
+            visit[PLACE + k] = _place(k, ROOM, measure, visit)
     elif regs.position == RANGE:
         for k in range(count):
-            visit[PLACE + k] = _place(k, RANGE, regs, visit)
+            visit[PLACE + k] = _place(k, RANGE, measure, visit)
     else:
         for k in range(count):
-            visit[PLACE + k] = _place(k, BOUND, regs, visit)
+            visit[PLACE + k] = _place(k, BOUND, measure, visit)
 
 
 @inner
@@ -237,7 +252,9 @@ def _table_steps(count, nodes, width, frac, offset, visit):
         place = np.int64(visit[PLACE + k])
         first = np.uint64((place >> frac) + width * (np.uint32(visit[BOTH + k]) >> DOWN))
         start, end = np.int64(nodes[first]), np.int64(nodes[first + np.uint64(1)])
-        curve = bent(offset, np.int64(visit[GAMMA + k]), on_line(start, end, place & mask, frac))
+        # 32 bits hold it, which the compiler cannot see.
+        factor = np.int64(np.int32(on_line(start, end, place & mask, frac)))
+        curve = bent(offset, np.int64(visit[GAMMA + k]), factor)
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
@@ -349,9 +366,6 @@ def visit_devices(array, regs, count, work):
     if regs.flat:
         _flat_steps(count, regs.offset, visit)
     else:
-        if array.record_words == SLOPES:
-            _fetch_slopes(array.record, count, visit)
-            _direct_slopes(count, visit)
         _places(count, regs, visit)
         if regs.power:
             _power_steps(count, regs.curve_frac, visit)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ohmgrid.compiled.arith import shift_round
+from ohmgrid.compiled.arith import at_edge, shift_round
 from ohmgrid.compiled.jit import golden, inner, kernel
 from ohmgrid.compiled.layout import Side
 from ohmgrid.compiled.noise import op_key
@@ -18,7 +18,7 @@ __all__ = ["count_hits", "train_block"]
 
 # The laws are the golden model's own.
 activate, exponential = golden(functions.activate), golden(functions.exponential)
-at_edge, error_below = golden(functions.at_edge), golden(functions.error_below)
+error_below = golden(functions.error_below)
 softmax_share, half_squares = golden(functions.softmax_share), golden(functions.half_squares)
 squared_error = golden(functions.squared_error)
 

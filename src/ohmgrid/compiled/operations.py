@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from ohmgrid.compiled.arith import shift_round
-from ohmgrid.compiled.converters import dac, largest
+from ohmgrid.compiled.arith import at_edge
+from ohmgrid.compiled.converters import adc, dac, largest
 from ohmgrid.compiled.jit import apart, distinct, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.compiled.readout import ON, exact_sums, read_multiply
-from ohmgrid.registers.edge import ADC_FRAC
 from ohmgrid.registers.noise import Purpose
 
 __all__ = ["multiply"]
@@ -87,14 +86,12 @@ def _backward_sums(weights, rows, cols, span, work):
 
 @inner
 def _convert(sums, lines, io, planes, out):
-    """Write unclipped ADC codes' clipped values; return how many were clipped."""
+    """Write the ADC codes; return how many were clipped."""
     saturated = 0
     for i in range(lines):
         gauss = np.int64(GAUSSIAN[planes[0, i] & 0x3FF])
-        raw = shift_round(((sums[i] * io.scale) >> io.shift) + gauss * io.noise, ADC_FRAC)
-        code = min(max(raw, -io.adc_half), io.adc_half)
-        saturated += code != raw
-        out[i] = code
+        out[i], over = at_edge(adc(sums[i], gauss, io), io.adc_half)
+        saturated += over
     return saturated
 
 
@@ -139,16 +136,15 @@ def multiply(weights, rows, cols, backward, values, io, reading, key, work, out)
         return 1, 0
     halvings, saturated = 0, 0
     while True:
-        scale = alpha << halvings
-        dac(values, inputs, scale, io.dac_half, work.codes)
+        dac(values, inputs, alpha, halvings, io.dac_half, work.codes)
         if backward:
             _backward_sums(weights, rows, cols, io.span, work)
         else:
             _forward_sums(weights, rows, cols, io.span, work)
         hash_lines(line_key(key, OUTPUT, halvings), work.spread, (outputs + 3) // 4, work.planes)
         saturated = _convert(work.sums, outputs, io, work.planes16, out)
-        halvings += 1
-        if saturated == 0 or halvings == io.passes:
+        if saturated == 0 or halvings + 1 == io.passes:
             for i in range(outputs):
-                out[i] *= scale
-            return halvings, saturated
+                out[i] *= alpha << halvings
+            return halvings + 1, saturated
+        halvings += 1

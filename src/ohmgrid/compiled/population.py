@@ -8,22 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.arith import saturate, shift_half_up
-from ohmgrid.compiled.jit import apart, inner, kernel
+from ohmgrid.compiled.jit import apart, golden, inner, kernel
 from ohmgrid.compiled.layout import TOTAL, VISITS
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
+from ohmgrid.model.device import visible
 from ohmgrid.model.device.population import Population
 from ohmgrid.model.device.step import Static
-from ohmgrid.registers.device import VISIBLE_FRAC
-from ohmgrid.registers.noise import VISIBLE_TURNS
 
 __all__ = ["Array", "pack", "show_all", "show_devices"]
+
+turned, seen = golden(visible.turned), golden(visible.seen)  # the golden model's own
 
 FLAT, SLOPES = 3, 4
 """Words of a record without and with slopes."""
 STUCK = 1 << 15
 """Bit of a record's third word."""
-TURNS = tuple((np.uint32(turn), np.uint32(32 - turn)) for turn in VISIBLE_TURNS)
 
 
 class Array(NamedTuple):
@@ -103,16 +102,12 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
 @inner
 def _visible_keys(array, regs, count, work):
     """Replace ``work.total`` by the sums of the keys of the write noise."""
-    mask = np.uint32((1 << regs.weight_bits) - 1)
     for k in range(count):
         place = np.int64(work.cell[k])
-        hidden = np.uint32(array.hidden[place]) & mask
-        turned = np.uint32(0)
-        for left, right in TURNS:
-            turned ^= (hidden << left) | (hidden >> right)
+        own = turned(np.int64(array.hidden[place]), regs.weight_bits)
         column = place // array.rows
         row = place - column * array.rows
-        work.total[k] = np.uint32(array.row_key[row] ^ turned) + array.col_key[column]
+        work.total[k] = np.uint32(array.row_key[row] ^ own) + array.col_key[column]
 
 
 @inner
@@ -132,9 +127,8 @@ def show_devices(array, regs, count, work):
     hash_cells(work.visit[TOTAL:], count, words, work.words64)
     for k in range(count):
         gauss = np.int64(GAUSSIAN[words[k] | (words[VISITS + k] & 3) << 8])
-        spread = shift_half_up(gauss * regs.visible, VISIBLE_FRAC)
         place = cell[k]
-        array.seen[place] = saturate(hidden[place] + spread, regs.weight_bits)
+        array.seen[place] = seen(np.int64(hidden[place]), gauss, regs.visible, regs.weight_bits)
 
 
 @kernel

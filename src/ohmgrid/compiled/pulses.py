@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from ohmgrid.compiled.arith import divide_round, shift_round, square_root
-from ohmgrid.compiled.jit import apart, inner
+from ohmgrid.compiled.converters import largest
+from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.layout import ZERO
 from ohmgrid.compiled.noise import hash_lines, line_key
 from ohmgrid.config import PULSE_TYPES
-from ohmgrid.registers.edge import FACTOR_BITS
+from ohmgrid.model.periphery import pulses
+from ohmgrid.model.periphery.pulses import ONE
 from ohmgrid.registers.noise import Purpose
 
 __all__ = [
@@ -21,9 +22,12 @@ __all__ = [
     "probability",
 ]
 
-ONE = 1 << 16
+# The laws are the golden model's own.
+expected_pulses, _plan = golden(pulses.expected_pulses), golden(pulses.plan)
+probability = golden(pulses.probabilities)
+increments, thermometer = golden(pulses.increments), golden(pulses.thermometer)
+
 STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
-MEAN_COUNT = PULSE_TYPES.index("mean-count")
 TRAIN_X, TRAIN_D = np.int64(Purpose.TRAIN_X), np.int64(Purpose.TRAIN_D)
 NEGATIVE = np.uint32(1 << 31)
 """Bit of a train that holds the sign of its line's value; the slots are below."""
@@ -33,20 +37,7 @@ SLOT_MASK = np.uint32((1 << 31) - 1)
 @inner
 def plan(x_max, d_max, p):
     """Return bit length and both probability factors and divisors, as `plan_update`."""
-    if x_max == 0 or d_max == 0:
-        return 0, 0, 1, 0, 1
-    if not p.managed:
-        return p.bl, p.factor, p.x_one, p.factor, p.d_one
-    bl = p.bl
-    k = min((1 << 32) - 1, (x_max * d_max * p.rate) >> p.rate_shift)
-    limit = p.desired_bl << 16
-    if p.bl_managed:
-        bl = min((k + ONE - 1) >> 16, p.desired_bl)
-        if bl == 0:
-            return 0, 0, 1, 0, 1
-    q = square_root((min(k, limit) << 16) // bl)
-    stretched = q if k <= limit else min((1 << FACTOR_BITS) - 1, (q * k) // limit)
-    return bl, q, x_max, stretched, d_max
+    return _plan(x_max, d_max, p, p.managed, p.bl_managed, p.desired_bl, p.x_one, p.d_one)
 
 
 @inner
@@ -73,31 +64,15 @@ def _count(train, count, bl, kind, rows, work):
     """Fill the trains of the deterministic types from the chances."""
     for k in range(count):
         chance = np.int64(work.chance[k])
-        total = shift_round(bl * chance, 16)
-        if not rows:
-            train[k] |= np.uint32((1 << total) - 1)
-            continue
-        before = 0
-        for slot in range(bl):
-            if kind == MEAN_COUNT:
-                after = divide_round(total * (slot + 1), bl)
-            else:
-                after = shift_round(chance * (slot + 1), 16)
-            train[k] |= np.uint32((after - before) << slot)
-            before = after
-
-
-@inner
-def probability(size, factor, divisor):
-    """Return the firing probability of a line whose value has that magnitude."""
-    return min(divide_round(size * factor, divisor), ONE)
+        own = increments(chance, bl, kind) if rows else thermometer(chance, bl)
+        train[k] |= np.uint32(own)
 
 
 @inner
 def _chances(values, lines, factor, divisor, chance):
     """Write the firing probability of every line, as `probabilities`."""
     for i in range(lines):
-        chance[i] = probability(abs(np.int64(values[i])), factor, divisor)
+        chance[i] = probability(np.int64(values[i]), factor, divisor)
 
 
 @inner
@@ -137,14 +112,6 @@ def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
 
 
 @inner
-def _largest(values, lines):
-    top = 0
-    for i in range(lines):
-        top = max(top, abs(np.int64(values[i])))
-    return top
-
-
-@inner
 def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     """Plan an update and make its trains, as `plan_update` and `side_trains`.
 
@@ -166,10 +133,10 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
         The last three as in `ohmgrid.counters.PulseCounts`.
     """
     apart()
-    x_max, d_max = _largest(x, cols), _largest(d, rows)
+    x_max, d_max = largest(x, cols), largest(d, rows)
     bl, x_factor, x_divisor, d_factor, d_divisor = plan(x_max, d_max, p)
     active = np.int64(x_max > 0 and d_max > 0)
-    below = active * ((x_max * d_max * p.rate) >> p.rate_shift < ONE)
+    below = active * (expected_pulses(x_max, d_max, p) < ONE)
     clipped = np.int64(x_max * x_factor > x_divisor * ONE or d_max * d_factor > d_divisor * ONE)
     if bl == 0:
         return 0, 0, 0, active, below, clipped

@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.compiled.arith import shift_round, square_root
-from ohmgrid.compiled.converters import dac, largest
+from ohmgrid.compiled.arith import at_edge, square_root
+from ohmgrid.compiled.converters import dac, largest, noisy_adc
 from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
 from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.model.periphery import readout, voltages
 from ohmgrid.model.periphery.readout import Readout
-from ohmgrid.registers.edge import ADC_FRAC
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import (
     DITHER_BITS,
@@ -199,14 +198,13 @@ def _convert(lines, io, reading, roots, work, out):
             noise = np.int64(roots[i]) * gauss * registers[W_SCALE]
             value = reach(value + (noise >> registers[W_SHIFT]))
         value = uneven(value, registers[OUT_KEEP])
-        noisy = value + np.int64(GAUSSIAN[planes[0, i] & 0x3FF]) * reading.noise[i]
+        gauss = np.int64(GAUSSIAN[planes[0, i] & 0x3FF])
         if registers[OUT_DITHER]:
-            raw = (noisy + np.int64(planes[2, i])) >> ADC_FRAC
+            raw = noisy_adc(value, gauss, reading.noise[i], np.int64(planes[2, i]))
         else:
-            raw = shift_round(noisy, ADC_FRAC)
-        code = min(max(raw, -io.adc_half), io.adc_half)
-        saturated += code != raw
-        out[i] = code
+            raw = noisy_adc(value, gauss, reading.noise[i], None)
+        out[i], over = at_edge(raw, io.adc_half)
+        saturated += over
     return saturated
 
 
@@ -229,8 +227,7 @@ def read_multiply(weights, rows, cols, backward, values, io, reading, key, work,
     half = io.dac_half << DITHER_BITS if registers[INP_DITHER] else io.dac_half
     halvings, saturated = 0, 0
     while True:
-        scale = alpha << halvings
-        dac(values, inputs, scale, half, volts)
+        dac(values, inputs, alpha, halvings, half, volts)
         hash_lines(line_key(key, INPUT, halvings), work.spread, (inputs + 3) // 4, work.planes)
         _drive(inputs, registers, work.planes16, volts)
         _losses(weights, rows, cols, backward, io, registers, work, out)
@@ -240,8 +237,8 @@ def read_multiply(weights, rows, cols, backward, values, io, reading, key, work,
         exact_sums(weights, rows, cols, backward, work.part, 0, work.sums)
         hash_lines(line_key(key, OUTPUT, halvings), work.spread, (outputs + 3) // 4, work.planes)
         saturated = _convert(outputs, io, reading, roots, work, out)
-        halvings += 1
-        if saturated == 0 or halvings == io.passes:
+        if saturated == 0 or halvings + 1 == io.passes:
             for i in range(outputs):
-                out[i] *= scale
-            return halvings, saturated
+                out[i] *= alpha << halvings
+            return halvings + 1, saturated
+        halvings += 1

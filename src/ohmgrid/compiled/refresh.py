@@ -1,14 +1,15 @@
 """Refresh of one-sided pairs: `ohmgrid.model.core.refresh` without looking at pairs far from it."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from typing import NamedTuple
 
 import numpy as np
 
 from ohmgrid.compiled.aging import reset_devices
-from ohmgrid.compiled.arith import shift_round
+from ohmgrid.compiled.arith import at_edge
+from ohmgrid.compiled.converters import adc
 from ohmgrid.compiled.device import visit_devices
-from ohmgrid.compiled.jit import apart, inner
+from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.layout import TOTAL, VISITS, ZERO, Pulses, Side
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
 from ohmgrid.compiled.population import show_devices
@@ -21,12 +22,14 @@ from ohmgrid.compiled.pulses import (
     probability,
 )
 from ohmgrid.config import SLOTS, Config
-from ohmgrid.model.base.arith import shift_round as golden_shift_round
-from ohmgrid.registers.edge import ADC_FRAC
+from ohmgrid.model.core import refresh as laws
+from ohmgrid.model.periphery.converters import adc as golden_adc
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.time import RefreshRegisters
 
 __all__ = ["Refresh", "Source", "refresh_pairs"]
+
+is_due = golden(laws.is_due)  # the golden model's own
 
 ONE = np.int64(1)
 ONE_BIT = np.uint64(1)
@@ -54,10 +57,10 @@ class Refresh(NamedTuple):
     noise: int
     upper: int
     lower: int
-    least_large: int
-    """Conductance below which no noise lifts a device above ``upper``."""
-    least_small: int
-    """Conductance below which no noise lifts a device above ``lower``."""
+    upper_reach: int
+    """Largest conductance that no noise lifts above ``upper``."""
+    lower_reach: int
+    """Largest conductance that no noise lifts above ``lower``."""
     pulses: Pulses
 
     @classmethod
@@ -67,15 +70,14 @@ class Refresh(NamedTuple):
             none = Pulses(*(0 for _ in Pulses._fields))
             return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, none)
         converter = registers.converter
-        most = int(GAUSSIAN.max()) * converter.noise
+        most = np.array(GAUSSIAN.max(), np.int64)
         top = 1 << (config.formats.weight_bits - 1)
 
-        def best(weight: int) -> int:
-            scaled = (weight * converter.scale) >> converter.shift
-            return int(golden_shift_round(np.int64(scaled + most), ADC_FRAC))  # pyright: ignore
+        def highest(weight: int) -> int:
+            return int(golden_adc(np.array(weight), most, converter))
 
-        def least(code: int) -> int:
-            return bisect_left(range(-top, top), code + 1, key=best) - top
+        def reach(code: int) -> int:
+            return bisect_right(range(-top, top), code, key=highest) - 1 - top
 
         pulses = Pulses.of(config.replace(pulses=registers.pulses), registers.rate)
         # 1.0 may be one LSB beyond the edge.
@@ -88,8 +90,8 @@ class Refresh(NamedTuple):
             converter.noise,
             registers.upper,
             registers.lower,
-            least(registers.upper),
-            least(registers.lower),
+            reach(registers.upper),
+            reach(registers.lower),
             pulses,
         )
 
@@ -99,34 +101,27 @@ def _code(weight, k, refresh, work):
     """Return the ADC code of a device with the noise of word k."""
     low, middle = work.words[k], work.words[VISITS + k]
     gauss = np.int64(GAUSSIAN[low | (middle & 3) << 8])
-    raw = ((np.int64(weight) * refresh.scale) >> refresh.shift) + gauss * refresh.noise
-    return min(max(shift_round(raw, ADC_FRAC), -refresh.half), refresh.half)
+    return at_edge(adc(np.int64(weight), gauss, refresh), refresh.half)[0]
 
 
 @inner
-def _lifted(plus, minus, large, small):
-    """Return whether noise could lift a pair above both thresholds."""
-    return ((plus >= large) & (minus >= small)) | ((plus >= small) & (minus >= large))
-
-
-@inner
-def _near(hidden, large, small):
+def _near(hidden, upper, lower):
     """Return how many pairs of a column noise could lift above both thresholds."""
     apart()
     count = 0
     # Indices that cannot be negative: only so does the compiler compare many pairs at a time.
     for k in range(len(hidden) >> 1):
         plus = np.uint64(k) << ONE_BIT
-        count += np.int32(_lifted(hidden[plus], hidden[plus + ONE_BIT], large, small))
+        count += np.int32(is_due(hidden[plus], hidden[plus + ONE_BIT], upper, lower))
     return count
 
 
 @inner
-def _list_near(hidden, large, small, first, count, pairs):
+def _list_near(hidden, upper, lower, first, count, pairs):
     """List those pairs, numbered from ``first`` on, behind the ``count`` that are listed."""
     apart()
     for k in range(len(hidden) >> 1):
-        if _lifted(hidden[2 * k], hidden[2 * k + 1], large, small):
+        if is_due(hidden[2 * k], hidden[2 * k + 1], upper, lower):
             pairs[count] = first + k
             count += 1
     return count
@@ -141,22 +136,24 @@ def _read(array, refresh, key, near, work):
     apart()
     all_halves(array.rows, key, ROW, ZERO, work, work.row_key)
     all_halves(array.cols, key, COLUMN, ZERO, work, work.col_key)
-    for k in range(near):
-        place = 2 * np.int64(work.busy[k])
-        column = place // array.rows
-        row = place - column * array.rows
-        work.total[2 * k] = work.row_key[row] + work.col_key[column]
-        work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
-    hash_cells(work.visit[TOTAL:], 2 * near, work.words, work.words64)
     due = ZERO
-    for k in range(near):
-        pair = work.busy[k]
-        place = 2 * np.int64(pair)
-        plus = _code(array.hidden[place], 2 * k, refresh, work)
-        minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
-        work.busy[due] = pair
-        work.values[due] = plus - minus
-        due += max(plus, minus) > refresh.upper and min(plus, minus) > refresh.lower
+    for first in range(0, near, VISITS >> 1):
+        count = min(near - first, VISITS >> 1)
+        for k in range(count):
+            place = 2 * np.int64(work.busy[first + k])
+            column = place // array.rows
+            row = place - column * array.rows
+            work.total[2 * k] = work.row_key[row] + work.col_key[column]
+            work.total[2 * k + 1] = work.row_key[row + 1] + work.col_key[column]
+        hash_cells(work.visit[TOTAL:], 2 * count, work.words, work.words64)
+        for k in range(count):
+            pair = work.busy[first + k]
+            place = 2 * np.int64(pair)
+            plus = _code(array.hidden[place], 2 * k, refresh, work)
+            minus = _code(array.hidden[place + 1], 2 * k + 1, refresh, work)
+            work.busy[due] = pair
+            work.values[due] = plus - minus
+            due += is_due(plus, minus, refresh.upper, refresh.lower)
     return due
 
 
@@ -175,13 +172,14 @@ def _reset(array, regs, aging, key, due, work):
         lines[2 * k], lines[2 * k + 1], columns[k] = row, row + 1, column
     line_halves(lines, 2 * due, key, ROW, ZERO, work, rows)
     line_halves(columns, due, key, COLUMN, ZERO, work, cols)
-    for k in range(2 * due):
-        work.total[k] = rows[k] + cols[k >> 1]
-    hash_cells(work.visit[TOTAL:], 2 * due, work.words, work.words64)
-    for k in range(2 * due):
-        work.cell[k] = 2 * work.busy[k >> 1] + (k & 1)
-    reset_devices(array, aging, 2 * due, regs.weight_bits, work)
-    show_devices(array, regs, 2 * due, work)
+    for first in range(0, 2 * due, VISITS):
+        count = min(2 * due - first, VISITS)
+        for k in range(count):
+            work.total[k] = rows[first + k] + cols[(first + k) >> 1]
+            work.cell[k] = 2 * work.busy[(first + k) >> 1] + ((first + k) & 1)
+        hash_cells(work.visit[TOTAL:], count, work.words, work.words64)
+        reset_devices(array, aging, count, regs.weight_bits, work)
+        show_devices(array, regs, count, work)
 
 
 @inner
@@ -211,7 +209,7 @@ def _column_trains(p, own, column, first, end, start, work):
         value = np.int64(work.values[k])
         side.line[count] = work.pair_line[2 * k + (value < 0)]
         side.train[count] = 0
-        found = probability(abs(value), d_factor, d_divisor)
+        found = probability(value, d_factor, d_divisor)
         work.chance[count] = found
         count += found != 0
     rows = fire(side, count, bl, p.kind, own, ONE, work)
@@ -242,6 +240,9 @@ def _pulse(array, regs, columns, slot, slots, work):
         line_halves(work.busy, ONE, own, COLUMN, slot, work, work.col_key)
         line_halves(work.own_line[start:], end - start, own, ROW, slot, work, work.row_key)
         for k in range(start, end):
+            if count == VISITS:
+                visit_devices(array, regs, count, work)
+                count = ZERO
             both = work.own_train[k] & train
             work.cell[count] = column * array.rows + np.int64(work.own_line[k])
             work.both[count] = both
@@ -299,14 +300,14 @@ def refresh_pairs(array, regs, aging, refresh, source, part, work):
     work : Scratch
     """
     apart()
-    rows, count, room = array.rows, ZERO, min(len(work.busy), VISITS) >> 1
-    large, small = np.int32(refresh.least_large), np.int32(refresh.least_small)
+    rows, count, room = array.rows, ZERO, len(work.busy) >> 1
+    upper, lower = np.int32(refresh.upper_reach), np.int32(refresh.lower_reach)
     # One round more than there are columns: the last one reads what is left.
     for column in range(part.number, array.cols + part.threads, part.threads):
         hidden = array.hidden[column * rows : column * rows + rows]
-        near = _near(hidden, large, small)
+        near = _near(hidden, upper, lower)
         if count and (column >= array.cols or count + near > room):
             _renew(array, regs, aging, refresh, source, count, work)
             count = ZERO
         if near:
-            count = _list_near(hidden, large, small, column * (rows >> 1), count, work.busy)
+            count = _list_near(hidden, upper, lower, column * (rows >> 1), count, work.busy)

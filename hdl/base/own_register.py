@@ -1,0 +1,50 @@
+"""A register that stays beside others of the same content.
+
+What enables wide words in many places needs a register in each place. Synthesis makes one of equal
+registers, and one net across the chip of their outputs; so on ECP5 each is named outright. The
+twin in the model is the value itself.
+"""
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["OwnRegister"]
+
+
+class OwnRegister(wiring.Component):
+    """``o`` is ``i`` of a cycle ago, 0 after a reset.
+
+    Parameters
+    ----------
+    width : int
+
+    Members
+    -------
+    i : In(width)
+    o : Out(width)
+    """
+
+    def __init__(self, width: int = 1):
+        super().__init__({"i": In(width), "o": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if getattr(platform, "family", None) == "ecp5":
+            for k, (i, o) in enumerate(zip(self.i, self.o, strict=True)):
+                m.submodules[f"bit{k}"] = Instance(
+                    "TRELLIS_FF",
+                    p_GSR="AUTO",
+                    p_CEMUX="1",
+                    p_CLKMUX="CLK",
+                    p_LSRMUX="LSR",
+                    p_SRMODE="LSR_OVER_CE",
+                    p_REGSET="RESET",
+                    i_CLK=ClockSignal(),
+                    i_LSR=ResetSignal(),
+                    i_DI=i,
+                    o_Q=o,
+                )
+        else:
+            m.d.sync += self.o.eq(self.i)
+        return m

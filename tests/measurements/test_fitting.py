@@ -8,7 +8,7 @@ from measured import EVEN, course, known_devices, measured, measurement, true_st
 
 from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
-from ohmgrid.devices.steps import LinearStep, PiecewiseStep, SoftBounds
+from ohmgrid.devices.steps import ExpStep, LinearStep, PiecewiseStep, SoftBounds
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.measurements.candidates import CANDIDATES, CLASSES, Curve, piecewise
 from ohmgrid.measurements.courses import Course, Measurement, StepCurve
@@ -30,6 +30,22 @@ def check_true(device: StepDevice, weights: np.ndarray, up: np.ndarray, noise: f
 @pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
 def test_a_known_device_comes_back(device: StepDevice, fixed_rng: np.random.Generator):
     check_true(device, *course(device, fixed_rng, 150, 3, noise=0.2), 0.2)
+
+
+@pytest.mark.parametrize(("noise", "read"), [(0.05, 0.0), (0.2, 0.005)])
+def test_exponentials_that_end_before_the_range_come_back(
+    noise: float, read: float, fixed_rng: np.random.Generator
+):
+    """Up steps end at 0.36 and down steps at -0.24, the first up train comes from -0.9."""
+    device = ExpStep(
+        **EVEN, w_max=1.0, w_min=-1.0, dw_min=0.03, A_up=0.34, A_down=0.43, gamma_up=6.0,
+        gamma_down=7.0, a=0.5, b=0.0,
+    )  # fmt: skip
+    weights, up = course(device, fixed_rng, 90, 2, noise, read)
+    fit = fit_measurement(measurement(measured(weights, up)))
+    assert fit.device.kind == "ExpStep"
+    assert fit.chosen.step == pytest.approx(true_step(device, weights), rel=0.05)
+    assert fit.chosen.misfit <= 1.3 * min(trial.misfit for trial in fit.trials)
 
 
 @pytest.mark.slow
@@ -223,10 +239,10 @@ def test_a_candidate_starts_near_its_own_curve(candidate):
 
 @pytest.mark.parametrize("candidate", [*CANDIDATES, *map(piecewise, (2, 7))], ids=lambda c: c.kind)
 def test_steps_of_a_candidate_are_those_of_its_device(candidate, rng: np.random.Generator):
-    lower, upper = np.array(candidate.lower), np.array(candidate.upper)
     for _ in range(20):
+        lower, upper = candidate.within(rng.uniform(candidate.lower, candidate.upper))
         parameters = rng.uniform(np.maximum(lower, -3), np.minimum(upper, 3))
-        sizes = lower > 0
+        sizes = np.array(candidate.lower) > 0
         sizes[-2:] = False
         parameters[sizes] = rng.uniform(0.002, 0.1, sizes.sum())
         low, high = parameters[-1], parameters[-2]

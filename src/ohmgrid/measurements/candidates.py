@@ -28,8 +28,12 @@ NODE_COUNTS = (3, 4, 5, 7, 9, 13)
 """Numbers of nodes that are tried; two are a `LinearStep`."""
 SMALLEST, LARGEST = 2e-6, 1.9
 """Limits of a step."""
-FLATTEST, MOST = 1e-6, 200.0
-"""Exponents as good as none; limit of what an exponential has over the step at w = 0."""
+FLATTEST, MOST, LARGEST_PART = 1e-6, 200.0, 1000.0
+"""Exponents as good as none; limit of what an exponential has over the step at one place, and of
+that at w = 0."""
+PLACE, ENDED = 0.5, 0.05
+"""Distance from mid-range of the weights that tell exponentials apart, and the part of the largest
+step below which a step has ended."""
 FURTHEST = 7.9
 """Limit of a bound."""
 
@@ -62,12 +66,35 @@ class Candidate:
     """Nodes of a table of its steps: where straight lines are the curve itself, few."""
     pulls: dict[int, float] = field(default_factory=dict)
     """Parameters held at a value where data do not matter."""
+    limits: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    """Nearer limits, by the parameters that a search starts with."""
+
+    def within(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the largest parameters of a search from a start."""
+        if self.limits is not None:
+            return self.limits(start)
+        return np.array(self.lower), np.array(self.upper)
 
     def table(self, parameters: np.ndarray) -> StepTable:
         """Return the steps of some parameters over the weights of a measurement."""
         low, high = max(parameters[-1], -REACH), min(parameters[-2], REACH)
         weights = low + (high - low) * np.arange(self.nodes) / (self.nodes - 1)
-        return StepTable(low, high, *self.steps(parameters, weights))
+        up, down = self.steps(parameters, weights)
+        return StepTable(low, high, _to_its_end(up), _to_its_end(down[::-1])[::-1])
+
+
+def _to_its_end(steps: np.ndarray) -> np.ndarray:
+    """Return tabulated steps, in the direction of their pulses, that end where their curve does.
+
+    Where a step ends between two nodes, the one behind is what the curve would be there: a step of
+    0 would draw the curve's end out to it.
+    """
+    end = int(np.argmin(steps > 0))
+    if 3 <= end < len(steps) - 1 and steps[end] == 0:
+        first, second, third = steps[end - 3 : end]
+        steps = steps.copy()
+        steps[end] = min(first - 3 * second + 3 * third, 0.0)
+    return steps
 
 
 CALM: dict[str, Any] = {
@@ -218,66 +245,101 @@ def _scaled_power(room: np.ndarray, steps: np.ndarray) -> tuple[float, float]:
 
 
 def _exponential() -> Candidate:
-    """Return `ExpStep`, by its steps at w = 0, their slopes there and its exponents.
+    """Return `ExpStep`, by its steps at one place, their changes to another, and its exponents.
 
-    ``s (1 - A exp(gamma z))`` is ``u (1 + v (exp(gamma z) - 1) / gamma)`` with ``u = s (1 - A)``:
-    what all but straight lines have in common is then one parameter each.
+    ``s (1 - A exp(gamma z))`` is ``u (1 + v e(z - z0) / e(z1 - z0))``, ``e(z) = exp(gamma z) - 1``,
+    with the step u at z0 and (1 + v) u at z1: what all but straight lines have in common is then
+    one parameter each. z0 is where pulses of a direction come from, z1 where they go, short of the
+    ends of the range, where steps may have ended.
+
+    Straight lines are out of reach (s or A would grow without limit): exponents are given by how
+    far they are beyond the least that a change allows, in magnitude, plus 1. Their signs stay.
     """
 
-    def shares(p: np.ndarray) -> np.ndarray:
-        """Return the part of the up and the down step at w = 0 that is exponential."""
-        gamma = np.where(np.abs(p[4:6]) < FLATTEST, FLATTEST, p[4:6])
-        return np.clip(p[2:4] / gamma, 1 - LARGEST / p[:2], 1 - 1 / MOST)
+    def parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return scales s, factors A and exponents of the up and the down step."""
+        sign, way = np.sign(p[4:6]), 2 * PLACE / (p[6] - p[7])
+        gamma = sign * (_least_exponent(sign, p[:2], p[2:4], way) + np.abs(p[4:6]) - 1)
+        share = p[2:4] / np.expm1(gamma * way)
+        factor = share / (share - 1) * np.exp(gamma * way / 2)
+        return p[:2] * (1 - share), np.clip(factor, -LARGEST_PART, LARGEST_PART), gamma
 
     def build(p: np.ndarray) -> StepDevice:
-        share = shares(p)
-        up, down = (p[:2] * (1 - share)).tolist()
-        rise, fall = (share / (share - 1)).tolist()
+        scale, factor, gamma = parts(p)
         return ExpStep(
-            **CALM, **_sizes(up, down), A_up=rise, A_down=fall, gamma_up=p[4], gamma_down=p[5],
-            a=0.5, b=0.0, w_max=p[6], w_min=p[7],
+            **CALM, **_sizes(*scale.tolist()), A_up=factor[0], A_down=factor[1],
+            gamma_up=gamma[0], gamma_down=gamma[1], a=0.5, b=0.0, w_max=p[6], w_min=p[7],
         )  # fmt: skip
 
     def steps(p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = weights / (p[6] - p[7])
-        share = shares(p)
-        up, down = _near(*(p[:2] * (1 - share)).tolist())
-        rise, fall = (share / (1 - share)).tolist()
+        scale, factor, gamma = parts(p)
+        up, down = _near(*scale.tolist())
         return (
-            up * np.maximum(1 + rise * np.exp(p[4] * place), 0),
-            down * np.maximum(1 + fall * np.exp(-p[5] * place), 0),
+            up * np.maximum(1 - factor[0] * np.exp(gamma[0] * place), 0),
+            down * np.maximum(1 - factor[1] * np.exp(-gamma[1] * place), 0),
         )
 
     def starts(curve: Curve) -> list[list[float]]:
         found = []
         # An exponential that ends a step and one that begins it are far from each other.
         for rising, falling in product((1.0, -1.0), repeat=2):
-            up = _scaled_exponential(rising, curve.weights / 2, curve.up)
-            down = _scaled_exponential(falling, -curve.weights / 2, curve.down)
+            up = _scaled_exponential(rising, curve.weights + PLACE, curve.up)
+            down = _scaled_exponential(falling, PLACE - curve.weights, curve.down)
             found.append([up[0], down[0], up[1], down[1], up[2], down[2], 1.02, -1.02])
         return found
 
-    steepest = 40.0
+    def limits(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        lower, upper = np.array(least), np.array(most)
+        for change, exponent in ((2, 4), (3, 5)):
+            if start[exponent] > 0:
+                lower[exponent] = 1.0
+            else:
+                # It ends nowhere.
+                lower[change], upper[exponent] = -1 + 1 / MOST, -1.0
+        return lower, upper
+
+    changes, steepest = (-50.0,) * 2, 25.0
+    least = (SMALLEST, SMALLEST, *changes, -steepest, -steepest, 0.9, -REACH)
+    most = (LARGEST, LARGEST, 50.0, 50.0, steepest, steepest, REACH, -0.9)
     return Candidate(
-        "ExpStep", build, steps, starts,
-        (SMALLEST, SMALLEST, *(-steepest,) * 4, 0.9, -REACH),
-        (LARGEST, LARGEST, *(steepest,) * 4, REACH, -0.9),
-        NODES, {6: 1.02, 7: -1.02},
-    )  # fmt: skip
+        "ExpStep", build, steps, starts, least, most, NODES, {6: 1.02, 7: -1.02}, limits=limits
+    )
+
+
+def _least_exponent(
+    sign: np.ndarray, steps: np.ndarray, changes: np.ndarray, way: float
+) -> np.ndarray:
+    """Return the least magnitude of exponents of a sign, that steps and their changes allow."""
+    straight = np.minimum(LARGEST / steps - 1, MOST)
+    bent = np.maximum(sign * changes * (1 + 1 / MOST), -sign * changes / straight) + FLATTEST
+    return sign * np.log1p(np.maximum(sign * bent, FLATTEST - 1)) / way
 
 
 def _scaled_exponential(
     sign: float, place: np.ndarray, steps: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return step and relative slope at 0 and exponent, of a sign, nearest to some steps."""
-    found, best = (_size(steps.mean()), 0.0, sign), np.inf
-    for size in (1.0, 3.0, 6.0, 12.0, 24.0):
+    """Return step, change and exponent of a sign, as parameters, nearest to some steps.
+
+    Places are distances from where the step is to be known.
+    """
+    found, best = (_size(steps.mean()), 0.0, 2 * sign), np.inf
+    # Where a step has ended, it is not what the exponential says.
+    goes_on = steps > ENDED * steps.max()
+    # Bounds are 2 apart, about.
+    way = PLACE
+    for size in (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 9.0, 13.0, 18.0, 24.0):
         gamma = sign * size
-        design = np.stack([np.ones(len(place)), np.expm1(gamma * place)], axis=1)
-        height, share = np.linalg.lstsq(design, steps, rcond=None)[0]
-        error = float(((design @ (height, share) - steps) ** 2).sum())
-        if height > SMALLEST and -MOST < share / height < 1 - 1 / MOST and error < best:
-            best, found = error, (_size(height), float(share / height) * gamma, gamma)
+        design = np.ones((len(place), 2))
+        design[:, 1] = np.expm1(gamma * place / 2) / np.expm1(gamma * way)
+        height, part = np.linalg.lstsq(design[goes_on], steps[goes_on], rcond=None)[0]
+        error = float(((np.maximum(design @ (height, part), 0) - steps) ** 2).sum())
+        if not (height > SMALLEST and error < best):
+            continue
+        up, change = _size(height), float(part / height)
+        least = _least_exponent(np.array(sign), np.array(up), np.array(change), way)
+        if size >= least:
+            best, found = error, (up, change, sign * (1 + size - float(least)))
     return found
 
 

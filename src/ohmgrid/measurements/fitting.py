@@ -225,8 +225,9 @@ def _tried(train: Train, nodes: int | None) -> _Found:
     scores = [Score(one.misfit, np.inf) for one in tried]
     # A curve that follows noise leaves too little of it; one that is off leaves too much, which the
     # second pass puts right.
-    reference = min(tried[:SIMPLE], key=lambda one: one.misfit)
+    place = int(np.argmin([one.misfit for one in tried[:SIMPLE]]))
     for _ in range(PASSES):
+        reference = tried[place]
         if reference.problem:
             break
         noise = find_noise(data.train, reference.table, reference.best.device)
@@ -234,9 +235,11 @@ def _tried(train: Train, nodes: int | None) -> _Found:
             scores = judge_steps(data, tried, noise, reference, scores)
         else:
             scores = judge_courses(data, tried, reference)
-        before, reference = reference, tried[_first(scores)]
-        if reference is before:
+        first = _first(scores)
+        # The noise of one that is as good would put the same classes in another order, and back.
+        if scores[place].criterion <= scores[first].criterion + EQUAL:
             break
+        place = first
     return _Found(data, tried, scores)
 
 
@@ -263,8 +266,9 @@ def _ranked(found: _Found) -> list[Trial]:
     for k in sorted(range(len(found.tried)), key=place):
         kinds.setdefault(found.tried[k].candidate.kind, k)
     trials = []
-    # A class's own curve may be off by more than the noise: that of the best tells it.
-    first = found.tried[next(iter(kinds.values()))]
+    # A class's own curve may be off by more than the noise, and one that is as good with a smaller
+    # misfit follows some of it: that of the best criterion tells it.
+    first = found.tried[_first(found.scores)]
     for kind, k in kinds.items():
         one = found.tried[k]
         if one.problem:

@@ -105,21 +105,30 @@ def judge_steps(
     bound = ~free & ~expected.opens
     count = max(int(free.sum()), 2)
     ends = _ends(data.train)
+    likely = [
+        by_steps(data, one, expected, _starts(one, last, ends))
+        for one, last in zip(tried, before, strict=True)
+    ]
+    sums: dict[int, tuple[float, float, float]] = {}
+    for k, one in enumerate(likely):
+        if not one.problem:
+            deviation, variance = predictions(data.train, one.table, expected)
+            squares = deviation**2 / variance
+            # A class has the size of noise that suits it best.
+            square = max(float(squares[free].mean()), SMALLEST**2)
+            sums[k] = square, float(np.log(variance[free]).sum()), float(squares[bound].sum())
+    # At bounds all are measured by one noise: there, a class that leaves much elsewhere would gain.
+    least = min((square for square, _, _ in sums.values()), default=1.0)
     found = []
-    for one, last in zip(tried, before, strict=True):
-        likely = by_steps(data, one, expected, _starts(one, last, ends))
-        if likely.problem:
+    for k, one in enumerate(likely):
+        if one.problem:
             found.append(FAILED)
             continue
-        deviation, variance = predictions(data.train, likely.table, expected)
-        squares = deviation**2 / variance
-        # A class has the size of noise that suits it best.
-        square = max(float(squares[free].mean()), SMALLEST**2)
-        value = count * np.log(square) + float(np.log(variance[free]).sum())
-        value += float(squares[bound].sum()) / square
-        error = likely.best.step_error / likely.best.step * np.sqrt(square)
-        value += likely.best.free * np.log(count)
-        found.append(Score(value, error, likely.best.parameters))
+        square, logarithms, at_bounds = sums[k]
+        value = count * np.log(square) + logarithms + at_bounds / least
+        error = one.best.step_error / one.best.step * np.sqrt(square)
+        value += one.best.free * np.log(count)
+        found.append(Score(value, error, one.best.parameters))
     return found
 
 

@@ -16,7 +16,7 @@ from ohmgrid.registers.curves import curve_at
 
 __all__ = ["NODES", "REACH", "StepTable", "Train", "mean_steps", "replay", "step_table"]
 
-NODES = 97
+NODES = 193
 """Nodes of a tabulated curve: steps of a curve as steep as a PCM's are within 0.1 %."""
 REACH = 1.25
 """Weights of a measurement are within -1..1 but for noise; curves are tabulated within this."""

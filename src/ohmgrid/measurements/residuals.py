@@ -230,7 +230,8 @@ def _largest(moves: _Moves, sizes: np.ndarray) -> tuple[float, float, float, flo
         # Every device's steps have noise; that of reads must be clear to be all of it.
         if steps[0] >= reads[0] - READS_ALONE:
             step = _real(steps[1] * typical, typical)
-            return steps[0], step, 0.0, step / float(np.sqrt(2 * count))
+            # Reads that are not clear may still be there: what they would take is in doubt.
+            return steps[0], step, 0.0, float(np.hypot(step / np.sqrt(2 * count), step - size))
         possible = [step for value, step in tried if value > reads[0] - DOUBTFUL]
         return reads[0], 0.0, reads[1] * typical, max(possible, default=0.0)
     read = size * float(np.exp(found.x)) * typical

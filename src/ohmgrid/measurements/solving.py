@@ -146,8 +146,8 @@ def solve(
     rounds : int
         Most rounds of the search.
     """
-    low, high = np.array(candidate.lower), np.array(candidate.upper)
-    bent = low > 0
+    low, high = candidate.within(start)
+    bent = np.array(candidate.lower) > 0
     first = np.clip(start, low, high)
 
     def to_point(parameters: np.ndarray) -> np.ndarray:

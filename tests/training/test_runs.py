@@ -278,7 +278,7 @@ def test_a_fault_of_the_program_is_not_shown_as_the_users(monkeypatch, blobs):
     def broken(*args: object) -> None:
         raise ValueError("inside")
 
-    monkeypatch.setattr("ohmgrid.commands.train.make_core", broken)
+    monkeypatch.setattr("ohmgrid.commands.train.start_core", broken)
     _, error = run("train", "--data", blobs, *SMALL, status=70)
     assert "error: " not in error.split(":")[0]
     assert "OHMGRID_DEBUG=1" in error

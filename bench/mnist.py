@@ -14,12 +14,13 @@ import click
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from rich.console import Console
 
 from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
+from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError, check_int
-from ohmgrid.engines import make_core, start_note
 from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.plots.training import save_figure
@@ -97,7 +98,8 @@ def write_rows(path: Path, rows: Rows) -> None:
 def train(config: Config, plan: Plan, data: Dataset, folder: Path, record) -> None:
     """Train one device to the end, from its checkpoint where there is one."""
     config = fit_build(config, plan)
-    session = Session(config, plan, data, make_core("compiled", config, plan.net()))
+    core = start_core("compiled", config, plan.net(), Console(stderr=True))
+    session = Session(config, plan, data, core)
     path = make_folder(folder) / CHECKPOINT
     if path.exists():
         session.resume(read_checkpoint(path))
@@ -148,8 +150,6 @@ def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
     path = make_folder(out) / "accuracy.csv"
     rows = read_rows(path)
     data = load_plan_data(plan, Config())
-    if note := start_note("compiled"):
-        click.echo(note, err=True)
     for name in names:
         for seed in numbers:
 

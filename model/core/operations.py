@@ -15,6 +15,7 @@ from ohmgrid.model.periphery.pulses import (
     ONE,
     PulsePlan,
     expected_pulses,
+    is_clipped,
     plan_update,
     pulse_totals,
 )
@@ -139,9 +140,8 @@ def update_trains(
     up, down = pulse_totals(x, d, columns, rows)
     active = x_max > 0 and d_max > 0
     below = expected_pulses(x_max, d_max, registers) < ONE
-    clipped = (
-        x_max * plan.x_factor > plan.x_divisor * ONE or d_max * plan.d_factor > plan.d_divisor * ONE
-    )
+    clipped = is_clipped(x_max, plan.x_factor, plan.x_divisor)
+    clipped |= is_clipped(d_max, plan.d_factor, plan.d_divisor)
     counts = PulseCounts(up, down, int(active), int(active and below), int(clipped))
     return Trains(plan, rows, columns, counts)
 

@@ -5,8 +5,8 @@ trains of its row and of its column both fire. All three pulse types are trains:
 deterministic-implicit use a thermometer code on the columns and, on the rows, the increments of
 the rounded product, so that the AND of the two words has exactly the required number of ones.
 
-`expected_pulses`, `plan`, `probabilities`, `thermometer` and `increments` are written for single
-numbers as well.
+`expected_pulses`, `plan`, `probabilities`, `is_clipped`, `thermometer` and `increments` are written
+for single numbers as well.
 """
 
 from typing import NamedTuple
@@ -24,6 +24,7 @@ __all__ = [
     "column_trains",
     "expected_pulses",
     "increments",
+    "is_clipped",
     "plan",
     "plan_update",
     "probabilities",
@@ -129,6 +130,11 @@ def plan_update(
 def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
     """Return firing probabilities ``rint(|values| * factor / divisor)`` of 0..65536."""
     return np.minimum(divide_round(np.abs(values) * factor, np.int64(divisor)), ONE)
+
+
+def is_clipped(largest: int, factor: int, divisor: int) -> bool:
+    """Return whether the line with the largest value would fire with a probability above 1."""
+    return largest * factor > divisor * ONE
 
 
 def thermometer(probability: np.ndarray, bl: int) -> np.ndarray:

@@ -57,65 +57,58 @@ def _pick(side, lines, slot, picked):
     return count
 
 
-# What follows lists the pairs of one column with rows ``first_row`` to ``last_row - 1``.
-
-
 @inner
-def _all_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
-    """All of them meet, in one slot."""
-    distinct()
-    slots, start = train & SLOT_MASK, np.uint64(start)  # indices that cannot be negative
-    for k in range(np.uint64(last_row - first_row)):
-        at = np.uint64(first_row) + k
-        visit[AT_CELL + start + k] = first + line[at]
-        # Equal signs of activation and error lower the weight.
-        visit[AT_BOTH + start + k] = ((fires[at] ^ train ^ NEGATIVE) & NEGATIVE) | slots
-        visit[AT_TOTAL + start + k] = keys[at] + key
-
-
-@inner
-def _all_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
-    """All of them meet, in one slot; each has two devices, of which one is raised."""
-    distinct()
-    slots, start = train & SLOT_MASK, np.uint64(start)
-    for k in range(np.uint64(last_row - first_row)):
-        at = np.uint64(first_row) + k
-        down = (fires[at] ^ train ^ NEGATIVE) >> SIGN
-        visit[AT_CELL + start + k] = first + np.uint32(2) * line[at] + down
-        visit[AT_BOTH + start + k] = slots
-        visit[AT_TOTAL + start + k] = keys[np.uint64(2) * at + np.uint64(down)] + key
-
-
-@inner
-def _some_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
-    """Those that meet; return how many are listed then."""
-    distinct()
-    count = np.uint64(start)
-    for k in range(np.uint64(last_row - first_row)):
-        at = np.uint64(first_row) + k
-        fire = fires[at]
-        met = fire & train & SLOT_MASK
-        visit[AT_CELL + count] = first + line[at]
-        visit[AT_BOTH + count] = ((fire ^ train ^ NEGATIVE) & NEGATIVE) | met
-        visit[AT_TOTAL + count] = keys[at] + key
-        count += np.uint64(met != 0)
-    return np.int64(count)
-
-
-@inner
-def _some_of_pairs(line, fires, keys, first_row, last_row, first, train, key, start, visit):
-    """Those that meet; each has two devices, of which one is raised."""
-    distinct()
-    count = np.uint64(start)
-    for k in range(np.uint64(last_row - first_row)):
-        at = np.uint64(first_row) + k
-        fire = fires[at]
-        met = fire & train & SLOT_MASK
-        down = (fire ^ train ^ NEGATIVE) >> SIGN
-        visit[AT_CELL + count] = first + np.uint32(2) * line[at] + down
+def _list(mode, line, fire, first, train, met, keys, at, key, count, visit):
+    """List row ``at`` of a column as visit ``count``; ``met``: slots in which both fire."""
+    # Equal signs of activation and error lower the weight.
+    sign = fire ^ train ^ NEGATIVE
+    if mode == PAIR:  # of its two devices one is raised
+        down = sign >> SIGN
+        visit[AT_CELL + count] = first + np.uint32(2) * line + down
         visit[AT_BOTH + count] = met
         visit[AT_TOTAL + count] = keys[np.uint64(2) * at + np.uint64(down)] + key
-        count += np.uint64(met != 0)
+    else:
+        visit[AT_CELL + count] = first + line
+        visit[AT_BOTH + count] = (sign & NEGATIVE) | met
+        visit[AT_TOTAL + count] = keys[at] + key
+
+
+# What follows lists rows ``first_row`` to ``last_row - 1`` of one column: a loop for each mode, and
+# indices that cannot be negative.
+
+
+@inner
+def _list_all(mode, line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """All of them meet, in one slot."""
+    distinct()
+    met, start, offset = train & SLOT_MASK, np.uint64(start), np.uint64(first_row)
+    if mode == EITHER:
+        for k in range(np.uint64(last_row - first_row)):
+            at = offset + k
+            _list(EITHER, line[at], fires[at], first, train, met, keys, at, key, start + k, visit)
+    else:
+        for k in range(np.uint64(last_row - first_row)):
+            at = offset + k
+            _list(PAIR, line[at], fires[at], first, train, met, keys, at, key, start + k, visit)
+
+
+@inner
+def _list_some(mode, line, fires, keys, first_row, last_row, first, train, key, start, visit):
+    """Those that meet; return how many are listed then."""
+    distinct()
+    slots, count, offset = train & SLOT_MASK, np.uint64(start), np.uint64(first_row)
+    if mode == EITHER:
+        for k in range(np.uint64(last_row - first_row)):
+            at = offset + k
+            met = fires[at] & slots
+            _list(EITHER, line[at], fires[at], first, train, met, keys, at, key, count, visit)
+            count += np.uint64(met != 0)
+    else:
+        for k in range(np.uint64(last_row - first_row)):
+            at = offset + k
+            met = fires[at] & slots
+            _list(PAIR, line[at], fires[at], first, train, met, keys, at, key, count, visit)
+            count += np.uint64(met != 0)
     return np.int64(count)
 
 
@@ -135,17 +128,12 @@ def _sweep(array, regs, mode, rows, firing_rows, cols, firing_cols, single, part
             if count + end - start > VISITS:
                 visit_devices(array, regs, count, work)
                 count = ZERO
-            if single and mode == EITHER:
-                _all_pairs(line, fires, keys, start, end, first, train, key, count, visit)
+            if single:
+                _list_all(mode, line, fires, keys, start, end, first, train, key, count, visit)
                 count += end - start
-            elif single:
-                _all_of_pairs(line, fires, keys, start, end, first, train, key, count, visit)
-                count += end - start
-            elif mode == EITHER:
-                count = _some_pairs(line, fires, keys, start, end, first, train, key, count, visit)
             else:
-                count = _some_of_pairs(
-                    line, fires, keys, start, end, first, train, key, count, visit
+                count = _list_some(
+                    mode, line, fires, keys, start, end, first, train, key, count, visit
                 )
     if count:
         visit_devices(array, regs, count, work)

@@ -38,7 +38,6 @@ from ohmgrid.model.device import pulse
 from ohmgrid.registers.curves import POSITION_BITS, POSITIONS
 from ohmgrid.registers.device import (
     CURVE_BITS,
-    DITHER_BITS,
     DRAW_BITS,
     NOISES,
     REL_FRAC,
@@ -56,7 +55,6 @@ relative_noise, room_near = golden(pulse.relative_noise), golden(pulse.room_near
 
 BOUND, RANGE, ROOM = map(POSITIONS.index, ("bound", "range", "room"))
 ADDITIVE, MULTIPLICATIVE, COMPLEX = map(NOISES.index, ("additive", "multiplicative", "complex"))
-DITHER = (1 << DITHER_BITS) - 1
 ROOM_DITHER = (1 << ROOM_DITHER_BITS) - 1
 DOWN = np.uint32(31)
 """Bit of `BOTH` that is set where the pulses lower the conductance."""
@@ -138,31 +136,32 @@ def draw(words, count, visit):
         visit[GAUSS + k] = GAUSSIAN[np.uint32(visit[GAUSS + k])]
 
 
+@inner
+def _fetch(k, size, hidden, record, visit):
+    """Fill weight, bounds and steps of device k; return where its record begins."""
+    place = np.uint32(visit[CELL + k])
+    at = np.uint64(place) * np.uint64(size)
+    visit[WEIGHT + k] = hidden[place]
+    visit[UPPER + k] = record[at]
+    visit[LOWER + k] = record[at + np.uint64(1)]
+    visit[STEPS + k] = record[at + np.uint64(2)]
+    return at
+
+
 # These two loops wait for memory: one device at a time is faster here.
 
 
 @inner
 def _fetch_flat(hidden, record, count, visit):
-    """Fill weights, and what is fixed of the devices."""
     for k in range(count):
-        place = np.uint32(visit[CELL + k])
-        at = np.uint64(place) * np.uint64(FLAT)
-        visit[WEIGHT + k] = hidden[place]
-        visit[UPPER + k] = record[at]
-        visit[LOWER + k] = record[at + np.uint64(1)]
-        visit[STEPS + k] = record[at + np.uint64(2)]
+        _fetch(k, FLAT, hidden, record, visit)
 
 
 @inner
-def _fetch_all(hidden, record, count, visit):
-    """The same, with the slopes of both directions."""
+def _fetch_sloped(hidden, record, count, visit):
+    """Fill the slopes of both directions too."""
     for k in range(count):
-        place = np.uint32(visit[CELL + k])
-        at = np.uint64(place) * np.uint64(SLOPES)
-        visit[WEIGHT + k] = hidden[place]
-        visit[UPPER + k] = record[at]
-        visit[LOWER + k] = record[at + np.uint64(1)]
-        visit[STEPS + k] = record[at + np.uint64(2)]
+        at = _fetch(k, SLOPES, hidden, record, visit)
         visit[GAMMA + k] = record[at + np.uint64(3)]
 
 
@@ -195,7 +194,7 @@ def _add_reference(reference, count, bits, visit):
 def fetch_devices(array, count, bits, visit):
     """Fill weights and bounds of the devices in row `CELL`, and their steps as row `BOTH` says."""
     if array.record_words == SLOPES:
-        _fetch_all(array.hidden, array.record, count, visit)
+        _fetch_sloped(array.hidden, array.record, count, visit)
         _direct_slopes(count, visit)
     else:
         _fetch_flat(array.hidden, array.record, count, visit)

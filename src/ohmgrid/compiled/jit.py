@@ -4,7 +4,7 @@ numba keeps a compiled function until *its own* file changes, and would go on us
 inlined from another file; it unpickles what it finds, and where it cannot write to the folder that
 it is given, it takes what lies beside the sources. So kernels are kept here instead: in a folder of
 the cache named after all that they are made from (`ohmgrid.storage.sources`), one sealed file for
-each function and types of arguments.
+each kernel and types of arguments.
 """
 
 import ctypes
@@ -53,7 +53,7 @@ __all__ = [
 
 _PACKAGE = "ohmgrid.compiled"
 SHELF = Shelf("compiled", keep=8)
-"""A set of all kernels is about 20 MB."""
+"""A set of all kernels is about 1.5 MB."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -24,6 +24,7 @@ __all__ = [
 
 # The laws are the golden model's own.
 expected_pulses, _plan = golden(pulses.expected_pulses), golden(pulses.plan)
+is_clipped = golden(pulses.is_clipped)
 probability = golden(pulses.probabilities)
 increments, thermometer = golden(pulses.increments), golden(pulses.thermometer)
 
@@ -137,7 +138,9 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     bl, x_factor, x_divisor, d_factor, d_divisor = plan(x_max, d_max, p)
     active = np.int64(x_max > 0 and d_max > 0)
     below = active * (expected_pulses(x_max, d_max, p) < ONE)
-    clipped = np.int64(x_max * x_factor > x_divisor * ONE or d_max * d_factor > d_divisor * ONE)
+    clipped = np.int64(
+        is_clipped(x_max, x_factor, x_divisor) | is_clipped(d_max, d_factor, d_divisor)
+    )
     if bl == 0:
         return 0, 0, 0, active, below, clipped
     firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, np.int64(1), row_side, work)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import SLOTS, Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
 from ohmgrid.model.array.array import array_sums, magnitudes
 from ohmgrid.model.periphery.converters import dac, input_scale
@@ -14,6 +14,8 @@ from ohmgrid.model.periphery.outputs import convert, convert_parts, results
 from ohmgrid.model.periphery.pulses import (
     ONE,
     PulsePlan,
+    chunk_slots,
+    chunks,
     expected_pulses,
     is_clipped,
     plan_update,
@@ -108,13 +110,13 @@ def part_sums(
 
 
 class Trains(NamedTuple):
-    """The trains of one update."""
+    """The trains of one update, chunk after chunk; none if there is nothing to update."""
 
     plan: PulsePlan
     rows: np.ndarray
-    """int64, shape (rows,)"""
+    """int64, shape (chunks, rows)"""
     columns: np.ndarray
-    """int64, shape (cols,)"""
+    """int64, shape (chunks, cols)"""
     counts: PulseCounts
 
 
@@ -135,9 +137,13 @@ def update_trains(
     formats, pulses = config.formats, config.pulses
     x_max, d_max = int(np.abs(x).max()), int(np.abs(d).max())
     plan = plan_update(x_max, d_max, pulses, registers, (formats.x_frac, formats.d_frac))
-    columns = side_trains(x, Purpose.COLUMN, plan, pulses.pulse_type, key)
-    rows = side_trains(d, Purpose.ROW, plan, pulses.pulse_type, key)
-    up, down = pulse_totals(x, d, columns, rows)
+    rows, columns = (np.zeros((chunks(plan.bl), len(values)), np.int64) for values in (d, x))
+    up = down = 0
+    for chunk in range(len(rows)):
+        columns[chunk] = side_trains(x, Purpose.COLUMN, plan, pulses.pulse_type, key, chunk)
+        rows[chunk] = side_trains(d, Purpose.ROW, plan, pulses.pulse_type, key, chunk)
+        more_up, more_down = pulse_totals(x, d, columns[chunk], rows[chunk])
+        up, down = up + more_up, down + more_down
     active = x_max > 0 and d_max > 0
     below = expected_pulses(x_max, d_max, registers) < ONE
     clipped = is_clipped(x_max, plan.x_factor, plan.x_divisor)
@@ -147,14 +153,15 @@ def update_trains(
 
 
 def pulse_slots(trains: Trains, serial: bool) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the sweeps of one update: (slot number, row trains, column trains).
+    """Yield the sweeps of one update: (number of the sweep, row trains, column trains).
 
-    One sweep with whole trains, or, for a ``serial`` device, one for each slot; none if there is
-    nothing to update.
+    One sweep with whole words for each chunk, or, for a ``serial`` device, one for each slot, all
+    chunks counted through; none if there is nothing to update. The number of the sweep is the sub
+    number of its noise.
     """
-    bl = trains.plan.bl
-    if bl and not serial:
-        yield 0, trains.rows, trains.columns
-        return
-    for slot in range(bl):
-        yield slot, trains.rows & (1 << slot), trains.columns
+    for chunk, (rows, columns) in enumerate(zip(trains.rows, trains.columns, strict=True)):
+        if not serial:
+            yield chunk, rows, columns
+            continue
+        for slot in range(chunk_slots(trains.plan.bl, chunk)):
+            yield SLOTS * chunk + slot, rows & (1 << slot), columns

@@ -19,7 +19,7 @@ from ohmgrid.model.device.aging import reset
 from ohmgrid.model.device.population import Population
 from ohmgrid.model.periphery.converters import adc
 from ohmgrid.model.periphery.lines import key_halves, side_trains
-from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.model.periphery.pulses import chunks, plan_update
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose, Verb, rewrite_step
 from ohmgrid.registers.time import AgingRegisters, RefreshRegisters
 
@@ -84,7 +84,7 @@ class Write(NamedTuple):
 
     column: int
     slots: np.ndarray
-    """Slots in which the column and each row of devices fire, int64, shape (2 * rows,)."""
+    """Slots in which the column and each row of devices fire, int64, shape (chunks, 2 * rows)."""
     key: int
     """Operation key of the pulses' noise."""
 
@@ -101,7 +101,8 @@ def refresh_writes(
     Each column has an operation key of its own, ``key_of(column)``.
     """
     writes = []
-    formats = config.formats
+    formats, pulse_type = config.formats, registers.pulses.pulse_type
+    longest = chunks(registers.pulses.most_slots)
     for column in np.flatnonzero(due.any(axis=0)):
         own_key = key_of(int(column))
         signed = np.where(due[:, column], difference[:, column], 0)
@@ -116,12 +117,13 @@ def refresh_writes(
             registers.rate,
             (formats.x_frac, formats.d_frac),
         )
-        if plan.bl == 0:
-            continue
-        rows = side_trains(d, Purpose.ROW, plan, registers.pulses.pulse_type, own_key)
-        train = side_trains(x, Purpose.COLUMN, plan, registers.pulses.pulse_type, own_key)[column]
-        if np.any(rows & train):
-            writes.append(Write(int(column), rows & train, own_key))
+        slots = np.zeros((longest, len(d)), np.int64)
+        for chunk in range(chunks(plan.bl)):
+            rows = side_trains(d, Purpose.ROW, plan, pulse_type, own_key, chunk)
+            train = side_trains(x, Purpose.COLUMN, plan, pulse_type, own_key, chunk)[column]
+            slots[chunk] = rows & train
+        if slots.any():
+            writes.append(Write(int(column), slots, own_key))
     return writes
 
 
@@ -155,19 +157,20 @@ def refresh(
     writes = refresh_writes(due, difference, config, registers, column_key)
     if not writes:
         return weights
-    # Columns do not depend on one another: all at the same time, slot by slot if told.
+    # Columns do not depend on one another: all at the same time, chunk by chunk, or slot by slot.
     columns = np.array([write.column for write in writes])
     trains = np.array([write.slots for write in writes])
     own_keys = np.array([write.key for write in writes], np.uint64)
-    slots = range(SLOTS) if population.registers.serial else (0,)
-    for slot in slots:
-        fired = trains & (1 << slot) if population.registers.serial else trains
+    serial = population.registers.serial
+    for number in range(trains.shape[1] * (SLOTS if serial else 1)):
+        chunk, slot = divmod(number, SLOTS) if serial else (number, 0)
+        fired = trains[:, chunk] & (1 << slot) if serial else trains[:, chunk]
         write, row = np.nonzero(fired)
         if len(row) == 0:
             continue
         column, key = columns[write], own_keys[write]
-        row_keys = line_keys(key, Purpose.ROW, row, slot).astype(np.uint32)
-        col_keys = line_keys(key, Purpose.COLUMN, column, slot).astype(np.uint32)
+        row_keys = line_keys(key, Purpose.ROW, row, number).astype(np.uint32)
+        col_keys = line_keys(key, Purpose.COLUMN, column, number).astype(np.uint32)
         pulse_devices(
             weights,
             (row, column),

@@ -128,17 +128,17 @@ class Tile(TileBase):
         down = (x < 0)[None, :] == (d < 0)[:, None]
         trains = update_trains(x, d, self.config, registers, key)
         self.pulses = trains.counts
-        for slot, rows, columns in pulse_slots(trains, self.device.serial):
-            self._sweep(rows, columns, down, key, slot)
+        for number, rows, columns in pulse_slots(trains, self.device.serial):
+            self._sweep(rows, columns, down, key, number)
         if self._time.due(self._steps[2]):
             self.weights = self._time.apply(self.weights, self._steps[2])
 
     def _sweep(
-        self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, slot: int
+        self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, number: int
     ) -> None:
-        """Apply the trains to all devices at once, with the noise of one slot number."""
-        row_keys, _ = key_halves(key, Purpose.ROW, self.device_shape[0], slot)
-        col_keys, _ = key_halves(key, Purpose.COLUMN, self.cols, slot)
+        """Apply one word of trains to all devices at once, with the noise of a sweep's number."""
+        row_keys, _ = key_halves(key, Purpose.ROW, self.device_shape[0], number)
+        col_keys, _ = key_halves(key, Purpose.COLUMN, self.cols, number)
         if self._paired:
             rows, down = np.repeat(rows, 2), np.repeat(down, 2, axis=0)
         keys = (row_keys, col_keys)

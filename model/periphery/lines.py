@@ -10,9 +10,9 @@ __all__ = ["key_halves", "side_trains"]
 
 
 def side_trains(
-    values: np.ndarray, purpose: Purpose, plan: PulsePlan, pulse_type: str, key: int
+    values: np.ndarray, purpose: Purpose, plan: PulsePlan, pulse_type: str, key: int, chunk: int = 0
 ) -> np.ndarray:
-    """Return the trains of one side (int64, shape (lines,)).
+    """Return one chunk of the trains of one side (int64, shape (lines,)).
 
     Parameters
     ----------
@@ -24,12 +24,14 @@ def side_trains(
     pulse_type : str
     key : int
         Operation key of the update.
+    chunk : int
+        Number of the chunk.
     """
     if purpose == Purpose.COLUMN:
         probability = probabilities(values, plan.x_factor, plan.x_divisor)
-        return column_trains(probability, plan.bl, pulse_type, key)
+        return column_trains(probability, plan.bl, pulse_type, key, chunk)
     probability = probabilities(values, plan.d_factor, plan.d_divisor)
-    return row_trains(probability, plan.bl, pulse_type, key)
+    return row_trains(probability, plan.bl, pulse_type, key, chunk)
 
 
 def key_halves(

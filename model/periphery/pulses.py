@@ -1,12 +1,14 @@
 """From two vectors and a learning rate to pulse trains (golden model).
 
-Section 3 of docs/physics.md. A train is a word of 31 slots; a cell counts the slots in which the
-trains of its row and of its column both fire. All three pulse types are trains: mean-count and
+Section 3 of docs/physics.md. A train has up to 127 slots, in chunks of 31: slot s is bit
+``s mod 31`` of the word of chunk ``s div 31``. A cell counts the slots in which the trains of its
+row and of its column both fire. All three pulse types are trains: mean-count and
 deterministic-implicit use a thermometer code on the columns and, on the rows, the increments of
-the rounded product, so that the AND of the two words has exactly the required number of ones.
+the rounded product, so that the AND of the two trains, all chunks together, has exactly the
+required number of ones.
 
-`expected_pulses`, `plan`, `probabilities`, `is_clipped`, `thermometer` and `increments` are written
-for single numbers as well.
+`chunks`, `chunk_slots`, `expected_pulses`, `plan`, `probabilities`, `is_clipped`, `thermometer`,
+`fired` and `increments` are written for single numbers as well.
 """
 
 from typing import NamedTuple
@@ -21,8 +23,11 @@ from ohmgrid.registers.noise import Purpose
 
 __all__ = [
     "PulsePlan",
+    "chunk_slots",
+    "chunks",
     "column_trains",
     "expected_pulses",
+    "fired",
     "increments",
     "is_clipped",
     "plan",
@@ -36,19 +41,33 @@ __all__ = [
 MEAN_COUNT = PULSE_TYPES.index("mean-count")
 ONE = 1 << 16
 """Probability 1: fires in every slot."""
+GROUP = 4
+"""Slots of one line key: fields of 16 bits."""
+KEYS = -(-SLOTS // GROUP)
+"""Line keys of a chunk, 8: sub numbers of chunk c begin with ``8 c``."""
 
 
 class PulsePlan(NamedTuple):
     """What update and bit-length management decide for one update."""
 
     bl: int
-    """Slots used, 0..31; 0 means no update."""
+    """Slots used, 0..127; 0 means no update."""
     x_factor: int
     """Numerator of a column's probability for one LSB of magnitude."""
     x_divisor: int
     d_factor: int
     """Numerator of a row's probability for one LSB of magnitude."""
     d_divisor: int
+
+
+def chunks(bl: int) -> int:
+    """Return how many chunks a train of ``bl`` slots has."""
+    return -(-bl // SLOTS)
+
+
+def chunk_slots(bl: int, chunk: int) -> int:
+    """Return the slots of one chunk of a train of ``bl`` slots, 0..31."""
+    return max(0, min(bl - SLOTS * chunk, SLOTS))
 
 
 def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
@@ -137,81 +156,97 @@ def is_clipped(largest: int, factor: int, divisor: int) -> bool:
     return largest * factor > divisor * ONE
 
 
-def thermometer(probability: np.ndarray, bl: int) -> np.ndarray:
-    """Return trains that fire in the first ``rint(bl p)`` slots."""
-    return (np.int64(1) << shift_round(bl * probability, 16)) - 1
+def thermometer(probability: np.ndarray, bl: int, chunk: int) -> np.ndarray:
+    """Return one chunk of trains that fire in the first ``rint(bl p)`` slots."""
+    here = shift_round(bl * probability, 16) - SLOTS * chunk
+    return (np.int64(1) << np.minimum(np.maximum(here, 0), SLOTS)) - 1
 
 
-def increments(probability: np.ndarray, bl: int, kind: int) -> np.ndarray:
-    """Return trains in whose first m slots f(m) fire (`row_trains`).
+def fired(probability: np.ndarray, bl: int, kind: int, slots: int) -> np.ndarray:
+    """Return in how many of its first slots a row's train fires: f of `row_trains` (bl > 0)."""
+    if kind == MEAN_COUNT:
+        return divide_round(shift_round(bl * probability, 16) * slots, np.int64(bl))
+    return shift_round(probability * slots, 16)
+
+
+def increments(probability: np.ndarray, bl: int, kind: int, chunk: int) -> np.ndarray:
+    """Return one chunk of trains in whose first m slots `fired` of m fire.
 
     ``kind`` is a place in `PULSE_TYPES`: `MEAN_COUNT`, or deterministic-implicit.
     """
-    count = shift_round(bl * probability, 16)
-    train = before = 0 * probability
-    for slot in range(bl):
-        if kind == MEAN_COUNT:
-            after = divide_round(count * (slot + 1), np.int64(bl))
-        else:
-            after = shift_round(probability * (slot + 1), 16)
+    train, first, slots = 0 * probability, SLOTS * chunk, chunk_slots(bl, chunk)
+    if slots == 0:
+        return train
+    before = fired(probability, bl, kind, first)
+    for slot in range(slots):
+        after = fired(probability, bl, kind, first + slot + 1)
         train = train | (after - before) << slot
         before = after
     return train
 
 
-def _stochastic(probability: np.ndarray, bl: int, key: int, purpose: Purpose) -> np.ndarray:
+def _stochastic(
+    probability: np.ndarray, bl: int, key: int, purpose: Purpose, chunk: int
+) -> np.ndarray:
     words = np.zeros(len(probability), np.int64)
-    busy = np.flatnonzero(probability)
-    if bl == 0 or len(busy) == 0:
+    busy, slots = np.flatnonzero(probability), chunk_slots(bl, chunk)
+    if slots == 0 or len(busy) == 0:
         return words
-    groups = np.arange(-(-bl // 4))
+    groups = KEYS * chunk + np.arange(-(-slots // GROUP))
     fields = fields16(line_keys(key, purpose, busy[:, None], groups[None, :]))
-    fires = fields.reshape(len(busy), -1)[:, :bl] < probability[busy, None]
-    words[busy] = fires @ (np.int64(1) << np.arange(bl))
+    fires = fields.reshape(len(busy), -1)[:, :slots] < probability[busy, None]
+    words[busy] = fires @ (np.int64(1) << np.arange(slots))
     return words
 
 
-def column_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
-    """Return the columns' trains: bit s is set where slot s fires.
+def column_trains(
+    probability: np.ndarray, bl: int, pulse_type: str, key: int, chunk: int = 0
+) -> np.ndarray:
+    """Return one chunk of the columns' trains: bit k is set where slot ``31 chunk + k`` fires.
 
-    Stochastic: slot s of line j fires where a 16-bit uniform number, hashed from (j, s), is below
-    the probability. Deterministic types: the first ``rint(BL p)`` slots (a thermometer).
+    Stochastic: a slot of line j fires where a 16-bit uniform number is below the probability:
+    field ``k mod 4`` of the line key of j with sub number ``8 chunk + k div 4``. Deterministic
+    types: the first ``rint(BL p)`` slots of all chunks (a thermometer).
 
     Parameters
     ----------
     probability : int64, shape (lines,)
         As from `probabilities`.
     bl : int
-        Slots used.
+        Slots used, of all chunks.
     pulse_type : str
     key : int
         The update's operation key.
+    chunk : int
+        Number of the chunk; one beyond the train is empty.
 
     Returns
     -------
     int64, shape (lines,)
     """
     if pulse_type == "stochastic-compressed":
-        return _stochastic(probability, bl, key, Purpose.TRAIN_X)
-    return thermometer(probability, bl)
+        return _stochastic(probability, bl, key, Purpose.TRAIN_X, chunk)
+    return thermometer(probability, bl, chunk)
 
 
-def row_trains(probability: np.ndarray, bl: int, pulse_type: str, key: int) -> np.ndarray:
-    """Return the rows' trains; arguments as for `column_trains`.
+def row_trains(
+    probability: np.ndarray, bl: int, pulse_type: str, key: int, chunk: int = 0
+) -> np.ndarray:
+    """Return one chunk of the rows' trains; arguments as for `column_trains`.
 
-    For the deterministic types slot s fires where ``f(s + 1) > f(s)``, with
+    For the deterministic types slot s, of 0 to BL - 1, fires where ``f(s + 1) > f(s)``, with
     ``f(m) = rint(n m / BL)`` and ``n = rint(BL p)`` (mean-count) or ``f(m) = rint(p m)``
     (deterministic-implicit): in the first m slots, exactly f(m) fire.
     """
     if pulse_type == "stochastic-compressed":
-        return _stochastic(probability, bl, key, Purpose.TRAIN_D)
-    return increments(probability, bl, PULSE_TYPES.index(pulse_type))
+        return _stochastic(probability, bl, key, Purpose.TRAIN_D, chunk)
+    return increments(probability, bl, PULSE_TYPES.index(pulse_type), chunk)
 
 
 def pulse_totals(
     x: np.ndarray, d: np.ndarray, columns: np.ndarray, rows: np.ndarray
 ) -> tuple[int, int]:
-    """Return how many coincidences of an update raise a weight, and how many lower one.
+    """Return how many coincidences of one chunk raise a weight, and how many lower one.
 
     In one slot each firing row meets each firing column; equal signs of activation and error lower
     the weight.
@@ -221,7 +256,7 @@ def pulse_totals(
     x, d : int64, shapes (cols,), (rows,)
         Activations and errors at the edge.
     columns, rows : int64, shapes (cols,), (rows,)
-        Their trains.
+        Their trains in this chunk.
     """
     slot = np.int64(1) << np.arange(SLOTS)
 

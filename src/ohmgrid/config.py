@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.cells import MOST_SLOTS
 from ohmgrid.devices.presets import preset
 from ohmgrid.doors.checks import (
     ConfigError,
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 SLOTS = 31
-"""Slots of the longest pulse train (the word that a lane ANDs)."""
+"""Slots of a chunk of a pulse train: the word that a lane ANDs. Longer trains are several."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +258,9 @@ class PulseConfig:
     pulse_type: str = "stochastic-compressed"
     """``stochastic-compressed``, ``mean-count`` or ``deterministic-implicit``."""
     desired_bl: int = SLOTS
-    """Most slots of a train (bit length)."""
+    """Most slots of a train (bit length), 1..127."""
     fixed_bl: bool = True
-    """Without bit-length management: always ``desired_bl`` slots (true) or fewer/more by lr."""
+    """Without managements: always ``desired_bl`` slots, or more where lr asks for it (false)."""
     update_management: bool = True
     """Balance the probabilities of both sides by their largest magnitudes."""
     update_bl_management: bool = True
@@ -268,7 +269,7 @@ class PulseConfig:
     def __post_init__(self) -> None:
         make_plain(self)
         check_choice("pulse_type", self.pulse_type, PULSE_TYPES)
-        check_int("desired_bl", self.desired_bl, 1, SLOTS)
+        check_int("desired_bl", self.desired_bl, 1, MOST_SLOTS)
         for name in ("fixed_bl", "update_management", "update_bl_management"):
             check_flag(name, getattr(self, name))
 
@@ -276,6 +277,12 @@ class PulseConfig:
     def managed(self) -> bool:
         """Whether update management is in force (bit-length management forces it on)."""
         return self.update_management or self.update_bl_management
+
+    @property
+    def most_slots(self) -> int:
+        """Slots of the longest train of an update: without ``fixed_bl`` a whole chunk at least."""
+        grows = not self.managed and not self.fixed_bl
+        return max(self.desired_bl, SLOTS) if grows else self.desired_bl
 
 
 def default_converters(preset_device: bool) -> tuple[ConverterConfig, ConverterConfig]:

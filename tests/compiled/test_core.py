@@ -40,21 +40,23 @@ def check_equal(golden: Core, compiled: Core) -> None:
     loss=st.sampled_from(LOSSES),
     device=devices(),
     pulse_type=st.sampled_from(PULSE_TYPES),
+    desired_bl=st.sampled_from([1, 31, 31, 32, 100, 127]),
     batch=st.integers(1, 9),
     threads=st.integers(1, 3),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_net_trains_to_the_same_bits(
-    sizes, activation, loss, device, pulse_type, batch, threads, seed
+    sizes, activation, loss, device, pulse_type, desired_bl, batch, threads, seed
 ):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
-    pulses = PulseConfig(pulse_type=pulse_type)
+    pulses = PulseConfig(pulse_type=pulse_type, desired_bl=desired_bl)
     config = Config(seed=seed, device=device, pulses=pulses, batch=batch)
     golden, compiled = trainers(config, Net(tuple(sizes), activation, loss), threads)
     pixels = rng.integers(-4096, 4097, (20, sizes[0])) * rng.integers(0, 2, (20, sizes[0]))
     labels = rng.integers(0, sizes[-1], 20)
-    for lr in (0.3, 0.02):
+    granularity = compiled.tiles[0].device.granularity
+    for lr in (100 * granularity, 0.02):
         outcomes = [t.train(pixels, labels, lr, batch) for t in (golden, compiled)]
         assert outcomes[0] == outcomes[1]
         check_equal(golden, compiled)

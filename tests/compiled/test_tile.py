@@ -1,5 +1,6 @@
 """The compiled tile equals the golden one: any configuration, any vectors, every operation."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from ohmgrid.compiled import arith, jit
 from ohmgrid.compiled.layout import VISITS
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
+from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.tile import TileState
 
 SEEDS = st.integers(0, 2**32 - 1)
+LENGTHS = st.one_of(st.integers(1, 31), st.sampled_from([32, 62, 63, 100, 124, 127]))
 VERBS = ("forward", "backward", "update", "backward_update")
 
 
@@ -38,6 +41,9 @@ def configs(draw: st.DrawFn) -> Config:
             **more,
         )
 
+    device = draw(devices())
+    if isinstance(device, OneSided):
+        device = replace(device, refresh_bl=draw(LENGTHS))
     edge = draw(st.integers(12, 16))
     # What does not fit a register is refused; 18 bits hold every device drawn here.
     return Config(
@@ -54,12 +60,12 @@ def configs(draw: st.DrawFn) -> Config:
         backward=converters(),
         pulses=PulseConfig(
             pulse_type=draw(st.sampled_from(PULSE_TYPES)),
-            desired_bl=draw(st.integers(1, 31)),
+            desired_bl=draw(LENGTHS),
             fixed_bl=draw(st.booleans()),
             update_management=draw(st.booleans()),
             update_bl_management=draw(st.booleans()),
         ),
-        device=draw(devices()),
+        device=device,
         batch=draw(st.integers(1, 3)),
     )
 
@@ -122,6 +128,31 @@ def test_large_arrays_fill_many_blocks_of_visits(device, rows, cols, rng):
     assert results[0] == results[1]
     check_equal(golden.state(), compiled.state())
     assert (compiled.state().weights != start.weights).sum() > 10 * VISITS
+
+
+@pytest.mark.parametrize("pulse_type", PULSE_TYPES)
+@pytest.mark.parametrize("device", ["gokmen-vlasov", "reram-es", "pcm"])
+def test_trains_of_several_chunks_equal_the_model_s(device, pulse_type, rng):
+    """Whole chunks, slot by slot, and pairs that are refreshed with long trains after each update.
+
+    The largest pair asks for more than 127 pulses, so that every train has all its slots.
+    """
+    cell = PRESETS[device]
+    if isinstance(cell, OneSided):
+        cell = replace(cell, refresh_every=1, units_in_mbatch=False, refresh_bl=100)
+    for bl in (32, 62, 94, 127):
+        config = Config(device=cell, pulses=PulseConfig(pulse_type=pulse_type, desired_bl=bl))
+        golden, compiled = Tile(config, 9, 14), CompiledTile(config, 9, 14)
+        start = random_state(rng, golden)
+        for tile in (golden, compiled):
+            tile.load(start)
+        x, d = rng.integers(-4096, 4097, 14), rng.integers(-16384, 16385, 9)
+        x[0], d[0] = 4096, -16384
+        for lr in (0.7 * bl * golden.device.granularity, 2 * bl * golden.device.granularity):
+            reports = [operate(tile, "update", x, d, lr) for tile in (golden, compiled)]
+            assert reports[0] == reports[1]
+            check_equal(golden.state(), compiled.state())
+        assert golden.pulses.up > 32
 
 
 def as_kernel(function: Any) -> Any:

@@ -104,7 +104,7 @@ tile_options = _stack(
     click.option("--seed", type=INTEGER, help="Seed of all noise, weights and orders [1]."),
     click.option("--lanes", type=INTEGER, help="Cells read in each cycle; changes no result [16]."),
     click.option("--share", type=INTEGER, help="Lanes that share a device unit; no result [16]."),
-    click.option("--bit-length", type=INTEGER, help="Most slots of a pulse train, 1..31 [31]."),
+    click.option("--bit-length", type=INTEGER, help="Most slots of a pulse train, 1..127 [31]."),
 )
 
 batch_option = click.option("--batch", type=INTEGER, help="Examples of a mini-batch [1].")

@@ -6,6 +6,7 @@ from ohmgrid.compiled.device import visit_devices
 from ohmgrid.compiled.jit import apart, distinct, first_one, inner
 from ohmgrid.compiled.layout import BOTH, CELL, TOTAL, VISITS, ZERO
 from ohmgrid.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
+from ohmgrid.config import SLOTS
 from ohmgrid.registers.noise import Purpose
 
 __all__ = ["EITHER", "PAIR", "apply_pulses"]
@@ -30,14 +31,14 @@ def _count_side(side, lines, which, part, firing):
 
 
 @inner
-def _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing):
+def _coincidences(row_side, firing_rows, col_side, firing_cols, slots, part, firing):
     """Return the coincidences that raise and that lower a weight."""
-    for slot in range(bl):
+    for slot in range(slots):
         firing[slot, 0, 0] = firing[slot, 0, 1] = firing[slot, 1, 0] = firing[slot, 1, 1] = 0
     _count_side(row_side, firing_rows, 0, part, firing)
     _count_side(col_side, firing_cols, 1, part, firing)
     same, other = ZERO, ZERO
-    for slot in range(bl):
+    for slot in range(slots):
         rows, cols = firing[slot, 0], firing[slot, 1]
         same += rows[0] * cols[0] + rows[1] * cols[1]
         other += rows[0] * cols[1] + rows[1] * cols[0]
@@ -140,23 +141,23 @@ def _sweep(array, regs, mode, rows, firing_rows, cols, firing_cols, single, part
 
 
 @inner
-def _keys(mode, rows, firing_rows, cols, firing_cols, key, slot, work):
-    """Make the keys of the lines in a slot; of pairs, those of both devices' rows."""
+def _keys(mode, rows, firing_rows, cols, firing_cols, key, number, work):
+    """Make the keys of the lines in a sweep; of pairs, those of both devices' rows."""
     devices, lines = rows.line, firing_rows
     if mode == PAIR:
         devices, lines = work.pair_line, 2 * firing_rows
         for k in range(firing_rows):
             devices[2 * k] = 2 * rows.line[k]
             devices[2 * k + 1] = 2 * rows.line[k] + 1
-    line_halves(devices, lines, key, ROW, slot, work, work.row_key)
-    line_halves(cols.line, firing_cols, key, COLUMN, slot, work, work.col_key)
+    line_halves(devices, lines, key, ROW, number, work, work.row_key)
+    line_halves(cols.line, firing_cols, key, COLUMN, number, work, work.col_key)
 
 
 @inner
 def apply_pulses(
-    array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
+    array, regs, mode, row_side, firing_rows, col_side, firing_cols, slots, chunk, key, part, work
 ):
-    """Apply trains to an array, or to one part of its columns.
+    """Apply one chunk of trains to an array, or to one part of its columns.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def apply_pulses(
         EITHER or PAIR.
     row_side, col_side : Side
         As from `make_trains`.
-    firing_rows, firing_cols, bl : int
+    firing_rows, firing_cols, slots, chunk : int
     key : uint64
         Operation key.
     part : Share
@@ -183,14 +184,15 @@ def apply_pulses(
         return ZERO, ZERO
     if regs.serial:
         rows, cols = work.slot_rows, work.slot_cols
-        for slot in range(bl):
+        for slot in range(slots):
             picked_rows = _pick(row_side, firing_rows, slot, rows)
             picked_cols = _pick(col_side, firing_cols, slot, cols)
-            _keys(mode, rows, picked_rows, cols, picked_cols, key, slot, work)
+            number = SLOTS * chunk + slot
+            _keys(mode, rows, picked_rows, cols, picked_cols, key, number, work)
             _sweep(array, regs, mode, rows, picked_rows, cols, picked_cols, True, part, work)
     else:
-        _keys(mode, row_side, firing_rows, col_side, firing_cols, key, ZERO, work)
-        single = bl == 1
+        _keys(mode, row_side, firing_rows, col_side, firing_cols, key, chunk, work)
+        single = slots == 1
         _sweep(array, regs, mode, row_side, firing_rows, col_side, firing_cols, single, part, work)
     firing = work.firing
-    return _coincidences(row_side, firing_rows, col_side, firing_cols, bl, part, firing)
+    return _coincidences(row_side, firing_rows, col_side, firing_cols, slots, part, firing)

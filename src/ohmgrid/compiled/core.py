@@ -16,6 +16,7 @@ from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.functions import LINEAR
+from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
 
 __all__ = ["CompiledCore"]
@@ -89,7 +90,8 @@ class CompiledCore(Core):
         return Network(tiles[0].physics, tuple(layers), functions)
 
     def _make_signals(self, batch: int) -> None:
-        self._signals = make_signals(batch, self._net.layers)
+        longest = chunks(self.config.pulses.most_slots)
+        self._signals = make_signals(batch, longest, self._net.layers)
         self._held_signals = hold(self._signals)
 
     def _share(self, threads: int, call) -> list:

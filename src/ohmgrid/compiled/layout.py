@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.noise import LINES_OF_WORD, spread_lines
-from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig
+from ohmgrid.config import PULSE_TYPES, SLOTS, Config, ConverterConfig
 from ohmgrid.registers.edge import PulseRegisters, converter_registers
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "Scratch",
     "Share",
     "Side",
+    "Trains",
     "make_scratch",
     "make_side",
+    "make_trains_room",
 ]
 
 ZERO = np.int64(0)
@@ -129,7 +131,18 @@ class Side(NamedTuple):
     line: np.ndarray
     """uint32, shape (lines,): number of the line."""
     train: np.ndarray
-    """uint32: slots in which it fires; bit 31 is set where its value is negative."""
+    """uint32: slots of a chunk in which it fires; bit 31 is set where its value is negative."""
+
+
+class Trains(NamedTuple):
+    """The trains of one update, chunk after chunk; of both sides the lines that fire in it."""
+
+    rows: Side
+    """Shapes (chunks * rows,): row lines of chunk c from ``c * rows`` on."""
+    cols: Side
+    """Shapes (chunks * cols,)"""
+    firing: np.ndarray
+    """int64, shape (chunks, 3): slots, firing rows and firing columns of each chunk."""
 
 
 class Share(NamedTuple):
@@ -171,7 +184,8 @@ class Scratch(NamedTuple):
     """uint32, shape (lines,): a firing row's half of the noise of its cells."""
     col_key: np.ndarray
     firing: np.ndarray
-    """int64, shape (31, 2, 2): for each slot how many rows, and columns, of either sign fire."""
+    """int64, shape (31, 2, 2): for each slot of a chunk how many rows, and columns, of either sign
+    fire."""
     slot_rows: Side
     """The firing rows of one slot."""
     slot_cols: Side
@@ -208,6 +222,12 @@ def make_side(lines: int) -> Side:
     return Side(np.zeros(lines, np.uint32), np.zeros(lines, np.uint32))
 
 
+def make_trains_room(chunks: int, rows: int, cols: int) -> Trains:
+    """Return room for the trains of an update of up to so many chunks."""
+    firing = np.zeros((chunks, 3), np.int64)
+    return Trains(make_side(chunks * rows), make_side(chunks * cols), firing)
+
+
 def make_scratch(lines: int) -> Scratch:
     """Return scratch memory for arrays of up to ``lines`` rows or columns."""
     lines = -(-lines // 64) * 64
@@ -233,7 +253,7 @@ def make_scratch(lines: int) -> Scratch:
         chance=np.zeros(lines, np.int32),
         row_key=np.zeros(lines, np.uint32),
         col_key=np.zeros(lines, np.uint32),
-        firing=np.zeros((31, 2, 2), np.int64),
+        firing=np.zeros((SLOTS, 2, 2), np.int64),
         slot_rows=make_side(lines),
         slot_cols=make_side(lines),
         visit=visit,

@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.arith import at_edge, shift_round
 from ohmgrid.compiled.jit import golden, inner, kernel
-from ohmgrid.compiled.layout import Side
+from ohmgrid.compiled.layout import Side, Trains
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.pulses import make_trains
@@ -199,17 +199,14 @@ def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     for n in range(last + 1):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
-        row_side, col_side = _sides(signals, b, layer)
-        firing = signals.firing[b, n]
-        firing[0], firing[1], firing[2], active, below, clipped = make_trains(
+        active, below, clipped = make_trains(
             x[col : col + cols],
             d[row : row + rows],
             rows,
             cols,
             pulses,
             op_key(net.physics.base, UPDATE, layer.number, layer.steps[2] + step),
-            row_side,
-            col_side,
+            _trains(signals, b, n, layer),
             work,
         )
         counts[n, UPDATES] += active
@@ -219,13 +216,15 @@ def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
 
 
 @inner
-def _sides(signals, b, layer):
-    """Return one tile's share of the trains of example ``b``."""
-    row, col = layer.row, layer.col
-    last_row, last_col = row + layer.rows, col + layer.cols
-    return (
+def _trains(signals, b, n, layer):
+    """Return the trains of example ``b`` on tile ``n``."""
+    firing = signals.firing[b, n]
+    row, col = len(firing) * layer.row, len(firing) * layer.col
+    last_row, last_col = row + len(firing) * layer.rows, col + len(firing) * layer.cols
+    return Trains(
         Side(signals.row_line[b, row:last_row], signals.row_train[b, row:last_row]),
         Side(signals.col_line[b, col:last_col], signals.col_train[b, col:last_col]),
+        firing,
     )
 
 
@@ -234,18 +233,13 @@ def _learn(net, step, b, signals, counts, part, work):
     """Apply the updates of example ``b`` to one part of the columns of every tile."""
     for n in range(len(net.layers)):
         layer = net.layers[n]
-        row_side, col_side = _sides(signals, b, layer)
-        bl, firing_rows, firing_cols = signals.firing[b, n]
         up, down = update_array(
             layer.array,
             net.physics,
             layer.number,
             layer.steps[2] + step,
-            row_side,
-            firing_rows,
-            col_side,
-            firing_cols,
-            bl,
+            layer.rows,
+            _trains(signals, b, n, layer),
             part,
             work,
         )

@@ -73,26 +73,28 @@ class Signals(NamedTuple):
     slope: np.ndarray
     """int32, shape (batch, rows of all tiles): derivatives."""
     row_line: np.ndarray
-    """uint32, shape (batch, rows of all tiles): firing rows, each tile's from its first row on."""
+    """uint32, shape (batch, chunks * rows of all tiles): as `Trains` has them, each tile's from
+    ``chunks`` times its first row on."""
     row_train: np.ndarray
     col_line: np.ndarray
-    """uint32, shape (batch, columns of all tiles): firing columns."""
+    """uint32, shape (batch, chunks * columns of all tiles): firing columns."""
     col_train: np.ndarray
     firing: np.ndarray
-    """int64, shape (batch, tiles, 3): bit length, firing rows, firing columns."""
+    """int64, shape (batch, tiles, chunks, 3): as `Trains` has it."""
 
 
-def make_signals(batch: int, layers: tuple[Layer, ...]) -> Signals:
-    """Return room for mini-batches of up to ``batch`` examples."""
+def make_signals(batch: int, chunks: int, layers: tuple[Layer, ...]) -> Signals:
+    """Return room for mini-batches of up to ``batch`` examples, and trains of so many chunks."""
     rows = batch, sum(layer.rows for layer in layers)
     cols = batch, sum(layer.cols for layer in layers)
+    row_trains, col_trains = (batch, chunks * rows[1]), (batch, chunks * cols[1])
     return Signals(
         x=np.zeros(cols, np.int32),
         d=np.zeros(rows, np.int32),
         slope=np.zeros(rows, np.int32),
-        row_line=np.zeros(rows, np.uint32),
-        row_train=np.zeros(rows, np.uint32),
-        col_line=np.zeros(cols, np.uint32),
-        col_train=np.zeros(cols, np.uint32),
-        firing=np.zeros((batch, len(layers), 3), np.int64),
+        row_line=np.zeros(row_trains, np.uint32),
+        row_train=np.zeros(row_trains, np.uint32),
+        col_line=np.zeros(col_trains, np.uint32),
+        col_train=np.zeros(col_trains, np.uint32),
+        firing=np.zeros((batch, len(layers), chunks, 3), np.int64),
     )

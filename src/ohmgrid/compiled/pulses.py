@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.converters import largest
 from ohmgrid.compiled.jit import apart, golden, inner
-from ohmgrid.compiled.layout import ZERO
+from ohmgrid.compiled.layout import ZERO, Side
 from ohmgrid.compiled.noise import hash_lines, line_key
 from ohmgrid.config import PULSE_TYPES
 from ohmgrid.model.periphery import pulses
@@ -15,6 +15,9 @@ __all__ = [
     "NEGATIVE",
     "SLOT_MASK",
     "all_halves",
+    "chunk_side",
+    "chunk_slots",
+    "chunks",
     "fire",
     "line_halves",
     "make_trains",
@@ -23,12 +26,16 @@ __all__ = [
 ]
 
 # The laws are the golden model's own.
+chunks, chunk_slots = golden(pulses.chunks), golden(pulses.chunk_slots)
 expected_pulses, _plan = golden(pulses.expected_pulses), golden(pulses.plan)
 is_clipped = golden(pulses.is_clipped)
 probability = golden(pulses.probabilities)
-increments, thermometer = golden(pulses.increments), golden(pulses.thermometer)
+fired, increments = golden(pulses.fired), golden(pulses.increments)
+thermometer = golden(pulses.thermometer)
 
 STOCHASTIC = PULSE_TYPES.index("stochastic-compressed")
+KEYS = np.int64(pulses.KEYS)
+ROWS = np.int64(1)
 TRAIN_X, TRAIN_D = np.int64(Purpose.TRAIN_X), np.int64(Purpose.TRAIN_D)
 NEGATIVE = np.uint32(1 << 31)
 """Bit of a train that holds the sign of its line's value; the slots are below."""
@@ -50,22 +57,23 @@ def _choose(line, count, work):
 
 
 @inner
-def _draw(train, count, bl, key, purpose, work):
-    """Fill stochastic trains of the chosen lines from their chances."""
-    for group in range((bl + 3) >> 2):
-        hash_lines(line_key(key, purpose, group), work.chosen, (count + 3) >> 2, work.planes)
-        for slot in range(4 * group, min(4 * group + 4, bl)):
+def _draw(train, count, slots, chunk, key, purpose, work):
+    """Fill a chunk of the stochastic trains of the chosen lines from their chances."""
+    for group in range((slots + 3) >> 2):
+        sub = KEYS * chunk + group
+        hash_lines(line_key(key, purpose, sub), work.chosen, (count + 3) >> 2, work.planes)
+        for slot in range(4 * group, min(4 * group + 4, slots)):
             fields, bit = work.planes16[slot & 3], np.uint32(1 << slot)
             for k in range(count):
                 train[k] |= bit if fields[k] < work.chance[k] else np.uint32(0)
 
 
 @inner
-def _count(train, count, bl, kind, rows, work):
-    """Fill the trains of the deterministic types from the chances."""
+def _count(train, count, bl, chunk, kind, rows, work):
+    """Fill a chunk of the trains of the deterministic types from the chances."""
     for k in range(count):
         chance = np.int64(work.chance[k])
-        own = increments(chance, bl, kind) if rows else thermometer(chance, bl)
+        own = increments(chance, bl, kind, chunk) if rows else thermometer(chance, bl, chunk)
         train[k] |= np.uint32(own)
 
 
@@ -77,17 +85,20 @@ def _chances(values, lines, factor, divisor, chance):
 
 
 @inner
-def fire(side, count, bl, kind, key, rows, work):
-    """Fill trains of the lines at the front of a side; pack those that fire, return how many.
+def fire(side, count, bl, chunk, kind, key, rows, work):
+    """Fill a chunk of the trains of the lines at the front of a side.
+
+    Packs those that fire in it and returns how many they are.
 
     ``side.train`` holds their signs, ``work.chance`` their firing probabilities.
     """
     apart()
     if kind == STOCHASTIC:
         _choose(side.line, count, work)
-        _draw(side.train, count, bl, key, TRAIN_D if rows else TRAIN_X, work)
+        purpose = TRAIN_D if rows else TRAIN_X
+        _draw(side.train, count, chunk_slots(bl, chunk), chunk, key, purpose, work)
     else:
-        _count(side.train, count, bl, kind, rows, work)
+        _count(side.train, count, bl, chunk, kind, rows, work)
     firing = 0
     for k in range(count):
         train = side.train[k]
@@ -98,8 +109,8 @@ def fire(side, count, bl, kind, key, rows, work):
 
 
 @inner
-def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
-    """Fill one side with its firing lines; return how many they are."""
+def _side(values, lines, factor, divisor, bl, chunk, kind, key, rows, side, work):
+    """Fill one side with the lines that fire in a chunk; return how many they are."""
     apart()
     chance, count = work.chance, 0
     _chances(values, lines, factor, divisor, chance)
@@ -109,11 +120,18 @@ def _side(values, lines, factor, divisor, bl, kind, key, rows, side, work):
         found = chance[i]
         chance[count] = found
         count += found != 0
-    return fire(side, count, bl, kind, key, rows, work)
+    return fire(side, count, bl, chunk, kind, key, rows, work)
 
 
 @inner
-def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
+def chunk_side(side, chunk, lines):
+    """Return one chunk of a side of `Trains`, whose tile has so many lines there."""
+    first, last = chunk * lines, chunk * lines + lines
+    return Side(side.line[first:last], side.train[first:last])
+
+
+@inner
+def make_trains(x, d, rows, cols, p, key, trains, work):
     """Plan an update and make its trains, as `plan_update` and `side_trains`.
 
     Parameters
@@ -124,14 +142,14 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     p : Pulses
     key : uint64
         Operation key.
-    row_side, col_side : Side
+    trains : Trains
         Filled with the lines that fire.
     work : Scratch
 
     Returns
     -------
-    bl, firing_rows, firing_cols, active, below, clipped : int
-        The last three as in `ohmgrid.counters.PulseCounts`.
+    active, below, clipped : int
+        As in `ohmgrid.counters.PulseCounts`.
     """
     apart()
     x_max, d_max = largest(x, cols), largest(d, rows)
@@ -141,13 +159,19 @@ def make_trains(x, d, rows, cols, p, key, row_side, col_side, work):
     clipped = np.int64(
         is_clipped(x_max, x_factor, x_divisor) | is_clipped(d_max, d_factor, d_divisor)
     )
-    if bl == 0:
-        return 0, 0, 0, active, below, clipped
-    firing_rows = _side(d, rows, d_factor, d_divisor, bl, p.kind, key, np.int64(1), row_side, work)
-    if firing_rows == 0:
-        return bl, 0, 0, active, below, clipped
-    firing_cols = _side(x, cols, x_factor, x_divisor, bl, p.kind, key, ZERO, col_side, work)
-    return bl, firing_rows, firing_cols, active, below, clipped
+    for chunk in range(len(trains.firing)):
+        firing = trains.firing[chunk]
+        firing[0], firing[1], firing[2] = chunk_slots(bl, chunk), 0, 0
+        if firing[0] == 0:
+            continue
+        side = chunk_side(trains.rows, chunk, rows)
+        firing[1] = _side(d, rows, d_factor, d_divisor, bl, chunk, p.kind, key, ROWS, side, work)
+        if firing[1]:
+            side = chunk_side(trains.cols, chunk, cols)
+            firing[2] = _side(
+                x, cols, x_factor, x_divisor, bl, chunk, p.kind, key, ZERO, side, work
+            )
+    return active, below, clipped
 
 
 @inner

@@ -16,6 +16,8 @@ from ohmgrid.compiled.population import show_devices
 from ohmgrid.compiled.pulses import (
     SLOT_MASK,
     all_halves,
+    chunk_slots,
+    chunks,
     fire,
     line_halves,
     plan,
@@ -190,8 +192,8 @@ def _column_key(source, column):
 
 
 @inner
-def _column_trains(p, own, column, first, end, start, work):
-    """Make the trains that write pairs ``first`` to ``end - 1``, all of one column, back.
+def _column_trains(p, own, column, chunk, first, end, start, work):
+    """Make a chunk of the trains that write pairs ``first`` to ``end - 1``, of one column, back.
 
     Those of rows go to ``work.own_line`` and ``own_train`` from ``start`` on. Returns how many they
     are and the column's train.
@@ -201,7 +203,7 @@ def _column_trains(p, own, column, first, end, start, work):
     for k in range(first, end):
         largest = max(largest, abs(np.int64(work.values[k])))
     bl, x_factor, x_divisor, d_factor, d_divisor = plan(p.x_one, largest, p)
-    if bl == 0:
+    if chunk_slots(bl, chunk) == 0:
         return ZERO, np.uint32(0)
     side = Side(work.own_line[start:], work.own_train[start:])
     count = ZERO
@@ -212,18 +214,17 @@ def _column_trains(p, own, column, first, end, start, work):
         found = probability(value, d_factor, d_divisor)
         work.chance[count] = found
         count += found != 0
-    rows = fire(side, count, bl, p.kind, own, ONE, work)
+    rows = fire(side, count, bl, chunk, p.kind, own, ONE, work)
     single = Side(work.busy, work.row_key)
     single.line[0], single.train[0] = column, 0
     work.chance[0] = probability(p.x_one, x_factor, x_divisor)
-    return rows, (
-        single.train[0] if fire(single, ONE, bl, p.kind, own, ZERO, work) else np.uint32(0)
-    )
+    fires = fire(single, ONE, bl, chunk, p.kind, own, ZERO, work)
+    return rows, single.train[0] if fires else np.uint32(0)
 
 
 @inner
-def _pulse(array, regs, columns, slot, slots, work):
-    """Visit the devices that the trains of all columns hit in ``slots``.
+def _pulse(array, regs, columns, number, slots, work):
+    """Visit the devices that the trains of all columns hit in ``slots``: sweep ``number``.
 
     Of column c: number ``work.codes[c]``, key ``work.sums[c]``, train ``work.other_train[c]``, rows
     from ``work.part[c]`` on.
@@ -237,8 +238,8 @@ def _pulse(array, regs, columns, slot, slots, work):
             continue
         column, own = np.int64(work.codes[c]), np.uint64(work.sums[c])
         work.busy[0] = column
-        line_halves(work.busy, ONE, own, COLUMN, slot, work, work.col_key)
-        line_halves(work.own_line[start:], end - start, own, ROW, slot, work, work.row_key)
+        line_halves(work.busy, ONE, own, COLUMN, number, work, work.col_key)
+        line_halves(work.own_line[start:], end - start, own, ROW, number, work, work.row_key)
         for k in range(start, end):
             if count == VISITS:
                 visit_devices(array, regs, count, work)
@@ -253,8 +254,8 @@ def _pulse(array, regs, columns, slot, slots, work):
 
 
 @inner
-def _write(array, regs, refresh, source, due, work):
-    """Write the differences of the ``due`` pairs back with pulses, all columns side by side."""
+def _write(array, regs, refresh, source, chunk, due, work):
+    """Write the differences of the ``due`` pairs back: a chunk of pulses, all columns at a time."""
     apart()
     columns, start, first = ZERO, ZERO, ZERO
     work.part[0] = 0
@@ -263,15 +264,17 @@ def _write(array, regs, refresh, source, due, work):
         while end < due and work.other_line[end] == column:
             end += 1
         own = _column_key(source, column)
-        rows, train = _column_trains(refresh.pulses, own, column, first, end, start, work)
+        rows, train = _column_trains(refresh.pulses, own, column, chunk, first, end, start, work)
         start, first = start + rows, end
         work.codes[columns], work.sums[columns] = column, np.int64(own)
         work.other_train[columns] = train
         columns += 1
         work.part[columns] = start
-    for slot in range(SLOTS if regs.serial else 1):
-        slots = np.uint32(1 << slot) if regs.serial else SLOT_MASK
-        _pulse(array, regs, columns, slot, slots, work)
+    if regs.serial:
+        for slot in range(SLOTS):
+            _pulse(array, regs, columns, SLOTS * chunk + slot, np.uint32(1 << slot), work)
+    else:
+        _pulse(array, regs, columns, chunk, SLOT_MASK, work)
 
 
 @inner
@@ -282,7 +285,8 @@ def _renew(array, regs, aging, refresh, source, near, work):
     due = _read(array, refresh, key, near, work)
     if due:
         _reset(array, regs, aging, key, due, work)
-        _write(array, regs, refresh, source, due, work)
+        for chunk in range(chunks(refresh.pulses.desired_bl)):
+            _write(array, regs, refresh, source, chunk, due, work)
 
 
 @inner

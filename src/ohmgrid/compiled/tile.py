@@ -8,7 +8,7 @@ from ohmgrid.compiled.aging import Aging
 from ohmgrid.compiled.device import Device
 from ohmgrid.compiled.held import hold
 from ohmgrid.compiled.jit import kernel
-from ohmgrid.compiled.layout import WHOLE, Converter, Pulses, make_scratch, make_side
+from ohmgrid.compiled.layout import WHOLE, Converter, Pulses, make_scratch, make_trains_room
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.population import pack, show_all
@@ -21,6 +21,7 @@ from ohmgrid.counters import PulseCounts
 from ohmgrid.model.base.noise import op_key as golden_op_key
 from ohmgrid.model.base.noise import seed_key
 from ohmgrid.model.device.population import populate
+from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.model.periphery.readout import make_readouts
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Verb
@@ -41,25 +42,11 @@ def _multiply(array, rows, backward, values, physics, reading, number, step, wor
 
 
 @kernel
-def _update(array, rows, x, d, pulses, physics, number, step, row_side, col_side, work):
+def _update(array, rows, x, d, pulses, physics, number, step, trains, work):
     """Run one update; return what it counts, as `PulseCounts`."""
     key = op_key(physics.base, UPDATE, number, step)
-    bl, firing_rows, firing_cols, active, below, clipped = make_trains(
-        x, d, rows, array.cols, pulses, key, row_side, col_side, work
-    )
-    up, down = update_array(
-        array,
-        physics,
-        number,
-        step,
-        row_side,
-        firing_rows,
-        col_side,
-        firing_cols,
-        bl,
-        WHOLE,
-        work,
-    )
+    active, below, clipped = make_trains(x, d, rows, array.cols, pulses, key, trains, work)
+    up, down = update_array(array, physics, number, step, rows, trains, WHOLE, work)
     return up, down, active, below, clipped
 
 
@@ -116,7 +103,7 @@ class CompiledTile(TileBase):
         self._held = hold(self.array), hold(self.physics)
         self._held_readings = tuple(map(hold, self.readings))
         self._work = hold(make_scratch(max(self.device_shape)))
-        self._sides = make_side(rows), make_side(cols)
+        self._trains = hold(make_trains_room(chunks(config.pulses.most_slots), rows, cols))
         self.registers = lru_cache(maxsize=4)(self._registers)
         self._hold_stuck()
 
@@ -181,7 +168,7 @@ class CompiledTile(TileBase):
             physics,
             self.number,
             self._step(2),
-            *self._sides,
+            self._trains,
             self._work,
         )
         self.pulses = PulseCounts(*map(int, counts))

@@ -8,8 +8,9 @@ from ohmgrid.compiled.aging import Aging, age_devices
 from ohmgrid.compiled.array import EITHER, PAIR, apply_pulses
 from ohmgrid.compiled.device import Device
 from ohmgrid.compiled.jit import inner
-from ohmgrid.compiled.layout import Converter
+from ohmgrid.compiled.layout import ZERO, Converter
 from ohmgrid.compiled.noise import op_key
+from ohmgrid.compiled.pulses import chunk_side
 from ohmgrid.compiled.refresh import Refresh, Source, refresh_pairs
 from ohmgrid.registers.noise import Verb
 
@@ -31,9 +32,7 @@ class Physics(NamedTuple):
 
 
 @inner
-def update_array(
-    array, physics, number, step, row_side, firing_rows, col_side, firing_cols, bl, part, work
-):
+def update_array(array, physics, number, step, rows, trains, part, work):
     """Apply the trains of update ``step``, then leak, diffusion and refresh where they are due.
 
     Parameters
@@ -44,7 +43,9 @@ def update_array(
         Of the tile.
     step : int
         Updates before this one.
-    row_side, col_side, firing_rows, firing_cols, bl
+    rows : int
+        Outputs.
+    trains : Trains
         As from `make_trains`.
     part : Share
         The columns to work on.
@@ -57,9 +58,26 @@ def update_array(
     """
     regs, aging, refresh = physics.device, physics.aging, physics.refresh
     mode, key = PAIR if array.paired else EITHER, op_key(physics.base, UPDATE, number, step)
-    up, down = apply_pulses(
-        array, regs, mode, row_side, firing_rows, col_side, firing_cols, bl, key, part, work
-    )
+    up, down = ZERO, ZERO
+    for chunk in range(len(trains.firing)):
+        slots, firing_rows, firing_cols = trains.firing[chunk]
+        row_side = chunk_side(trains.rows, chunk, rows)
+        col_side = chunk_side(trains.cols, chunk, array.cols)
+        more_up, more_down = apply_pulses(
+            array,
+            regs,
+            mode,
+            row_side,
+            firing_rows,
+            col_side,
+            firing_cols,
+            slots,
+            chunk,
+            key,
+            part,
+            work,
+        )
+        up, down = up + more_up, down + more_down
     count = step + 1
     if aging.every and count % aging.every == 0:
         age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)

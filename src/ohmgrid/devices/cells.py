@@ -9,7 +9,10 @@ from typing import ClassVar
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, check_int, make_plain, shown
 
-__all__ = ["OneSided"]
+__all__ = ["MOST_SLOTS", "OneSided"]
+
+MOST_SLOTS = 127
+"""Slots of the longest pulse train."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class OneSided(Device):
     refresh_out_noise: float = 0.06
     """Noise of that read, weight units."""
     refresh_bl: int = 31
-    """Most pulses that write a difference back."""
+    """Most pulses that write a difference back, 1..127."""
 
     kind: ClassVar[str] = "OneSided"
 
@@ -52,7 +55,7 @@ class OneSided(Device):
         check_float("refresh_out_bound", self.refresh_out_bound, 0.01, 1000.0)
         check_int("refresh_adc_bits", self.refresh_adc_bits, 2, 12)
         check_float("refresh_out_noise", self.refresh_out_noise, 0.0, 10.0)
-        check_int("refresh_bl", self.refresh_bl, 1, 31)
+        check_int("refresh_bl", self.refresh_bl, 1, MOST_SLOTS)
 
     @property
     def unit(self) -> StepDevice:

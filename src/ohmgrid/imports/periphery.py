@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from ohmgrid.config import ConverterConfig, PulseConfig
+from ohmgrid.devices.cells import MOST_SLOTS
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, shown
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.printed import Call
@@ -205,9 +206,10 @@ def pulse_table(call: Call) -> ImportedTable:
         "update", call, "pulse_type", TRAINS, "stochastic-compressed", left
     )
     length = call.keywords.get("desired_bl", 31)
-    if isinstance(length, int) and not isinstance(length, bool) and length > 31:
-        left.append(left_out("update.desired_bl", length, "31 taken, the longest train there is"))
-        length = 31
+    if isinstance(length, int) and not isinstance(length, bool) and length > MOST_SLOTS:
+        longest = f"{MOST_SLOTS} taken, the longest train there is"
+        left.append(left_out("update.desired_bl", length, longest))
+        length = MOST_SLOTS
     values["desired_bl"] = length
     return ImportedTable(_whole("update", PulseConfig, values), left)
 

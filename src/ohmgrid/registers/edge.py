@@ -7,7 +7,7 @@ Standard library only.
 import math
 from dataclasses import dataclass
 
-from ohmgrid.config import SLOTS, Config, ConverterConfig
+from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.noise import GAUSS_SIGMA
 from ohmgrid.registers.scales import normalised
@@ -23,6 +23,8 @@ ADC_FRAC = 16
 """Fraction bits of an output before the ADC rounds it."""
 ADC_MANTISSA = 18
 """Width of the ADC's scale register (unsigned, normalised)."""
+BL_BITS = 7
+"""Width of a bit length, 0..127."""
 RATE_BITS = 18
 """Width of the mantissa of a rate."""
 FACTOR_BITS = 22
@@ -65,7 +67,7 @@ class PulseRegisters:
     rate_shift: int
     """Right shift that leaves 16 fraction bits after ``xm * dm * rate``."""
     bl: int
-    """Slots without bit-length management, and the most with it."""
+    """Slots without managements, 1..127."""
     factor: int
     """Without update management: probability for one unit, ``FACTOR_BITS`` bits, 16 fraction."""
 
@@ -82,7 +84,7 @@ def pulse_registers(config: Config, granularity: float, lr: float) -> PulseRegis
         )
     bl, factor = pulses.desired_bl, math.sqrt(pulses_per_unit / pulses.desired_bl)
     if not pulses.managed and not pulses.fixed_bl and pulses_per_unit > pulses.desired_bl:
-        bl, factor = min(SLOTS, math.ceil(pulses_per_unit)), 1.0
+        bl, factor = min(pulses.most_slots, math.ceil(pulses_per_unit)), 1.0
     return PulseRegisters(
         rate=rate,
         rate_shift=exponent,

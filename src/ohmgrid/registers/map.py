@@ -18,7 +18,7 @@ its own, a new one takes a free one. Standard library only.
 from typing import NamedTuple
 
 from ohmgrid.registers.device import CURVE_BITS, DW_BITS, REL_FRAC, VISIBLE_BITS
-from ohmgrid.registers.edge import ADC_MANTISSA, FACTOR_BITS
+from ohmgrid.registers.edge import ADC_MANTISSA, BL_BITS, FACTOR_BITS
 from ohmgrid.registers.readout import (
     IR_FRAC,
     KEEP_BITS,
@@ -121,11 +121,11 @@ TILE: dict[str, Register] = {
     },
     "rate": Register(96, 18),
     "rate_shift": Register(97, 6),
-    "bl": Register(98, 5),
+    "bl": Register(98, BL_BITS),
     "factor": Register(99, FACTOR_BITS),
     "managed": Register(100, 1),
     "bl_managed": Register(101, 1),
-    "desired_bl": Register(102, 5),
+    "desired_bl": Register(102, BL_BITS),
     "pulse_type": Register(103, 2),
     "serial": Register(104, 1),
     "paired": Register(105, 1),
@@ -137,9 +137,9 @@ TILE: dict[str, Register] = {
     "refresh_lower": Register(117, 11),
     "refresh_rate": Register(118, 18),
     "refresh_rate_shift": Register(119, 6),
-    "refresh_bl": Register(120, 5),
+    "refresh_bl": Register(120, BL_BITS),
     "refresh_factor": Register(121, FACTOR_BITS),
-    "refresh_desired_bl": Register(122, 5),
+    "refresh_desired_bl": Register(122, BL_BITS),
     **AGING,
 }
 """Registers of a tile."""

@@ -30,10 +30,10 @@ class CountedTile(Tile):
         super().__init__(*args)
         self.hits: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def _sweep(self, rows, columns, down, key, slot):
+    def _sweep(self, rows, columns, down, key, number):
         if self.counting:
             self.hits.append((rows != 0, coincidences(rows[:, None], columns[None, :]) != 0))
-        super()._sweep(rows, columns, down, key, slot)
+        super()._sweep(rows, columns, down, key, number)
 
 
 def count(

@@ -243,6 +243,7 @@ class Lines(wiring.Component):
             maker.key.eq(self.key),
             maker.row.eq(held["side"]),
             maker.bl.eq(held["bl"]),
+            maker.chunk.eq(0),
             maker.mode.eq(held["mode"]),
         ]
 

@@ -2,7 +2,7 @@
 
 `Planner` chooses the bit length and both probability scales, once an update; two
 `ohmgrid.hdl.periphery.converters.Scaler` passes make the probabilities; a `TrainMaker` for the
-columns and one for the rows turn each into a word of 31 slots.
+columns and one for the rows turn each into words of 31 slots, a chunk of the train each.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,11 @@ from ohmgrid.hdl.base.arith import SquareRoot, shift_round
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import SoftProduct
-from ohmgrid.registers.edge import FACTOR_BITS, RATE_BITS
+from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.noise import KEY_BITS, Purpose
 
 __all__ = ["LINE", "TRAIN", "Planner", "TrainMaker"]
 
-BL_BITS = 5
-"""Width of a bit length, 0..31."""
 PROBABILITY_BITS = 17
 """Width of a probability: 65536 fires in every slot."""
 QUOTIENT_BITS = 33
@@ -32,10 +30,15 @@ STOCHASTIC, MEAN_COUNT = (
     PULSE_TYPES.index(name) for name in ("stochastic-compressed", "mean-count")
 )
 
+SUB_BITS = 3
+"""Bits of a sub key within a chunk: eight line keys, four slots each."""
+CHUNKS = -(-((1 << BL_BITS) - 1) // SLOTS)
+"""Chunks of the longest train."""
+
 LINE = data.StructLayout({"index": 16, "probability": PROBABILITY_BITS})
 """What a `TrainMaker` takes."""
 TRAIN = data.StructLayout({"index": 16, "word": SLOTS})
-"""What it gives: bit s of the word is set where slot s fires."""
+"""What it gives: bit k of the word is set where slot ``31 chunk + k`` fires."""
 
 
 class Planner(wiring.Component):
@@ -65,14 +68,14 @@ class Planner(wiring.Component):
         Largest magnitudes of both vectors.
     managed, bl_managed : ``In(1)``
         Update management; bit-length management (which needs the former).
-    desired_bl : ``In(5)``
+    desired_bl : ``In(7)``
         >= 1.
-    rate, rate_shift, fixed_bl, factor : ``In(18)``, ``In(6)``, ``In(5)``, ``In(22)``
+    rate, rate_shift, fixed_bl, factor : ``In(18)``, ``In(6)``, ``In(7)``, ``In(22)``
         `ohmgrid.registers.edge.PulseRegisters`; ``fixed_bl`` (its ``bl``) counts without
         management.
     done : ``Out(1)``
         Strobe.
-    bl : ``Out(5)``
+    bl : ``Out(7)``
     x_factor, d_factor : ``Out(22)``
     x_divisor, d_divisor : ``Out(edge_bits)``
     """
@@ -196,10 +199,10 @@ class Planner(wiring.Component):
                     m.d.sync += [
                         over.eq(above),
                         beyond.eq(word[32:].any()),
-                        rest.eq(Mux(above, 0, word[17:21])),
+                        rest.eq(Mux(above, 0, word[17 : 16 + BL_BITS])),
                         count.eq(QUOTIENT_BITS - 1),
                     ]
-                    pulses = word[16:21] + word[:16].any()
+                    pulses = word[16 : 16 + BL_BITS] + word[:16].any()
                     m.d.sync += self.bl.eq(Mux(self.bl_managed & ~above, pulses, self.desired_bl))
                     m.next = "QUOTIENT"
                 with m.Else():
@@ -229,11 +232,13 @@ class Planner(wiring.Component):
 class TrainMaker(wiring.Component):
     """Turns firing probabilities into pulse trains: `column_trains` or `row_trains` of the model.
 
-    A line takes `steps` cycles, one after the other without gaps; its train comes `latency` cycles
-    after the last of them begins. Stochastic trains are hashed, ``4 * groups`` slots a cycle; a
-    deterministic train takes one cycle on a column (a thermometer) and one for each slot on a row
-    (Bresenham's line: slot s fires where ``rint(n m / BL)`` or ``rint(p m)`` grows from m = s to
-    s + 1). A line that cannot fire takes one cycle.
+    It makes the word of one chunk, 31 slots of the train. A line takes `steps` cycles, one after
+    the other without gaps; its word comes `latency` cycles after the last of them begins.
+    Stochastic trains are hashed, ``4 * groups`` slots a cycle, with sub keys from ``8 chunk`` on; a
+    deterministic train takes one cycle on a column (a thermometer) and on a row one for each slot
+    from the train's first to the chunk's last (Bresenham's line: slot s fires where
+    ``rint(n m / BL)`` or ``rint(p m)`` grows from m = s to s + 1). A line that cannot fire, and a
+    chunk beyond the train, take one cycle.
 
     Parameters
     ----------
@@ -244,11 +249,13 @@ class TrainMaker(wiring.Component):
     -------
     i : ``In(stream.Signature(LINE))``
     key : ``In(64)``
-        Operation key. All four are constant while lines are in flight.
+        Operation key. All five are constant while lines are in flight, and from two cycles before.
     row : ``In(1)``
         Lines are rows (errors), not columns (activations).
-    bl : ``In(5)``
-        Slots used, 0..31.
+    bl : ``In(7)``
+        Slots used, of the whole train, 0..127.
+    chunk : ``In(3)``
+        Number of the chunk, 0..4.
     mode : ``In(2)``
         Index of the pulse type in `ohmgrid.config.PULSE_TYPES`.
     o : ``Out(stream.Signature(TRAIN, always_ready=True))``
@@ -269,6 +276,7 @@ class TrainMaker(wiring.Component):
                 "key": In(KEY_BITS),
                 "row": In(1),
                 "bl": In(BL_BITS),
+                "chunk": In(range(CHUNKS)),
                 "mode": In(2),
                 "o": Out(stream.Signature(TRAIN, always_ready=True)),
             }
@@ -279,17 +287,20 @@ class TrainMaker(wiring.Component):
         """Cycles from the transfer of a line of one step to its train."""
         return self._depth + 3
 
-    def steps(self, probability: int, bl: int, mode: int, row: bool) -> int:
+    def steps(self, probability: int, bl: int, mode: int, row: bool, chunk: int = 0) -> int:
         """Return the cycles that a line takes."""
-        if probability == 0 or bl == 0:
+        first, last = SLOTS * chunk, min(SLOTS * (chunk + 1), bl)
+        if probability == 0 or last <= first:
             return 1
         if mode == STOCHASTIC:
-            return -(-bl // self._slots)
-        return bl if row else 1
+            return -(-(last - first) // self._slots)
+        return last if row else 1
 
-    def cycles(self, probabilities: Iterable[int], bl: int, mode: int, row: bool) -> int:
-        """Return the cycles from the first transfer to the last train, if input never waits."""
-        steps = [self.steps(probability, bl, mode, row) for probability in probabilities]
+    def cycles(
+        self, probabilities: Iterable[int], bl: int, mode: int, row: bool, chunk: int = 0
+    ) -> int:
+        """Return the cycles from the first transfer to the last word, if input never waits."""
+        steps = [self.steps(probability, bl, mode, row, chunk) for probability in probabilities]
         return sum(steps) - 1 + self.latency
 
     def elaborate(self, platform):
@@ -300,9 +311,14 @@ class TrainMaker(wiring.Component):
         last = busy & (step == last_step)
         # Settings are constant: what follows from them comes from registers, in time for a line.
         stochastic, row = delayed(m, self.mode == STOCHASTIC, "stochastic"), self.row
-        groups = sum((self.bl > n for n in range(self._slots, SLOTS, self._slots)), Const(0))
-        slots = Mux(row, self.bl - self.bl.any(), 0)
-        longest = delayed(m, Mux(self.mode == STOCHASTIC, groups, slots)[:BL_BITS], "longest")
+        base = delayed(m, ((self.chunk << SLOTS.bit_length()) - self.chunk)[:BL_BITS], "base")
+        left = Signal(signed(BL_BITS + 1))
+        m.d.comb += left.eq(self.bl - base)
+        here = Mux(left < 0, 0, Mux(left > SLOTS, SLOTS, left))[: SLOTS.bit_length()]
+        here = delayed(m, here, "here")
+        groups = sum((here > n for n in range(self._slots, SLOTS, self._slots)), Const(0))
+        slots = Mux(row & here.any(), base + here - 1, 0)
+        longest = delayed(m, Mux(stochastic, groups, slots)[:BL_BITS], "longest")
         m.d.comb += last_step.eq(Mux(possible, longest, 0))
         m.d.comb += self.i.ready.eq(~busy | last)
         m.d.sync += step.eq(step + 1)
@@ -314,19 +330,27 @@ class TrainMaker(wiring.Component):
                 step.eq(0),
             ]
 
-        fields = self._fields(m, line.index, busy, step)
-        # One cycle before the hashes: where in the word this step's slots lie.
+        part = step[:SUB_BITS]
+        fields = self._fields(m, line.index, busy, part)
+        # Where in the word this step's slots lie: those of a row before the chunk are at no place;
+        # of a column's thermometer, what is above them is left.
         number = self._number(m, line.probability)
-        step = delayed(m, step, "step", self._depth - 1)
-        first = delayed(m, step == 0, "first", 2)
-        places, limit = [], Mux(stochastic | row, self.bl, number[:BL_BITS])
+        place = Signal(BL_BITS + 1)
+        m.d.comb += place.eq(Mux(stochastic, part, step - base))
+        place = delayed(m, place, "place", self._depth)
+        above = Signal(signed(BL_BITS + 1))
+        m.d.comb += above.eq(number[:BL_BITS] - base)
+        count = Mux(above < 0, 0, above)[:BL_BITS]
+        limit = delayed(m, Mux(stochastic | row, here, count), "limit")
+        places = []
         for slot in range(SLOTS):
-            hashed = step == slot // self._slots
             # A thermometer on columns: every slot below the count.
-            here = Mux(stochastic, hashed, ~row | (step == slot))
-            places.append(here & (limit > slot))
-        places = delayed(m, Cat(places), "places", 2)
-        fixed = self._grows(m, number, step == 0) | ~row
+            now = Mux(stochastic, place == slot // self._slots, ~row | (place == slot))
+            places.append(now & (limit > slot))
+        places = delayed(m, Cat(places), "places")
+        fresh = delayed(m, step == 0, "fresh", self._depth - 1)
+        first = delayed(m, fresh, "first", 2)
+        fixed = self._grows(m, number, fresh) | ~row
         threshold = delayed(m, number, "threshold")
         fires = Cat(Mux(stochastic, field < threshold, fixed) for field in fields)
         fires = delayed(m, fires, "fires")
@@ -343,15 +367,15 @@ class TrainMaker(wiring.Component):
         m.d.comb += self.o.valid.eq(ending[-1])
         return m
 
-    def _fields(self, m: Module, index: Value, valid: Value, step: Value) -> list[Value]:
+    def _fields(self, m: Module, index: Value, valid: Value, part: Value) -> list[Value]:
         """Return the 16-bit uniform numbers of a step's slots, `_depth` cycles later."""
-        fields = []
+        fields, first = [], Cat(Const(0, SUB_BITS), self.chunk)
         for n, key in enumerate(self._keys):
             m.submodules[f"key{n}"] = key
             m.d.comb += [
                 key.key.eq(self.key),
                 key.index.eq(index),
-                key.sub.eq(step * len(self._keys) + n),
+                key.sub.eq(first + part * len(self._keys) + n),
                 key.purpose.eq(Mux(self.row, Purpose.TRAIN_D, Purpose.TRAIN_X)),
                 key.i_valid.eq(valid),
             ]
@@ -391,4 +415,4 @@ class TrainMaker(wiring.Component):
         half_passed = rest[15] & (rest[:15].any() | odd)
         up = Mux(counting, Cat(odd, rest[:BL_BITS]) > self.bl, half_passed)
         after = odd ^ up
-        return after ^ (delayed(m, after, "before") & ~delayed(m, first, "fresh"))
+        return after ^ (delayed(m, after, "before") & ~delayed(m, first, "anew"))

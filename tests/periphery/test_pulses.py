@@ -30,7 +30,7 @@ FORMATS = st.integers(9, 16).flatmap(
 FLAGS = st.booleans()
 PULSES = st.builds(
     PulseConfig,
-    desired_bl=st.integers(1, 31),
+    desired_bl=st.one_of(st.integers(1, 31), st.integers(1, 127)),
     fixed_bl=FLAGS,
     update_management=FLAGS,
     update_bl_management=FLAGS,
@@ -41,7 +41,9 @@ PROBABILITIES = st.lists(
     min_size=1,
     max_size=12,
 )
-LENGTHS = st.one_of(st.sampled_from([0, 1, 31]), st.integers(0, 31))
+LENGTHS = st.one_of(
+    st.sampled_from([0, 1, 31, 32, 62, 63, 100, 124, 127]), st.integers(0, 31), st.integers(0, 127)
+)
 KEYS = st.integers(0, 2**64 - 1)
 
 
@@ -118,7 +120,7 @@ def test_management_is_the_real_formula(formats, pulses, lr, data):
     elif pulses.update_management or pulses.fixed_bl or lr <= GRANULARITY * desired:
         assert plan.bl == desired
     else:
-        assert plan.bl == min(31, math.ceil(lr / GRANULARITY))
+        assert plan.bl == min(max(31, desired), math.ceil(lr / GRANULARITY))
     if plan.bl == 0:
         assert low == 0
         return
@@ -218,11 +220,12 @@ def test_planner(formats, data):
     st.integers(1, 8),
     st.sampled_from(range(3)),
     LENGTHS,
+    st.integers(0, 4),
     KEYS,
     PROBABILITIES,
     st.lists(st.integers(0, 3), max_size=12),
 )
-def test_train_maker(side, groups, mode, bl, key, column, waits):
+def test_train_maker(side, groups, mode, bl, chunk, key, column, waits):
     maker, row = TrainMaker(groups), side == "row"
     trains, cycles = [], []
 
@@ -230,7 +233,9 @@ def test_train_maker(side, groups, mode, bl, key, column, waits):
         ctx.set(maker.key, key)
         ctx.set(maker.row, row)
         ctx.set(maker.bl, bl)
+        ctx.set(maker.chunk, chunk)
         ctx.set(maker.mode, mode)
+        await ctx.tick().repeat(2)
         for index, probability in enumerate(column):
             for _ in range(waits[index] if index < len(waits) else 0):
                 await ctx.tick()
@@ -257,9 +262,9 @@ def test_train_maker(side, groups, mode, bl, key, column, waits):
     make = row_trains if row else column_trains
     indices = np.zeros(1000 + len(column), np.int64)
     indices[1000:] = column
-    assert trains == make(indices, bl, PULSE_TYPES[mode], key)[1000:].tolist()
+    assert trains == make(indices, bl, PULSE_TYPES[mode], key, chunk)[1000:].tolist()
     if not any(waits[1 : len(column)]):
-        assert cycles[-1] == maker.cycles(column, bl, mode, row)
+        assert cycles[-1] == maker.cycles(column, bl, mode, row, chunk)
 
 
 def test_bad_parameters_say_what_was_expected():

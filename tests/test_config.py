@@ -83,7 +83,7 @@ def configs(draw) -> Config:
         backward=converter("none"),
         pulses=PulseConfig(
             draw(st.sampled_from(PULSE_TYPES)),
-            draw(st.integers(1, 31)),
+            draw(st.integers(1, 127)),
             *(draw(st.booleans()) for _ in range(3)),
         ),
         device=draw(devices()),
@@ -153,7 +153,7 @@ def test_every_preset_survives_its_dictionary(name):
         ("[forward]\nmax_passes = 0", "max_passes: expected 1..8, got 0"),
         ("[backward]\nbound_management = 'iterative'", "backward.bound_management: expected none"),
         ("[pulses]\npulse_type = 'x'", "pulse_type: expected one of stochastic-compressed"),
-        ("[pulses]\ndesired_bl = 32", "desired_bl: expected 1..31, got 32"),
+        ("[pulses]\ndesired_bl = 128", "desired_bl: expected 1..127, got 128"),
         ("[pulses]\nfixed_bl = 1", "fixed_bl: expected true or false, got 1"),
         (
             "[pulses]\nupdate_management = 'no'",

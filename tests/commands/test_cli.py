@@ -201,7 +201,7 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("train", "--seed", "-1"), "seed: expected 0..18446744073709551615, got -1"),
         (("train", "--lanes", "0"), "lanes: expected 1..1024, got 0"),
         (("train", "--share", "99"), "share: expected 1..64, got 99"),
-        (("train", "--bit-length", "32"), "bit-length: expected 1..31, got 32"),
+        (("train", "--bit-length", "128"), "bit-length: expected 1..127, got 128"),
         (("train", "--engine", "gpu"), "engine: expected one of model, compiled, rtl, got 'gpu'"),
         (("train", "--device", "pcm2"), "expected one of idealized, gokmen-vlasov"),
         (("train", "--device", "none.toml"), "none.toml: cannot be read: No such file"),

@@ -135,7 +135,7 @@ def test_large_arrays_fill_many_blocks_of_visits(device, rows, cols, rng):
 def test_trains_of_several_chunks_equal_the_model_s(device, pulse_type, rng):
     """Whole chunks, slot by slot, and pairs that are refreshed with long trains after each update.
 
-    The largest pair asks for more than 127 pulses, so that every train has all its slots.
+    The largest pair asks for less than the slots that there are, then for more.
     """
     cell = PRESETS[device]
     if isinstance(cell, OneSided):
@@ -152,7 +152,8 @@ def test_trains_of_several_chunks_equal_the_model_s(device, pulse_type, rng):
             reports = [operate(tile, "update", x, d, lr) for tile in (golden, compiled)]
             assert reports[0] == reports[1]
             check_equal(golden.state(), compiled.state())
-        assert golden.pulses.up > 32
+        # The largest pair fires in every slot.
+        assert golden.pulses.up >= bl
 
 
 def as_kernel(function: Any) -> Any:

@@ -91,6 +91,13 @@ def test_a_refresh_resets_both_and_keeps_the_difference(plus: float, minus: floa
     assert written.mean() == pytest.approx(0.31, rel=0.05)
 
 
+def test_a_large_difference_takes_a_long_train():
+    """The difference of 1.0 asks for 100 pulses of 0.01, in four chunks."""
+    tile = pair(1.7, 0.7, refresh_every=1, refresh_out_noise=0.0, refresh_bl=127)
+    nothing(tile)
+    assert (tile.read() * tile.lsb).mean() == pytest.approx(1.0, rel=0.05)
+
+
 def test_a_small_difference_is_written_back_whole():
     device = ConstantStep(
         dw_min=0.05, dw_min_std=0.1, dw_min_dtod=0.1, w_max=2.0, w_min=0.0, w_max_dtod=0.0,

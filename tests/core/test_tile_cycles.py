@@ -114,7 +114,7 @@ def time_work(
         return op_key(base, Verb.REWRITE, model.number, rewrite_step(updates, column))
 
     writes = refresh_writes(due, difference, config, registers, column_key)
-    slots = {write.column: write.slots for write in writes}
+    slots = {write.column: write.slots[0] for write in writes}
     columns = {}
     for column in np.flatnonzero(due.any(axis=0)).tolist():
         signed = np.where(due[:, column], difference[:, column], 0)

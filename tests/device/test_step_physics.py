@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
-from ohmgrid.config import Config
+from ohmgrid.config import Config, PulseConfig
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.laws import Law
 from ohmgrid.devices.presets import PRESETS
@@ -19,6 +19,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.base.noise import gaussian
 from ohmgrid.model.core.tile import Tile, TileState
 from ohmgrid.model.device.step import Cells, Static, static_properties, visit
+from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, RANGE_FRAC
 from ohmgrid.registers.device import (
     CURVE_BITS,
@@ -216,19 +217,21 @@ def test_a_stuck_device_stays_where_it_is(rng):
     np.testing.assert_array_equal(moved, weight)
 
 
-@pytest.mark.parametrize("dw_min", [2e-6, 0.001])
-def test_rounding_is_unbiased_and_the_update_has_its_variance(dw_min):
-    """Section 3: E[dw] = -lr d x, Var = g^2 BL P (1 - P), and rounding adds less than 1/4 LSB^2."""
+@pytest.mark.parametrize(("dw_min", "bl"), [(2e-6, 10), (0.001, 10), (0.001, 100)])
+def test_rounding_is_unbiased_and_the_update_has_its_variance(dw_min, bl):
+    """Section 3: E[dw] = -lr d x, Var = g^2 BL P (1 - P), and rounding adds less than 1/4 LSB^2
+    with each chunk of a train."""
     device = ConstantStep(
         dw_min=dw_min, dw_min_dtod=0, dw_min_std=0, up_down_dtod=0, w_max_dtod=0, w_min_dtod=0
     )
     # Copies of one small array along the diagonal share no line, so their pulses are independent.
-    copies, updates, bl = 25, 800, 10
+    copies, updates = 25, 8000 // bl
     x = np.array([4096, -2048, 1024, 3000])
     d = np.array([16384, -9000, 4000])
-    tile = Tile(Config(seed=5, device=device), copies * len(d), copies * len(x))
+    config = Config(seed=5, device=device, pulses=PulseConfig(desired_bl=bl))
+    tile = Tile(config, copies * len(d), copies * len(x))
     g = tile.device.granularity
-    lr = 9.7 * g
+    lr = (bl - 0.3) * g
     start = tile.state().weights
     sums, squares = np.zeros((3, 4)), np.zeros((3, 4))
     for _ in range(updates):
@@ -242,8 +245,8 @@ def test_rounding_is_unbiased_and_the_update_has_its_variance(dw_min):
     product = np.outer(d / 16384, x / 4096)
     probability = np.abs(lr * product) / (g * bl)
     pulses = g * np.sqrt(bl * probability * (1 - probability))
-    # One draw decides between two neighbours: at most 1/4 LSB^2.
-    most = np.sqrt(pulses**2 + tile.lsb**2 / 4)
+    # One draw a chunk decides between two neighbours: at most 1/4 LSB^2.
+    most = np.sqrt(pulses**2 + chunks(bl) * tile.lsb**2 / 4)
     mean = sums / draws
     assert np.all(np.abs(mean + lr * product) <= 4 * most / np.sqrt(draws))
     variance = squares / draws - mean**2

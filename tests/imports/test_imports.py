@@ -24,7 +24,7 @@ PRINTED = """SingleRPUConfig(
     ),
     forward=IOParameters(),
     backward=IOParameters(out_noise=0.02),
-    update=UpdateParameters(desired_bl=10)
+    update=UpdateParameters(desired_bl=100)
 )
 """
 
@@ -43,7 +43,7 @@ def test_a_printed_configuration_is_the_same_device_converters_and_trains(tmp_pa
     assert (config.forward.out_bound, config.forward.out_noise) == (12.0, 0.06)
     assert (config.forward.bound_management, config.forward.max_passes) == ("iterative", 5)
     assert (config.backward.bound_management, config.backward.out_noise) == ("none", 0.02)
-    assert (config.pulses.desired_bl, config.pulses.update_bl_management) == (10, True)
+    assert (config.pulses.desired_bl, config.pulses.update_bl_management) == (100, True)
     assert [line.partition("=")[0] for line in found.left] == [
         "device.gamma_up",
         "mapping.digital_bias",
@@ -55,7 +55,7 @@ def test_what_has_no_counterpart_is_listed(tmp_path):
         device=ConstantStepDevice(dw_min=0.01, construction_seed=7, drift=DriftParameter(nu=0.1)),
         forward=IOParameters(out_nonlinearity=0.1, inp_res=-1, out_res=0.01,
                              noise_management=NoiseManagementType.MAX, nm_thres=0.0),
-        update=UpdateParameters(desired_bl=100, um_grad_scale=2.0),
+        update=UpdateParameters(desired_bl=200, um_grad_scale=2.0),
         mapping=MappingParameter(digital_bias=False, weight_scaling_omega=0.6),
         pre_post=PrePostProcessingParameter(input_range=InputRangeParameter(enable=True)),
     )"""
@@ -64,7 +64,7 @@ def test_what_has_no_counterpart_is_listed(tmp_path):
     assert config.device == ConstantStep(dw_min=0.01)
     assert (config.forward.dac_bits, config.forward.adc_bits) == (8, 7)
     assert config.forward.noise_management == "abs-max"
-    assert config.pulses.desired_bl == 31
+    assert config.pulses.desired_bl == 127
     assert {line.partition("=")[0] for line in found.left} == {
         "device.construction_seed",
         "device.drift",

@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from ohmgrid.config import PULSE_TYPES, Config, FormatConfig, PulseConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.periphery.pulses import Planner, TrainMaker
-from ohmgrid.model.base.noise import op_key, seed_key
-from ohmgrid.model.periphery.pulses import column_trains, plan_update, probabilities, row_trains
+from ohmgrid.model.base.noise import line_keys, op_key, seed_key
+from ohmgrid.model.periphery.pulses import (
+    chunks,
+    column_trains,
+    plan_update,
+    probabilities,
+    row_trains,
+)
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
-from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.sim.tables import run_clocked
 
 ONE = 1 << 16
@@ -47,25 +54,29 @@ LENGTHS = st.one_of(
 KEYS = st.integers(0, 2**64 - 1)
 
 
-def ones(words: np.ndarray) -> np.ndarray:
-    return np.bitwise_count(words).astype(np.int64)
+def coincidences(p_x: ArrayLike, p_d: ArrayLike, bl: int, pulse_type: str, key: int) -> np.ndarray:
+    """Return in how many slots of all chunks each row fires with each column."""
+    counts = 0
+    for chunk in range(chunks(bl)):
+        x = column_trains(np.array(p_x), bl, pulse_type, key, chunk)
+        d = row_trains(np.array(p_d), bl, pulse_type, key, chunk)
+        counts = counts + np.bitwise_count(d[:, None] & x[None, :]).astype(np.int64)
+    return np.array(counts)
 
 
 # ---- model: how often cells are hit
 
 
-def test_stochastic_coincidences_have_the_right_mean_and_variance(fixed_rng):
+@pytest.mark.parametrize(("bl", "updates"), [(13, 8000), (100, 2000)])
+def test_stochastic_coincidences_have_the_right_mean_and_variance(bl, updates, fixed_rng):
     # P = p_x p_d in each of BL slots, independent between slots, lines and updates.
-    bl, updates = 13, 8000
     p_x = np.array([ONE, ONE // 2, 20000, 900])
     p_d = np.array([ONE, 50000, ONE // 3])
     base = seed_key(int(fixed_rng.integers(2**63)))
     counts = np.zeros((updates, len(p_d), len(p_x)))
     for step in range(updates):
         key = op_key(base, Verb.UPDATE, 0, step)
-        x = column_trains(p_x, bl, "stochastic-compressed", key)
-        d = row_trains(p_d, bl, "stochastic-compressed", key)
-        counts[step] = ones(d[:, None] & x[None, :])
+        counts[step] = coincidences(p_x, p_d, bl, "stochastic-compressed", key)
     p = p_d[:, None] * p_x[None, :] / ONE**2
     mean, variance = bl * p, bl * p * (1 - p)
     assert (np.abs(counts.mean(axis=0) - mean) <= 4.5 * np.sqrt(variance / updates)).all()
@@ -73,23 +84,54 @@ def test_stochastic_coincidences_have_the_right_mean_and_variance(fixed_rng):
     assert (np.abs(counts.var(axis=0) - variance) <= 4.5 * spread + 1e-9).all()
 
 
-@given(PROBABILITIES, PROBABILITIES, st.integers(1, 31))
+@given(st.integers(0, 127), st.integers(0, 4), KEYS, PROBABILITIES)
+def test_a_slot_is_hashed_from_its_line_chunk_and_place(bl, chunk, key, probability):
+    """Field k mod 4 of the line key with sub 8 c + k div 4, whatever the length of the train."""
+    makers = {Purpose.TRAIN_X: column_trains, Purpose.TRAIN_D: row_trains}
+    for purpose, make in makers.items():
+        trains = make(np.array(probability), bl, "stochastic-compressed", key, chunk)
+        for line, train in enumerate(trains):
+            fires = 0
+            for k in range(min(31, max(0, bl - 31 * chunk))):
+                word = int(line_keys(key, purpose, line, 8 * chunk + k // 4))
+                fires |= (word >> 16 * (k % 4) & 0xFFFF < probability[line]) << k
+            assert train == fires
+
+
+@given(PROBABILITIES, st.integers(0, 127), st.sampled_from(PULSE_TYPES[1:]))
+def test_deterministic_trains_are_counted_through_all_chunks(probability, bl, pulse_type):
+    """The first m slots of a row hold f(m) pulses, a column fires in its first rint(BL p) slots."""
+
+    def whole(make) -> list[int]:
+        words = [make(np.array(probability), bl, pulse_type, 0, chunk) for chunk in range(5)]
+        return [
+            sum(int(word[line]) << 31 * chunk for chunk, word in enumerate(words))
+            for line in range(len(probability))
+        ]
+
+    columns, rows = whole(column_trains), whole(row_trains)
+    for p, column, row in zip(probability, columns, rows, strict=True):
+        count = round(Fraction(bl * p, ONE))
+        assert column == (1 << count) - 1
+        for m in range(bl + 1):
+            f = Fraction(count * m, bl or 1) if pulse_type == "mean-count" else Fraction(p * m, ONE)
+            assert (row & ((1 << m) - 1)).bit_count() == round(f)
+        assert row < 1 << bl
+
+
+@given(PROBABILITIES, PROBABILITIES, st.integers(1, 127))
 def test_mean_count_coincidences_are_the_rounded_product(p_x, p_d, bl):
-    x = column_trains(np.array(p_x), bl, "mean-count", 0)
-    d = row_trains(np.array(p_d), bl, "mean-count", 0)
-    hits = ones(d[:, None] & x[None, :])
+    hits = coincidences(p_x, p_d, bl, "mean-count", 0)
     for i, row in enumerate(p_d):
         for j, column in enumerate(p_x):
             n_d, n_x = (round(Fraction(bl * p, ONE)) for p in (row, column))
             assert hits[i, j] == round(Fraction(n_d * n_x, bl))
 
 
-@given(PROBABILITIES, PROBABILITIES, st.integers(1, 31))
+@given(PROBABILITIES, PROBABILITIES, st.integers(1, 127))
 def test_deterministic_coincidences_are_the_rounded_product(p_x, p_d, bl):
     # aihwkit's rint(BL q_d q_x) with x_res_implicit = 1 / BL: q_x is a whole number of slots.
-    x = column_trains(np.array(p_x), bl, "deterministic-implicit", 0)
-    d = row_trains(np.array(p_d), bl, "deterministic-implicit", 0)
-    hits = ones(d[:, None] & x[None, :])
+    hits = coincidences(p_x, p_d, bl, "deterministic-implicit", 0)
     for i, row in enumerate(p_d):
         for j, column in enumerate(p_x):
             q_x = Fraction(round(Fraction(bl * column, ONE)), bl)

@@ -174,8 +174,8 @@ def test_a_run_taken_up_again_equals_one_that_was_not_stopped(rng):
 
 def test_the_driver_refuses_what_a_register_cannot_hold():
     driver = TileDriver(None)
-    with pytest.raises(ValueError, match="register bl: expected 5 bits, got 32"):
-        driver.registers({"bl": 32})
+    with pytest.raises(ValueError, match="register bl: expected 7 bits, got 128"):
+        driver.registers({"bl": 128})
     with pytest.raises(ValueError, match="register rows: expected 17 bits, got -1"):
         driver.registers({"rows": -1})
 

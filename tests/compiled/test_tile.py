@@ -16,6 +16,7 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.tile import TileState
@@ -131,18 +132,21 @@ def test_large_arrays_fill_many_blocks_of_visits(device, rows, cols, rng):
 
 
 @pytest.mark.parametrize("pulse_type", PULSE_TYPES)
-@pytest.mark.parametrize("device", ["gokmen-vlasov", "reram-es", "pcm"])
-def test_trains_of_several_chunks_equal_the_model_s(device, pulse_type, rng):
+@pytest.mark.parametrize("slot_by_slot", [False, True])
+@pytest.mark.parametrize("paired", [False, True])
+def test_trains_of_several_chunks_equal_the_model_s(paired, slot_by_slot, pulse_type, rng):
     """Whole chunks, slot by slot, and pairs that are refreshed with long trains after each update.
 
     The largest pair asks for less than the slots that there are, then for more.
     """
-    cell = PRESETS[device]
-    if isinstance(cell, OneSided):
-        cell = replace(cell, refresh_every=1, units_in_mbatch=False, refresh_bl=100)
+    cell = PRESETS["reram-es" if slot_by_slot else "gokmen-vlasov"]
+    if paired:
+        unit = PRESETS["pcm"].unit if slot_by_slot else ConstantStep(dw_min=0.01, w_max=2.0)
+        cell = OneSided(unit, refresh_every=1, units_in_mbatch=False, refresh_bl=100)
     for bl in (32, 62, 94, 127):
         config = Config(device=cell, pulses=PulseConfig(pulse_type=pulse_type, desired_bl=bl))
         golden, compiled = Tile(config, 9, 14), CompiledTile(config, 9, 14)
+        assert golden.device.serial == slot_by_slot
         start = random_state(rng, golden)
         for tile in (golden, compiled):
             tile.load(start)

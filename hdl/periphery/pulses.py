@@ -260,7 +260,7 @@ class TrainMaker(wiring.Component):
         Index of the pulse type in `ohmgrid.config.PULSE_TYPES`.
     o : ``Out(stream.Signature(TRAIN, always_ready=True))``
 
-    Cost: about 610 LUT4 a group for its line keys and 540 (iCE40: 380) beside them.
+    Cost: about 610 LUT4 a group for its line keys and 700 (iCE40: 500) beside them.
     """
 
     def __init__(self, groups: int = 2):

@@ -51,10 +51,22 @@ REGISTRY: dict[str, Part] = {
             config.build.curve,
             config.build.step_tables,
             config.build.references,
+            config.build.lut_delays,
+        ),
+    ),
+    "device.Tables": Part(
+        "tables",
+        lambda hdl, config: hdl.Tables(
+            import_module("ohmgrid.hdl.array.group").LaneGroup(config, config.build.share).tables,
+            min(2, config.build.units),
+            config.build.device_sets,
         ),
     ),
     "device.StaticProperties": Part(
-        "static", lambda hdl, config: hdl.StaticProperties(config.formats.weight_bits)
+        "static",
+        lambda hdl, config: hdl.StaticProperties(
+            config.formats.weight_bits, config.build.curve, config.build.lut_delays
+        ),
     ),
     "device.StepCurve": Part(
         "curve",
@@ -63,9 +75,15 @@ REGISTRY: dict[str, Part] = {
             config.formats.curve_segments,
             config.build.power,
             config.build.step_tables,
+            lut_delays=config.build.lut_delays,
         ),
     ),
-    "device.Aging": Part("aging", lambda hdl, config: hdl.Aging(config.formats.weight_bits)),
+    "device.Aging": Part(
+        "aging",
+        lambda hdl, config: hdl.Aging(
+            config.formats.weight_bits, config.build.device_sets, config.build.lut_delays
+        ),
+    ),
     "array.DuePairs": Part(
         "due_pairs",
         lambda hdl, config: hdl.DuePairs(
@@ -78,7 +96,7 @@ REGISTRY: dict[str, Part] = {
     "array.Lane": Part(
         "lane",
         lambda hdl, config: hdl.Lane(
-            config.build.max_blocks * config.build.max_rows,
+            config.build.words,
             config.formats.weight_bits,
             hdl.sum_bits(config),
             hdl.code_bits(config),
@@ -94,24 +112,29 @@ REGISTRY: dict[str, Part] = {
             config.build.queue,
         ),
     ),
-    "array.Sweep": Part(
-        "sweep",
-        lambda hdl, config: hdl.Sweep(
-            config.build.lanes,
-            config.build.max_rows,
-            config.build.max_cols,
-            config.build.max_blocks * config.build.max_rows,
-            config.build.key_banks,
-            settles=10,
-        ),
-    ),
+    "array.Sweep": Part("sweep", lambda hdl, config: hdl.Sweep(config, settles=10)),
+    "array.CellPort": Part("cell_port", lambda hdl, config: hdl.CellPort(config, stages=10)),
     "array.LaneArray": Part("array", lambda hdl, config: hdl.LaneArray(config)),
     "periphery.Voltages": Part("voltages", lambda hdl, config: hdl.Voltages()),
-    "periphery.Readout": Part(
-        "readout", lambda hdl, config: hdl.Readout(config.build.max_rows, 4, 3)
-    ),
+    "periphery.Readout": Part("readout", lambda hdl, config: hdl.Readout(config.build.lines, 4, 3)),
     "periphery.Lines": Part("lines", lambda hdl, config: hdl.Lines(config)),
-    "core.Tile": Part("tile", lambda hdl, config: hdl.Tile(config)),
+    "core.Settings": Part("settings", lambda hdl, config: hdl.Settings(config.build.device_sets)),
+    "core.Loader": Part("loader", lambda hdl, config: hdl.Loader(config)),
+    "core.ArrayTable": Part("array_table", lambda hdl, config: hdl.ArrayTable(config)),
+    "core.Multiply": Part(
+        "multiply",
+        lambda hdl, config: hdl.Multiply(
+            config, import_module("ohmgrid.hdl.array.array").LaneArray(config).sum_bits
+        ),
+    ),
+    "core.Pulser": Part("pulser", lambda hdl, config: hdl.Pulser(config)),
+    "core.TimeEffects": Part(
+        "time_effects",
+        lambda hdl, config: hdl.TimeEffects(
+            config, import_module("ohmgrid.hdl.array.array").LaneArray(config).turn
+        ),
+    ),
+    "core.Core": Part("core", lambda hdl, config: hdl.Core(config)),
 }
 """``room.Class`` -> what makes the component for a configuration."""
 

@@ -1,41 +1,45 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.core.tile import Tile
-from ohmgrid.host.driver import TileDriver
+from ohmgrid.hdl.core.core import Core as CoreGateware
+from ohmgrid.host.driver import CoreDriver
 from ohmgrid.host.protocol import Op, command
-from ohmgrid.host.registers import countdowns, tile_values
+from ohmgrid.host.registers import core_values, countdowns, entry_values
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.operations import update_trains
 from ohmgrid.model.device.population import populate
 from ohmgrid.net import Net
+from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
 from ohmgrid.registers.edge import PulseRegisters
-from ohmgrid.registers.map import STEPS
+from ohmgrid.registers.layout import place_arrays
 from ohmgrid.registers.noise import Verb
 from ohmgrid.sim.cxxrtl.library import Library, build
-from ohmgrid.tile import TileBase, TileState, make_tiles
+from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["RtlCore", "RtlTile", "build_tile"]
+__all__ = ["Gateware", "RtlCore", "RtlTile", "build_core"]
+
+STATE_WORDS = sum(STATE.values()) // WORD_BITS
+"""Words of an entry that verbs change."""
 
 
 @lru_cache(maxsize=16)
 def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
     config = Config(formats=formats, build=parts)
-    return build(lambda: Tile(config), "tile", identity=f"Tile {formats} {parts}")
+    return build(lambda: CoreGateware(config), "core", identity=f"Core {formats} {parts}")
 
 
-def build_tile(config: Config) -> Library:
+def build_core(config: Config) -> Library:
     """Compile the gateware of a build and its formats (or take it from the cache).
 
-    Within a process it is elaborated once, however many tiles a network has.
+    Within a process it is elaborated once, however many nets run on it.
     """
     # Fraction bits are loaded at run time: they make no other gateware.
     narrow = config.formats.edge_bits - 1
@@ -43,84 +47,159 @@ def build_tile(config: Config) -> Library:
     return _library(formats, config.build)
 
 
-class RtlTile(TileBase):
-    """One tile simulated from its gateware; the interface and the bits are those of the model.
+class Gateware:
+    """One simulated core, and where the arrays of a net lie in it.
 
-    References and the weights of stuck devices are drawn here and written once. After an error of
-    the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known what it holds: the
-    tile then refuses all calls but `load`, which starts the gateware anew.
+    After an error of the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known
+    what it holds: it then refuses all calls until it is started anew.
+
+    Parameters
+    ----------
+    config : Config
+    shapes : sequence of (rows, cols)
 
     Raises
     ------
     ConfigError
-        If the shape exceeds ``config.build``, or the device needs what the build lacks.
+        If the arrays do not fit ``config.build``, or are more than the array table has entries.
+
+    Attributes
+    ----------
+    places : list of Place
+    driver : CoreDriver
+        Sends the commands.
+    starts : int
+        How often it was started: what a start before the last has loaded is gone.
+    """
+
+    def __init__(self, config: Config, shapes: Sequence[tuple[int, int]]) -> None:
+        self.config = config
+        devices = 2 if config.device.paired else 1
+        self.places = place_arrays(shapes, devices, config.build, config.layout)
+        self.values = core_values(config)
+        self.starts = 0
+        self.lost = ""
+        """The error after which it is not known what the gateware holds."""
+
+    def start(self, commands: Sequence[int]) -> None:
+        """Take a new instance, load what all arrays share, then send ``commands``."""
+        self.driver = CoreDriver(build_core(self.config).instance())
+        self.starts += 1
+        self.lost = ""
+        self.send([*self.driver.registers(self.values), *commands])
+
+    def send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
+        """Send checked commands and words; remember an error that comes in between."""
+        if self.lost:
+            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self.lost}")
+        try:
+            return self.driver.run(commands, words, results)
+        except BaseException as error:
+            self.lost = f"{type(error).__name__}: {error}"
+            raise
+
+
+class RtlTile(TileBase):
+    """One array of a simulated core; the interface and the bits are those of the model.
+
+    References and the weights of stuck devices are drawn here and written once. After an error of
+    the gateware the tile refuses all calls but `load`, which starts the gateware anew.
+
+    Parameters
+    ----------
+    config : Config
+    rows, cols : int
+    number : int
+        Number of the tile, in the address of its noise.
+    gateware : Gateware, optional
+        The core that the array is in; without, it has one of its own.
+    array : int
+        Number of the array in that core.
+
+    Raises
+    ------
+    ConfigError
+        If the array does not fit the build, or the device needs what the build lacks.
 
     Attributes
     ----------
     cycles : int
         Clock cycles of the last operation, its vectors and commands included.
-    driver : TileDriver
-        Sends the commands.
     """
 
-    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        rows: int,
+        cols: int,
+        number: int = 0,
+        gateware: Gateware | None = None,
+        array: int = 0,
+    ) -> None:
         super().__init__(config, rows, cols, number)
-        build = config.build
-        device_rows, _ = self.device_shape
-        if device_rows > build.max_rows or cols > build.max_cols:
-            raise ConfigError(
-                "shape",
-                f"expected at most {build.max_rows} x {build.max_cols} (build.max_rows, "
-                f"build.max_cols), got {device_rows} x {cols}"
-                + (" (two rows for each pair of devices)" if config.device.paired else ""),
-            )
+        self.gateware = gateware or Gateware(config, [(rows, cols)])
+        self._array = array
+        place = self.gateware.places[array]
         key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
             key, *self.device_shape, self.device, config.formats.weight_bits
         )
-        self._row, self._col = memory_order(device_rows, cols, build.lanes)
-        self._values = tile_values(config, rows, cols, number)
-        self._start()
+        self._row, self._col = memory_order(
+            self.device_shape[0], cols, config.build.lanes, place.turned, place.devices
+        )
+        self._entry = entry_values(config, place, number)
+        self._start = 0
+        """Start of the gateware since which this array is loaded."""
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
 
-    def _start(self) -> None:
-        """Take a new instance of the gateware and load all that a state does not hold."""
-        self.driver = TileDriver(build_tile(self.config).instance())
-        self._lost = ""
-        """The error after which it is not known what the gateware holds."""
+    def _set_up(self) -> None:
+        """Load all that a state does not hold."""
+        gateware, config = self.gateware, self.config
+        if gateware.lost or not gateware.starts:
+            timed = bool(countdowns(gateware.values, 0))
+            driver = CoreDriver(None)
+            gateware.start(
+                driver.device(
+                    self.device, config.formats.weight_bits, self.aging if timed else None
+                )
+            )
+        self._start = gateware.starts
         self._rate: PulseRegisters | None = None
-        """Registers of the learning rate that the tile holds, as far as is known; likewise `_x`."""
+        """Registers of the learning rate that the core holds for the array; likewise `_x`."""
         self._x: np.ndarray | None = None
-        setup = self.driver.registers(self._values)
-        aging = self.aging if countdowns(self._values, 0) else None
-        setup += self.driver.device(self.device, self.config.formats.weight_bits, aging)
-        self._send([*setup, command(Op.SETUP)])
-        if self.config.build.references:
+        self._send([*self._write_entry(0), self._command(Op.SETUP)])
+        if config.build.references:
             self._write(Op.WRITE_REFERENCES, self._population.static.reference)
 
+    def _write_entry(self, first_word: int, **more: int) -> list[int]:
+        """Return the commands that write the array's entry from a word on."""
+        values, physics = self._entry | more, self.config.build.read_physics
+        return self.gateware.driver.entry(self._array, values, physics, first_word)
+
+    def _command(self, op: Op) -> int:
+        return command(op, self._array)
+
     def _load_x(self, values: np.ndarray) -> tuple[list[int], list[int]]:
-        """Return command and words that bring activations to the tile, none if they are there."""
+        """Return command and words that bring activations to the core, none if they are there."""
         if self._x is not None and np.array_equal(values, self._x):
             return [], []
-        return [command(Op.LOAD_X)], values.tolist()
+        return [self._command(Op.LOAD_X)], values.tolist()
 
     def _send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
-        """Send checked commands and words; remember an error that comes in between."""
-        if self._lost:
-            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self._lost}")
-        try:
-            sent = self.driver.run(commands, words, results)
-        except BaseException as error:
-            self._lost = f"{type(error).__name__}: {error}"
-            raise
-        self.cycles = self.driver.cycles
+        """Send commands and words, if the core holds the array."""
+        if self._start != self.gateware.starts:
+            raise RuntimeError(
+                "tile: expected a state to be loaded, the gateware was started anew after an error"
+            )
+        sent = self.gateware.send(commands, words, results)
+        self.cycles = self.gateware.driver.cycles
         return sent
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` (int64, shape (rows,))."""
         x = self._edge("x", x, self.cols)
         commands, words = self._load_x(x)
-        y, answers = self._send([*commands, command(Op.FORWARD)], words, self.rows)
+        y, answers = self._send([*commands, self._command(Op.FORWARD)], words, self.rows)
         self._x = x
         self._steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
@@ -129,40 +208,36 @@ class RtlTile(TileBase):
     def backward(self, d: np.ndarray) -> np.ndarray:
         """Return ``W^T d`` (int64, shape (cols,))."""
         words = self._edge("d", d, self.rows).tolist()
-        z, answers = self._send([command(Op.LOAD_D), command(Op.BACKWARD)], words, self.cols)
+        commands = [self._command(Op.LOAD_D), self._command(Op.BACKWARD)]
+        z, answers = self._send(commands, words, self.cols)
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
-        self._pulse(Op.UPDATE, x, d, lr)
-
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return `backward` of the old weights, then `update`, in one sweep."""
-        z = self._pulse(Op.BACKWARD_UPDATE, x, d, lr)
-        self._steps[1] += 1
-        return z
-
-    def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         x, d, registers = self._update_arguments(x, d, lr)
-        rate = [] if registers == self._rate else self.driver.registers(asdict(registers))
+        rate = []
+        if registers != self._rate:
+            self._entry |= asdict(registers)
+            rate = self._write_entry(STATE_WORDS)
         commands, words = self._load_x(x)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
-        z, answers = self._send(
-            [*rate, *commands, command(Op.LOAD_D), command(op)],
-            words + d.tolist(),
-            self.cols if op == Op.BACKWARD_UPDATE else 0,
-        )
+        commands += [self._command(Op.LOAD_D), self._command(Op.UPDATE)]
+        self._send([*rate, *commands], words + d.tolist())
         self._x, self._rate = x, registers
         self._steps[2] += 1
         # The gateware does not count: the model's function does, of the same vectors.
         self.pulses = update_trains(x, d, self.config, registers, key).counts
-        if countdowns(self._values, self._steps[2] - 1).get("refresh_left") == 1:
-            # A refresh writes vectors of its own to the tile's edge.
+        if countdowns(self.gateware.values, self._steps[2] - 1).get("refresh_left") == 1:
+            # A refresh writes vectors of its own to the array's edge.
             self._x = None
-        if op == Op.BACKWARD_UPDATE:
-            self.saturated = answers[-1].saturated
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of the old weights, then `update`."""
+        self._update_arguments(x, d, lr)
+        z = self.backward(d)
+        self.update(x, d, lr)
         return z
 
     def state(self) -> TileState:
@@ -173,27 +248,34 @@ class RtlTile(TileBase):
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, steps = self._state(state)
-        if self._lost:
-            self._start()
-        values = dict(zip(STEPS, steps, strict=True)) | countdowns(self._values, steps[2])
-        self._send(self.driver.registers(values))
+        if self.gateware.lost or self._start != self.gateware.starts or not self._start:
+            self._set_up()
+        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(self.gateware.values, steps[2])
+        # An entry is written whole, so what is fixed is derived again.
+        self._send([*self._write_entry(0, **counts), self._command(Op.SETUP)])
+        self._x = None
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
         self._steps = steps
 
     def _read(self) -> np.ndarray:
         """Return all conductances (int32, shape `device_shape`)."""
-        words, _ = self._send([command(Op.READ_CELLS)], (), self._row.size)
+        words, _ = self._send([self._command(Op.READ_CELLS)], (), self._row.size)
         weights = np.zeros(self.device_shape, np.int32)
         weights[self._row, self._col] = words
         return weights
 
     def _write(self, op: Op, cells: np.ndarray) -> None:
         """Send one word for each device, shape `device_shape`."""
-        self._send([command(op)], cells[self._row, self._col])
+        self._send([self._command(op)], cells[self._row, self._col])
 
 
 class RtlCore(Core):
-    """A net on simulated tiles, driven by the golden layer arithmetic."""
+    """A net on one simulated core, driven by the golden layer arithmetic."""
 
     def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
-        super().__init__(config, net, threads, make_tiles(RtlTile, config, net.shapes))
+        gateware = Gateware(config, net.shapes)
+        tiles = [
+            RtlTile(config, rows, cols, number, gateware, number)
+            for number, (rows, cols) in enumerate(net.shapes)
+        ]
+        super().__init__(config, net, threads, tiles)

@@ -21,7 +21,6 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 
 UPWARD = {
     ("tile", "model"): "make_tiles is given the class of an engine's tiles",
-    ("tile", "sim"): "make_tiles is given the class of an engine's tiles",
     ("model", "compiled"): "the golden core calls the tiles that it is given",
     ("model", "sim"): "the golden core calls the tiles that it is given",
     ("host", "sim"): "the driver is given the link that it drives",
@@ -61,7 +60,7 @@ def test_no_import_runs_up_and_there_is_no_circle(copied):
     [
         ("devices/base.py", "from ohmgrid.registers import map", "rooms of the package"),
         ("hdl/base/noise.py", "from ohmgrid.hdl.array import lane", "rooms of gateware and model"),
-        ("hdl/core/tile.py", "import ohmgrid.model.core.tile", "rooms of the package"),
+        ("hdl/core/core.py", "import ohmgrid.model.core.tile", "rooms of the package"),
         ("new/__init__.py", '"""A room on no floor."""', "rooms of the package"),
         ("storage/files.py", "import ohmgrid.storage.published", "no circles"),
     ],
@@ -123,7 +122,7 @@ def test_no_call_runs_up_but_those_listed(engine):
     net = Net((6, 5, 3))
 
     def run():
-        config = Config(build=BuildConfig(lanes=4, share=2, max_rows=16, max_cols=12))
+        config = Config(build=BuildConfig(lanes=4, share=2, words=64, inputs=16, outputs=16))
         core = make_core(engine, config, net)
         core.initialise()
         core.train(np.full((2, 6), 900), np.array([0, 2]), 0.1)

@@ -42,10 +42,14 @@ NO_TWIN = {
     "base/timed": "delays the operands of a computation to the cycle that needs them",
     "base/multiplier": "multiplies in a vendor's block: the model writes *",
     "base/own_register": "delays a bit",
+    "base/block_ram": "holds words: the model has arrays",
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",
+    "device/tables": "holds what a host writes",
     "array/bundles": "describes what travels through an array",
+    "array/cells": "goes from cell to cell: the model indexes arrays",
+    "core/array_table": "holds what a host writes",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }
@@ -55,10 +59,14 @@ NO_TWIN = {
 PARTS = {
     "device/static": "device/step",
     "device/curve": "device/step",
-    "array/cells": "array/array",
-    "array/visits": "array/array",
+    "array/cell_port": "array/array",
     "array/due_pairs": "core/refresh",
-    "core/operation_cycles": "core/operations",
+    "periphery/values": "periphery/lines",
+    "core/jobs": "core/core",
+    "core/loader": "core/core",
+    "core/settings": "core/core",
+    "core/multiply": "core/operations",
+    "core/pulser": "core/operations",
 }
 
 

@@ -10,13 +10,14 @@ from ohmgrid.config import (
     Config,
     ConverterConfig,
     FormatConfig,
+    LayoutConfig,
     PulseConfig,
 )
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.build_check import check_build
 
-__all__ = ["BUILDS", "COLS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
+__all__ = ["BUILDS", "COLS", "MAX_ROWS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
 
 MAX_ROWS, MAX_COLS = 8, 12
 BUILDS = {
@@ -26,8 +27,10 @@ BUILDS = {
         share=share,
         # As short as can be where it fills at all, so that sweeps are held.
         queue=16 if lanes == 16 else 4,
-        max_rows=2 * MAX_ROWS,
-        max_cols=MAX_COLS,
+        # Room for nets of several arrays.
+        words=640,
+        inputs=5 * MAX_COLS,
+        outputs=10 * MAX_ROWS,
         # Of three lanes' devices all steps are constant.
         curve=lanes != 3,
         power=full,
@@ -35,6 +38,8 @@ BUILDS = {
         references=full,
         read_physics=full,
         time=full or lanes == 3,
+        device_sets=2 if lanes == 4 else 1,
+        computed_keys=lanes in (1, 16),
     )
     for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))
 }
@@ -70,7 +75,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
 
     pulses = PulseConfig(
         pulse_type=draw(st.sampled_from(PULSE_TYPES)),
-        desired_bl=draw(st.integers(1, 31)),
+        desired_bl=draw(st.integers(1, 31) | st.integers(32, 127)),
         fixed_bl=draw(st.booleans()),
         update_management=draw(st.booleans()),
         update_bl_management=draw(st.booleans()),
@@ -79,6 +84,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
         seed=draw(st.integers(0, 2**64 - 1)),
         formats=FormatConfig(x_frac=draw(st.integers(8, 15)), d_frac=draw(st.integers(4, 15))),
         build=build,
+        layout=LayoutConfig(draw(st.sampled_from([(), (0,)]))),
         forward=converters(
             bound_management=draw(st.sampled_from(["none", "iterative"])),
             max_passes=draw(st.integers(1, 8)),

@@ -1,8 +1,9 @@
-"""What travels through an array, as bundles: visits with their row, columns, cells, settings.
+"""What travels through an array, as bundles: visits with their line, lines to load, cells.
 
-A visit is one token. It leaves the sweep with where it goes; the row's values join it from the row
-memories, and all of it is delayed together on the way to the lanes. Columns to load travel the same
-way in the same time, so that their order at the lanes is that in which the sweep sent them.
+A visit is one token. It leaves the sweep with where it goes; the values of its serial line join it
+from the line memories, and all of it is delayed together on the way to the lanes. Lane lines to
+load travel the same way in the same time, so that their order at the lanes is that in which the
+sweep sent them.
 """
 
 from typing import Any, NamedTuple
@@ -12,61 +13,98 @@ from amaranth.lib import data
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.base.own_register import OwnRegister
-from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
+from ohmgrid.hdl.device.ports import REGISTERS
+from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
 
 __all__ = [
-    "LINE",
     "Token",
+    "array_layout",
     "branched",
     "cell_layout",
-    "column_layout",
+    "lane_line_layout",
     "load_layout",
     "passed",
     "place_layout",
     "settings_layout",
+    "sweep_layout",
     "visit_layout",
 ]
 
-LINE = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
-"""What a row or a column has beside its code: train and sign, noise keys of device and cycle."""
+
+def array_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what says where an array lies; constant while it is at work.
+
+    It has so many ``serial`` lines and ``lane_lines``, the first ones of these numbers in their
+    memories. The word of a serial line is ``origin`` and its number, doubled for ``paired``
+    weights. ``turned``: the lanes lie along outputs (rows), not inputs (columns).
+    """
+    build = config.build
+    return data.StructLayout(
+        {
+            "serial": range(build.lines + 1),
+            "lane_lines": range(build.lines + 1),
+            "serial_line": range(build.lines),
+            "lane_line": range(build.lines),
+            "origin": range(build.words),
+            "turned": 1,
+            "paired": 1,
+        }
+    )
 
 
-def _depth(config: Config) -> int:
-    """Return the words of a lane."""
-    return config.build.max_blocks * config.build.max_rows
+def sweep_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what a sweep is to do; constant while it runs.
+
+    ``tree``: the products of all lanes are summed for each serial line. ``chain``: those of all
+    serial lines, in the lanes. ``update``: cells that are hit go to the device units.
+    ``magnitude``: weights count by their magnitudes. Of the trains, ``slots`` count.
+
+    ``block``: through a block alone, which is ``offset`` words and ``before`` lane lines behind the
+    first. ``split``: devices of pairs are lines of their own; turned, the sweep then meets those
+    that are ``minus`` or those that are not.
+    """
+    build = config.build
+    return data.StructLayout(
+        {
+            **{"tree": 1, "chain": 1, "update": 1, "magnitude": 1, "slots": SLOTS},
+            **{"block": 1, "offset": range(build.words), "before": range(build.lines)},
+            **{"split": 1, "minus": 1},
+        }
+    )
 
 
-def place_layout(rows: int, depth: int, banks: int) -> data.StructLayout:
+def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
     """Return the layout of a visit as the sweep sends it.
 
     It is a block's ``first`` or ``last`` one, of the ``start`` if that block is the sweep's first;
-    the keys of the block's columns lie in ``bank``.
+    of a pair, that of the ``minus`` device; ``bias``: its serial line is the always-on input. The
+    keys of the block's lane lines lie in ``bank``.
     """
     return data.StructLayout(
         {
             "first": 1,
             "last": 1,
             "start": 1,
-            "row": range(rows),
-            "address": range(depth),
+            "minus": 1,
+            "bias": 1,
+            "line": range(lines),
+            "address": range(words),
             "bank": range(banks),
         }
     )
 
 
 def visit_layout(config: Config) -> data.StructLayout:
-    """Return the layout of a visit as it comes to a group: with the values of its row.
-
-    ``minus``: the row holds minus devices.
-    """
+    """Return the layout of a visit as it comes to a group: with the values of its serial line."""
     return data.StructLayout(
         {
             "first": 1,
             "last": 1,
             "minus": 1,
-            "address": range(_depth(config)),
+            "bias": 1,
+            "address": range(config.build.words),
             "bank": range(config.build.key_banks),
             "code": signed(code_bits(config)),
             **LINE,
@@ -75,15 +113,16 @@ def visit_layout(config: Config) -> data.StructLayout:
 
 
 def load_layout(lanes: int, banks: int) -> data.StructLayout:
-    """Return the layout of a column to load as the sweep sends it: for the one lane that is set.
+    """Return the layout of a line to load as the sweep sends it: for the one lane that is set.
 
-    Its keys go to ``bank``; ``bias``: it is the always-on input.
+    Its keys go to ``bank``, those of a ``minus`` device beside those of its plus device; ``bias``:
+    it is the always-on input.
     """
-    return data.StructLayout({"lanes": lanes, "bank": range(banks), "bias": 1})
+    return data.StructLayout({"lanes": lanes, "bank": range(banks), "minus": 1, "bias": 1})
 
 
-def column_layout(config: Config, lanes: int) -> data.StructLayout:
-    """Return the layout of a column as it comes to a group of so many lanes."""
+def lane_line_layout(config: Config, lanes: int) -> data.StructLayout:
+    """Return the layout of a line as it comes to a group of so many lanes."""
     return data.StructLayout(
         {
             **load_layout(lanes, config.build.key_banks).members,
@@ -100,7 +139,7 @@ def cell_layout(config: Config, lane_bits: int) -> data.StructLayout:
             "word": 1,
             "reference": 1,
             "lane": lane_bits,
-            "address": range(_depth(config)),
+            "address": range(config.build.words),
             "data": signed(config.formats.weight_bits),
         }
     )
@@ -110,7 +149,9 @@ def settings_layout(config: Config) -> data.StructLayout:
     """Return the layout of what is constant while cells are in flight.
 
     ``update``: cells that are hit go to the device unit. ``by_row``: words are multiplied with the
-    row's code, and summed in the lanes. ``next_bank`` alone changes in a sweep.
+    serial line's code, and summed in the lanes. ``turned``: the lanes lie along rows.
+    ``lane_paired``: lane lines have keys for both devices of a pair. ``next_bank`` alone changes in
+    a sweep.
     """
     return data.StructLayout(
         {
@@ -118,10 +159,11 @@ def settings_layout(config: Config) -> data.StructLayout:
             "by_row": 1,
             "magnitude": 1,
             "paired": 1,
+            "turned": 1,
+            "lane_paired": 1,
             "visible": VISIBLE_BITS,
             "next_bank": range(config.build.key_banks),
             "registers": REGISTERS,
-            "table_write": TABLE_WRITE,
         }
     )
 

@@ -15,7 +15,7 @@ __all__ = ["DuePairs"]
 
 
 class DuePairs(wiring.Component):
-    """What the reads of a block say, for one column after the other.
+    """What the reads of a block of lanes say, for one column after the other.
 
     Parameters
     ----------
@@ -27,19 +27,21 @@ class DuePairs(wiring.Component):
     -------
     clear : In(1)
         Strobe: forget `any`.
-    valid, row, lane, code : In
-        A device was read: its row, lane and code. All plus devices of a row of lanes come before
-        its minus devices.
+    valid, pair, minus, lane, code : In
+        A device was read: its pair of a column, which device it is, its lane and its code. All plus
+        devices of a row of lanes come before its minus devices, pairs of a column in their order.
+    column : In
+        Which of several columns it is in; 0 if there is but one.
     upper, lower : In(CODE_BITS - 1)
         Codes that the larger and the smaller device must exceed.
     any : Out(1)
-        Some pair of the block is due.
-    column : In
-        Lane of the column to look at.
+        Some pair is due.
+    look : In
+        The column to look at.
     column_due : Out(1)
-        It has a due pair; one cycle later.
-    visiting, visit_row : In
-        The device of that row of the column is visited.
+        It has a due pair; one cycle later. Of several columns: if there is but one, `any` says so.
+    visiting, visit_pair, visit_minus : In
+        That device of the column is visited.
     take, value : Out
         One cycle later: the error that writes that device's part of the difference, negative or 0,
         for a negative error raises a conductance.
@@ -49,21 +51,24 @@ class DuePairs(wiring.Component):
 
     def __init__(self, build, turn):
         self.build, self.turn = build, turn
-        lane, row = range(max(2, build.lanes)), range(build.max_rows)
+        lane, pair = range(max(2, build.lanes)), range(build.outputs)
         super().__init__(
             {
                 "clear": In(1),
                 "valid": In(1),
-                "row": In(row),
+                "pair": In(pair),
+                "minus": In(1),
                 "lane": In(lane),
+                "column": In(lane),
                 "code": In(signed(CODE_BITS)),
                 "upper": In(CODE_BITS - 1),
                 "lower": In(CODE_BITS - 1),
                 "any": Out(1),
-                "column": In(lane),
+                "look": In(lane),
                 "column_due": Out(1),
                 "visiting": In(1),
-                "visit_row": In(row),
+                "visit_pair": In(pair),
+                "visit_minus": In(1),
                 "take": Out(1),
                 "value": Out(signed(CODE_BITS + 1)),
                 "keep": Out(1),
@@ -73,7 +78,7 @@ class DuePairs(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = max(2, self.build.lanes)
-        pairs = max(1, -(-self.build.max_rows // 2))
+        pairs = max(1, -(-self.build.outputs // 2))
 
         def memory(name, bits, depth):
             m.submodules[name] = store = Memory(shape=unsigned(bits), depth=depth, init=[])
@@ -81,9 +86,8 @@ class DuePairs(wiring.Component):
 
         plus = memory("plus", CODE_BITS, depth)
         write, read = plus.write_port(), plus.read_port(domain="comb")
-        minus = self.row[:1]
         m.d.comb += [
-            write.en.eq(self.valid & ~minus),
+            write.en.eq(self.valid & ~self.minus),
             write.addr.eq(self.lane),
             write.data.eq(self.code),
             read.addr.eq(self.lane),
@@ -91,19 +95,19 @@ class DuePairs(wiring.Component):
         # A pair is compared in the cycle after its minus device came.
         first, second = Signal(signed(CODE_BITS)), Signal(signed(CODE_BITS))
         m.d.sync += [first.eq(read.data), second.eq(self.code)]
-        compared = strobe_after(m, self.valid & minus, 1, "compared")
-        lane, pair = delayed(m, self.lane, "lane_c"), delayed(m, self.row >> 1, "pair_c")
+        compared = strobe_after(m, self.valid & self.minus, 1, "compared")
+        column, pair = delayed(m, self.column, "column_c"), delayed(m, self.pair, "pair_c")
         difference = first - second
         smaller, larger = Mux(difference < 0, first, second), Mux(difference < 0, second, first)
         due = (larger > self.upper) & (smaller > self.lower)
 
-        # Whether a lane has a due pair; its first pair forgets the block before.
+        # Whether a column has a due pair; its first pair forgets those before.
         columns = memory("columns", 1, depth)
         write, read = columns.write_port(), columns.read_port()
         m.d.comb += [
-            read.addr.eq(Mux(self.valid, self.lane, self.column)),
+            read.addr.eq(Mux(self.valid, self.column, self.look)),
             write.en.eq(compared),
-            write.addr.eq(lane),
+            write.addr.eq(column),
             write.data.eq(due | (read.data & (pair != 0))),
             self.column_due.eq(read.data),
         ]
@@ -113,17 +117,17 @@ class DuePairs(wiring.Component):
             m.d.sync += self.any.eq(1)
 
         # Difference of each pair, and above it whether it is due.
-        kept = memory("differences", CODE_BITS + 2, pairs << self.lane.shape().width)
+        kept = memory("differences", CODE_BITS + 2, pairs << len(self.lane))
         write, read = kept.write_port(), kept.read_port()
         m.d.comb += [
             write.en.eq(compared),
-            write.addr.eq(Cat(lane, pair)),
+            write.addr.eq(Cat(column, pair)),
             write.data.eq(Cat(difference[: CODE_BITS + 1], due)),
-            read.addr.eq(Cat(self.column, self.visit_row >> 1)),
+            read.addr.eq(Cat(self.look, self.visit_pair)),
         ]
         found = read.data[: CODE_BITS + 1].as_signed()
         is_due = read.data[-1]
-        of_minus = delayed(m, self.visit_row[:1], "of_minus")
+        of_minus = delayed(m, self.visit_minus, "of_minus")
         mine = is_due & (found != 0) & ((found < 0) == of_minus)
         m.d.comb += [
             self.take.eq(strobe_after(m, self.visiting, 1, "visited")),

@@ -1,24 +1,29 @@
-"""Lanes that share a device unit, and the stored weights of their reference devices."""
+"""Lanes that share a device unit, and the stored weights of their reference devices.
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+The *serial line* of a cell comes with a visit, its *lane line* lies along a lane and is loaded for
+a block: row and column, or, in an array that lies turned, column and row.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.array.bundles import (
-    LINE,
     Token,
     branched,
     cell_layout,
-    column_layout,
+    lane_line_layout,
     settings_layout,
     visit_layout,
 )
 from ohmgrid.hdl.array.lane import AdderTree, Lane, product_bits, sum_bits
 from ohmgrid.hdl.array.visit_queue import VisitQueue, queued_layout
-from ohmgrid.hdl.base.pipeline import delayed, moving
+from ohmgrid.hdl.base.pipeline import delayed, moving, strobe_after
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.device.step import DeviceUnit
+from ohmgrid.hdl.device.tables import entries_layout, lookup_layout
+from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.noise import CELL_BITS
 
@@ -30,8 +35,8 @@ class LaneGroup(wiring.Component):
 
     All that comes in passes a register here first. Visits with cells that were hit wait in a queue;
     the cells go to the unit one a cycle, lowest lane first. Results do not depend on the order. The
-    references of all lanes lie in one memory, and so do the column keys and trains, since one cell
-    a cycle needs its own.
+    references of all lanes lie in one memory, and so do the lane lines' keys and trains, since one
+    cell a cycle needs its own. The unit's ``tables`` are outside, where two groups share them.
 
     Parameters
     ----------
@@ -42,7 +47,7 @@ class LaneGroup(wiring.Component):
     Members
     -------
     visit : In stream of `ohmgrid.hdl.array.bundles.visit_layout`
-    load : In stream of `ohmgrid.hdl.array.bundles.column_layout`
+    load : In stream of `ohmgrid.hdl.array.bundles.lane_line_layout`
     settings : In(settings_layout)
     cell : In(cell_layout)
         A cell that is written.
@@ -52,6 +57,9 @@ class LaneGroup(wiring.Component):
         While ``active`` is high, the reference of ``lane`` at ``address`` is read.
     reference : Out(signed(weight_bits))
         One cycle later (a build with ``references``, else 0).
+    lookup : Out(lookup_layout)
+    entries : In(entries_layout)
+        As of `DeviceUnit`.
     chain_i, chain_o : accumulators on their way out
     sum : Out
         Sum of the lanes' products.
@@ -66,15 +74,16 @@ class LaneGroup(wiring.Component):
     def __init__(self, config, count):
         formats, build = config.formats, config.build
         self.config, self.count = config, count
-        self.depth = build.max_blocks * build.max_rows
+        self.depth = build.words
         self.acc_bits = sum_bits(config)
         self.lane_bits = max(1, (count - 1).bit_length())
         self._levels = (min(build.share, build.lanes) - 1).bit_length()
         word = signed(formats.weight_bits)
+        self.tables = self._unit().tables
         super().__init__(
             {
                 "visit": In(stream.Signature(visit_layout(config), always_ready=True)),
-                "load": In(stream.Signature(column_layout(config, count), always_ready=True)),
+                "load": In(stream.Signature(lane_line_layout(config, count), always_ready=True)),
                 "settings": In(settings_layout(config)),
                 "cell": In(cell_layout(config, self.lane_bits)),
                 "shift": In(1),
@@ -84,6 +93,8 @@ class LaneGroup(wiring.Component):
                     )
                 ),
                 "reference": Out(word),
+                "lookup": Out(lookup_layout(self.tables)),
+                "entries": In(entries_layout(self.tables)),
                 "chain_i": In(signed(self.acc_bits)),
                 "chain_o": Out(signed(self.acc_bits)),
                 "sum": Out(signed(product_bits(config) + self._levels)),
@@ -98,13 +109,14 @@ class LaneGroup(wiring.Component):
         return DeviceUnit(
             weight_bits=self.config.formats.weight_bits,
             lane_bits=self.lane_bits,
-            address_bits=len(self.cell.address),
+            address_bits=Shape.cast(range(self.depth)).width,
             multipliers=self.config.build.multipliers,
             segments=self.config.formats.curve_segments,
             power=self.config.build.power,
             curve=self.config.build.curve,
             tables=self.config.build.step_tables,
             references=self.config.build.references,
+            lut_delays=self.config.build.lut_delays,
         )
 
     def _lane(self):
@@ -125,8 +137,8 @@ class LaneGroup(wiring.Component):
 
     @property
     def latency(self):
-        """Cycles from a cell's way out of the queue to the write of the result: request, unit."""
-        return 1 + self._unit().latency
+        """Cycles from when a cell leaves the queue until it is written: unit and registers."""
+        return 3 + self._unit().latency
 
     def elaborate(self, platform):
         m = Module()
@@ -146,46 +158,53 @@ class LaneGroup(wiring.Component):
         # What travels on from stage A, each to where it is needed.
         pipe = Stages(m, moving(m, visit.valid | load.valid, times["S"]), blocks=False)
         here = times["A"]
-        row = {name: Timed(visit.payload[name], here) for name in visit.payload.shape().members}
-        row |= {
+        serial = {name: Timed(visit.payload[name], here) for name in visit.payload.shape().members}
+        serial |= {
             "valid": Timed(visit.valid, here, strobe=True),
             "begins": Timed(visit.valid & visit.payload.first, here, strobe=True),
             "ends": Timed(visit.valid & visit.payload.last, here, strobe=True),
             "updates": Timed(visit.valid & settings.update, here, strobe=True),
         }
-        column = {name: Timed(load.payload[name], here) for name in ("code", *LINE)}
+        line = {name: Timed(load.payload[name], here) for name in ("code", *LINE)}
         loads = Timed(load.payload.lanes & load.valid.replicate(self.count), here, strobe=True)
 
         at = pipe.at
         before_v = times["V"] - 1
         before_p = times["P"] - 1
-        shared, ends = Signal(lanes[0].shared.shape()), at(row["ends"], times["P"])
+        shared, ends = Signal(lanes[0].shared.shape()), at(serial["ends"], times["P"])
+        # For the write noise: upper half of the row's key, lower half of the column's.
+        load_key, serial_key = at(line["static"], times["C"]), at(serial["static"], times["D"])
+        turned = settings.turned
         m.d.comb += [
             shared.read.eq(visit.valid),
             shared.address.eq(visit.payload.address),
-            shared.take.eq(at(row["begins"], times["A"])),
-            shared.load_train.eq(at(column["train"], times["B"])),
-            shared.load_sign.eq(at(column["sign"], times["B"])),
-            shared.visit.eq(at(row["valid"], times["C"])),
-            shared.row_train.eq(at(row["train"], times["C"])),
-            shared.row_sign.eq(at(row["sign"], times["C"])),
-            shared.minus.eq(at(row["minus"], times["C"])),
-            shared.take_key.eq(at(row["begins"], times["C"])),
-            shared.load_key.eq(at(column["static"], times["C"])[:CELL_BITS]),
-            shared.row_key.eq(at(row["static"], times["D"])[CELL_BITS:]),
-            shared.take_code.eq(at(row["begins"], before_v)),
-            shared.load_code.eq(at(column["code"], before_v)),
-            shared.row_code.eq(at(row["code"], before_v)),
-            shared.fresh.eq(at(row["valid"], before_p)),
-            shared.first.eq(at(row["begins"], before_p)),
+            shared.take.eq(at(serial["begins"], times["A"])),
+            shared.load_train.eq(at(line["train"], times["B"])),
+            shared.load_sign.eq(at(line["sign"], times["B"])),
+            shared.visit.eq(at(serial["valid"], times["C"])),
+            shared.serial_train.eq(at(serial["train"], times["C"])),
+            shared.serial_sign.eq(at(serial["sign"], times["C"])),
+            shared.minus.eq(at(serial["minus"], times["C"])),
+            shared.take_key.eq(at(serial["begins"], times["C"])),
+            shared.load_key.eq(Mux(turned, load_key[CELL_BITS:], load_key[:CELL_BITS])),
+            shared.serial_key.eq(Mux(turned, serial_key[:CELL_BITS], serial_key[CELL_BITS:])),
+            shared.take_code.eq(at(serial["begins"], before_v)),
+            shared.load_code.eq(at(line["code"], before_v)),
+            shared.serial_code.eq(at(serial["code"], before_v)),
+            shared.fresh.eq(at(serial["valid"], before_p)),
+            shared.first.eq(at(serial["begins"], before_p)),
             shared.capture.eq(ends & settings.by_row),
             shared.move.eq((ends & settings.by_row) | self.shift),
-            shared.by_row.eq(settings.by_row),
+            shared.by_serial.eq(settings.by_row),
+            shared.turned.eq(turned),
             shared.magnitude.eq(settings.magnitude),
             shared.paired.eq(settings.paired),
             shared.visible.eq(settings.visible),
         ]
         result = unit.result
+        # From registers, to all the lanes' memories.
+        address = delayed(m, Mux(cell.word, cell.address, result.address), "write_address")
+        word = delayed(m, Mux(cell.word, cell.data, result.weight), "write_data")
         for k, lane in enumerate(lanes):
             after = self.chain_i if k == self.count - 1 else lanes[k + 1].chain_o
             from_unit = result.valid & (result.lane == k)
@@ -196,9 +215,9 @@ class LaneGroup(wiring.Component):
                 lane.load_key.eq(at(loads, times["C"])[k]),
                 lane.load_code.eq(at(loads, before_v)[k]),
                 lane.chain_i.eq(after),
-                lane.write.eq(from_unit | from_host),
-                lane.write_address.eq(Mux(cell.word, cell.address, result.address)),
-                lane.write_data.eq(Mux(cell.word, cell.data, result.weight)),
+                lane.write.eq(strobe_after(m, from_unit | from_host, 1, f"writes{k}")),
+                lane.write_address.eq(address),
+                lane.write_data.eq(word),
                 getattr(tree, f"i{k}").eq(lane.product),
             ]
         m.d.comb += [
@@ -208,29 +227,37 @@ class LaneGroup(wiring.Component):
         # Where a result goes and what the lanes read, a cycle later: nothing waits for it.
         reads = delayed(m, visit.valid, "reads")
         met = delayed(m, visit.payload.address, "read_at") == delayed(
-            m, result.address, "written_at"
+            m, result.address, "written_at", 2
         )
-        m.d.sync += self.collision.eq(delayed(m, result.valid, "writes") & reads & met)
-        self._update(m, pipe, row, load, lanes, unit, settings, cell)
+        m.d.sync += self.collision.eq(strobe_after(m, result.valid, 2, "writes") & reads & met)
+        self._update(m, pipe, serial, load, lanes, unit, settings, cell)
         return m
 
-    def _update(self, m, pipe, row, load, lanes, unit, settings, cell):
+    def _update(self, m, pipe, serial, load, lanes, unit, settings, cell):
         """Queue the visits with hits, and send their cells to the unit."""
         build, formats = self.config.build, self.config.formats
-        column = data.StructLayout({**LINE, "bias": 1})
-        m.submodules.columns = columns = Memory(
-            shape=column, depth=build.key_banks << self.lane_bits, init=[]
+        m.submodules.lines = lines = Memory(
+            shape=data.StructLayout({**LINE, "bias": 1}),
+            depth=build.key_banks << self.lane_bits,
+            init=[],
         )
-        write, keys = columns.write_port(), columns.read_port(domain="comb")
+        write, keys = lines.write_port(), lines.read_port(domain="comb")
         lanes_of_bit = (
             [load.payload.lanes[k] for k in range(self.count) if k >> bit & 1]
             for bit in range(self.lane_bits)
         )
         number = Cat(Cat(each).any() if each else Const(0, 1) for each in lanes_of_bit)
-        m.d.comb += [
-            write.en.eq(load.valid & load.payload.lanes.any()),
-            write.addr.eq(Cat(number, load.payload.bank)),
-            *(write.data[name].eq(load.payload[name]) for name in column.members),
+
+        def in_bank(lane, line):
+            """Return where the keys of a lane's line are: of pairs, two banks hold them."""
+            halves = Cat(line.minus, line.bank)[: len(line.bank)]
+            return Cat(lane, Mux(settings.lane_paired, halves, line.bank))
+
+        # From registers, for these memories are many; no cell needs a line as soon as it comes.
+        m.d.comb += write.en.eq(strobe_after(m, load.valid & load.payload.lanes.any(), 1, "kept"))
+        m.d.sync += [
+            write.addr.eq(in_bank(number, load.payload)),
+            *(write.data[name].eq(load.payload[name]) for name in write.data.shape().members),
         ]
         visit = queued_layout(
             self.count,
@@ -241,25 +268,32 @@ class LaneGroup(wiring.Component):
         m.submodules.queue = queue = VisitQueue(visit, build.queue)
         hit = self.times["D"]
         m.d.comb += [
-            queue.valid.eq(pipe.at(row["updates"], hit)),
+            queue.valid.eq(pipe.at(serial["updates"], hit)),
             queue.hits.eq(Cat(lane.hit for lane in lanes)),
             *(queue.i.weights[k].eq(lane.weight) for k, lane in enumerate(lanes)),
             *(
-                queue.i[name].eq(pipe.at(row[name], hit))
+                queue.i[name].eq(pipe.at(serial[name], hit))
                 for name in visit.members
                 if name != "weights"
             ),
             queue.bank.eq(settings.next_bank),
-            keys.addr.eq(Cat(queue.lane, queue.o.bank)),
+            # In the cycle after that in which a cell leaves the queue.
+            keys.addr.eq(delayed(m, in_bank(queue.lane, queue.o), "keys_at")),
             unit.registers.eq(settings.registers),
-            unit.table_write.eq(settings.table_write),
+            unit.turned.eq(settings.turned),
+            self.lookup.eq(unit.lookup),
+            unit.entries.eq(self.entries),
         ]
         m.d.sync += [
             self.returned.eq(queue.missed + queue.popped),
             self.bank_used.eq(queue.bank_used),
             self.waits.eq(queue.waits),
         ]
-        request, lane = unit.request, queue.lane
+        request, lane = unit.request, delayed(m, queue.lane, "picked_lane")
+        picked = {
+            name: delayed(m, queue.o[name], f"picked_{name}")
+            for name in ("train", "sign", "static", "cycle", "bias", "address")
+        }
         if build.references:
             m.submodules.references = references = Memory(
                 shape=unsigned(formats.weight_bits), depth=self.depth << self.lane_bits, init=[]
@@ -274,24 +308,24 @@ class LaneGroup(wiring.Component):
                     Mux(
                         visited.active,
                         Cat(visited.lane, visited.address),
-                        Cat(lane, queue.o.address),
+                        Cat(lane, picked["address"]),
                     )
                 ),
                 request.reference.eq(read.data),
                 self.reference.eq(read.data),
             ]
         m.d.sync += [
-            request.valid.eq(queue.o_valid),
-            request.weight.eq(queue.o.weights[lane]),
-            request.mask.eq(queue.o.train & keys.data.train),
-            request.down.eq((queue.o.sign == keys.data.sign) & ~settings.paired),
-            request.row_static.eq(queue.o.static),
-            request.row_cycle.eq(queue.o.cycle),
-            request.col_static.eq(keys.data.static),
-            request.col_cycle.eq(keys.data.cycle),
-            request.bias.eq(keys.data.bias),
+            request.valid.eq(strobe_after(m, queue.o_valid, 1, "picked")),
+            request.weight.eq(delayed(m, queue.o.weights[queue.lane], "picked_weight")),
+            request.mask.eq(picked["train"] & keys.data.train),
+            request.down.eq((picked["sign"] == keys.data.sign) & ~settings.paired),
+            request.serial_static.eq(picked["static"]),
+            request.serial_cycle.eq(picked["cycle"]),
+            request.lane_static.eq(keys.data.static),
+            request.lane_cycle.eq(keys.data.cycle),
+            request.bias.eq(keys.data.bias | picked["bias"]),
             request.lane.eq(lane),
-            request.address.eq(queue.o.address),
+            request.address.eq(picked["address"]),
         ]
 
 

@@ -3,19 +3,21 @@
 One word of every lane is visited in each cycle, never held. Stages of a visit::
 
     A  address      B  memory output     C  word register; trains      D  word and hit
-    V  visible weight; operands          P  product                    S  accumulator (by row)
+    V  visible weight; operands          P  product                    S  accumulator
 
-`Lane.times` has the cycles between them. Column values (DAC code, pulse train, noise key) stay in
-the lane for a whole block of rows and are loaded, one lane a cycle, into a second set of registers
-while the block before is swept: each where its visits use it, so that they meet in order.
+`Lane.times` has the cycles between them. The values of the *lane line*, which lies along a lane
+(DAC code, pulse train, noise key), stay in the lane for a whole block of *serial lines*, which come
+one with a visit. They are loaded, one lane a cycle, into a second set of registers while the
+block before is swept: each where its visits use it, so that they meet in order. Columns lie along
+the lanes and rows are serial, or the other way round in an array that lies *turned*.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
+from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.device.visible import VisibleWeight
@@ -34,7 +36,7 @@ def product_bits(config: Config) -> int:
 def sum_bits(config: Config) -> int:
     """Return the width of an exact sum of products over the longest row or column."""
     # The weight of a pair is the difference of two conductances.
-    lines = max(config.build.max_rows, 2 * config.build.max_cols)
+    lines = max(config.build.outputs, 2 * config.build.inputs)
     return product_bits(config) + (lines - 1).bit_length()
 
 
@@ -43,27 +45,28 @@ def shared_layout(depth: int, code_bits: int) -> data.StructLayout:
 
     Stage A: ``read`` the word at ``address``; ``take``, this is a block's first visit, the loaded
     train becomes the current one in stage B. B: ``load_train``, ``load_sign``. C: ``visit``, one is
-    here; the row's ``row_train``, ``row_sign``, and ``minus``, it holds minus devices;
-    ``take_key``, ``load_key``. D: ``row_key``. Before V: ``take_code``, ``load_code``,
-    ``row_code``. Before P: ``fresh``, there is a visit, a block's ``first`` one.
+    here; ``serial_train``, ``serial_sign``, and ``minus``, the serial line holds minus devices;
+    ``take_key``, ``load_key``. D: ``serial_key``. Before V: ``take_code``, ``load_code``,
+    ``serial_code``. Before P: ``fresh``, there is a visit, a block's ``first`` one.
 
     ``move`` the chain on by a lane in the next cycle; with ``capture``, the accumulators into it.
 
-    Constant in a sweep: ``by_row``, the multiplier takes the row's code, else the column's;
-    ``paired``, weights are pairs of devices, and all pulses are up pulses; ``visible``, write noise
-    as of `VisibleWeight`. ``magnitude``, with ``read_physics``: the multiplier takes the word's
-    magnitude; a word below zero is complemented for it. Of a pair, in the minus device's row, it
-    takes that of minus less plus, saturated.
+    Constant in a sweep: ``by_serial``, the multiplier takes the serial line's code, else the lane
+    line's; ``paired``, weights are pairs of devices, and all pulses are up pulses; ``turned`` and
+    ``visible``, write noise as of `VisibleWeight`. ``magnitude``, with ``read_physics``: the
+    multiplier takes the word's magnitude; a word below zero is complemented for it. Of a pair, in
+    the minus device's line, it takes that of minus less plus, saturated.
     """
     return data.StructLayout(
         {
             **{"read": 1, "address": range(depth)},
             **{"take": 1, "load_train": SLOTS, "load_sign": 1},
-            **{"visit": 1, "row_train": SLOTS, "row_sign": 1, "minus": 1},
-            **{"take_key": 1, "load_key": CELL_BITS, "row_key": CELL_BITS},
-            **{"take_code": 1, "load_code": signed(code_bits), "row_code": signed(code_bits)},
+            **{"visit": 1, "serial_train": SLOTS, "serial_sign": 1, "minus": 1},
+            **{"take_key": 1, "load_key": CELL_BITS, "serial_key": CELL_BITS},
+            **{"take_code": 1, "load_code": signed(code_bits), "serial_code": signed(code_bits)},
             **{"fresh": 1, "first": 1, "capture": 1, "move": 1},
-            **{"by_row": 1, "magnitude": 1, "paired": 1, "visible": VISIBLE_BITS},
+            **{"by_serial": 1, "turned": 1},
+            **{"magnitude": 1, "paired": 1, "visible": VISIBLE_BITS},
         }
     )
 
@@ -114,7 +117,7 @@ class AdderTree(wiring.Component):
 
 
 class Lane(wiring.Component):
-    """One lane: its words, its column's values, its multiplier and accumulator.
+    """One lane: its words, its line's values, its multiplier and accumulator.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ class Lane(wiring.Component):
     shared : In(shared_layout)
         What is the same for all lanes of a group.
     load, load_key, load_code : In(1)
-        Writes the next column's train and sign in stage B, its key of the write noise in stage C
+        Writes the next line's train and sign in stage B, its key of the write noise in stage C
         and its code a cycle before stage V.
     chain_i, chain_o : accumulators on their way out
     write, write_address, write_data : In
@@ -176,21 +179,18 @@ class Lane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         shared = self.shared
-        m.submodules.memory = memory = Memory(
-            shape=unsigned(self.weight_bits), depth=self.depth, init=[]
-        )
-        read, write = memory.read_port(), memory.write_port()
+        m.submodules.memory = memory = BlockRam(self.weight_bits, self.depth)
         m.d.comb += [
-            read.en.eq(shared.read),
-            read.addr.eq(shared.address),
-            write.en.eq(self.write),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
+            memory.read0.eq(shared.read),
+            memory.address0.eq(shared.address),
+            memory.write.eq(self.write),
+            memory.write_address.eq(self.write_address),
+            memory.data.eq(self.write_data),
         ]
         # A sweep visits each address once and a result comes back many cycles later, so the
         # memory needs no defined answer to a read and a write of one address; the group checks.
 
-        # A lane without a column in the next block stays silent there.
+        # A lane without a line in the next block stays silent there.
         take = self._own(m, shared.take, "take")
         next_train = _loaded(m, self.load, shared.load_train, take, "train")
         next_sign = _loaded(m, self.load, shared.load_sign, take, "sign")
@@ -199,11 +199,10 @@ class Lane(wiring.Component):
         with m.If(take):
             m.d.sync += [train.eq(next_train), sign.eq(next_sign)]
 
-        word = Signal(signed(self.weight_bits), reset_less=True)
-        mask = shared.row_train & train
-        down = shared.row_sign == sign
+        word = memory.o0.as_signed()
+        mask = shared.serial_train & train
+        down = shared.serial_sign == sign
         m.d.sync += [
-            word.eq(read.data),
             self.weight.eq(self._joined(m, word) if self.read_physics else word),
             self.hit.eq(mask.any() & ~(shared.paired & (down ^ shared.minus))),
         ]
@@ -217,16 +216,17 @@ class Lane(wiring.Component):
             m.submodules.visible = visible = VisibleWeight(self.weight_bits)
             m.d.comb += [
                 visible.weight.eq(self.weight),
-                visible.row_key.eq(shared.row_key),
-                visible.col_key.eq(key),
+                visible.serial_key.eq(shared.serial_key),
+                visible.lane_key.eq(key),
+                visible.turned.eq(shared.turned),
                 visible.visible.eq(shared.visible),
             ]
             seen = visible.o
 
         # Chosen before its register, for the way to the multiplier is long.
         operand = Signal.like(shared.load_code, reset_less=True)
-        with m.If(shared.take_code | shared.by_row):
-            m.d.sync += operand.eq(Mux(shared.by_row, shared.row_code, next_code))
+        with m.If(shared.take_code | shared.by_serial):
+            m.d.sync += operand.eq(Mux(shared.by_serial, shared.serial_code, next_code))
         m.submodules.multiplier = multiplier = Multiplier(seen.shape(), operand.shape())
         m.d.comb += [
             multiplier.a.eq(self._sized(seen) if self.read_physics else seen),
@@ -272,7 +272,7 @@ class Lane(wiring.Component):
 
 
 def _loaded(m, load, value, take, name):
-    """Return the register of a column's value that the next block takes over, and clears then."""
+    """Return the register of a line's value that the next block takes over, and clears then."""
     register = Signal.like(value, name=f"next_{name}")
     with m.If(load):
         m.d.sync += register.eq(value)

@@ -14,7 +14,7 @@ __all__ = ["VisitQueue", "queued_layout"]
 def queued_layout(
     lanes: int, weight_bits: int, address_bits: int, bank_bits: int
 ) -> data.StructLayout:
-    """Return the layout of what waits: a word of each lane, and what the row gives them."""
+    """Return the layout of what waits: a word of each lane, and what the serial line gives."""
     return data.StructLayout(
         {
             "weights": data.ArrayLayout(unsigned(weight_bits), lanes),
@@ -22,6 +22,8 @@ def queued_layout(
             "sign": 1,
             "static": 64,
             "cycle": 32,
+            "minus": 1,
+            "bias": 1,
             "address": address_bits,
             "bank": bank_bits,
         }
@@ -110,6 +112,7 @@ class VisitQueue(wiring.Component):
         # The first visit in the memory: its lowest lane, and the lanes after that.
         stored, ahead = Signal(range(self._depth + 1)), Signal()
         ahead_lane, ahead_left = Signal.like(self.lane), Signal(self._count)
+        ahead_last = Signal()
         left, last = Signal(self._count), Signal()
         pop, take = Signal(), Signal()
         m.d.comb += [
@@ -126,14 +129,15 @@ class VisitQueue(wiring.Component):
             m.d.sync += [
                 ahead_lane.eq(_lowest(second.data)),
                 ahead_left.eq(_others(second.data)),
+                ahead_last.eq(~_others(second.data).any()),
             ]
 
         # The visit at work: a cell leaves in each cycle.
-        following = Mux(pop, ahead_left, _others(left))
+        others = _others(left)
         m.d.sync += [
             self.lane.eq(Mux(pop, ahead_lane, _lowest(left))),
-            left.eq(following),
-            last.eq(~following.any()),
+            left.eq(Mux(pop, ahead_left, others)),
+            last.eq(Mux(pop, ahead_last, ~others.any())),
             self.o_valid.eq(pop | (self.o_valid & ~last)),
         ]
         with m.If(pop):

@@ -17,6 +17,7 @@ __all__ = [
     "Divider",
     "SerialProduct",
     "SquareRoot",
+    "beyond",
     "saturate",
     "shift_half_up",
     "shift_round",
@@ -27,7 +28,24 @@ HELD_STAGES = 5
 """Stages of a divider that share one register of a held denominator."""
 
 
-def saturate(value: Value, bits: int) -> Value:
+def _extended(value: Value, bits: int) -> Value:
+    """Return a value as a signed one of at least so many bits."""
+    check_int("bits", bits, 2, 64)
+    value = Value.cast(value)
+    if not value.shape().signed:
+        value = Cat(value, Const(0, 1)).as_signed()
+    return Cat(value, value[-1].replicate(max(0, bits - len(value)))).as_signed()
+
+
+def beyond(value: Value, bits: int) -> Value:
+    """Return whether `saturate` clips a value to so many bits."""
+    value = _extended(value, bits)
+    sign = value[-1]
+    dropped = (value[bits - 1 :] ^ sign.replicate(len(value) - bits + 1)).any()
+    return dropped | (sign & ~value[: bits - 1].any())
+
+
+def saturate(value: Value, bits: int, clipped: Value | None = None) -> Value:
     """Clip to a signed ``bits``-wide range, symmetric: ``+-(2**(bits-1) - 1)``.
 
     One LUT4 a bit, and the comparison of the bits that are dropped.
@@ -37,21 +55,19 @@ def saturate(value: Value, bits: int) -> Value:
     value : signed or unsigned
     bits : int
         Width of the result, >= 2.
+    clipped : Value, optional
+        What `beyond` says of the value, where a register holds it.
 
     Returns
     -------
     signed(bits)
     """
-    check_int("bits", bits, 2, 64)
-    value = Value.cast(value)
-    if not value.shape().signed:
-        value = Cat(value, Const(0, 1)).as_signed()
-    value = Cat(value, value[-1].replicate(max(0, bits - len(value)))).as_signed()
-    sign, low = value[-1], value[: bits - 1]
-    beyond = (value[bits - 1 :] ^ sign.replicate(len(value) - bits + 1)).any()
-    clipped = beyond | (sign & ~low.any())
+    if clipped is None:
+        clipped = beyond(value, bits)
+    value = _extended(value, bits)
+    sign = value[-1]
     ends = Cat(Const(1, 1), (~sign).replicate(bits - 2))
-    return Cat(Mux(clipped, ends, low), sign).as_signed()
+    return Cat(Mux(clipped, ends, value[: bits - 1]), sign).as_signed()
 
 
 def shift_round(value: Value, shift: int) -> Value:

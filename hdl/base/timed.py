@@ -9,6 +9,7 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
+from ohmgrid.hdl.base.arith import beyond, saturate
 from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.products import SoftProduct, soft_cycles
 
@@ -64,16 +65,20 @@ class Stages:
         High while operands are in flight, from the cycle in which they come. Without any, the
         memories of delays stand still: less to switch, and nothing to simulate.
     blocks : bool
-        Delays may be block RAMs.
+        Delays may be block RAMs; without, they are LUT RAMs where the part has any.
     """
 
     RING = 4
     """A delay of so many cycles is a small memory with a moving address (LUT RAM on ECP5, block
     RAM on iCE40), a shorter one a chain of registers."""
+    LUT_DEPTH = 16
+    """Words of a LUT RAM; deeper ones take multiplexers, or a block RAM after all."""
     BLOCK = (16, 8)
     """A delay of so many bits by so many cycles is a block RAM and a register."""
-    ADDITIONS = 2
+    ADDITIONS = 1
     """Adders in a row of a product made of LUTs."""
+    READ = 2
+    """Cycles of a `read`."""
 
     def __init__(self, m: Module, moving: Value, blocks: bool = True):
         self.m, self.moving, self._blocks = m, moving, blocks
@@ -98,7 +103,7 @@ class Stages:
         return Timed(register, time + 1)
 
     def product(self, part: str, name: str, a: Timed, b: Timed, block: bool) -> Timed:
-        """Multiply in a multiplier block (two cycles) or in LUTs (`SoftProduct`, three or more)."""
+        """Multiply in a multiplier block (two cycles) or in LUTs (`SoftProduct`, some more)."""
         time = max(a.time, b.time)
         if block:
             multiplier = Multiplier(a.value.shape(), b.value.shape())
@@ -110,6 +115,13 @@ class Stages:
         owner.submodules[name] = multiplier
         owner.d.comb += [multiplier.a.eq(self.at(a, time)), multiplier.b.eq(self.at(b, time))]
         return Timed(multiplier.o, time + multiplier.latency)
+
+    def saturated(self, part: str, name: str, value: Timed, bits: int) -> Timed:
+        """Return `saturate` of a wide value: a cycle for what decides, one for the choice."""
+        clipped = self.stage(part, f"{name}_clipped", lambda value: beyond(value, bits), value)
+        return self.stage(
+            part, name, lambda value, clipped: saturate(value, bits, clipped), value, clipped
+        )
 
     def read(self, part: str, name: str, memory: Memory, address: Timed) -> Timed:
         """Read a memory: two cycles, its output has a register (block RAM is slow)."""
@@ -146,17 +158,18 @@ class Stages:
         known = max(t for t in timed.copies if t <= time)
         value = timed.copies[known]
         bits, shortest = self.BLOCK
-        if timed.strobe:
-            pass
-        elif self._blocks and len(value) >= bits and time - known >= shortest:
+        long = len(value) >= bits and time - known >= shortest
+        if self._blocks and long and not timed.strobe:
             cycles = time - known - 1
             depth = 1 << (cycles - 1).bit_length()
             value, known = self._ring(value, depth, cycles, "block"), known + cycles
-        elif time - known >= self.RING:
+        while not timed.strobe and time - known >= self.RING:
             # A ring a little too short and registers cost less than a ring of twice the size.
             depth = 1 << (time - known - 1).bit_length()
             if time - known - depth // 2 <= 2:
                 depth //= 2
+            if not self._blocks:
+                depth = min(depth, self.LUT_DEPTH)
             cycles = min(time - known, depth)
             value, known = self._ring(value, depth, cycles), known + cycles
             timed.copies[known] = value
@@ -174,10 +187,13 @@ class Stages:
         delays.submodules[f"ring{self._rings}"] = memory
         self._rings += 1
         write, read = memory.write_port(), memory.read_port()
+        # Counters of their own: a difference would be on the way to each memory.
+        place = Signal(range(depth), name="place", init=(1 - cycles) % depth, reset_less=True)
+        delays.d.sync += place.eq(place + self.moving)
         delays.d.comb += [
             write.en.eq(1),
             write.addr.eq(self._slot),
             write.data.eq(value),
-            read.addr.eq(self._slot - (cycles - 1)),
+            read.addr.eq(place),
         ]
         return read.data.as_signed() if value.shape().signed else read.data

@@ -1,247 +1,311 @@
-"""When cells leak, diffuse and are refreshed: states of the tile's sequencer.
+"""When cells leak, diffuse and are refreshed.
 
-The twin is `ohmgrid.model.core.time_effects`. A refresh goes from block to block: it reads all
-pairs of the block and keeps which are due and their differences; then, for each column with one, it
-resets what is due and pulses the differences back, with the states of an update in that block
-alone.
+The twin is `ohmgrid.model.core.time_effects`. A refresh goes from block to block of lanes (of an
+array that lies turned: from column to column): it reads all pairs there and keeps which are due and
+their differences; then, for each column with one, it resets what is due and has the differences
+written back by the pulser.
 """
 
-from amaranth.hdl import Cat, Const, Mux, Signal
+from enum import Enum
 
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.array.cell_port import job_layout, return_layout
 from ohmgrid.hdl.array.due_pairs import DuePairs
-from ohmgrid.hdl.core.operations import COLUMN, ROW, goes
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout
 from ohmgrid.hdl.device.aging import Change
+from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.registers.arrays import COUNT_BITS
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["TimeEffects"]
 
+SETTLE = 4
+"""Cycles that where to visit is known before a visit begins."""
 
-class TimeEffects:
-    """States of leak, diffusion and refresh, mixed into `ohmgrid.hdl.core.tile.Tile`.
 
-    Signals
+class Task(Enum):
+    """What is done to cells."""
+
+    AGE = 0
+    SCAN = 1
+    RESET = 2
+
+
+class TimeEffects(wiring.Component):
+    """What happens to the array at work after an update.
+
+    Parameters
+    ----------
+    config : Config
+    turn : int
+        Cycles from the visit of a cell until it comes back.
+
+    Members
     -------
-    timing
-        High from the end of an update until all that is due has happened.
-    refreshing
-        High while a column is refreshed.
-    due_time, due_refresh
-        What is still to happen.
+    registers : In(REGISTERS), entry : In(entry_layout)
+    time_left, refresh_left : Out(COUNT_BITS)
+        What the entry's countdowns are after another update,
+    due : Out(1)
+        and whether something happens then.
+    start : In(1)
+        Strobe: let it happen. In the cycle after, the entry counts the update.
+    done : Out(1)
+        Strobe.
+    active : Out(1)
+        High in between: vectors at the edge come from here.
+    x_one : In
+        1.0 at the edge.
+    key : Out(KEY) ; key_done : In(1)
+    lines : Out(pass_layout) ; lines_busy, taken : In(1) ; value : Out
+    cells : Out(job_layout) ; cells_busy : In(1) ; seen : In(return_layout)
+    pulse : Out(1), column, offset, before : Out ; pulsed : In(1)
+        Has the pulser write a column back (``start``, ``done``, ... of
+        `ohmgrid.hdl.core.pulser.Pulser`).
     """
 
-    def _time_signals(self):
-        build = self.config.build
-        self.timing, self.refreshing = Signal(), Signal()
-        self.due_time, self.due_refresh = Signal(), Signal()
-        self._column, self._count = (Signal(range(build.max_cols)) for _ in range(2))
-        self._lane = Signal(range(max(2, build.lanes)))
-        self._block_address = Signal(range(self.array.depth))
-        self._block_column = Signal.like(self._column)
-        self._pairs = DuePairs(build, self.array.turn)
-        # The keys of the refresh are no longer in the line memories.
-        self._stale = Signal()
-        if not build.time:
-            self.timing = self.refreshing = Const(0, 1)
+    def __init__(self, config: Config, turn: int):
+        build, edge = config.build, config.formats.edge_bits
+        self.config = config
+        self._pairs = DuePairs(build, turn)
+        super().__init__(
+            {
+                "registers": In(REGISTERS),
+                "entry": In(entry_layout(config)),
+                "time_left": Out(COUNT_BITS),
+                "refresh_left": Out(COUNT_BITS),
+                "due": Out(1),
+                "start": In(1),
+                "done": Out(1),
+                "active": Out(1),
+                "x_one": In(edge),
+                "key": Out(KEY),
+                "key_done": In(1),
+                "lines": Out(pass_layout(config)),
+                "lines_busy": In(1),
+                "taken": In(1),
+                "value": Out(signed(edge)),
+                "cells": Out(job_layout(config)),
+                "cells_busy": In(1),
+                "seen": In(return_layout(config)),
+                "pulse": Out(1),
+                "column": Out(range(build.inputs)),
+                "offset": Out(range(build.words)),
+                "before": Out(range(build.lines)),
+                "pulsed": In(1),
+            }
+        )
 
-    def _connect_time(self, m):
-        """Connect what finds the pairs that are due, and what it writes to the edge buffers."""
-        if not self.config.build.time:
-            return
-        regs, array, lines, lanes = self.regs, self.array, self.lines, self.config.build.lanes
+    def elaborate(self, platform):
+        m = Module()
         m.submodules.pairs = pairs = self._pairs
+        entry, lines, lanes = self.entry, self.lines, self.config.build.lanes
+        due_time, due_refresh = self._countdowns(m)
+        task = Signal(Task)
+        lane = Signal(range(max(2, lanes)))
+        # The keys of the refresh are not in the line memories: not yet, or not any more.
+        stale = Signal()
+        refreshing = task == Task.RESET
+        self._visits(m, task, lane)
+        settled = Signal(range(SETTLE))
+        count = Signal.like(self.column)
         # 1.0 may be one LSB beyond the edge.
         edge_one = Signal.like(self.x_one)
         m.d.sync += edge_one.eq(self.x_one - self.x_one[-1])
-        left = Signal(range(self.config.build.max_cols + 1))
-        m.d.sync += left.eq(regs["cols"] - self._block_column)
-        m.d.comb += [
-            array.single.eq(self.refreshing),
-            array.block_columns.eq(Mux(left > lanes, lanes, left)),
-            pairs.valid.eq(array.cells_returning & (array.cells_change == Change.READ)),
-            pairs.row.eq(array.cells_row),
-            pairs.lane.eq(array.cells_lane),
-            pairs.code.eq(array.cells_code),
-            pairs.upper.eq(regs["refresh_upper"]),
-            pairs.lower.eq(regs["refresh_lower"]),
-            pairs.column.eq(self._lane),
-            pairs.visiting.eq(array.cells_visiting & self.refreshing),
-            pairs.visit_row.eq(array.cells_visit_row),
-        ]
-        with m.If(self.timing):
+        one_hot = Mux(count == self.column, edge_one, 0)
+        m.d.comb += self.value.eq(Mux(pairs.take, pairs.value, one_hot))
+
+        def settle(side, devices):
+            """Say which lines a pass, or a vector, goes through."""
+            doubled = entry.paired & (side == ROW)
             m.d.comb += [
-                array.cells_block_address.eq(self._block_address),
-                array.cells_block_column.eq(self._block_column),
+                lines.side.eq(side),
+                lines.pace.eq(1),
+                lines.paired.eq(entry.paired & ~devices),
             ]
-        with m.If(self.refreshing):
-            m.d.comb += lines.value.eq(
-                Mux(pairs.take, pairs.value, Mux(self._count == self._column, edge_one, 0))
-            )
-            with m.If(pairs.take):
-                m.d.comb += lines.take.eq(1)
+            if side == ROW:
+                m.d.comb += [
+                    lines.count.eq(entry.rows << doubled),
+                    lines.first.eq(entry.output_line << (entry.paired & devices)),
+                ]
+            else:
+                m.d.comb += [lines.count.eq(entry.cols), lines.first.eq(entry.input_line)]
 
-    def _count_down(self, m, done):
-        """Count an update and go to ``done``, past what is due; or go on with a refresh."""
-        regs = self.regs
-        m.next = done
-        if not self.config.build.time:
-            return
-        for name, due in (("time", self.due_time), ("refresh", self.due_refresh)):
-            every, left = regs[f"{name}_every"], regs[f"{name}_left"]
-            with m.If(self.updates & ~self.refreshing & (every != 0)):
-                m.d.sync += left.eq(left - 1)
-                with m.If(left == 1):
-                    m.d.sync += [left.eq(every), due.eq(1), self.timing.eq(1)]
-                    m.next = "DUE"
-        with m.If(self.refreshing):
-            m.next = "NEXT_COLUMN"
-
-    def _visit(self, m, name, following, change, **settings):
-        """Add the states of a visit of cells."""
-        array = self.array
-
-        def settle():
-            m.d.comb += [self.busy.eq(1), array.cells_change.eq(change)]
-            m.d.comb += [getattr(array, key).eq(value) for key, value in settings.items()]
-            # The differences of a column go to the rows' edge buffer.
-            m.d.comb += [self.lines.side.eq(ROW), self.lines.count.eq(self.device_rows)]
-
-        with m.State(name):
-            settle()
-            m.d.comb += array.cells_visit.eq(1)
-            m.next = f"{name}_WAIT"
-        with m.State(f"{name}_WAIT"):
-            settle()
-            with m.If(~array.cells_busy):
-                following()
-
-    def _keys(self, m, name, following, verb):
-        """Add the states that make the keys of an operation, and those of all lines."""
-        self._key(m, name, goes(m, f"{name}_ROWS"), verb, self.regs["update_step"])
-        self._pass(m, f"{name}_ROWS", goes(m, f"{name}_COLS"), ROW, cycle_keys=1)
-        self._pass(m, f"{name}_COLS", following, COLUMN, cycle_keys=1)
-
-    def _time(self, m):
-        """Add all states of leak, diffusion and refresh."""
-        if not self.config.build.time:
-            return
-        with m.State("DUE"):
-            m.d.comb += self.busy.eq(1)
+        def look_at(column, offset, before):
+            """Look for pairs in the block, or column, that begins there."""
             m.d.sync += [
-                *(self.slot.eq(0), self._lane.eq(0), self._column.eq(0)),
-                *(self._block_column.eq(0), self._block_address.eq(0)),
+                task.eq(Task.SCAN),
+                lane.eq(0),
+                self.column.eq(column),
+                self.offset.eq(offset),
+                self.before.eq(before),
             ]
-            with m.If(self.due_time):
-                m.d.sync += self.due_time.eq(0)
-                m.next = "TIME"
-            with m.Elif(self.due_refresh):
-                m.d.sync += self.due_refresh.eq(0)
-                m.next = "REFRESH"
-            with m.Else():
-                m.d.sync += self.timing.eq(0)
-                m.next = "DONE"
-        # The registers that follow `timing` are right again when the answer is given.
-        with m.State("DONE"):
-            m.d.comb += self.busy.eq(1)
-            m.next = "ANSWER"
-        self._keys(m, "TIME", goes(m, "AGE"), Verb.TIME)
-        self._visit(m, "AGE", goes(m, "DUE"), Change.AGE, cells_keep=1)
-        self._refresh(m)
-        self._column_back(m)
-
-    def _refresh(self, m):
-        """Add the states that go through blocks and their columns."""
-        pairs, lanes, lines = self._pairs, self.config.build.lanes, self.lines
-
-        def reset_column():
-            m.d.comb += [lines.side.eq(ROW), lines.clear.eq(1)]
-            m.next = "RESET"
 
         def keyed():
-            m.d.sync += self._stale.eq(0)
-            m.next = "SCAN"
-            with m.If(self.refreshing):
-                reset_column()
+            """Visit cells with the keys that are there."""
+            m.d.sync += stale.eq(0)
+            m.next = "VISIT"
+            with m.If(refreshing):
+                m.next = "NO_ROWS"
 
-        self._keys(m, "REFRESH", keyed, Verb.REFRESH)
-        self._visit(m, "SCAN", goes(m, "SEEK"), Change.READ, cells_single=1)
-        with m.State("SEEK"):
-            m.d.comb += self.busy.eq(1)
-            m.next = "FOUND"
-            with m.If(~pairs.any):
-                m.next = "NEXT_BLOCK"
-        with m.State("FOUND"):
-            m.d.comb += self.busy.eq(1)
-            m.next = "NEXT_COLUMN"
-            with m.If(pairs.column_due):
-                m.d.sync += self.refreshing.eq(1)
-                m.next = "REFRESH"
-                with m.If(~self._stale):
-                    reset_column()
-        self._visit(
-            m,
-            "RESET",
-            goes(m, "ONE_COLUMN"),
-            Change.RESET,
-            cells_keep=pairs.keep,
-            cells_only=1,
-            cells_only_lane=self._lane,
-        )
-        with m.State("NEXT_COLUMN"):
-            m.d.comb += self.busy.eq(1)
-            m.d.sync += [
-                *(self.slot.eq(0), self.refreshing.eq(0)),
-                *(self._column.eq(self._column + 1), self._lane.eq(self._lane + 1)),
-            ]
-            m.next = "SEEK"
-            with m.If((self._column + 1 == self.regs["cols"]) | (self._lane == lanes - 1)):
-                m.next = "NEXT_BLOCK"
-        with m.State("NEXT_BLOCK"):
-            following = self._block_column + lanes
-            m.d.comb += [self.busy.eq(1), pairs.clear.eq(1)]
-            m.d.sync += [
-                *(self._block_column.eq(following), self._column.eq(following), self._lane.eq(0)),
-                self._block_address.eq(self._block_address + self.device_rows),
-            ]
-            m.next = "SCAN"
-            with m.If(self._stale):
-                m.next = "REFRESH"
-            with m.If(following >= self.regs["cols"]):
-                m.d.sync += self._stale.eq(0)
+        work = Work(m)
+        with m.FSM() as fsm:
+            with m.State("IDLE"), m.If(self.start):
                 m.next = "DUE"
+            with m.State("DUE"):
+                m.d.sync += [stale.eq(1), task.eq(Task.AGE)]
+                with m.If(due_time):
+                    m.d.sync += due_time.eq(0)
+                    m.next = "KEY"
+                with m.Elif(due_refresh):
+                    m.d.sync += due_refresh.eq(0)
+                    look_at(0, 0, 0)
+                    m.next = "KEY"
+                with m.Else():
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+            with m.State("KEY"):
+                m.d.comb += [
+                    self.key.verb.eq(Mux(task == Task.AGE, Verb.TIME, Verb.REFRESH)),
+                    self.key.step.eq(entry.update_step),
+                ]
+                with work.until_done(self.key.start, ~self.key_done):
+                    if self.config.build.computed_keys:
+                        keyed()
+                    else:
+                        m.next = "ROW_KEYS"
+            with m.State("ROW_KEYS"):
+                settle(ROW, devices=0)
+                m.d.comb += lines.cycle_keys.eq(1)
+                with work.until_done(lines.start, self.lines_busy):
+                    m.next = "COLUMN_KEYS"
+            with m.State("COLUMN_KEYS"):
+                settle(COLUMN, devices=0)
+                m.d.comb += lines.cycle_keys.eq(1)
+                with work.until_done(lines.start, self.lines_busy):
+                    keyed()
+            # The differences of a column go to the rows' edge buffer while its cells are reset.
+            with m.State("NO_ROWS"):
+                settle(ROW, devices=1)
+                m.d.comb += lines.clear.eq(1)
+                m.next = "VISIT"
+            with m.State("VISIT"):
+                settle(ROW, devices=1)
+                m.d.comb += [lines.take.eq(pairs.take), pairs.clear.eq(task == Task.SCAN)]
+                m.d.sync += settled.eq(settled + 1)
+                with m.If(settled == SETTLE - 1):
+                    m.d.sync += settled.eq(0)
+                    m.next = "VISITED"
+            with m.State("VISITED"):
+                settle(ROW, devices=1)
+                m.d.comb += lines.take.eq(pairs.take)
+                with work.until_done(self.cells.visit, self.cells_busy):
+                    m.next = "ONE_COLUMN"
+                    with m.If(task == Task.AGE):
+                        m.next = "DUE"
+                    with m.If(task == Task.SCAN):
+                        m.next = "SEEK"
+            with m.State("SEEK"):
+                m.next = "FOUND"
+                with m.If(~pairs.any):
+                    m.next = "NEXT_BLOCK"
+            with m.State("FOUND"):
+                m.next = "NEXT_COLUMN"
+                with m.If(entry.turned | pairs.column_due):
+                    m.d.sync += task.eq(Task.RESET)
+                    m.next = "NO_ROWS"
+                    with m.If(stale):
+                        m.next = "KEY"
+            with m.State("ONE_COLUMN"):
+                settle(COLUMN, devices=0)
+                m.d.comb += lines.clear.eq(1)
+                m.d.sync += [count.eq(0), stale.eq(1)]
+                m.next = "TAKE_COLUMN"
+            with m.State("TAKE_COLUMN"):
+                settle(COLUMN, devices=0)
+                m.d.comb += lines.take.eq(1)
+                m.d.sync += count.eq(count + 1)
+                with m.If(self.taken):
+                    m.next = "TAKEN"
+            # Two cycles until the maximum is there.
+            with m.State("TAKEN"):
+                settle(COLUMN, devices=0)
+                m.next = "PULSE"
+            with m.State("PULSE"):
+                with work.until_done(self.pulse, ~self.pulsed):
+                    m.next = "NEXT_COLUMN"
+            with m.State("NEXT_COLUMN"):
+                m.d.sync += task.eq(Task.SCAN)
+                last = (self.column + 1 == entry.cols) | (lane == lanes - 1)
+                with m.If(entry.turned | last):
+                    m.next = "NEXT_BLOCK"
+                with m.Else():
+                    m.d.sync += [self.column.eq(self.column + 1), lane.eq(lane + 1)]
+                    m.next = "SEEK"
+            with m.State("NEXT_BLOCK"):
+                block = self.before + lanes
+                with m.If(entry.turned):
+                    look_at(self.column + 1, 0, 0)
+                with m.Else():
+                    look_at(block, self.offset + (entry.rows << entry.paired), block)
+                m.next = "VISIT"
+                with m.If(stale):
+                    m.next = "KEY"
+                with m.If(Mux(entry.turned, self.column + 1, block) >= entry.cols):
+                    m.next = "DUE"
+        m.d.comb += self.active.eq(~fsm.ongoing("IDLE"))
+        return m
 
-    def _column_back(self, m):
-        """Write activations to the edge buffer, 1.0 for the column at work and else 0; update."""
-        lines = self.lines
+    def _countdowns(self, m):
+        """Count an update; return what is still to happen, as registers."""
+        registers, entry, dues = self.registers, self.entry, []
+        for name in ("time", "refresh"):
+            every, left = registers[f"{name}_every"], entry[f"{name}_left"]
+            due, ends = Signal(name=f"due_{name}"), (every != 0) & (left == 1)
+            m.d.comb += getattr(self, f"{name}_left").eq(Mux(ends, every, left - (every != 0)))
+            with m.If(self.start):
+                m.d.sync += due.eq(ends)
+            dues.append(due)
+            with m.If(ends):
+                m.d.comb += self.due.eq(1)
+        return dues
 
-        def settle():
-            m.d.comb += [
-                self.busy.eq(1),
-                lines.side.eq(COLUMN),
-                lines.count.eq(self.regs["cols"]),
-            ]
-
-        with m.State("ONE_COLUMN"):
-            settle()
-            m.d.comb += lines.clear.eq(1)
-            m.d.sync += [self._count.eq(0), self._stale.eq(1)]
-            m.next = "ONE_COLUMN_TAKE"
-        with m.State("ONE_COLUMN_TAKE"):
-            settle()
-            m.d.comb += lines.take.eq(1)
-            m.d.sync += self._count.eq(self._count + 1)
-            with m.If(lines.taken):
-                m.next = "ONE_COLUMN_END"
-        # Two cycles until the maximum is there.
-        with m.State("ONE_COLUMN_END"):
-            settle()
-            m.next = "UPDATE"
-
-    def _of_update(self, name):
-        """Return a register of an update, or that of a refresh."""
-        return Mux(self.refreshing, self.regs[f"refresh_{name}"], self.regs[name])
-
-    def _update_key(self):
-        """Return verb and step of the key of an update's pulses."""
-        step = self.regs["update_step"]
-        column = Cat(step[:32], self._column)
-        return Mux(self.refreshing, Verb.REWRITE, Verb.UPDATE), Mux(self.refreshing, column, step)
+    def _visits(self, m, task, lane):
+        """Connect the visits of cells, and what finds the pairs that are due."""
+        entry, registers, seen, pairs = self.entry, self.registers, self.seen, self._pairs
+        region, plain = self.cells.region, ~entry.turned
+        away = self.active & (task != Task.AGE)
+        by_line = self.active & (task == Task.RESET)
+        m.d.comb += [
+            self.cells.change.eq(
+                Mux(
+                    by_line,
+                    Change.RESET,
+                    Mux(away, Change.READ, Change.AGE),
+                )
+            ),
+            self.cells.keep.eq(self.active & Mux(task == Task.RESET, pairs.keep, task == Task.AGE)),
+            region.waits.eq(self.active & (task == Task.AGE)),
+            region.by_line.eq(by_line),
+            region.block.eq(away & plain),
+            region.offset.eq(Mux(away & plain, self.offset, 0)),
+            region.before.eq(Mux(away & plain, self.before, 0)),
+            region.lane.eq(Mux(by_line & plain, lane, 0)),
+            region.column.eq(away & entry.turned),
+            region.line.eq(Mux(away & entry.turned, self.column, 0)),
+            pairs.valid.eq(seen.returning & (task == Task.SCAN)),
+            pairs.pair.eq(Mux(plain, seen.back.line, seen.back.lane_line)),
+            pairs.minus.eq(seen.back.minus),
+            pairs.lane.eq(seen.back.lane),
+            pairs.column.eq(Mux(plain, seen.back.lane, 0)),
+            pairs.code.eq(seen.code),
+            pairs.upper.eq(registers.refresh_upper),
+            pairs.lower.eq(registers.refresh_lower),
+            pairs.look.eq(lane),
+            pairs.visiting.eq(seen.visiting & (task == Task.RESET)),
+            pairs.visit_pair.eq(Mux(plain, seen.at.line, seen.at.lane_line)),
+            pairs.visit_minus.eq(seen.at.minus),
+        ]

@@ -13,13 +13,13 @@ from ohmgrid.hdl.base.arith import saturate, shift_round
 from ohmgrid.hdl.base.noise import CellMix, gaussian
 from ohmgrid.hdl.base.pipeline import moving
 from ohmgrid.hdl.base.timed import Stages, Timed
-from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable
+from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.device.static import StaticProperties, field
+from ohmgrid.hdl.device.tables import Tables, aging_tables, looked_up, static_tables
 from ohmgrid.registers.device import STEP_FRAC
 from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA
 from ohmgrid.registers.map import AGING
 from ohmgrid.registers.noise import GAUSS_BITS
-from ohmgrid.registers.time import CHANGE_BITS, LEAK_BITS
 
 __all__ = [
     "AGING_REGISTERS",
@@ -49,6 +49,10 @@ class Aging(wiring.Component):
     Parameters
     ----------
     weight_bits : int
+    sets : int
+        Kinds of devices that the tables hold, 1 or 2.
+    lut_delays : bool
+        Long delays lie in LUT RAM, not in block RAM.
 
     Members
     -------
@@ -63,7 +67,8 @@ class Aging(wiring.Component):
         Constant while cells are in flight, as are the registers.
     device : In(REGISTERS)
     registers : In(AGING_REGISTERS)
-    table_write : In(TABLE_WRITE)
+    table_write, device_set : In
+        As ``write`` and ``device_set`` of `ohmgrid.hdl.device.tables.Tables`.
     o : Out(signed(weight_bits))
         The new weight; that of a stuck cell means nothing.
     stuck : Out(1)
@@ -71,10 +76,15 @@ class Aging(wiring.Component):
         What the ADC reads.
     """
 
-    def __init__(self, weight_bits: int):
-        self._bits = weight_bits
+    def __init__(self, weight_bits: int, sets: int = 1, lut_delays: bool = False):
+        self._bits, self._lut_delays = weight_bits, lut_delays
         self._mixes = [CellMix() for _ in range(4)]
-        self._static = StaticProperties(weight_bits)
+        self._static = StaticProperties(weight_bits, slopes=False, lut_delays=lut_delays)
+        of_cell = static_tables(weight_bits, slopes=False)
+        own = aging_tables(weight_bits)
+        self._tables = Tables(
+            {"upper": of_cell["upper"], "lower": of_cell["lower"], **own}, 1, sets
+        )
         super().__init__(
             {
                 "valid": In(1),
@@ -89,6 +99,7 @@ class Aging(wiring.Component):
                 "device": In(REGISTERS),
                 "registers": In(AGING_REGISTERS),
                 "table_write": In(TABLE_WRITE),
+                "device_set": In(1),
                 "o": Out(signed(weight_bits)),
                 "stuck": Out(1),
                 "code": Out(signed(CODE_BITS)),
@@ -99,12 +110,14 @@ class Aging(wiring.Component):
     def latency(self) -> int:
         """Cycles from operands to results."""
         leak = Stages.product_cycles(self._bits + 3, ADC_MANTISSA, block=True) + 3
-        return 1 + self._mixes[0].latency + 5 + leak + 5
+        return 1 + self._mixes[0].latency + Tables.latency + 3 + leak + 5
 
     def elaborate(self, platform):
         m = Module()
         active = moving(m, self.valid, self.latency)
-        pipe = self._pipe = Stages(m, active)
+        pipe = self._pipe = Stages(m, active, not self._lut_delays)
+        m.submodules.tables = tables = self._tables
+        m.d.comb += [tables.write.eq(self.table_write), tables.device_set.eq(self.device_set)]
 
         def operand(name: str) -> Timed:
             # Only with `valid`: the inputs change in every cycle of a sweep.
@@ -117,7 +130,7 @@ class Aging(wiring.Component):
         weight, reference, *keys = (operand(name) for name in names)
         words = self._words(m, *(key.value for key in keys))
         upper, lower, stuck = self._properties(m, words, operand("bias"), ~active)
-        leak, walk, centre = self._tables(words, reference)
+        leak, walk, centre = self._drawn(words, reference)
         ages, reads = self.change == Change.AGE, self.change == Change.READ
         registers = self.registers
 
@@ -183,33 +196,33 @@ class Aging(wiring.Component):
         time = words[1].time
         m.d.comb += [
             static.word1.eq(words[1].value),
-            static.word2.eq(words[2].value),
+            static.word2.eq(self._pipe.at(words[2], time + 1)),
             static.bias.eq(self._pipe.at(bias, time)),
             static.resting.eq(resting),
             static.registers.eq(self.device),
-            static.table_write.eq(self.table_write),
+            *(self._tables.lookup0[name].eq(static.lookup[name]) for name in ("upper", "lower")),
+            *(static.entries[name].eq(self._tables.entries0[name]) for name in ("upper", "lower")),
         ]
         return [Timed(o, time + static.latency) for o in (static.upper, static.lower, static.stuck)]
 
-    def _tables(self, words: list[Timed], reference: Timed) -> tuple[Timed, Timed, Timed]:
+    def _drawn(self, words: list[Timed], reference: Timed) -> tuple[Timed, Timed, Timed]:
         """Return the part that leaks, the size of a diffusion, and where leak and reset lead."""
         pipe, (_, first, second, third) = self._pipe, words
 
-        def table(name: str, bits: int, address: Timed, part: str) -> Timed:
-            memory = loadable(pipe, name, self.table_write, 1 << GAUSS_BITS, bits)
-            return pipe.read(part, name, memory, address)
+        def table(name: str, address: Timed) -> Timed:
+            return looked_up(pipe, self._tables.lookup0, self._tables.entries0, name, address)
 
-        leak = table("leak", LEAK_BITS, second.slice(16, 16 + GAUSS_BITS), "leak")
-        walk = table("diffusion", CHANGE_BITS, field(third, 1), "noise")
-        bias = table("reset", self._bits, field(third, 2), "centre")
+        leak = table("leak", second.slice(16, 16 + GAUSS_BITS))
+        walk = table("diffusion", field(third, 1))
+        bias = table("reset", field(third, 2))
         index = Cat(first.value[30:], second.value[26:], third.value[30:])
-        drawn = table("reference", self._bits, Timed(index, first.time), "centre")
+        drawn = table("reference", Timed(index, first.time))
 
         def symmetry_point(reference: Value, drawn: Value) -> Value:
-            return Mux(self.registers.symmetric, reference - drawn.as_signed(), 0)
+            return Mux(self.registers.symmetric, reference - drawn, 0)
 
         point = pipe.stage("centre", "point", symmetry_point, reference, drawn)
-        centre = pipe.stage("centre", "sum", lambda b, p: b.as_signed() + p, bias, point)
+        centre = pipe.stage("centre", "sum", lambda b, p: b + p, bias, point)
         return leak, walk, centre
 
     def _shifted(self, product: Timed) -> Timed:

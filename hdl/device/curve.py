@@ -12,8 +12,15 @@ from ohmgrid.devices.laws import ROOMS
 from ohmgrid.doors.checks import check_power_of_two
 from ohmgrid.hdl.base.arith import Divider, saturate, shift_half_up
 from ohmgrid.hdl.base.timed import Stages, Timed, half
-from ohmgrid.hdl.device.ports import MAX_SEGMENTS, REGISTERS, TABLE_WRITE, loadable
+from ohmgrid.hdl.device.ports import MAX_SEGMENTS, REGISTERS
 from ohmgrid.hdl.device.static import SLOPE_BITS
+from ohmgrid.hdl.device.tables import (
+    Tables,
+    curve_tables,
+    entries_layout,
+    looked_up,
+    lookup_layout,
+)
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, POSITIONS, RANGE_FRAC
 from ohmgrid.registers.device import CURVE_BITS, DRAW_BITS, NODE_BITS, REL_FRAC, ROOM_DITHER_BITS
 from ohmgrid.registers.powers import LOG_FRAC, LOG_TABLE, POWER_BITS, POWER_TABLE, TABLE_BITS
@@ -24,8 +31,8 @@ EXPONENT_BITS = 18
 """Width of slope times logarithm, `LOG_FRAC` fraction bits."""
 LOG_BITS = LOG_FRAC + 4
 ROOM_BITS = ROOMS.bit_length() - 1
-READ, POWER_CYCLES, LINE_CYCLES = 2, 5, 2
-"""Cycles of a table, and from the product with the slope to a power or to a line."""
+POWER_CYCLES, LINE_CYCLES = 5, 2
+"""Cycles from the product with the slope to a power or to a line."""
 
 
 class StepCurve(wiring.Component):
@@ -42,6 +49,8 @@ class StepCurve(wiring.Component):
         With the steps that TableStep draws.
     blocks : collection of str
         Of its products ``table`` and ``slope``, those in multiplier blocks.
+    lut_delays : bool
+        Long delays lie in LUT RAM, not in block RAM.
 
     Members
     -------
@@ -58,17 +67,26 @@ class StepCurve(wiring.Component):
     resting : In(1)
         May be high while no operands are in flight.
     registers : In(REGISTERS)
-    table_write : In(TABLE_WRITE)
+    lookup : Out(lookup_layout)
+    entries : In(entries_layout)
+        Addresses in the tables of `curve_tables`, and their entries from `Tables`.
     curve : Out(signed(CURVE_BITS))
     """
 
     def __init__(
-        self, weight_bits: int, segments: int, power: bool, tables: bool = True, blocks=()
+        self,
+        weight_bits: int,
+        segments: int,
+        power: bool,
+        tables: bool = True,
+        blocks=(),
+        lut_delays: bool = False,
     ):
         check_power_of_two("segments", segments, 1, MAX_SEGMENTS)
         self._size_bits = size = weight_bits - 1
         self._segments, self._power, self._tables = segments, power, tables
-        self._blocks = frozenset(blocks)
+        self._blocks, self._lut_delays = frozenset(blocks), lut_delays
+        layout = curve_tables(segments, tables)
         # Bits of a position within a segment.
         self._part_bits = POSITION_BITS - (segments.bit_length() - 1)
         self._divider = Divider(size + 1 + POSITION_BITS, size + 1, POSITION_BITS)
@@ -82,7 +100,8 @@ class StepCurve(wiring.Component):
                 "draw": In(DRAW_BITS + ROOM_DITHER_BITS),
                 "resting": In(1),
                 "registers": In(REGISTERS),
-                "table_write": In(TABLE_WRITE),
+                "lookup": Out(lookup_layout(layout)),
+                "entries": In(entries_layout(layout)),
                 "curve": Out(signed(CURVE_BITS)),
             }
         )
@@ -98,7 +117,11 @@ class StepCurve(wiring.Component):
         """Cycles from the weight to when the slope is taken."""
         product = Stages.product_cycles(CURVE_BITS, self._part_bits, "table" in self._blocks)
         # From the place a line, a logarithm, a step that is drawn; a choice after them.
-        ways = [READ + product + 1, 2 + READ if self._power else 0, 2 + READ if self._tables else 0]
+        ways = [
+            Tables.latency + product + 1,
+            2 + Stages.READ if self._power else 0,
+            2 + Tables.latency if self._tables else 0,
+        ]
         return self.draw_time + max(ways) + (self._power or self._tables)
 
     @property
@@ -109,7 +132,7 @@ class StepCurve(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pipe, regs = Stages(m, ~self.resting), self.registers
+        pipe, regs = Stages(m, ~self.resting, not self._lut_delays), self.registers
         down = Timed(self.down, 0)
         place, down = self._place(m, pipe, down)
         factor = self._line(pipe, place, down)
@@ -199,10 +222,9 @@ class StepCurve(wiring.Component):
     def _line(self, pipe: Stages, place: Timed, down: Timed) -> Timed:
         """Return the straight line between two nodes at the place."""
         part, bits = "curve", self._part_bits
-        memory = loadable(pipe, "curve", self.table_write, 2 * self._segments, 2 * CURVE_BITS)
         segment = place.value[bits:]
         address = Timed(Cat(segment, pipe.at(down, place.time)), place.time)
-        word = pipe.read(part, "table", memory, address)
+        word = looked_up(pipe, self.lookup, self.entries, "curve", address)
         start, change = (
             Timed(field.as_signed(), word.time)
             for field in (word.value[:NODE_BITS], word.value[CURVE_BITS:])
@@ -228,9 +250,7 @@ class StepCurve(wiring.Component):
         rooms = pipe.stage(part, "rooms", lambda place: (place << ROOM_BITS) - place, place)
         chance = (Timed(bits, place.time) for bits in (dither, draw))
         address = pipe.stage(part, "row", row, rooms, *chance, down)
-        memory = loadable(pipe, "steps", self.table_write, 2 * ROOMS << DRAW_BITS, NODE_BITS)
-        word = pipe.read(part, "steps", memory, address)
-        return Timed(word.value.as_signed(), word.time)
+        return looked_up(pipe, self.lookup, self.entries, "steps", address)
 
     @staticmethod
     def _chosen(pipe: Stages, line: Timed, *ways: tuple[Value, Timed]) -> Timed:

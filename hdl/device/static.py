@@ -8,7 +8,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.base.timed import Stages, Timed
-from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable
+from ohmgrid.hdl.device.ports import REGISTERS
+from ohmgrid.hdl.device.tables import (
+    Tables,
+    entries_layout,
+    looked_up,
+    lookup_layout,
+    static_tables,
+)
 from ohmgrid.registers.device import GAMMA_BITS, REL_BITS, REL_FRAC, STEP_BITS
 from ohmgrid.registers.noise import GAUSS_BITS
 
@@ -38,18 +45,23 @@ class StaticProperties(wiring.Component):
     weight_bits : int
     slopes : bool
         Without, there are no slopes: ``slope`` is 0.
+    lut_delays : bool
+        Long delays lie in LUT RAM, not in block RAM.
 
     Members
     -------
     word0, word1 : In(30)
         Static noise words.
     word2 : In(16)
+        A cycle later.
     down, bias : In(1)
         Direction of the pulses; the cell is in the always-on column.
     resting : In(1)
         May be high while no operands are in flight.
     registers : In(REGISTERS)
-    table_write : In(TABLE_WRITE)
+    lookup : Out(lookup_layout)
+    entries : In(entries_layout)
+        Addresses in the tables of `static_tables`, and their entries from `Tables`.
     rel : Out(REL_BITS)
     slope : Out(signed(SLOPE_BITS))
     upper, lower : Out(weight_bits - 1)
@@ -57,8 +69,10 @@ class StaticProperties(wiring.Component):
     stuck : Out(1)
     """
 
-    def __init__(self, weight_bits: int, slopes: bool = True):
+    def __init__(self, weight_bits: int, slopes: bool = True, lut_delays: bool = False):
         self._weight_bits, self._slopes = weight_bits, slopes
+        self._lut_delays = lut_delays
+        tables = static_tables(weight_bits, slopes)
         super().__init__(
             {
                 "word0": In(WORD_BITS),
@@ -68,7 +82,8 @@ class StaticProperties(wiring.Component):
                 "bias": In(1),
                 "resting": In(1),
                 "registers": In(REGISTERS),
-                "table_write": In(TABLE_WRITE),
+                "lookup": Out(lookup_layout(tables)),
+                "entries": In(entries_layout(tables)),
                 "rel": Out(REL_BITS),
                 "slope": Out(signed(SLOPE_BITS)),
                 "upper": Out(weight_bits - 1),
@@ -79,12 +94,12 @@ class StaticProperties(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from words to properties."""
-        return 5
+        """Cycles from words to properties: tables, and four more."""
+        return Tables.latency + 4
 
     def elaborate(self, platform):
         m = Module()
-        pipe, regs = Stages(m, ~self.resting), self.registers
+        pipe, regs = Stages(m, ~self.resting, not self._lut_delays), self.registers
         word0, word1, down = (Timed(value, 0) for value in (self.word0, self.word1, self.down))
         perfect = Timed(self.bias & regs.perfect_bias, 0)
         rel = self._rel(pipe, word0, down, perfect)
@@ -92,7 +107,7 @@ class StaticProperties(wiring.Component):
             slope = self._slope(pipe, word0, word1, down)
             m.d.comb += self.slope.eq(pipe.at(slope, self.latency))
         upper, lower = self._bounds(pipe, word1, perfect)
-        stuck = pipe.stage("stuck", "stuck", lambda word: word < regs.corrupt, Timed(self.word2, 0))
+        stuck = pipe.stage("stuck", "stuck", lambda word: word < regs.corrupt, Timed(self.word2, 1))
         m.d.comb += [
             self.rel.eq(pipe.at(rel, self.latency)),
             self.upper.eq(pipe.at(upper, self.latency)),
@@ -101,10 +116,8 @@ class StaticProperties(wiring.Component):
         ]
         return m
 
-    def _table(self, pipe: Stages, part: str, name: str, address: Timed, bits: int) -> Timed:
-        memory = loadable(pipe, name, self.table_write, 1 << len(address.value), bits)
-        word = pipe.read(part, name, memory, address)
-        return Timed(word.value.as_signed(), word.time)
+    def _table(self, pipe: Stages, name: str, address: Timed) -> Timed:
+        return looked_up(pipe, self.lookup, self.entries, name, address)
 
     def _rel(self, pipe: Stages, word0: Timed, down: Timed, perfect: Timed) -> Timed:
         regs, part = self.registers, "rel"
@@ -120,16 +133,16 @@ class StaticProperties(wiring.Component):
                 : STEP_BITS + 2
             ].as_signed()
 
-        def clipped(total: Value, perfect: Value) -> Value:
-            size = _magnitude(total)
+        def clipped(size: Value, perfect: Value) -> Value:
             size = size[:REL_BITS] | size[REL_BITS:].any().replicate(REL_BITS)
             return Mux(perfect, 1 << REL_FRAC, size)
 
-        gain = self._table(pipe, part, "gain", field(word0, 0), STEP_BITS)
-        balance = self._table(pipe, part, "balance", field(word0, 1), STEP_BITS)
+        gain = self._table(pipe, "gain", field(word0, 0))
+        balance = self._table(pipe, "balance", field(word0, 1))
         halves = pipe.stage(part, "spread", spread, gain, balance, down)
         sums = pipe.stage(part, "total", total, halves, down)
-        return pipe.stage(part, "out", clipped, sums, perfect)
+        size = pipe.stage(part, "size", _magnitude, sums)
+        return pipe.stage(part, "out", clipped, size, perfect)
 
     def _slope(self, pipe: Stages, word0: Timed, word1: Timed, down: Timed) -> Timed:
         regs, part = self.registers, "slope"
@@ -146,8 +159,8 @@ class StaticProperties(wiring.Component):
 
         own, third = field(word0, 2), field(word1, 2)
         drawn = Mux(self.down & ~regs.gamma_common, third.value, own.value)
-        gamma = self._table(pipe, part, "gamma", Timed(Cat(drawn, self.down), 0), GAMMA_BITS)
-        opposite = self._table(pipe, part, "opposite", third, GAMMA_BITS)
+        gamma = self._table(pipe, "gamma", Timed(Cat(drawn, self.down), 0))
+        opposite = self._table(pipe, "opposite", third)
         sums = pipe.stage(part, "total", total, gamma, opposite, down)
         return pipe.stage(part, "out", turned, sums)
 
@@ -158,7 +171,7 @@ class StaticProperties(wiring.Component):
             return Mux(swap, second, first) | perfect.replicate(bits - 1)
 
         draws = [
-            self._table(pipe, part, name, field(word1, index), bits)
+            self._table(pipe, name, field(word1, index))
             for index, name in enumerate(("upper", "lower"))
         ]
         upper, lower = (

@@ -17,12 +17,22 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.arith import saturate, shift_half_up
 from ohmgrid.hdl.base.noise import CellMix, gaussian
-from ohmgrid.hdl.base.pipeline import moving
+from ohmgrid.hdl.base.pipeline import delayed, moving
 from ohmgrid.hdl.base.popcount import Popcount
 from ohmgrid.hdl.base.timed import Stages, Timed, half
 from ohmgrid.hdl.device.curve import StepCurve
-from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE, loadable, request_layout, result_layout
+from ohmgrid.hdl.device.ports import REGISTERS, request_layout, result_layout
 from ohmgrid.hdl.device.static import StaticProperties
+from ohmgrid.hdl.device.tables import (
+    Table,
+    Tables,
+    curve_tables,
+    entries_layout,
+    looked_up,
+    lookup_layout,
+    pulse_tables,
+    static_tables,
+)
 from ohmgrid.registers.device import (
     ADDITIVE_SHIFT,
     C2C_BITS,
@@ -84,7 +94,8 @@ class DeviceUnit(wiring.Component):
     """Pulses of one cell a cycle: ``result = visit(request)``, `latency` cycles later; no stalls.
 
     Static words 0, 1 and 2 come from the halves of the static keys
-    (`ohmgrid.model.device.population`), the dynamic word from the cycle keys.
+    (`ohmgrid.model.device.population`), the dynamic word from the cycle keys. The serial line is
+    the cell's row and the lane line its column; in an array that lies turned, the other way round.
 
     Parameters
     ----------
@@ -105,15 +116,21 @@ class DeviceUnit(wiring.Component):
         With the steps that TableStep draws, where there is a curve.
     references : bool
         Without, all reference weights are 0.
+    lut_delays : bool
+        Long delays lie in LUT RAM, not in block RAM.
 
     Members
     -------
     request : In(request_layout)
         ``valid``; ``weight`` and ``reference`` within +-(2**(weight_bits-1) - 1); ``bias``: the
-        cell is in the always-on column; ``mask``: slots in which row and column both fire, at
-        least one; ``down``: the pulses lower the conductance; noise keys of row and column; tags.
+        cell is in the always-on column; ``mask``: slots in which both lines fire, at
+        least one; ``down``: the pulses lower the conductance; noise keys of both lines; tags.
+    turned : In(1)
+        Constant while cells are in flight, as are the registers.
     registers : In(REGISTERS)
-    table_write : In(TABLE_WRITE)
+    lookup : Out(lookup_layout)
+    entries : In(entries_layout)
+        Addresses in the unit's ``tables``, and their entries from `Tables`.
     result : Out(result_layout)
         Not valid for a stuck cell.
     """
@@ -129,24 +146,30 @@ class DeviceUnit(wiring.Component):
         curve: bool = True,
         tables: bool = True,
         references: bool = True,
+        lut_delays: bool = False,
     ):
         check_int("weight_bits", weight_bits, 12, MAX_WEIGHT_BITS)
         check_int("lane_bits", lane_bits, 1, 16)
         check_int("address_bits", address_bits, 1, 32)
         check_int("multipliers", multipliers, 0, len(products(curve)))
-        self._bits, self._tables, self._references = weight_bits, tables, references
+        self._bits, self._drawn, self._references = weight_bits, tables, references
+        self._lut_delays = lut_delays
         self._blocks = products(curve)[:multipliers]
         self._mixes = [CellMix() for _ in range(4)]
-        self._static = StaticProperties(weight_bits, curve)
+        self._static = StaticProperties(weight_bits, curve, lut_delays)
+        self.tables: dict[str, Table] = static_tables(weight_bits, curve) | pulse_tables()
         self._curve = None
         if curve:
-            self._curve = StepCurve(weight_bits, segments, power, tables, self._blocks)
+            self._curve = StepCurve(weight_bits, segments, power, tables, self._blocks, lut_delays)
+            self.tables |= curve_tables(segments, tables)
         widths = (weight_bits, lane_bits, address_bits)
         super().__init__(
             {
                 "request": In(request_layout(*widths)),
+                "turned": In(1),
                 "registers": In(REGISTERS),
-                "table_write": In(TABLE_WRITE),
+                "lookup": Out(lookup_layout(self.tables)),
+                "entries": In(entries_layout(self.tables)),
                 "result": Out(result_layout(*widths)),
             }
         )
@@ -154,27 +177,31 @@ class DeviceUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a request to its result."""
-        noise = self._cycles("noise", AMPLITUDE_BITS, SPREAD_BITS)
-        pulses = self._cycles("pulses", CURVE_BITS, COUNT_BITS)
-        step = self._cycles("step", MAX_WEIGHT_BITS, DW_BITS)
-        # From the step of a pulse to the sum's terms: the noise has an amplitude of its own.
-        terms = max(pulses, noise + (2 if self._curve else 0))
-        return self._local_time + terms + 2 + step + 1 + 3 + (2 if self._references else 0)
-
-    @property
-    def _local_time(self) -> int:
-        """Cycles to the step of a pulse, in which shift or product is rounded and saturated."""
-        time = self._mixes[0].latency + self._static.latency
-        if not self._curve:
-            return time + 3
-        return time + self._curve.latency + self._cycles("local", CURVE_BITS, REL_BITS) + 2
+        cycles = self._cycles
+        # When a pulse's step begins, and its noise.
+        drawn = self._mixes[0].latency
+        start = drawn + self._static.latency
+        if self._curve:
+            drawn = start = start + self._curve.latency
+        step = start + (cycles("local", CURVE_BITS, REL_BITS) if self._curve else 1) + 3
+        amplitude = step
+        if self._curve:
+            amplitude = max(step, start + 1 + cycles("scale", CURVE_BITS, CURVE_BITS)) + 2
+        noise = drawn + Tables.latency + cycles("spread", GAUSS_BITS, C2C_BITS) + 1
+        total = 3 + max(
+            step + cycles("pulses", CURVE_BITS, COUNT_BITS),
+            max(amplitude, noise) + cycles("noise", AMPLITUDE_BITS, SPREAD_BITS),
+        )
+        fine = Stages.product_cycles(FINE_BITS, DW_BITS, block=False)
+        shifted = total + max(cycles("step", MAX_WEIGHT_BITS, DW_BITS), fine) + 2
+        return shifted + 4 + (2 if self._references else 0)
 
     def _cycles(self, product: str, a_bits: int, b_bits: int) -> int:
         return Stages.product_cycles(a_bits, b_bits, product in self._blocks)
 
     def elaborate(self, platform):
         m = Module()
-        pipe = Stages(m, moving(m, self.request.valid, self.latency))
+        pipe = Stages(m, moving(m, self.request.valid, self.latency), not self._lut_delays)
         request, result, bits = self.request, self.result, self._bits
         value, references = Timed(request.weight, 0), []
         if self._references:
@@ -235,7 +262,7 @@ class DeviceUnit(wiring.Component):
         """Return the step at the weight, relative to that at 0."""
         word, upper, lower, slope = of_cell
         start = upper.time
-        if self._tables:
+        if self._drawn:
             dither = word.slice(0, ROOM_DITHER_BITS)
             draw = word.slice(DRAW_START, DRAW_START + DRAW_BITS)
             chance = pipe.together(start + curve.draw_time, dither, draw)
@@ -248,26 +275,34 @@ class DeviceUnit(wiring.Component):
             curve.slope.eq(pipe.at(slope, start + curve.slope_time)),
             curve.resting.eq(~pipe.moving),
             curve.registers.eq(self.registers),
-            curve.table_write.eq(self.table_write),
         ]
+        self._forward(pipe.m, curve)
         return Timed(curve.curve, start + curve.latency)
 
     def _properties(self, m: Module, pipe: Stages, down: Timed) -> tuple[Timed, ...]:
         """Return the dynamic word, and step, slope, bounds and stuck bit of the cell."""
         request, words = self.request, []
-        rows, cols = request.row_static, request.col_static
-        for mix, (name, row_key, col_key) in zip(
+        serial, lane = request.serial_static, request.lane_static
+        # Of the row and of the column, in registers: the word they make is the last to be needed.
+        low, high = (
+            delayed(m, Mux(self.turned, *keys), name)
+            for name, keys in (
+                ("row_lower", (lane[:32], serial[:32])),
+                ("column_upper", (serial[32:], lane[32:])),
+            )
+        )
+        for mix, (name, one, other) in zip(
             self._mixes,
             (
-                ("hash_cycle", request.row_cycle, request.col_cycle),
-                ("hash_static0", rows[:32], cols[:32]),
-                ("hash_static1", rows[32:], cols[32:]),
-                ("hash_static2", rows[:32], cols[32:]),
+                ("hash_cycle", request.serial_cycle, request.lane_cycle),
+                ("hash_static0", serial[:32], lane[:32]),
+                ("hash_static1", serial[32:], lane[32:]),
+                ("hash_static2", low, high),
             ),
             strict=True,
         ):
             m.submodules[name] = mix
-            m.d.comb += [mix.row_key.eq(row_key), mix.col_key.eq(col_key)]
+            m.d.comb += [mix.row_key.eq(one), mix.col_key.eq(other)]
             words.append(Timed(mix.o, mix.latency))
         time = words[0].time
         m.submodules.static = static = self._static
@@ -279,10 +314,18 @@ class DeviceUnit(wiring.Component):
             static.bias.eq(pipe.at(Timed(request.bias, 0), time)),
             static.resting.eq(~pipe.moving),
             static.registers.eq(self.registers),
-            static.table_write.eq(self.table_write),
         ]
+        self._forward(m, static)
         outputs = (static.rel, static.slope, static.upper, static.lower, static.stuck)
         return words[0], *(Timed(output, time + static.latency) for output in outputs)
+
+    def _forward(self, m: Module, part: StaticProperties | StepCurve) -> None:
+        """Connect a part of the unit to its tables."""
+        for name in part.lookup.shape().members:
+            m.d.comb += [
+                self.lookup[name].eq(part.lookup[name]),
+                part.entries[name].eq(self.entries[name]),
+            ]
 
     def _product(self, pipe: Stages, part: str, name: str, a: Timed, b: Timed | Value) -> Timed:
         """Multiply ``a`` by a value or a register."""
@@ -296,7 +339,7 @@ class DeviceUnit(wiring.Component):
     def _rounded(self, pipe: Stages, raw: Timed) -> Timed:
         """Return the step of a pulse: the steps of cell and curve multiplied."""
         wide = pipe.stage("local", "rounded", lambda raw: shift_half_up(raw, REL_FRAC), raw)
-        return pipe.stage("local", "out", lambda wide: saturate(wide, CURVE_BITS), wide)
+        return pipe.saturated("local", "out", wide, CURVE_BITS)
 
     def _amplitude(self, pipe: Stages, local: Timed, rel: Timed, value: Timed) -> Timed:
         """Return what the noise of a pulse scales with."""
@@ -334,19 +377,18 @@ class DeviceUnit(wiring.Component):
             return (half(pulses, REL_FRAC) + product) >> REL_FRAC
 
         z = pipe.stage("noise", "z", gaussian, draw)
-        table = loadable(pipe, "c2c", self.table_write, 1 << COUNT_BITS, C2C_BITS)
-        sigma = pipe.read("noise", "c2c", table, count)
+        sigma = looked_up(pipe, self.lookup, self.entries, "c2c", count)
         spread = self._product(pipe, "noise", "spread", z, sigma)
         relative = pipe.stage("noise", "out", noise, spread)
 
         pulses = self._product(pipe, "total", "pulses", local, count)
         product = self._product(pipe, "total", "noise", relative, amplitude)
         sums = pipe.stage("total", "sum", total, pulses, product)
-        return pipe.stage("total", "out", lambda total: saturate(total, TOTAL_BITS), sums)
+        return pipe.saturated("total", "out", sums, TOTAL_BITS)
 
     def _step(self, pipe: Stages, total: Timed) -> Timed:
-        """Return the total in weight LSB, before it is shifted."""
-        dw = self.registers.dw
+        """Return the total in weight LSB, with `STEP_FRAC` fraction bits."""
+        dw, dw_shift = self.registers.dw, self.registers.dw_shift
         high = Timed(total.value[FINE_BITS:].as_signed(), total.time)
         product = self._product(pipe, "step", "step", high, dw)
         fine = pipe.product(
@@ -357,7 +399,13 @@ class DeviceUnit(wiring.Component):
             upper = (product + fine[FINE_BITS:])[: len(product)]
             return Cat(fine[:FINE_BITS], upper).as_signed()
 
-        return pipe.stage("step", "out", joined, product, fine)
+        def shifted(step: Value) -> Value:
+            four, eight = dw_shift[2], dw_shift[3]
+            return Mux(eight, Mux(four, step >> 12, step >> 8), Mux(four, step >> 4, step))
+
+        return pipe.stage(
+            "step", "shifted", shifted, pipe.stage("step", "out", joined, product, fine)
+        )
 
     def _move(self, pipe: Stages, step: Timed, cell: _Late) -> Timed:
         """Return the weight after the step, clipped to the cell's bounds."""
@@ -365,24 +413,22 @@ class DeviceUnit(wiring.Component):
         dithered = regs.visible.any()
 
         def moved(step: Value, rounding: Value, value: Value, down: Value) -> Value:
-            four, eight = regs.dw_shift[2], regs.dw_shift[3]
-            shifted = Mux(eight, Mux(four, step >> 12, step >> 8), Mux(four, step >> 4, step))
             start = Cat(rounding, value) ^ down.replicate(STEP_FRAC + bits + 1)
-            return (start.as_signed() + shifted) >> STEP_FRAC
+            return (start.as_signed() + step) >> STEP_FRAC
 
-        def limit(turned: Value, down: Value, upper: Value, lower: Value, low: Value) -> Value:
-            bound = Mux(turned[-1] ^ down, lower, upper)
-            return Cat(Mux(dithered, low, bound[:DITHER_BITS]), bound[DITHER_BITS:])
+        def bound(turned: Value, down: Value, upper: Value, lower: Value, low: Value) -> Value:
+            near = Mux(turned[-1] ^ down, lower, upper)
+            return Cat(Mux(dithered, low, near[:DITHER_BITS]), near[DITHER_BITS:])
 
-        def beyond(turned: Value, down: Value, *bounds: Value) -> Value:
+        def beyond(turned: Value, down: Value, limit: Value) -> Value:
             # The sign of limit - abs(moved); the lowest bit carries into the sum.
             minus = turned.as_unsigned() ^ (~turned[-1]).replicate(len(turned))
             size = Cat(~(turned[-1] ^ down), minus).as_signed()
-            return (size + Cat(Const(1, 1), limit(turned, down, *bounds)))[-1]
+            return (size + Cat(Const(1, 1), limit))[-1]
 
-        def end(turned: Value, down: Value, *bounds: Value) -> Value:
+        def end(turned: Value, down: Value, limit: Value) -> Value:
             negative = turned[-1] ^ down
-            return Cat(limit(turned, down, *bounds) ^ negative.replicate(bits), negative)
+            return Cat(limit ^ negative.replicate(bits), negative)
 
         def inside(turned: Value, down: Value) -> Value:
             return turned[: bits + 1] ^ down.replicate(bits + 1)
@@ -392,7 +438,8 @@ class DeviceUnit(wiring.Component):
 
         turned = pipe.stage(part, "turned", moved, step, cell.rounding, cell.value, cell.down)
         bounds = (cell.down, cell.upper, cell.lower, cell.low)
-        over = pipe.stage(part, "over", beyond, turned, *bounds)
-        stop = pipe.stage(part, "stop", end, turned, *bounds)
+        limit = pipe.stage(part, "limit", bound, turned, *bounds)
+        over = pipe.stage(part, "over", beyond, turned, cell.down, limit)
+        stop = pipe.stage(part, "stop", end, turned, cell.down, limit)
         free = pipe.stage(part, "free", inside, turned, cell.down)
         return pipe.stage(part, "clipped", chosen, over, stop, free)

@@ -21,7 +21,8 @@ class VisibleWeight(wiring.Component):
     """Adds the write noise of a cell to its weight; one a cycle, `latency` cycles, no stalls.
 
     ``o = saturate(weight + round(z visible, VISIBLE_FRAC))``, ``z`` the Gaussian of
-    ``P32((row_key ^ turned weight) + col_key)``. The product takes a multiplier block.
+    ``P32((serial_key ^ mixed weight) + lane_key)``, or, where rows lie along the lanes,
+    ``P32(serial_key + (lane_key ^ mixed weight))``. The product takes a multiplier block.
 
     Parameters
     ----------
@@ -31,8 +32,10 @@ class VisibleWeight(wiring.Component):
     -------
     weight : ``In(signed(weight_bits))``
         The hidden weight.
-    row_key, col_key : ``In(32)``
-        Upper half of the row's static key, lower half of the column's.
+    serial_key, lane_key : ``In(32)``
+        Upper half of the row's static key, lower half of the column's: the serial line is the row,
+    turned : ``In(1)``
+        unless the array lies turned; constant while cells are in flight.
     visible : ``In(VISIBLE_BITS)``
         Write noise; constant while cells are in flight. 0 leaves the weights as they are.
     o : ``Out(signed(weight_bits))``
@@ -43,8 +46,9 @@ class VisibleWeight(wiring.Component):
         super().__init__(
             {
                 "weight": In(signed(weight_bits)),
-                "row_key": In(CELL_BITS),
-                "col_key": In(CELL_BITS),
+                "serial_key": In(CELL_BITS),
+                "lane_key": In(CELL_BITS),
+                "turned": In(1),
                 "visible": In(VISIBLE_BITS),
                 "o": Out(signed(weight_bits)),
             }
@@ -61,13 +65,14 @@ class VisibleWeight(wiring.Component):
         m.submodules.mix = mix = self._mix
         m.submodules.spread = spread = Module()
         hidden = Cat(self.weight, Const(0, CELL_BITS - len(self.weight)))
-        turned = self.row_key
+        mixed = Const(0, CELL_BITS)
         for turn in VISIBLE_TURNS:
-            turned = turned ^ hidden.rotate_left(turn)
+            mixed = mixed ^ hidden.rotate_left(turn)
+        # That of the row's key takes part; masks cost less than to exchange the keys.
+        of_lane = self.turned.replicate(CELL_BITS)
+        total = (self.serial_key ^ (mixed & ~of_lane)) + (self.lane_key ^ (mixed & of_lane))
         # Without write noise the hash and what follows stand still.
-        m.d.comb += mix.row_key.eq(
-            delayed(m, Mux(self.visible == 0, 0, (turned + self.col_key)[:CELL_BITS]), "keys")
-        )
+        m.d.comb += mix.row_key.eq(delayed(m, Mux(self.visible == 0, 0, total[:CELL_BITS]), "keys"))
         z = gaussian(mix.o[:GAUSS_BITS])
         spread.submodules.product = multiplier = Multiplier(z.shape(), self.visible.shape())
         m.d.comb += [multiplier.a.eq(z), multiplier.b.eq(self.visible)]

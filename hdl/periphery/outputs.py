@@ -13,7 +13,7 @@ from ohmgrid.hdl.base.products import SoftProduct
 from ohmgrid.hdl.periphery.converters import Adc
 from ohmgrid.hdl.periphery.readout import LineValue, Readout
 from ohmgrid.host.protocol import OUT_BITS
-from ohmgrid.registers.map import READ
+from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose
 from ohmgrid.registers.readout import MANTISSA, Part, ReadRegisters
 
@@ -91,7 +91,7 @@ class Outputs(wiring.Component):
                 "part": In(2),
                 "static_key": In(64),
                 "backward": In(1),
-                **{name: In(READ[name].bits) for name in self.REGISTERS},
+                **{name: In(READ_BITS[name]) for name in self.REGISTERS},
                 "stored": Out(range(max_lines + 1)),
                 "convert": In(1),
                 "count": Out(range(max_lines + 1)),

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.hdl.base.arith import SerialProduct, SquareRoot
 from ohmgrid.hdl.base.noise import gaussian
-from ohmgrid.registers.map import READ
+from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import GAUSS_BITS
 from ohmgrid.registers.readout import (
     IR_FRAC,
@@ -82,7 +82,7 @@ class LineValue(wiring.Component):
                 "key": In(64),
                 "static_key": In(64),
                 "noise": In(NOISE_BITS),
-                **{name: In(READ[name].bits) for name in self.REGISTERS},
+                **{name: In(READ_BITS[name]) for name in self.REGISTERS},
                 "done": Out(1),
                 "o": Out(signed(VALUE_BITS)),
                 "amplitude": Out(NOISE_BITS),
@@ -284,7 +284,7 @@ class Readout(wiring.Component):
                 "index": Out(16),
                 "answer": In(64),
                 "noise": In(NOISE_BITS),
-                **{name: In(READ[name].bits) for name in LineValue.REGISTERS},
+                **{name: In(READ_BITS[name]) for name in LineValue.REGISTERS},
                 "valid": Out(1),
                 "value": Out(signed(VALUE_BITS)),
                 "amplitude": Out(NOISE_BITS),

@@ -9,7 +9,7 @@ from ohmgrid.hdl.base.arith import saturate, shift_half_up
 from ohmgrid.hdl.base.noise import gaussian
 from ohmgrid.hdl.base.pipeline import moving
 from ohmgrid.hdl.base.timed import Stages, Timed
-from ohmgrid.registers.map import READ
+from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.readout import (
     DITHER_BITS,
     INP_NOISE_FRAC,
@@ -87,7 +87,7 @@ class Voltages(wiring.Component):
                 "code": In(signed(SCALED_BITS)),
                 "key": In(64),
                 "part": In(2),
-                **{name: In(READ[name].bits) for name in self.REGISTERS},
+                **{name: In(READ_BITS[name]) for name in self.REGISTERS},
                 "o_valid": Out(1),
                 "operand": Out(signed(VOLTAGE_BITS)),
                 "power": Out(POWER_BITS),

@@ -20,15 +20,28 @@ SETTLE = 3
 """Cycles from when a visit comes to a queue until the sweep knows of it."""
 
 
-def memory_order(rows: int, cols: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
+def memory_order(
+    rows: int, cols: int, lanes: int, turned: bool = False, devices: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of all cells in the order in which a sweep meets them.
 
-    Block by block of ``lanes`` columns, row by row, lane by lane; lanes beyond the last column
-    hold no cell and are left out.
+    Block by block of ``lanes`` lane lines, serial line by serial line, the plus device before the
+    minus device of a pair, lane by lane; lanes beyond the last line hold no cell and are left out.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of devices.
+    cols, lanes : int
+    turned : bool
+        The lanes lie along outputs, not inputs.
+    devices : int
+        Devices of a weight: 2 for pairs.
     """
-    row, col = np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij")
-    order = np.lexsort(((col % lanes).ravel(), row.ravel(), (col // lanes).ravel()))
-    return row.ravel()[order], col.ravel()[order]
+    row, col = (index.ravel() for index in np.indices((rows, cols)))
+    lane_line, serial = (row // devices, col) if turned else (col, row // devices)
+    order = np.lexsort((lane_line % lanes, row % devices, serial, lane_line // lanes))
+    return row[order], col[order]
 
 
 def group_hits(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
@@ -36,17 +49,17 @@ def group_hits(hits: np.ndarray, lanes: int, share: int) -> np.ndarray:
 
     Parameters
     ----------
-    hits : bool, shape (rows, cols)
+    hits : bool, shape (visits of a block, lane lines)
 
     Returns
     -------
-    int64, shape (blocks * rows, groups), in the order of visits
+    int64, shape (blocks * visits of a block, groups), in the order of visits
     """
-    rows, cols = hits.shape
-    blocks = -(-cols // lanes)
-    padded = np.zeros((rows, blocks * lanes), bool)
-    padded[:, :cols] = hits
-    by_lane = padded.reshape(rows, blocks, lanes).transpose(1, 0, 2).reshape(-1, lanes)
+    visits, lane_lines = hits.shape
+    blocks = -(-lane_lines // lanes)
+    padded = np.zeros((visits, blocks * lanes), bool)
+    padded[:, :lane_lines] = hits
+    by_lane = padded.reshape(visits, blocks, lanes).transpose(1, 0, 2).reshape(-1, lanes)
     return np.add.reduceat(by_lane.astype(np.int64), np.arange(0, lanes, share), axis=1)
 
 
@@ -60,76 +73,104 @@ class SweepCycles(NamedTuple):
 
 
 def sweep_cycles(
-    rows: int, cols: int, build: BuildConfig, hits: np.ndarray | None = None, spaced: bool = False
+    serial: int,
+    lane_lines: int,
+    build: BuildConfig,
+    devices: int = 1,
+    turned: bool = False,
+    chain: bool = False,
+    hits: np.ndarray | None = None,
 ) -> SweepCycles:
-    """Return the cycles of a sweep through so many rows (all or those listed), clock by clock.
+    """Return the cycles of a sweep through so many serial lines, clock by clock.
 
-    Loading a block's columns takes one cycle a column, starts two cycles after the previous block's
-    first visit (the first block's: with the sweep, and the first visit is `FILL` cycles after that
-    at least), and must end before the block's first visit is sent. In an update a visit is sent if
-    each group has a place for it in its queue, as it was known three cycles before; and a block is
-    not loaded before visits that need the keys in its bank have left the queues.
+    Loading a block's lane lines takes a cycle a line, and begins two cycles after the first visit
+    of the block before (of the first block: with the sweep, and the first visit is `FILL` cycles
+    after that at least); it must end before the block's first visit is sent. In an update a visit
+    is sent if each group has a place for it in its queue, as it was known three cycles before; and
+    a block is not loaded before visits that need the keys in its bank have left the queues.
 
     Parameters
     ----------
-    rows, cols : int
-        Without rows there is nothing to do.
+    serial : int
+        Serial lines that are visited, all or those of a list. An update of none does nothing;
+        another sweep visits one line at least.
+    lane_lines : int
+        Of the array, or of the one block that is swept.
     build : BuildConfig
-    hits : bool, shape (rows, cols), optional
-        Cells to update; without, the sweep is no update.
-    spaced : bool
-        Backward: last rows of two blocks are ``lanes`` cycles apart or more, for a block's sums
-        leave one a cycle.
+    devices : int
+        Visits that a serial line takes: 2 for pairs, if both devices are visited.
+    turned : bool
+        The lanes lie along outputs: in updates, lane lines of pairs have keys for both devices, so
+        that they are loaded twice and take two banks.
+    chain : bool
+        Sums stay in the lanes: those of a block leave one a cycle, while the next one is loaded,
+        and its lanes without a line are waited for, too.
+    hits : bool, shape (serial * devices, lane_lines), optional
+        Cells to update, in the order of visits; without, the sweep is no update.
     """
-    if not rows:
+    update = hits is not None
+    if update and not serial:
         return SweepCycles(0, 0)
-    blocks = -(-cols // build.lanes)
+    visits, blocks = devices * max(1, serial), -(-lane_lines // build.lanes)
+    halved = turned and devices == 2
+    banks = build.key_banks // 2 if halved else build.key_banks
+
+    def loading(block: int) -> int:
+        lines = build.lanes if chain else min(build.lanes, lane_lines - block * build.lanes)
+        return 2 * lines if update and halved else lines
+
     demand = [] if hits is None else group_hits(hits, build.lanes, build.share).tolist()
-    queues = Queues(build, demand, rows)
-    issued, clock, last, free = 0, 0, 0, 0
-    loaded_block, loads_until, wanted = 0, max(build.lanes, FILL), False
+    queues = Queues(build, demand, visits, banks)
+    issued, clock, last = 0, 0, 0
+    loaded_block, loads_until, wanted = 0, max(loading(0), FILL), False
     # Clocks from which a bank is known to be free, and how far blocks have settled.
     bank_seen, settling = 0, deque()
     unsettled = 1
-    while issued < rows * blocks or queues.busy:
+    while issued < visits * blocks or queues.busy:
         clock += 1
-        block, row = divmod(issued, rows)
+        block, visit = divmod(issued, visits)
         sends = (
-            issued < rows * blocks
-            and (row > 0 or (loaded_block == block and clock > loads_until))
-            and not (spaced and row == rows - 1 and clock < free)
-            and (hits is None or queues.go)
+            issued < visits * blocks
+            and (visit > 0 or (loaded_block == block and clock > loads_until))
+            and queues.go
         )
         settled = bool(settling) and settling[0] == clock
         if settled:
             settling.popleft()
         begins = wanted and (
-            hits is None
-            or (unsettled < build.key_banks and clock > bank_seen and not queues.bank_used)
+            not update or (unsettled < banks and clock > bank_seen and not queues.bank_used)
         )
         queues.clock(issued if sends else None, loaded_block + 1)
         unsettled += begins - settled
         if begins:
             wanted = False
             loaded_block += 1
-            loads_until, bank_seen = clock + build.lanes, clock + BANK_SEEN
+            loads_until, bank_seen = clock + loading(loaded_block), clock + BANK_SEEN
         if sends:
             last = clock
             issued += 1
-            if row == 0 and block + 1 < blocks:
-                wanted = True
-            if row == rows - 1:
-                free = clock + build.lanes
-                if hits is not None:
-                    settling.append(clock + build.visit_cycles + SETTLE)
+            wanted |= visit == 0 and block + 1 < blocks
+            if visit == visits - 1 and update:
+                settling.append(clock + build.visit_cycles + SETTLE)
     return SweepCycles(max(last, queues.end), last)
 
 
 class Queues:
-    """The queues of all groups and the places in them, as the sweep sees them."""
+    """The queues of all groups and the places in them, as the sweep sees them.
 
-    def __init__(self, build: BuildConfig, demand: list[list[int]], rows: int):
-        self._build, self._demand, self._rows = build, demand, rows
+    Parameters
+    ----------
+    build : BuildConfig
+    demand : list of list of int
+        Cells that each visit of an update hits in each group; empty for another sweep.
+    visits : int
+        Visits of a block.
+    banks : int
+        Blocks whose lane lines have their keys at the same time.
+    """
+
+    def __init__(self, build: BuildConfig, demand: list[list[int]], visits: int, banks: int):
+        self._demand, self._visits, self._banks = demand, visits, banks
         units = build.units if demand else 0
         self._queues = [VisitQueue() for _ in range(units)]
         self._on_the_way: deque[int | None] = deque([None] * build.visit_cycles)
@@ -163,10 +204,10 @@ class Queues:
         ]
         self._returned = [queue.missed + queue.popped for queue in self._queues]
         self.bank_used = any(self._used)
-        self._used = [queue.block == self._bank - self._build.key_banks for queue in self._queues]
+        self._used = [queue.block == self._bank - self._banks for queue in self._queues]
         self._bank = bank
         self._on_the_way.append(sent)
         come = self._on_the_way.popleft()
-        block = 0 if come is None else come // self._rows
+        block = 0 if come is None else come // self._visits
         for group, queue in enumerate(self._queues):
             queue.clock(block, None if come is None else self._demand[come][group])

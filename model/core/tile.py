@@ -145,7 +145,7 @@ class Tile(TileBase):
         apply_pulses(self.weights, rows, columns, down, self.population, keys, self._paired)
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``: one fused sweep.
+        """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``.
 
         Parameters and result as for `backward` and `update`, and the same bits as one after the
         other.

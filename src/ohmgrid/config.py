@@ -31,12 +31,16 @@ __all__ = [
     "Config",
     "ConverterConfig",
     "FormatConfig",
+    "LayoutConfig",
     "PulseConfig",
     "default_converters",
 ]
 
 SLOTS = 31
 """Slots of a chunk of a pulse train: the word that a lane ANDs. Longer trains are several."""
+
+MOST_WORDS, MOST_LINES = 1 << 20, 65536
+"""Largest memory of a lane, and of the lines of a side."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,18 @@ class BuildConfig:
     """Device units raise to powers too, as PowStep needs it."""
     step_tables: bool = True
     """Device units draw steps from tables too, as TableStep needs it (with `curve` only)."""
-    max_rows: int = 256
-    """Most outputs of an array; a weight that is a pair of devices takes two."""
-    max_cols: int = 576
-    """Most inputs of an array, the always-on bias input included."""
+    device_sets: int = 1
+    """Kinds of devices that an array's tables hold, 1 or 2."""
+    lut_delays: bool = False
+    """Device units delay in LUT RAM alone, where block RAM is what a part is short of."""
+    words: int = 12288
+    """Words of each lane's memory: the cells of all arrays of a net."""
+    inputs: int = 1024
+    """Input lines of all arrays of a net together, the always-on bias inputs included."""
+    outputs: int = 512
+    """Output lines of all arrays of a net together; a weight that is a pair takes two."""
+    computed_keys: bool = False
+    """Noise keys of lines are computed as a sweep needs them, and lie in no block RAM."""
     train_groups: int = 2
     """Groups of four pulse slots that each train generator makes in a cycle."""
     write_noise: bool = True
@@ -103,19 +115,28 @@ class BuildConfig:
         check_int("share", self.share, 1, 64)
         check_power_of_two("queue", self.queue, 4, 1024)
         check_int("multipliers", self.multipliers, 0, 8)
-        check_int("max_rows", self.max_rows, 1, 65536)
-        check_int("max_cols", self.max_cols, 1, 65536)
+        check_int("device_sets", self.device_sets, 1, 2)
+        check_int("words", self.words, 1, MOST_WORDS)
+        check_int("inputs", self.inputs, 1, MOST_LINES)
+        check_int("outputs", self.outputs, 1, MOST_LINES)
         check_int("train_groups", self.train_groups, 1, 8)
-        options = ("write_noise", "references", "read_physics", "time")
+        options = (
+            "lut_delays",
+            "computed_keys",
+            "write_noise",
+            "references",
+            "read_physics",
+            "time",
+        )
         for name in ("curve", "power", "step_tables", *options):
             check_flag(name, getattr(self, name))
         if self.power and not self.curve:
             raise ConfigError("power", "expected false in a build without curve, got true")
 
     @property
-    def max_blocks(self) -> int:
-        """Blocks of ``lanes`` columns in the widest array."""
-        return -(-self.max_cols // self.lanes)
+    def lines(self) -> int:
+        """Lines of the longer side: what the serial side of a sweep can have."""
+        return max(self.inputs, self.outputs)
 
     @property
     def units(self) -> int:
@@ -131,10 +152,16 @@ class BuildConfig:
     def visit_cycles(self) -> int:
         """Cycles from where a visit is sent until its hits are known in its group of lanes.
 
-        Row memories and a register, a cluster's register if there are several, the group's; then
+        Line memories and a register, a cluster's register if there are several, the group's; then
         memory, word and hits.
         """
-        return 2 + (self.clusters > 1) + 1 + 3
+        return self.line_cycles + 1 + (self.clusters > 1) + 1 + 3
+
+    @property
+    def line_cycles(self) -> int:
+        """Cycles from a line's address to its values: a memory and a register behind it, or the
+        number of the line in its array and the rounds of its keys."""
+        return 5 if self.computed_keys else 2
 
     @property
     def key_banks(self) -> int:
@@ -145,6 +172,27 @@ class BuildConfig:
         """
         lanes = 1 << (min(self.share, self.lanes) - 1).bit_length()
         return max(2, 16 // max(2, lanes))
+
+
+@dataclass(frozen=True)
+class LayoutConfig:
+    """How the arrays of a net lie in the lanes of the gateware; no result depends on it."""
+
+    turned: str | tuple[int, ...] = "auto"
+    """Numbers of the arrays whose lanes lie along outputs, not inputs; or ``auto``: as they fit,
+    and then as they are fastest."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        if self.turned == "auto":
+            return
+        if not isinstance(self.turned, (list, tuple)):
+            raise ConfigError(
+                "turned", f"expected auto or a list of arrays, got {shown(self.turned)}"
+            )
+        for number in self.turned:
+            check_int("turned", number, 0, 255)
+        object.__setattr__(self, "turned", tuple(self.turned))
 
 
 W_NOISE_TYPES = ("none", "additive-constant", "pcm-read")
@@ -305,6 +353,7 @@ class Config:
     """Examples of a mini-batch: lifetime, diffusion and refresh count mini-batches."""
     formats: FormatConfig = field(default_factory=FormatConfig)
     build: BuildConfig = field(default_factory=BuildConfig)
+    layout: LayoutConfig = field(default_factory=LayoutConfig)
     forward: ConverterConfig = field(default_factory=lambda: default_converters(True)[0])
     backward: ConverterConfig = field(default_factory=lambda: default_converters(True)[1])
     pulses: PulseConfig = field(default_factory=PulseConfig)
@@ -340,6 +389,7 @@ class Config:
 SECTIONS: dict[str, type] = {
     "formats": FormatConfig,
     "build": BuildConfig,
+    "layout": LayoutConfig,
     "forward": ConverterConfig,
     "backward": ConverterConfig,
     "pulses": PulseConfig,

@@ -9,7 +9,7 @@ from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.array.bundles import Token, branched, passed, visit_layout
 from ohmgrid.sim.tables import run_clocked
 
-VISIT = visit_layout(Config(build=BuildConfig(lanes=2, share=2, max_rows=8, max_cols=4)))
+VISIT = visit_layout(Config(build=BuildConfig(lanes=2, share=2, inputs=4, outputs=8)))
 
 
 class Passes(wiring.Component):
@@ -35,7 +35,7 @@ def test_a_token_comes_a_cycle_later_and_a_reset_forgets_it(register, rng):
     async def bench(ctx):
         for _ in range(40):
             valid, resets = rng.integers(0, 2, 2).tolist()
-            word = int(rng.integers(0, 1 << 62))
+            word = int.from_bytes(rng.bytes(32)) % (1 << VISIT.size)
             ctx.set(dut.i.valid, valid)
             ctx.set(dut.i.payload.as_value(), word)
             ctx.set(reset, resets)

@@ -61,9 +61,10 @@ def test_adder_tree_sums_after_its_latency(seed, count):
     st.booleans(),
     st.sampled_from([8, 16]),
     st.booleans(),
+    st.booleans(),
 )
 def test_lane_multiplies_accumulates_and_counts(
-    seed, by_row, bits, register, paired, magnitude, code_bits, read_physics
+    seed, by_serial, bits, register, paired, magnitude, code_bits, read_physics, turned
 ):
     """Of ``register`` None, the lane is built without write noise."""
     print(f"seed={seed}")
@@ -102,7 +103,8 @@ def test_lane_multiplies_accumulates_and_counts(
         await ctx.tick()
         for strobe in (dut.load, dut.load_key, dut.load_code):
             ctx.set(strobe, 0)
-        ctx.set(shared.by_row, by_row)
+        ctx.set(shared.by_serial, by_serial)
+        ctx.set(shared.turned, turned)
         ctx.set(shared.magnitude, magnitude)
         ctx.set(shared.paired, paired)
         ctx.set(shared.visible, register or 0)
@@ -118,11 +120,11 @@ def test_lane_multiplies_accumulates_and_counts(
             ctx.set(shared.take_key, cycle == times["C"])
             ctx.set(shared.take_code, cycle == times["V"] - 1)
             ctx.set(shared.visit, 0 <= cycle - times["C"] < rows)
-            ctx.set(shared.row_train, int(trains[row_at(times["C"])]))
-            ctx.set(shared.row_sign, int(signs[row_at(times["C"])]))
+            ctx.set(shared.serial_train, int(trains[row_at(times["C"])]))
+            ctx.set(shared.serial_sign, int(signs[row_at(times["C"])]))
             ctx.set(shared.minus, row_at(times["C"]) % 2)
-            ctx.set(shared.row_key, int(keys[row_at(times["D"])]))
-            ctx.set(shared.row_code, int(codes[row_at(times["V"] - 1)]))
+            ctx.set(shared.serial_key, int(keys[row_at(times["D"])]))
+            ctx.set(shared.serial_code, int(codes[row_at(times["V"] - 1)]))
             in_p = cycle - times["P"]
             ctx.set(shared.fresh, 0 <= in_p + 1 < rows)
             ctx.set(shared.first, in_p + 1 == 0)
@@ -136,8 +138,10 @@ def test_lane_multiplies_accumulates_and_counts(
         sums.append(ctx.get(dut.chain_o))
 
     run_clocked(dut, bench)
-    operand = codes[:rows] if by_row else np.repeat(codes[-1], rows)
-    seen = visible(words, (keys[:rows], keys[-1:]), register or 0, bits)
+    operand = codes[:rows] if by_serial else np.repeat(codes[-1], rows)
+    # Each of the two keys is of all visits or of the one column.
+    row_and_column = (keys[-1:], keys[:rows]) if turned else (keys[:rows], keys[-1:])
+    seen = visible(words, row_and_column, register or 0, bits)
     if joined:
         # Magnitudes of pairs where there is a minus device.
         seen[1::2] = magnitudes(seen[::2] - seen[1::2], bits, paired=True)
@@ -164,10 +168,10 @@ class LaneBeforeARegister(wiring.Component):
         m.submodules.lane = lane = Lane(64, 16, 34, 8, write_noise=False, read_physics=False)
         shared = lane.shared
         m.d.comb += [
-            *(shared.read.eq(1), shared.by_row.eq(1)),
+            *(shared.read.eq(1), shared.by_serial.eq(1)),
             *(shared.address.eq(self.address), lane.write_address.eq(self.address)),
             *(lane.write.eq(self.write), lane.write_data.eq(self.data)),
-            *(shared.row_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
+            *(shared.serial_code.eq(self.code), self.o.eq(delayed(m, lane.product, "later"))),
         ]
         return m
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ohmgrid.hdl.array.visit_queue import VisitQueue, queued_layout
 from ohmgrid.model.array.visit_queue import VisitQueue as Model
 
-FIELDS = {"train": 31, "sign": 1, "static": 64, "cycle": 32, "address": 5}
+FIELDS = {"train": 31, "sign": 1, "static": 64, "cycle": 32, "minus": 1, "bias": 1, "address": 5}
 
 
 @given(

@@ -2,8 +2,11 @@
 
 import pytest
 from amaranth.hdl import Const, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+from ohmgrid.boards.synth import synth
 from ohmgrid.hdl.base.timed import Stages, Timed
 
 
@@ -26,17 +29,42 @@ def run(m: Module, inputs: list[tuple[Signal, list[int]]], outputs: list[Signal]
     return seen
 
 
+@pytest.mark.parametrize(
+    ("bits", "blocks"), [(6, True), (6, False), (16, True)], ids=["ring", "short rings", "block"]
+)
 @pytest.mark.parametrize("cycles", [*range(1, 20), 31, 32, 33, 34, 35, 40])
-def test_a_value_is_delayed_by_exactly_so_many_cycles(cycles, rng):
+def test_a_value_is_delayed_by_exactly_so_many_cycles(cycles, bits, blocks, rng):
     m = Module()
-    pipe = Stages(m, Const(1))
-    i, o, near = (Signal(signed(6), name=name) for name in ("i", "o", "near"))
+    pipe = Stages(m, Const(1), blocks)
+    i, o, near = (Signal(signed(bits), name=name) for name in ("i", "o", "near"))
     value = Timed(i, 3)
     m.d.comb += [o.eq(pipe.at(value, 3 + cycles)), near.eq(pipe.at(value, 4 + cycles))]
     values = rng.integers(-32, 32, 120).tolist()
     seen = run(m, [(i, values)], [o, near])
     assert [late for late, _ in seen[cycles:]] == values[:-cycles]
     assert [late for _, late in seen[cycles + 1 :]] == values[: -cycles - 1]
+
+
+class Delayed(wiring.Component):
+    """A wide value of many cycles ago."""
+
+    i: In(80)
+    o: Out(80)
+
+    def __init__(self, blocks: bool):
+        self._blocks = blocks
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.o.eq(Stages(m, Const(1), self._blocks).at(Timed(self.i, 0), 50))
+        return m
+
+
+def test_delays_take_block_ram_only_where_they_may():
+    block, lut = (synth(Delayed(blocks), by_part=False).total.bram for blocks in (True, False))
+    assert block > 0
+    assert lut == 0
 
 
 @pytest.mark.parametrize("block", [True, False])

@@ -220,7 +220,7 @@ def test_bad_calls(call, error, message):
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_known_unit_is_a_component(name):
-    small = Config().replace(build={"lanes": 2, "share": 2, "max_rows": 4, "max_cols": 8})
+    small = Config().replace(build={"lanes": 2, "share": 2, "words": 32, "inputs": 8, "outputs": 8})
     assert isinstance(part(name, small), wiring.Component)
 
 

@@ -301,7 +301,7 @@ def test_the_same_seed_gives_the_same_state_and_another_seed_another(data):
 def test_lanes_and_memory_change_no_bit(data):
     plan = Plan("blobs", "", "8-4-3", epochs=1)
     found = set()
-    for build in ({"lanes": 1}, {"lanes": 16, "share": 1}, {"lanes": 3, "max_rows": 9}):
+    for build in ({"lanes": 1}, {"lanes": 16, "share": 1}, {"lanes": 3, "words": 99}):
         run = session(Config().replace(build=build), plan, data)
         run.start()
         finish(run)

@@ -131,35 +131,53 @@ def test_the_preset_refreshes_pcm_as_it_saturates():
 @given(
     seed=st.integers(0, 2**32 - 1),
     lanes=st.integers(1, 5),
-    rows=st.integers(1, 6),
+    pairs=st.integers(1, 6),
     blocks=st.integers(1, 2),
+    turned=st.booleans(),
 )
-def test_the_gateware_finds_the_pairs_that_are_due(seed: int, lanes: int, rows: int, blocks: int):
+def test_the_gateware_finds_the_pairs_that_are_due(
+    seed: int, lanes: int, pairs: int, blocks: int, turned: bool
+):
+    """A block of lanes holds some columns of pairs; turned, the pairs of one column."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     turn, upper, lower = 5, int(rng.integers(0, 40)), int(rng.integers(0, 30))
-    unit = DuePairs(BuildConfig(lanes=lanes, max_rows=2 * rows), turn)
-    codes = rng.integers(-60, 60, (blocks, 2 * rows, lanes))
+    unit = DuePairs(BuildConfig(lanes=lanes, outputs=2 * pairs), turn)
+    columns = 1 if turned else lanes
+    codes = rng.integers(-60, 60, (blocks, pairs, 2, columns))
 
     async def read(ctx, block: np.ndarray) -> None:
-        for row, line in enumerate(block.tolist()):
-            for lane, code in enumerate(line):
-                ctx.set(unit.valid, 1)
-                for name, value in (("row", row), ("lane", lane), ("code", code)):
-                    ctx.set(getattr(unit, name), value)
-                await ctx.tick()
-            ctx.set(unit.valid, 0)
+        """Bring the codes in memory order: rows of lanes, plus devices before minus devices."""
+        order = [
+            (pair, minus, pair % lanes, 0)
+            for first in range(0, pairs, lanes)
+            for minus in range(2)
+            for pair in range(first, min(first + lanes, pairs))
+        ]
+        if not turned:
+            order = [(p, minus, c, c) for p, minus, c in np.ndindex(pairs, 2, columns)]
+        for pair, minus, lane, column in order:
+            values = {"pair": pair, "minus": minus, "lane": lane, "column": column}
+            for name, value in (values | {"code": int(block[pair, minus, column])}).items():
+                ctx.set(getattr(unit, name), value)
+            ctx.set(unit.valid, 1)
             await ctx.tick()
+            ctx.set(unit.valid, 0)
+            while rng.random() < 0.3:
+                await ctx.tick()
+        await ctx.tick()
 
     async def visit(ctx) -> tuple[list[int], list[int]]:
         values, keeps = [], []
-        for cycle in range(2 * rows + turn + 1):
-            ctx.set(unit.visiting, cycle < 2 * rows)
-            ctx.set(unit.visit_row, min(cycle, 2 * rows - 1))
-            assert ctx.get(unit.take) == (1 <= cycle <= 2 * rows)
+        for cycle in range(2 * pairs + turn + 1):
+            pair, minus = divmod(min(cycle, 2 * pairs - 1), 2)
+            ctx.set(unit.visiting, cycle < 2 * pairs)
+            ctx.set(unit.visit_pair, pair)
+            ctx.set(unit.visit_minus, minus)
+            assert ctx.get(unit.take) == (1 <= cycle <= 2 * pairs)
             if ctx.get(unit.take):
                 values.append(ctx.get(unit.value))
-            if turn <= cycle < turn + 2 * rows:
+            if turn <= cycle < turn + 2 * pairs:
                 keeps.append(ctx.get(unit.keep))
             await ctx.tick()
         return values, keeps
@@ -172,17 +190,18 @@ def test_the_gateware_finds_the_pairs_that_are_due(seed: int, lanes: int, rows: 
             await ctx.tick()
             ctx.set(unit.clear, 0)
             await read(ctx, block)
-            plus, minus = block[0::2], block[1::2]
+            plus, minus = block[:, 0], block[:, 1]
             due = (np.maximum(plus, minus) > upper) & (np.minimum(plus, minus) > lower)
             difference = np.where(due, plus - minus, 0)
             assert ctx.get(unit.any) == due.any()
-            for lane in range(lanes):
-                ctx.set(unit.column, lane)
+            for column in range(columns):
+                ctx.set(unit.look, column)
                 await ctx.tick()
-                assert ctx.get(unit.column_due) == due[:, lane].any()
+                if not turned:
+                    assert ctx.get(unit.column_due) == due[:, column].any()
                 values, keeps = await visit(ctx)
                 raised = np.stack([np.maximum(difference, 0), np.maximum(-difference, 0)], axis=1)
-                assert values == (-raised[:, :, lane].ravel()).tolist()
-                assert keeps == np.repeat(due[:, lane], 2).tolist()
+                assert values == (-raised[:, :, column].ravel()).tolist()
+                assert keeps == np.repeat(due[:, column], 2).tolist()
 
     run_clocked(unit, testbench)

@@ -57,7 +57,9 @@ def used(static: tuple[np.ndarray, np.ndarray]) -> dict[int, set[int]]:
     return {TABLES[name]: set(each.tolist()) for name, each in addresses.items()}
 
 
-def run(unit, static, operation, population, weights, settings, tables, change) -> np.ndarray:
+def run(
+    unit, static, operation, population, weights, settings, tables, change, device_set
+) -> np.ndarray:
     """Return what the unit makes of all cells: new weights, or codes."""
     needed, results = used(static), []
     columns = {
@@ -74,10 +76,11 @@ def run(unit, static, operation, population, weights, settings, tables, change) 
         ctx.set(unit.device, device_values(population.registers))
         ctx.set(unit.registers, settings)
         ctx.set(unit.change, change)
+        ctx.set(unit.device_set, device_set)
         for table, address, entry in tables:
             if address in needed.get(table, ()):
-                write = {"en": 1, "table": table, "address": address, "data": entry}
-                ctx.set(unit.table_write, write)
+                write = {"en": 1, "set": device_set, "table": table, "address": address}
+                ctx.set(unit.table_write, {**write, "data": entry})
                 await ctx.tick()
         ctx.set(unit.table_write.en, 0)
         for cycle in range(weights.size + unit.latency):
@@ -120,8 +123,9 @@ def test_every_change_equals_the_model(change, data, seed, weight_bits):
         noise=int(rng.integers(0, 1 << int(rng.integers(1, 22)))),
     )
     half = int(rng.integers(1, 1 << 11))
+    sets = int(rng.integers(1, 3))
     found = run(
-        Aging(weight_bits),
+        Aging(weight_bits, sets, lut_delays=bool(rng.integers(2))),
         cell_keys(key),
         cell_keys(own),
         population,
@@ -129,6 +133,7 @@ def test_every_change_equals_the_model(change, data, seed, weight_bits):
         aging_values(aging, registers.symmetry_point, converter, half),
         [*device_tables(registers, weight_bits), *aging_tables(aging, registers, weight_bits)],
         change,
+        int(rng.integers(sets)),
     )
     if change == Change.AGE:
         expected = golden.age(weights, population, aging, own)

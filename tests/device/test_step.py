@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
 from amaranth.sim import Simulator
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
@@ -14,8 +15,10 @@ from strategies import constant
 
 from ohmgrid.devices.laws import DRAWS, ROOMS
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.device.step import DeviceUnit, products
+from ohmgrid.hdl.device.tables import Tables
 from ohmgrid.host.registers import device_tables, device_values
 from ohmgrid.model.base.noise import cell_words
 from ohmgrid.model.device.step import Cells, static_properties, visit
@@ -44,6 +47,7 @@ class Build(NamedTuple):
     curve: bool = True
     tables: bool = True
     references: bool = True
+    lut_delays: bool = False
 
 
 @st.composite
@@ -118,27 +122,29 @@ def random_cells(
         "bias": rng.integers(0, 2, count),
         "mask": np.where(mask == 0, 1 << 30, mask),
         "down": rng.integers(0, 2, count),
-        "row_static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
-        "col_static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
-        "row_cycle": rng.integers(0, 1 << 32, count, dtype=np.uint32),
-        "col_cycle": rng.integers(0, 1 << 32, count, dtype=np.uint32),
+        "serial_static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
+        "lane_static": rng.integers(0, 1 << 64, count, dtype=np.uint64),
+        "serial_cycle": rng.integers(0, 1 << 32, count, dtype=np.uint32),
+        "lane_cycle": rng.integers(0, 1 << 32, count, dtype=np.uint32),
         "lane": rng.integers(0, 1 << LANE_BITS, count),
         "address": rng.integers(0, 1 << ADDRESS_BITS, count),
     }
 
 
-def static_words(cells: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def static_words(
+    cells: dict[str, np.ndarray], turned: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the static noise words of cells."""
     row, col = (
         [(cells[f"{side}_static"] >> np.uint64(shift)).astype(np.uint32) for shift in (0, 32)]
-        for side in ("row", "col")
+        for side in (("lane", "serial") if turned else ("serial", "lane"))
     )
     return cell_words(row[0], col[0]), cell_words(row[1], col[1]), cell_words(row[0], col[1])
 
 
 def used(cells: dict[str, np.ndarray]) -> dict[int, set[int]]:
     """Return the addresses that cells read of each large table: loading all takes too long."""
-    word0, word1, _ = static_words(cells)
+    word0, word1, _ = static_words(cells, turned=False)  # alike where turned
     (step, balance, slope), (upper, lower, third) = (
         [(word >> np.uint32(10 * n)) & np.uint32(1023) for n in range(3)] for word in (word0, word1)
     )
@@ -149,13 +155,13 @@ def used(cells: dict[str, np.ndarray]) -> dict[int, set[int]]:
 
 
 def golden(
-    cells: dict[str, np.ndarray], registers: DeviceRegisters, weight_bits: int
+    cells: dict[str, np.ndarray], registers: DeviceRegisters, weight_bits: int, turned: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the conductances that the model gives, and which cells are stuck."""
-    words = static_words(cells)
+    words = static_words(cells, turned)
     bias = cells["bias"].astype(bool)
     static = static_properties(words, bias, cells["reference"], registers, weight_bits)
-    noise = cell_words(cells["row_cycle"], cells["col_cycle"])
+    noise = cell_words(cells["serial_cycle"], cells["lane_cycle"])
     count = np.bitwise_count(cells["mask"]).astype(np.int64)
     moved = visit(
         Cells(cells["weight"], count, cells["down"].astype(bool)),
@@ -167,64 +173,111 @@ def golden(
     return moved, static.stuck
 
 
-class Bench:
-    """One device unit in the simulator; `run` loads registers and sends cells."""
+class Work(NamedTuple):
+    """What units do at the same time: cells for each of them, of one kind of device."""
 
-    def __init__(self, build: Build):
-        self.unit = DeviceUnit(lane_bits=LANE_BITS, address_bits=ADDRESS_BITS, **build._asdict())
+    registers: DeviceRegisters
+    cells: list[dict[str, np.ndarray]]
+    gaps: list[bool]
+    turned: bool = False
+    device_set: int = 0
+
+
+class Bench:
+    """Units that share their tables, in the simulator; `run` loads registers and sends cells."""
+
+    def __init__(self, build: Build, units: int = 1, sets: int = 1):
         self.weight_bits = build.weight_bits
-        self.simulator = Simulator(self.unit)
+        self.units = [
+            DeviceUnit(lane_bits=LANE_BITS, address_bits=ADDRESS_BITS, **build._asdict())
+            for _ in range(units)
+        ]
+        m = Module()
+        m.submodules.tables = self.tables = Tables(self.units[0].tables, units, sets)
+        for k, unit in enumerate(self.units):
+            m.submodules[f"unit{k}"] = unit
+            m.d.comb += [
+                getattr(self.tables, f"lookup{k}").eq(unit.lookup),
+                unit.entries.eq(getattr(self.tables, f"entries{k}")),
+            ]
+        self.simulator = Simulator(m)
         self.simulator.add_clock(1e-8)
-        self.job: tuple | None = None
-        self.results: list[tuple[int, int, int, int]] = []
-        self.loaded: dict[tuple[int, int], int] = {}
+        self.job: Work | None = None
+        self.results: list[list[tuple[int, int, int, int]]] = []
+        self.loaded: dict[tuple[int, int, int], int] = {}
         self.simulator.add_testbench(self._jobs)
 
     async def _jobs(self, ctx):
         while True:
             if self.job is not None:
-                await self._work(ctx, *self.job)
+                await self._work(ctx, self.job)
                 self.job = None
             await ctx.tick()
 
-    async def _work(self, ctx, registers, cells, gaps):
-        unit = self.unit
-        ctx.set(unit.registers, device_values(registers))
-        needed = used(cells)
-        for table, address, entry in device_tables(registers, self.weight_bits):
-            if self.loaded.get((table, address), 0) == entry or address not in needed.get(
-                table, {address}
-            ):
+    async def _load(self, ctx, work: Work):
+        """Load what the cells need of the tables and is not there."""
+        needed: dict[int, set[int]] = {}
+        for cells in work.cells:
+            for table, addresses in used(cells).items():
+                needed.setdefault(table, set()).update(addresses)
+        for table, address, entry in device_tables(work.registers, self.weight_bits):
+            place = (work.device_set, table, address)
+            if self.loaded.get(place, 0) == entry or address not in needed.get(table, {address}):
                 continue
-            self.loaded[table, address] = entry
-            ctx.set(unit.table_write, {"en": 1, "table": table, "address": address, "data": entry})
+            self.loaded[place] = entry
+            write = dict(zip(("set", "table", "address"), place, strict=True))
+            ctx.set(self.tables.write, {"en": 1, **write, "data": entry})
             await ctx.tick()
-        ctx.set(unit.table_write.en, 0)
+        ctx.set(self.tables.write.en, 0)
+
+    async def _work(self, ctx, work: Work):
+        ctx.set(self.tables.device_set, work.device_set)
+        for unit in self.units:
+            ctx.set(unit.registers, device_values(work.registers))
+            ctx.set(unit.turned, work.turned)
+        await self._load(ctx, work)
         requests = [
             {name: int(values[n]) for name, values in cells.items()}
+            for cells in work.cells
             for n in range(len(cells["weight"]))
         ]
+        count, latency = len(requests) // len(self.units), self.units[0].latency
         cycle = sent = 0
         times = {}
-        while sent < len(requests) or cycle <= max(times) + unit.latency:
-            ctx.set(unit.request.valid, 0)
-            if sent < len(requests) and not gaps[cycle % len(gaps)]:
-                ctx.set(unit.request, {"valid": 1, **requests[sent]})
+        while sent < count or cycle <= max(times) + latency:
+            comes = sent < count and not work.gaps[cycle % len(work.gaps)]
+            if comes:
                 times[cycle] = sent
-                sent += 1
-            result = unit.result
-            if ctx.get(result.valid):
-                values = [ctx.get(field) for field in (result.weight, result.lane, result.address)]
-                self.results.append((times[cycle - unit.latency], *values))
+            for k, unit in enumerate(self.units):
+                ctx.set(unit.request.valid, 0)
+                if comes:
+                    ctx.set(unit.request, {"valid": 1, **requests[k * count + sent]})
+                result = unit.result
+                if ctx.get(result.valid):
+                    fields = (result.weight, result.lane, result.address)
+                    values = [ctx.get(field) for field in fields]
+                    self.results[k].append((times[cycle - latency], *values))
+            sent += comes
             await ctx.tick()
             cycle += 1
 
-    def run(self, registers, cells, gaps) -> np.ndarray:
-        """Return number of the cell, weight, lane and address of all results."""
-        self.job, self.results = (registers, cells, gaps), []
+    def run(self, work: Work) -> list[np.ndarray]:
+        """Return number of the cell, weight, lane and address of all results, of each unit."""
+        self.job, self.results = work, [[] for _ in self.units]
         while self.job is not None:
             self.simulator.advance()
-        return np.array(self.results, np.int64).reshape(-1, 4).T
+        return [np.array(results, np.int64).reshape(-1, 4).T for results in self.results]
+
+    def check(self, work: Work) -> None:
+        """Compare results with the model: values, and that each comes in its cycle."""
+        for cells, found in zip(work.cells, self.run(work), strict=True):
+            number, weight, lane, address = found
+            expected, stuck = golden(cells, work.registers, self.weight_bits, work.turned)
+            assert_array_equal(expected[stuck], cells["weight"][stuck])
+            assert_array_equal(number, np.flatnonzero(~stuck))
+            assert_array_equal(weight, expected[~stuck])
+            assert_array_equal(lane, cells["lane"][number])
+            assert_array_equal(address, cells["address"][number])
 
 
 @cache
@@ -234,27 +287,22 @@ def bench(build: Build) -> Bench:
 
 
 def check(build: Build, registers: DeviceRegisters, seed: int, gaps: list, count: int = 100):
-    """Compare results of random cells with the model: values, and that each comes in its cycle."""
-    weight_bits = build.weight_bits
-    cells = random_cells(np.random.default_rng(seed), count, weight_bits, registers)
+    """Compare results of random cells with the model, of an array that may lie turned."""
+    rng = np.random.default_rng(seed)
+    cells = random_cells(rng, count, build.weight_bits, registers)
     if not build.references:
         cells["reference"][:] = 0
-    number, weight, lane, address = bench(build).run(registers, cells, [*gaps, False])
-    expected, stuck = golden(cells, registers, weight_bits)
-    assert_array_equal(expected[stuck], cells["weight"][stuck])
-    assert_array_equal(number, np.flatnonzero(~stuck))
-    assert_array_equal(weight, expected[~stuck])
-    assert_array_equal(lane, cells["lane"][number])
-    assert_array_equal(address, cells["address"][number])
+    turned = bool(rng.integers(2))
+    bench(build).check(Work(registers, [cells], [*gaps, False], turned))
 
 
 BUILDS = [
     Build(18, 2, 128),
     Build(16, 4, 64, tables=False, references=False),
-    Build(18, 0, 256),
+    Build(18, 0, 256, lut_delays=True),
     Build(12, len(products(curve=True)), 1, power=False),
     Build(18, len(products(curve=False)), 4, power=False, curve=False, references=False),
-    Build(16, 0, 4, power=False, curve=False),
+    Build(16, 0, 4, power=False, curve=False, lut_delays=True),
 ]
 
 
@@ -302,6 +350,64 @@ def test_unit_equals_visit_for_any_registers(build, data):
         registers = replace(registers, offset=one, noise=NOISES.index("multiplicative"), **none)
         assert registers.constant
     check(build, registers, data.draw(st.integers(0, 2**32 - 1)), [])
+
+
+def test_a_turned_unit_is_a_plain_one_with_its_lines_exchanged(rng):
+    """The same bits come of a cell whichever of its lines is the serial one."""
+    build = Build(16, 4, 64, tables=False, references=False)
+    registers = replace(device_registers(PRESETS["reram-es"], 16, 64), corrupt=30000)
+    plain = random_cells(rng, 60, 16, registers)
+    plain["reference"][:] = 0
+    other = {"serial": "lane", "lane": "serial"}
+    exchanged = plain | {
+        f"{line}_{key}": plain[f"{other[line]}_{key}"]
+        for line in other
+        for key in ("static", "cycle")
+    }
+    one = bench(build)
+    found = one.run(Work(registers, [plain], [False]))
+    assert 0 < found[0].shape[1] < 60
+    assert_array_equal(found, one.run(Work(registers, [exchanged], [False], turned=True)))
+
+
+SHARED = [
+    Build(18, 6, 64, power=False),
+    Build(18, 4, 4, power=False, curve=False, references=False),
+]
+"""Builds of units that share tables."""
+
+
+@pytest.mark.parametrize("build", SHARED)
+@settings(max_examples=3)
+@given(data=st.data())
+def test_two_units_share_their_tables(devices, build, data):
+    """Both take cells in the same cycles, each has its own results."""
+    registers = fits(data.draw(devices), build)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    cells = [random_cells(rng, 60, build.weight_bits, registers) for _ in range(2)]
+    for each in cells:
+        each["reference"] *= build.references
+    gaps = [*data.draw(st.lists(st.booleans(), max_size=5)), False]
+    Bench(build, units=2).check(Work(registers, cells, gaps))
+
+
+def test_two_kinds_of_devices_lie_side_by_side(rng):
+    """What is loaded for one of them does not touch the other's entries, nor are those read."""
+    build = SHARED[1]
+    kinds = [
+        device_registers(ConstantStep(dw_min=dw_min), build.weight_bits, build.segments)
+        for dw_min in (0.002, 0.01)
+    ]
+    cells = random_cells(rng, 60, build.weight_bits, kinds[0])
+    cells["reference"][:] = 0
+    two = Bench(build, units=2, sets=2)
+    first, second, again = (
+        two.run(Work(kinds[kind], [cells, cells], [False], device_set=kind)) for kind in (0, 1, 0)
+    )
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+    for kind in (0, 1):
+        two.check(Work(kinds[kind], [cells, cells], [False], device_set=kind))
 
 
 @pytest.mark.parametrize(

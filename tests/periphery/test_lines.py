@@ -2,34 +2,41 @@
 
 import numpy as np
 from amaranth.sim import Simulator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ohmgrid.config import PULSE_TYPES, BuildConfig, Config, ConverterConfig, PulseConfig
+from ohmgrid.config import PULSE_TYPES, SLOTS, BuildConfig, Config, ConverterConfig, PulseConfig
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.pulses import TrainMaker
+from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.lines import key_halves, side_trains
-from ohmgrid.model.periphery.pulses import plan_update, probabilities
+from ohmgrid.model.periphery.pulses import chunk_slots, chunks, plan_update, probabilities
 from ohmgrid.model.periphery.voltages import operands, voltages
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers
 
+OUTPUTS, INPUTS = 8, 11
+"""Lines of the memories; arrays lie anywhere in them."""
 MAX_ROWS, MAX_COLS = 6, 9
-CONFIG = Config(build=BuildConfig(lanes=2, max_rows=MAX_ROWS, max_cols=MAX_COLS, train_groups=2))
+CONFIG = Config(build=BuildConfig(lanes=2, inputs=INPUTS, outputs=OUTPUTS, train_groups=2))
 SIDES = {"column": (0, Purpose.COLUMN), "row": (1, Purpose.ROW)}
+KEYED = ("static", "cycle")
+"""Values that each device of a pair has for itself."""
 GRANULARITY = 0.001
 
 
 class Bench:
     """Both sides' lines in one simulation that runs job after job."""
 
-    def __init__(self):
-        self.dut = Lines(CONFIG)
+    def __init__(self, config: Config):
+        self.config = config
+        self.dut = Lines(config)
         self.job = None
+        self.listed: list[int] = []
         self.simulator = Simulator(self.dut)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._jobs)
@@ -46,54 +53,58 @@ class Bench:
         while self.job is not None:
             self.simulator.advance()
 
-    async def load(self, ctx, side: str, values, waits) -> None:
+    async def load(self, ctx, side: str, first: int, values, waits) -> None:
         """Bring a vector into a side's edge buffer."""
         dut = self.dut
-        ctx.set(dut.side, SIDES[side][0])
-        ctx.set(dut.count, len(values))
-        ctx.set(dut.clear, 1)
+        vector = {"side": SIDES[side][0], "count": len(values), "first": first}
+        ctx.set(dut.job, vector | {"clear": 1})
         await ctx.tick()
-        ctx.set(dut.clear, 0)
         for n, value in enumerate(values):
+            ctx.set(dut.job, vector)
             for _ in range(waits[n % len(waits)]):
                 await ctx.tick()
             ctx.set(dut.value, int(value))
-            ctx.set(dut.take, 1)
+            ctx.set(dut.job, vector | {"take": 1})
             assert ctx.get(dut.taken) == (n == len(values) - 1)
             await ctx.tick()
-            ctx.set(dut.take, 0)
+        ctx.set(dut.job, {})
 
-    async def fill(self, ctx, side: str, count: int, **settings) -> int:
+    async def fill(self, ctx, side: str, key: int = 0, **job: int) -> int:
         """Run a pass; return its cycles."""
         dut = self.dut
-        names = ("codes", "trains", "static_keys", "cycle_keys", "drive")
-        values = dict.fromkeys(names, 0) | {"pace": 1} | settings
-        for name, value in {**values, "side": SIDES[side][0], "count": count}.items():
-            ctx.set(getattr(dut, name), int(value))
-        ctx.set(dut.start, 1)
+        job = {"side": SIDES[side][0], "pace": 1} | {name: int(job[name]) for name in job}
+        ctx.set(dut.key, key)
+        ctx.set(dut.job, job | {"start": 1})
         for cycle in range(2000):
-            # The list's last row comes when the pass has ended.
-            if ctx.get(dut.list_clear):
+            # The list's last line comes when the pass has ended.
+            if ctx.get(dut.list.clear):
                 self.listed = []
-            if ctx.get(dut.list_put):
-                self.listed.append(ctx.get(dut.list_row))
+            if ctx.get(dut.list.put):
+                self.listed.append(ctx.get(dut.list.line))
             if not ctx.get(dut.busy):
                 return cycle
             await ctx.tick()
-            ctx.set(dut.start, 0)
+            ctx.set(dut.job, job)
         raise AssertionError("a pass does not end")
 
-    async def read(self, ctx, side: str, name: str, count: int) -> list[int]:
-        """Return what the sweep would read."""
-        found = []
-        for line in range(count):
-            ctx.set(getattr(self.dut, f"{side}_address"), line)
+    async def read(self, ctx, side: str, name: str, lines: range) -> list[int]:
+        """Return what the sweep would read, an address a cycle: of rows' keys, devices."""
+        dut, found = self.dut, []
+        port = dut.column_line if side == "column" else dut.row_line
+        if side == "row" and name in KEYED:
+            port = dut.row_key
+        latency = line_cycles(self.config)
+        for n in range(len(lines) + latency):
+            if n < len(lines):
+                ctx.set(port, lines[n])
+            if n >= latency:
+                found.append(ctx.get(getattr(dut, f"{side}s")[name]))
             await ctx.tick()
-            found.append(ctx.get(getattr(self.dut, f"{side}_{name}")))
         return found
 
 
-BENCH = Bench()
+BENCH = Bench(CONFIG)
+COMPUTED = Bench(CONFIG.replace(build={"computed_keys": True, "read_physics": False}))
 
 
 def vector(rng: np.random.Generator, count: int, zeros: float) -> np.ndarray:
@@ -101,16 +112,12 @@ def vector(rng: np.random.Generator, count: int, zeros: float) -> np.ndarray:
     return np.where(rng.random(count) < zeros, 0, values)
 
 
-def both(first: np.ndarray, second: np.ndarray, each: int) -> np.ndarray:
-    """Return the values of both devices of pairs in turn; ``first`` if ``each`` is 1."""
-    return np.stack([first, second][:each], axis=1).ravel()
-
-
 def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     low, high = key_halves(key, purpose, count, sub)
     return low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
 
 
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, MAX_ROWS),
@@ -118,28 +125,35 @@ def joined(key: int, purpose: Purpose, count: int, sub: int = 0) -> np.ndarray:
     pulses=st.builds(
         PulseConfig,
         pulse_type=st.sampled_from(PULSE_TYPES),
-        desired_bl=st.integers(1, 31),
+        desired_bl=st.integers(1, 127),
         update_management=st.booleans(),
         update_bl_management=st.booleans(),
     ),
     lr=st.sampled_from([1e-5, 1e-3, 0.02, 1.0]),
     halvings=st.integers(0, 7),
-    slot=st.integers(0, 30),
+    slot=st.integers(0, 126),
     zeros=st.sampled_from([0.0, 0.3, 1.0]),
     part=st.sampled_from(list(Part)),
     dithered=st.booleans(),
     paired=st.booleans(),
+    turned=st.booleans(),
 )
 def test_lines_equal_the_model(
-    seed, rows, cols, pulses, lr, halvings, slot, zeros, part, dithered, paired
+    seed, rows, cols, pulses, lr, halvings, slot, zeros, part, dithered, paired, turned
 ):
-    """Of ``paired``, a value on the row side stands for two rows of devices."""
+    """Of ``paired``, a row stands for two devices with keys of their own."""
     print(f"seed={seed}")
-    rows = max(1, rows // 2) if paired else rows
+    each = {"column": 1, "row": 2 if paired else 1}
+    rows = max(1, rows // each["row"])
     rng = np.random.default_rng(seed)
     values = {"column": vector(rng, cols, zeros), "row": vector(rng, rows, zeros)}
+    depths = {"column": INPUTS, "row": OUTPUTS}
+    firsts = {
+        side: int(rng.integers(depths[side] // each[side] - len(values[side]) + 1))
+        for side in SIDES
+    }
     largest = {side: int(np.abs(v).max()) for side, v in values.items()}
-    static_key, cycle_key = (int(key) for key in rng.integers(0, 2**63, 2))
+    old_key, static_key, cycle_key = (int(key) for key in rng.integers(0, 2**63, 3))
     half = int(rng.choice([1, 63, 127]))
     formats = CONFIG.formats
     plan = plan_update(
@@ -155,100 +169,135 @@ def test_lines_equal_the_model(
     reads = {side: read_registers(io, 2.0**-17, len(v)) for side, v in values.items()}
     fine = half << DITHER_BITS if dithered else half
     waits = rng.integers(0, 3, 5).tolist()
-    seen = {}
+    serial_side = "column" if turned else "row"
+    maker = TrainMaker(2)
 
-    def devices(side: str) -> int:
-        """Devices of an output or input."""
-        return 2 if paired and side == "row" else 1
+    async def check(ctx, side: str):
+        """Run all passes of a side, one after the other."""
+        bench, purpose = BENCH, SIDES[side][1]
+        found, first = values[side], firsts[side]
+        count, devices = len(found), each[side] * len(found)
+        at = range(first, first + count)
+        device_at = range(each[side] * first, each[side] * first + devices)
+        place = {"first": first, "paired": paired, "turned": turned}
+        lines = place | {"count": count}
+        keys = place | {"count": devices}
+        alpha = max(1, largest[side])
+        scale = {"factor": half, "top": half, "divisor": alpha << halvings}
+
+        def listed(words):
+            """Check that the list is that of serial lines with a word."""
+            if side == serial_side:
+                assert bench.listed == [n for n, word in zip(at, words, strict=True) if word]
+
+        whole = range(depths[side])
+        await bench.fill(ctx, side, old_key, static_keys=1, count=len(whole))
+        await bench.load(ctx, side, first, found, waits)
+        cycles = await bench.fill(ctx, side, static_key, static_keys=1, **keys, **scale)
+        assert cycles == bench.dut.cycles(devices)
+        static = joined(old_key, purpose, len(whole))
+        static[device_at.start : device_at.stop] = joined(static_key, purpose, devices)
+        assert_array_equal(await bench.read(ctx, side, "static", whole), static)
+
+        exact = {"factor": 1, "top": (1 << 17) - 1, "divisor": 1, "exact": 1}
+        await bench.fill(ctx, side, codes=1, **lines, **exact)
+        assert_array_equal(await bench.read(ctx, side, "code", at), found)
+        listed(found)
+
+        for name in Voltages.REGISTERS:
+            ctx.set(getattr(bench.dut, name), getattr(reads[side], name))
+        driven = scale | {"factor": fine, "top": fine, "drive": 1, "part": part, "sub": halvings}
+        cycles = await bench.fill(ctx, side, static_key, codes=1, **lines, **driven)
+        assert cycles == bench.dut.cycles(count, drive=True)
+        codes = dac(found, alpha, halvings, fine)
+        drive = operands(voltages(codes, static_key, halvings, reads[side]), part, reads[side])
+        assert_array_equal(await bench.read(ctx, side, "code", at), drive)
+        assert part != Part.POWER or ctx.get(bench.dut.power) == drive.sum()
+        listed(drive)
+
+        cycles = await bench.fill(ctx, side, codes=1, **lines, **scale)
+        assert cycles == bench.dut.cycles(count)
+        codes = dac(found, alpha, halvings, half) << VOLTAGE_FRAC
+        assert_array_equal(await bench.read(ctx, side, "code", at), codes)
+        listed(codes)
+
+        cycles = await bench.fill(ctx, side, cycle_key, cycle_keys=1, sub=slot, **keys)
+        assert cycles == bench.dut.cycles(devices)
+        low, _ = key_halves(cycle_key, purpose, devices, slot)
+        assert_array_equal(await bench.read(ctx, side, "cycle", device_at), low)
+        # A pass of keys alone leaves the list.
+        listed(codes)
+
+        factor, divisor = (
+            (plan.x_factor, plan.x_divisor) if side == "column" else (plan.d_factor, plan.d_divisor)
+        )
+        probability = probabilities(found, factor, divisor)
+        train_scale = {"factor": factor, "divisor": divisor, "top": 1 << 16}
+        for chunk in range(chunks(plan.bl)):
+            size = chunk_slots(plan.bl, chunk)
+            of_row = SLOTS * chunk + size if side == "row" else 1
+            pace = -(-size // 8) if mode == 0 else of_row
+            job = {"bl": plan.bl, "chunk": chunk, "mode": mode, "pace": pace, "sub": chunk}
+            job |= {"trains": 1, "cycle_keys": 1}
+            cycles = await bench.fill(ctx, side, cycle_key, **keys, **train_scale, **job)
+            steps = maker.steps(int(probability[-1]), plan.bl, mode, side == "row", chunk)
+            assert cycles == bench.dut.cycles(devices, pace, steps)
+            trains = side_trains(found, purpose, plan, pulses.pulse_type, cycle_key, chunk)
+            assert_array_equal(await bench.read(ctx, side, "train", at), trains)
+            low, _ = key_halves(cycle_key, purpose, devices, chunk)
+            assert_array_equal(await bench.read(ctx, side, "cycle", device_at), low)
+            assert_array_equal(await bench.read(ctx, side, "sign", at), found < 0)
+            # They are where the codes were.
+            codes = -(found < 0).astype(np.int64)
+            listed(trains)
+        # What other passes wrote is still there.
+        assert_array_equal(await bench.read(ctx, side, "static", whole), static)
+        assert_array_equal(await bench.read(ctx, side, "code", at), codes)
+        assert ctx.get(getattr(bench.dut, f"{side}_max")) == largest[side]
 
     async def job(ctx):
-        ctx.set(BENCH.dut.paired, paired)
         for side in ("column", "row"):
-            await BENCH.load(ctx, side, values[side], waits)
-        for side in ("row", "column"):
-            lines, each, alpha = len(values[side]), devices(side), max(1, largest[side])
-            count, codes = each * lines, {"codes": 1, "pace": each}
-            scale = {"factor": half, "top": half, "divisor": alpha << halvings}
-            trains = {
-                "factor": plan.x_factor if side == "column" else plan.d_factor,
-                "divisor": plan.x_divisor if side == "column" else plan.d_divisor,
-                "top": 1 << 16,
-                "bl": plan.bl,
-                "mode": mode,
-                "key": cycle_key,
-            }
-            pace = max(1, -(-plan.bl // 8)) if mode == 0 else plan.bl if side == "row" else 1
-            seen[side] = {
-                "static pass": await BENCH.fill(
-                    ctx, side, count, static_keys=1, key=static_key, sub=0, **scale
-                ),
-                "static": await BENCH.read(ctx, side, "static", count),
-                "code pass": await BENCH.fill(ctx, side, lines, **codes, **scale),
-                "code": await BENCH.read(ctx, side, "code", count),
-                "drive pass": await BENCH.fill(
-                    ctx,
-                    side,
-                    lines,
-                    **codes,
-                    drive=1,
-                    part=part,
-                    key=static_key,
-                    sub=halvings,
-                    **{name: getattr(reads[side], name) for name in Voltages.REGISTERS},
-                    **{**scale, "factor": fine, "top": fine},
-                ),
-                "operand": await BENCH.read(ctx, side, "code", count),
-                "power": ctx.get(BENCH.dut.power),
-                "second code pass": await BENCH.fill(ctx, side, lines, **codes, drive=0, **scale),
-                "key pass": await BENCH.fill(
-                    ctx, side, count, cycle_keys=1, key=cycle_key, sub=slot, **scale
-                ),
-                "cycle of slot": await BENCH.read(ctx, side, "cycle", count),
-            }
-            if plan.bl:
-                seen[side] |= {
-                    "train pass": await BENCH.fill(
-                        ctx, side, count, trains=1, cycle_keys=1, pace=pace, sub=0, **trains
-                    ),
-                    "train": await BENCH.read(ctx, side, "train", count),
-                    "cycle": await BENCH.read(ctx, side, "cycle", count),
-                    "sign": await BENCH.read(ctx, side, "sign", count),
-                }
-                p = probabilities(values[side], trains["factor"], trains["divisor"])
-                steps = TrainMaker(2).steps(int(p[-1]), plan.bl, mode, side == "row")
-                predicted = BENCH.dut.cycles(count, pace, steps)
-                assert seen[side]["train pass"] == predicted
-            # What other passes wrote is still there.
-            assert await BENCH.read(ctx, side, "static", count) == seen[side]["static"]
-            assert await BENCH.read(ctx, side, "code", count) == seen[side]["code"]
-            assert ctx.get(getattr(BENCH.dut, f"{side}_max")) == largest[side]
+            await check(ctx, side)
 
     BENCH.run(job)
-    for side, found in seen.items():
-        _, purpose = SIDES[side]
-        lines, each = len(values[side]), devices(side)
-        count = each * lines
-        for name in ("static pass", "key pass"):
-            assert found[name] == BENCH.dut.cycles(count)
-        assert found["code pass"] == BENCH.dut.cycles(lines, each)
-        assert_array_equal(found["static"], joined(static_key, purpose, count))
-        alpha = max(1, largest[side])
-        expected = dac(values[side], alpha, halvings, half) << VOLTAGE_FRAC
-        assert_array_equal(found["code"], both(expected, -expected, each))
-        assert found["drive pass"] == BENCH.dut.cycles(lines, each, drive=True)
-        codes = dac(values[side], alpha, halvings, fine)
-        drive = operands(voltages(codes, static_key, halvings, reads[side]), part, reads[side])
-        sizes = part in (Part.LOAD, Part.POWER)
-        first, second = (0 * drive, drive) if sizes else (drive, -drive)
-        assert_array_equal(found["operand"], both(drive if each == 1 else first, second, each))
-        assert part != Part.POWER or found["power"] == drive.sum()
-        low, _ = key_halves(cycle_key, purpose, count, slot)
-        assert_array_equal(found["cycle of slot"], low)
-        if plan.bl:
-            low, _ = key_halves(cycle_key, purpose, count)
-            trains = side_trains(values[side], purpose, plan, pulses.pulse_type, cycle_key)
-            assert_array_equal(found["train"], trains.repeat(each))
-            assert_array_equal(found["cycle"], low)
-            assert_array_equal(found["sign"], (values[side] < 0).repeat(each))
-            if side == "row":
-                assert_array_equal(BENCH.listed, np.flatnonzero(found["train"]))
+
+
+@settings(max_examples=8)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, MAX_ROWS),
+    paired=st.booleans(),
+    sub=st.integers(0, 126),
+)
+def test_keys_that_are_computed_equal_the_model(seed, rows, paired, sub):
+    """At any time, of any line of an array, by its number there; beside codes of the same time."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    each = 2 if paired else 1
+    rows = max(1, rows // each)
+    values = rng.integers(-127, 128, rows)
+    first = int(rng.integers(OUTPUTS // each - rows + 1))
+    static_key, cycle_key = (int(key) for key in rng.integers(0, 2**63, 2))
+
+    async def job(ctx):
+        bench = COMPUTED
+        await bench.load(ctx, "row", first, values, [0])
+        place = {"first": first, "paired": paired, "count": rows}
+        scale = {"factor": 127, "top": 127, "divisor": max(1, int(np.abs(values).max()))}
+        cycles = await bench.fill(ctx, "row", codes=1, **place, **scale)
+        assert cycles == bench.dut.cycles(rows)
+        keys = {"static": static_key, "sub": sub, "row": each * first, "column": 2}
+        ctx.set(bench.dut.keys, keys)
+        ctx.set(bench.dut.key, cycle_key)
+        lines = range(first, first + rows)
+        codes = dac(values, scale["divisor"], 0, 127)
+        assert_array_equal(await bench.read(ctx, "row", "code", lines), codes)
+        for side, count, start in (("row", each * rows, each * first), ("column", 5, 2)):
+            _, purpose = SIDES[side]
+            at = range(start, start + count)
+            static = joined(static_key, purpose, count)
+            assert_array_equal(await bench.read(ctx, side, "static", at), static)
+            low, _ = key_halves(cycle_key, purpose, count, sub)
+            assert_array_equal(await bench.read(ctx, side, "cycle", at), low)
+
+    COMPUTED.run(job)

@@ -7,7 +7,7 @@ one number and the standard error is that of these numbers over operations.
 import numpy as np
 import pytest
 
-from ohmgrid.config import BuildConfig, Config, ConverterConfig
+from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.tile import TileState
 
@@ -46,7 +46,6 @@ def test_moments(noise, direction, fixed_rng):
     io = ConverterConfig(**settings)
     config = Config(
         seed=int(fixed_rng.integers(2**63)),
-        build=BuildConfig(max_rows=ROWS, max_cols=COLS),
         forward=io,
         backward=io,
     )

@@ -5,21 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from tile_cases import BUILDS
 
 from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.config import BuildConfig, Config
+from ohmgrid.config import Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.host.driver import TileDriver
+from ohmgrid.host.driver import CoreDriver
 from ohmgrid.host.protocol import Op, command
-from ohmgrid.host.registers import tile_values
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.net import Net
 from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.sim.rtl import RtlTile, build_tile
+from ohmgrid.sim.rtl import RtlCore, RtlTile, build_core
 from ohmgrid.tile import TileState
 
-# The build of test_tile.py: compiled once.
-CONFIG = Config(build=BuildConfig(lanes=4, share=2, max_rows=16, max_cols=12))
+# The build of test_gateware.py: compiled once.
+CONFIG = Config(build=BUILDS[4])
 ROWS, COLS = 5, 7
 
 
@@ -37,22 +38,35 @@ def random_state(rng: np.random.Generator, rows: int = ROWS, cols: int = COLS) -
     return TileState(weights, (3, 1, 1 << 47))
 
 
-@pytest.mark.parametrize("shape", [(17, 1), (1, 13), (100, 100)])
-def test_a_shape_beyond_the_build_is_refused(shape):
-    rows, cols = shape
-    with pytest.raises(ValueError, match=rf"shape: expected at most 16 x 12 .*got {rows} x {cols}"):
-        RtlTile(CONFIG, rows, cols)
+def test_a_shape_beyond_the_build_is_refused():
+    for shape, field, needed in (
+        ((81, 1), "outputs", "81 lines of output devices"),
+        ((1, 61), "inputs", "61 input lines"),
+        ((70, 60), "words", "1050 words in each of 4 lanes"),
+    ):
+        build = BUILDS[4]
+        with pytest.raises(
+            ConfigError,
+            match=rf"build\.{field}: expected room for the {needed} that this net takes, "
+            rf"got {getattr(build, field)}$",
+        ):
+            RtlTile(CONFIG, *shape)
     with pytest.raises(ValueError, match=r"rows: expected 1\.\.65536, got 0"):
         RtlTile(CONFIG, 0, 1)
     with pytest.raises(ValueError, match=r"number: expected 0\.\.255, got 256"):
         RtlTile(CONFIG, 1, 1, 256)
 
 
+def test_more_layers_than_the_array_table_has_entries_are_refused():
+    with pytest.raises(ConfigError, match=r"layers: expected at most 24 arrays, got 25"):
+        RtlCore(CONFIG, Net((1,) * 26, "relu", "squared"))
+
+
 def test_a_pair_takes_two_rows():
     pair = CONFIG.replace(device=PRESETS["pcm"])
     assert RtlTile(pair, 8, 2).state().weights.shape == (16, 2)
-    with pytest.raises(ValueError, match=r"got 18 x 2 \(two rows for each pair of devices\)"):
-        RtlTile(pair, 9, 2)
+    with pytest.raises(ValueError, match=r"expected room for the 82 lines of output devices"):
+        RtlTile(pair, 41, 2)
 
 
 def test_pairs_are_read_with_all_that_wires_and_devices_do(rng):
@@ -173,20 +187,24 @@ def test_a_run_taken_up_again_equals_one_that_was_not_stopped(rng):
 
 
 def test_the_driver_refuses_what_a_register_cannot_hold():
-    driver = TileDriver(None)
-    with pytest.raises(ValueError, match="register bl: expected 7 bits, got 128"):
-        driver.registers({"bl": 128})
-    with pytest.raises(ValueError, match="register rows: expected 17 bits, got -1"):
-        driver.registers({"rows": -1})
+    driver = CoreDriver(None)
+    with pytest.raises(ValueError, match="register desired_bl: expected 7 bits, got 128"):
+        driver.registers({"desired_bl": 128})
+    with pytest.raises(ValueError, match="register seed: expected 64 bits, got -1"):
+        driver.registers({"seed": -1})
+    with pytest.raises(ValueError, match="array table, bl: expected 7 bits, got 128"):
+        driver.entry(0, {"bl": 128}, True)
+    with pytest.raises(ValueError, match="array table: unknown field blue"):
+        driver.entry(0, {"blue": 1}, True)
 
 
-def test_the_driver_raises_what_the_tile_reports():
-    driver = TileDriver(build_tile(CONFIG).instance())
-    with pytest.raises(RuntimeError, match="tile: op 77 reported ILLEGAL"):
+def test_the_driver_raises_what_the_core_reports():
+    driver = CoreDriver(build_core(CONFIG).instance())
+    with pytest.raises(RuntimeError, match="core: op 77 reported ILLEGAL"):
         driver.run([77])
-    driver.run(driver.registers(tile_values(CONFIG, 17, 1, 0)))
-    with pytest.raises(RuntimeError, match="tile: op 5 reported SHAPE"):
-        driver.run([command(Op.FORWARD)])
+    driver.run(driver.entry(3, {"rows": 81, "cols": 1}, True))
+    with pytest.raises(RuntimeError, match="core: op 5 reported SHAPE"):
+        driver.run([command(Op.FORWARD, 3)])
 
 
 @pytest.mark.parametrize(("lr", "granularity"), [(1.0, 1e-320), (1e-320, 1.0)])
@@ -207,7 +225,7 @@ def test_after_an_error_of_the_gateware_a_tile_takes_a_state_and_nothing_else(rn
     def broken(*arguments, **more):
         raise error("no answer")
 
-    tile.driver.link.transact = broken
+    tile.gateware.driver.link.transact = broken
     with pytest.raises(error, match="no answer"):
         tile.backward_update(-x, d, 0.5)
     line = f"tile: expected a state to be loaded after the error: {error.__name__}: no answer"
@@ -218,6 +236,25 @@ def test_after_an_error_of_the_gateware_a_tile_takes_a_state_and_nothing_else(rn
     for lr in (0.5, 0.02):
         assert_array_equal(tile.backward_update(x, d, lr), golden.backward_update(x, d, lr))
     assert same(tile.state(), golden.state())
+
+
+def test_after_an_error_each_array_of_a_core_waits_for_its_state(rng):
+    """A new start has forgotten all arrays: none of them answers from what it no longer holds."""
+    core = RtlCore(CONFIG, Net((COLS - 1, 4, ROWS), "sigmoid", "cross-entropy"))
+    start = core.state()
+    lower, upper = core.tiles
+
+    def broken(*arguments, **more):
+        raise TimeoutError("no answer")
+
+    lower.gateware.driver.link.transact = broken
+    with pytest.raises(TimeoutError):
+        lower.forward(rng.integers(-4096, 4096, COLS))
+    lower.load(start[0])
+    with pytest.raises(RuntimeError, match="the gateware was started anew after an error"):
+        upper.state()
+    upper.load(start[1])
+    assert all(same(one, other) for one, other in zip(core.state(), start, strict=True))
 
 
 def with_steps(steps: Any) -> TileState:

@@ -74,7 +74,7 @@ def test_every_form_of_import_is_found():
         (COMPILED, "registers/noise.py"),
         (COMPILED, "registers/device.py"),
         (COMPILED, "model/base/noise.py"),
-        (GATEWARE, "hdl/core/tile.py"),
+        (GATEWARE, "hdl/core/core.py"),
         (GATEWARE, "hdl/deeper/new.py"),
         (GATEWARE, "sim/cxxrtl/harness.cpp"),
         (GATEWARE, "sim/new.h"),
@@ -126,10 +126,10 @@ ENGINES = {
     GATEWARE: """
         from ohmgrid.config import BuildConfig, Config
         from ohmgrid.sim.cxxrtl import library
-        from ohmgrid.hdl.core.tile import Tile
+        from ohmgrid.hdl.core.core import Core
         import ohmgrid.hdl as package
-        config = Config(build=BuildConfig(lanes=2, share=1, max_rows=4, max_cols=4))
-        assert library.recipe(lambda: Tile(config), "tile")._rtlil
+        config = Config(build=BuildConfig(lanes=2, share=1, words=8, inputs=4, outputs=4))
+        assert library.recipe(lambda: Core(config), "core")._rtlil
     """,
 }
 

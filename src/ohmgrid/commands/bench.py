@@ -195,7 +195,10 @@ def bench(
         chosen = choose(options)
         tell(chosen.warnings)
         plan, data = choose_plan(chosen)
-        config, name = fit_build(chosen.config, plan), device_name(chosen.config.device)
+        config, name = (
+            fit_build(chosen.config, plan, chosen.settings),
+            device_name(chosen.config.device),
+        )
         works += [
             Workload(name, config.replace(batch=size), plan.net(), data, lr, warm_up)
             for size in batches

@@ -65,7 +65,7 @@ def compare(engines: str, steps: int, as_json: bool, **given: Any) -> None:
     options = Options(**given)
     chosen = choose(options)
     plan, data = choose_plan(chosen)
-    config = fit_build(chosen.config, plan)
+    config = fit_build(chosen.config, plan, chosen.settings)
     tell(data.notes, "note")
     tell(chosen.warnings)
     if chosen.settings.gives("training.epochs"):

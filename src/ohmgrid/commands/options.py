@@ -12,10 +12,11 @@ from ohmgrid.config import Config
 from ohmgrid.datasets.scaling import SCALES
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import PRESETS
-from ohmgrid.doors.checks import ConfigError, shown
+from ohmgrid.doors.checks import ConfigError, parse_int, shown
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
 from ohmgrid.registers.build_check import check_build
+from ohmgrid.registers.layout import roomy_build
 from ohmgrid.training.data import BUILT_IN, Dataset, Preparation, load_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import Settings, load_device, load_settings
@@ -56,6 +57,7 @@ class Options:
     seed: int | None = None
     lanes: int | None = None
     share: int | None = None
+    turned: str | None = None
     bit_length: int | None = None
     data: str | None = None
     crop: str | None = None
@@ -104,6 +106,9 @@ tile_options = _stack(
     click.option("--seed", type=INTEGER, help="Seed of all noise, weights and orders [1]."),
     click.option("--lanes", type=INTEGER, help="Cells read in each cycle; changes no result [16]."),
     click.option("--share", type=INTEGER, help="Lanes that share a device unit; no result [16]."),
+    click.option(
+        "--turned", metavar="auto|none|N,N", help="Arrays whose lanes lie along outputs [auto]."
+    ),
     click.option("--bit-length", type=INTEGER, help="Most slots of a pulse train, 1..127 [31]."),
 )
 
@@ -139,6 +144,7 @@ PLACES = {
     "batch": "batch",
     "lanes": "build.lanes",
     "share": "build.share",
+    "turned": "layout.turned",
     "bit_length": "pulses.desired_bl",
     **{field.name: f"training.{field.name}" for field in fields(Plan)},
 }
@@ -223,6 +229,16 @@ def _choose_config(path: Path) -> tuple[Settings, list[str]]:
     return found.settings, _lines(str(path), found.left)
 
 
+def _parse_turned(text: str) -> str | tuple[int, ...]:
+    """Return ``auto``, or the numbers of arrays in ``0,2``; none of them for ``none``."""
+    if text == "auto":
+        return text
+    parts = [] if text == "none" else text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError("turned", f"expected auto, none or arrays as in 0,2, got {shown(text)}")
+    return tuple(parse_int("turned", part) for part in parts)
+
+
 def _option_settings(options: Options) -> Settings:
     """Return what the options say; errors carry the option's name, not the key's."""
     settings = Settings()
@@ -230,6 +246,8 @@ def _option_settings(options: Options) -> Settings:
         value = getattr(options, option)
         if value is None:
             continue
+        if option == "turned":
+            value = _parse_turned(value)
         table, _, key = place.rpartition(".")
         one = Settings(tables={table: {key: value}}) if table else Settings(top={key: value})
         try:
@@ -303,16 +321,17 @@ def tell(lines: Sequence[str], kind: str = "warning") -> None:
         click.echo(f"{kind}: {line}", err=True)
 
 
-def fit_build(config: Config, plan: Plan) -> Config:
-    """Return the configuration with memory for the plan's largest layer, its build checked."""
-    shapes = plan.net().shapes
+def fit_build(config: Config, plan: Plan, given: Settings | None = None) -> Config:
+    """Return the configuration with memory for the plan's net, its build checked.
+
+    Memory grows where no size is ``given``.
+    """
     devices = 2 if config.device.paired else 1
-    rows = max(config.build.max_rows, *(devices * rows for rows, _ in shapes))
-    cols = max(config.build.max_cols, *(cols for _, cols in shapes))
-    try:
-        config = config.replace(build={"max_rows": rows, "max_cols": cols})
-    except ConfigError as error:
-        raise ConfigError("layers", str(error)) from None
+    fixed = [
+        name for name in ("words", "inputs", "outputs") if given and given.gives(f"build.{name}")
+    ]
+    build = roomy_build(plan.net().shapes, devices, config.build, config.layout, fixed)
+    config = replace(config, build=build)
     check_build(config)
     return config
 

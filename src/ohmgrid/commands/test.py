@@ -83,7 +83,7 @@ def _of_file(options: Options) -> _Job:
     start = read_start(chosen.config, plan)
     if start is None:
         raise ConfigError("weights", "expected a run's folder, or --weights FILE, got neither")
-    config = fit_build(chosen.config, plan)
+    config = fit_build(chosen.config, plan, chosen.settings)
     states, notes = program(config, plan.net(), start)
     return _Job(
         config=config,

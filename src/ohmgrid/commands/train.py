@@ -333,12 +333,15 @@ def _plan_run(
                 raise ConfigError(name, f"{there}: no such file; name its new place with --{name}")
         data = load_plan_data(plan, chosen.config, checkpoint.preparation)
         checkpoint.check_data(data)
-        return chosen.config, plan, data, checkpoint, chosen.warnings
+        # The sizes of its memories are no wish, but what it needed with the lanes that it had.
+        config = fit_build(chosen.config, plan)
+        return config, plan, data, checkpoint, chosen.warnings
     chosen = choose(options)
     plan, data = choose_plan(chosen)
     if out is not None:
         _check_folder(out, force)
-    return chosen.config, plan, data, None, chosen.warnings
+    config = fit_build(chosen.config, plan, chosen.settings)
+    return config, plan, data, None, chosen.warnings
 
 
 @click.command()
@@ -374,7 +377,6 @@ def train(
     if resume and force:
         raise ConfigError("force", "expected --resume or --force, got both")
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
-    config = fit_build(config, plan)
     start, more = read_start(config, plan), []
     first = None
     if start is not None:

@@ -1,24 +1,35 @@
-"""Commands of a tile over anything that moves words through its four streams."""
+"""Commands of a core over anything that moves words through its four streams."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ohmgrid.host.protocol import OUT_BITS, Answer, Error, Op, command, table_command
+from ohmgrid.host.protocol import (
+    OUT_BITS,
+    SET_BIT,
+    SILENT,
+    WORD_PLACE,
+    Answer,
+    Error,
+    Op,
+    command,
+    table_command,
+)
 from ohmgrid.host.registers import aging_tables, device_tables, device_values
+from ohmgrid.registers.arrays import entry_words
 from ohmgrid.registers.device import DeviceRegisters
-from ohmgrid.registers.map import DEVICE, TILE
+from ohmgrid.registers.map import CORE, DEVICE
 from ohmgrid.registers.time import AgingRegisters
 
-__all__ = ["TileDriver"]
+__all__ = ["CoreDriver"]
 
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
 
 
-class TileDriver:
-    """Commands of a tile over anything that moves words through its four streams.
+class CoreDriver:
+    """Commands of a core over anything that moves words through its four streams.
 
     Parameters
     ----------
@@ -33,7 +44,7 @@ class TileDriver:
         """Clock cycles of the last command."""
 
     def registers(self, values: Mapping[str, int]) -> list[int]:
-        """Return the commands that write tile registers.
+        """Return the commands that write registers of the core.
 
         Raises
         ------
@@ -41,25 +52,46 @@ class TileDriver:
             If a value does not fit its register.
         """
         for name, value in values.items():
-            if not 0 <= value < 1 << TILE[name].bits:
-                raise ValueError(f"register {name}: expected {TILE[name].bits} bits, got {value}")
-        return [command(Op.SET, TILE[name].number, value) for name, value in values.items()]
+            if not 0 <= value < 1 << CORE[name].bits:
+                raise ValueError(f"register {name}: expected {CORE[name].bits} bits, got {value}")
+        return [command(Op.SET, CORE[name].number, value) for name, value in values.items()]
+
+    def entry(
+        self, array: int, values: Mapping[str, int], read_physics: bool, first_word: int = 0
+    ) -> list[int]:
+        """Return the commands that write the entry of an array, from one of its words on.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit its field.
+        """
+        words = entry_words(values, read_physics)
+        return [
+            command(Op.ENTRY, array, number << WORD_PLACE | word)
+            for number, word in enumerate(words)
+            if number >= first_word
+        ]
 
     def device(
-        self, registers: DeviceRegisters, weight_bits: int, aging: AgingRegisters | None = None
+        self,
+        registers: DeviceRegisters,
+        weight_bits: int,
+        aging: AgingRegisters | None = None,
+        device_set: int = 0,
     ) -> list[int]:
-        """Return the commands that write the device's registers and its tables.
+        """Return the commands that write a device's registers and its tables.
 
         Those of ``aging`` too, if it is given: a device that changes with time needs them.
         """
         commands = [
-            command(Op.SET, DEVICE[name].number, value & 0xFFFFFFFF)
+            command(Op.SET, DEVICE[name].number, value & 0xFFFFFFFF | device_set << SET_BIT)
             for name, value in device_values(registers).items()
         ]
         tables = [*device_tables(registers, weight_bits)]
         if aging is not None:
             tables += aging_tables(aging, registers, weight_bits)
-        return commands + [table_command(*write) for write in tables]
+        return commands + [table_command(*write, device_set) for write in tables]
 
     def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
         """Send commands with the words that they take; return results and decoded answers.
@@ -77,7 +109,7 @@ class TileDriver:
         RuntimeError
             If an answer has an error bit.
         """
-        answers = sum((c & 255) != Op.SET for c in commands)
+        answers = sum((c & 255) not in SILENT for c in commands)
         columns = [(c & (2**64 - 1), c >> 64) for c in commands]
         words, self.cycles = self.link.transact(
             {
@@ -91,6 +123,6 @@ class TileDriver:
         for answer in decoded:
             if answer.error:
                 names = [e.name for e in Error if answer.error & e]
-                raise RuntimeError(f"tile: op {answer.op} reported {', '.join(map(str, names))}")
+                raise RuntimeError(f"core: op {answer.op} reported {', '.join(map(str, names))}")
         spare = 64 - OUT_BITS
         return (words["o"].view(np.int64) << spare) >> spare, decoded

@@ -1,16 +1,22 @@
-"""Commands and answers of a tile: what a host and the gateware agree on.
+"""Commands and answers of a core: what a host and the gateware agree on.
 
 A command is ``{op: 8, arg: 8, data: 64}``, an answer one 64-bit word; registers and their numbers
-are in `ohmgrid.registers.map`. Standard library only.
+are in `ohmgrid.registers.map`, the array table in `ohmgrid.registers.arrays`. Standard library
+only.
 """
 
 from enum import IntEnum
 from typing import NamedTuple
 
+from ohmgrid.registers.arrays import WORD_BITS
+
 __all__ = [
     "COMMAND_BITS",
     "OUT_BITS",
+    "SET_BIT",
+    "SILENT",
     "TABLE_DATA_BITS",
+    "WORD_PLACE",
     "Answer",
     "Error",
     "Op",
@@ -20,39 +26,48 @@ __all__ = [
 
 
 class Op(IntEnum):
-    """What a command does; all but `SET` answer with one word when they are done."""
+    """What a command does; all but `SET` and `ENTRY` answer with one word when they are done.
+
+    Of these, ``arg`` is the number of the array. Numbers without a name are free, 8 and 32 to 63
+    reserved: for line access, sums over several arrays and noise that the host asks for.
+    """
 
     SET = 1
     """Write register ``arg`` of `ohmgrid.registers.map` with ``data``."""
     SETUP = 2
     """Derive the static noise keys from seed, tile number and shape."""
     LOAD_X = 3
-    """Take ``cols`` activations from the input stream."""
+    """Take as many activations as the array has columns from the input stream."""
     LOAD_D = 4
-    """Take ``rows`` errors from the input stream."""
+    """Take as many errors as the array has rows from the input stream."""
     FORWARD = 5
-    """Send ``rows`` outputs."""
+    """Send the outputs of all rows."""
     BACKWARD = 6
-    """Send ``cols`` outputs."""
+    """Send those of all columns."""
     UPDATE = 7
     """Apply pulses for the loaded activations and errors."""
-    BACKWARD_UPDATE = 8
-    """Both in one sweep: backward on the old conductances; send ``cols`` outputs."""
     READ_CELLS = 9
     """Send all conductances in memory order."""
     WRITE_CELLS = 10
     """Take all conductances from the input stream, in memory order."""
     WRITE_REFERENCES = 11
     """Take the weights of all reference devices likewise (builds with ``references``)."""
+    ENTRY = 12
+    """Write a word of entry ``arg`` of the array table: ``data`` is ``word << WORD_PLACE | value``.
+    """
+
+
+SILENT = (Op.SET, Op.ENTRY)
+"""Commands without an answer."""
 
 
 class Error(IntEnum):
     """Bits of an answer's error field."""
 
     ILLEGAL = 1
-    """Unknown op or register: nothing was done."""
+    """Unknown op, register or array: nothing was done."""
     SHAPE = 2
-    """Rows or columns are 0 or more than the build holds: nothing was done."""
+    """The array's rows or columns are 0 or more than the build holds: nothing was done."""
     COLLISION = 4
     """A cell was written while it was read (a fault of the gateware; sticky)."""
 
@@ -65,7 +80,14 @@ COMMAND_BITS = 80
 """Width of a command: op in bits 0..7, arg in 8..15, data in 16..79."""
 
 TABLE_DATA_BITS = 40
-"""Data of a command that writes an entry of a table is ``address << TABLE_DATA_BITS | entry``."""
+"""Data of a command that writes an entry of a device's table is
+``address << TABLE_DATA_BITS | entry``."""
+
+SET_BIT = 63
+"""Bit of the data of a command that writes a device's register or table: the set it belongs to."""
+
+WORD_PLACE = WORD_BITS
+"""Place of a word's number in the data of `Op.ENTRY`."""
 
 
 def command(op: Op, arg: int = 0, data: int = 0) -> int:
@@ -73,9 +95,10 @@ def command(op: Op, arg: int = 0, data: int = 0) -> int:
     return int(op) | arg << 8 | data << 16
 
 
-def table_command(table: int, address: int, entry: int) -> int:
+def table_command(table: int, address: int, entry: int, device_set: int = 0) -> int:
     """Return the command that writes one entry of a table of `ohmgrid.registers.map.TABLES`."""
-    return command(Op.SET, table, address << TABLE_DATA_BITS | entry)
+    data = device_set << SET_BIT | address << TABLE_DATA_BITS | entry
+    return command(Op.SET, table, data)
 
 
 class Answer(NamedTuple):

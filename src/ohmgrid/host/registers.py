@@ -9,6 +9,7 @@ from dataclasses import asdict
 from itertools import pairwise
 
 from ohmgrid.config import Config
+from ohmgrid.registers.arrays import READ_LINES, entry_fields
 from ohmgrid.registers.device import (
     ADDITIVE_SHIFT,
     C2C_BITS,
@@ -24,6 +25,7 @@ from ohmgrid.registers.device import (
     device_registers,
 )
 from ohmgrid.registers.edge import ConverterRegisters, converter_registers
+from ohmgrid.registers.layout import Place
 from ohmgrid.registers.map import AGING, DEVICE, TABLES
 from ohmgrid.registers.powers import POWER_BITS
 from ohmgrid.registers.readout import read_registers
@@ -36,10 +38,11 @@ from ohmgrid.registers.time import (
 __all__ = [
     "aging_tables",
     "aging_values",
+    "core_values",
     "countdowns",
     "device_tables",
     "device_values",
-    "tile_values",
+    "entry_values",
 ]
 
 PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
@@ -49,20 +52,16 @@ TableWrite = tuple[int, int, int]
 """Number of a table, address, and data that is not negative."""
 
 
-def tile_values(config: Config, rows: int, cols: int, number: int) -> dict[str, int]:
-    """Return the values of all tile registers that do not change from step to step.
-
-    Keys are those of `ohmgrid.registers.map.TILE`; registers of the learning rate are left out, and
-    those that count down (`countdowns`).
-    """
+def core_values(config: Config) -> dict[str, int]:
+    """Return the values of `ohmgrid.registers.map.CORE`: the same for all arrays of a core."""
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
-    values = {"seed": config.seed, "number": number, "rows": rows, "cols": cols}
-    values |= {"x_frac": formats.x_frac, "d_frac": formats.d_frac}
-    for name, lines in (("forward", cols), ("backward", rows)):
+    values = {"seed": config.seed, "x_frac": formats.x_frac, "d_frac": formats.d_frac}
+    for name in ("forward", "backward"):
         io = getattr(config, name)
-        read = asdict(read_registers(io, device.lsb, max(1, lines)))
-        values |= {f"{name}_{key}": value for key, value in read.items()}
+        # What depends on the number of lines is in the array table.
+        read = asdict(read_registers(io, device.lsb, 1))
+        values |= {f"{name}_{key}": value for key, value in read.items() if key not in READ_LINES}
         values[f"{name}_read"] = int(bool(io.physics))
         registers = converter_registers(io, device.lsb)
         values |= {f"{name}_{key}": value for key, value in asdict(registers).items()}
@@ -94,18 +93,45 @@ def tile_values(config: Config, rows: int, cols: int, number: int) -> dict[str, 
         "bl_managed": int(pulses.update_bl_management),
         "desired_bl": pulses.desired_bl,
         "pulse_type": PULSE_MODES.index(pulses.pulse_type),
-        "serial": int(device.serial),
-        "paired": int(config.device.paired),
     }
 
 
+def entry_values(config: Config, place: Place, number: int, device_set: int = 0) -> dict[str, int]:
+    """Return the fields of an array's entry (`ohmgrid.registers.arrays`) that do not change.
+
+    Parameters
+    ----------
+    config : Config
+    place : Place
+    number : int
+        Number of the tile.
+    device_set : int
+        The set of device registers that are its device's.
+    """
+    formats = config.formats
+    device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
+    values = {"rows": place.rows, "cols": place.cols, "number": number, "device_set": device_set}
+    values |= {"input_line": place.input_line, "output_line": place.output_line}
+    values |= {
+        "origin": place.origin % (1 << entry_fields(False)["origin"]),
+        "turned": int(place.turned),
+        "paired": int(place.devices == 2),
+        "serial": int(device.serial),
+    }
+    if config.build.read_physics:
+        for name, lines in (("forward", place.cols), ("backward", place.rows)):
+            read = asdict(read_registers(getattr(config, name), device.lsb, lines))
+            values |= {f"{name}_{key}": read[key] for key in READ_LINES}
+    return values
+
+
 def countdowns(values: Mapping[str, int], updates: int) -> dict[str, int]:
-    """Return the registers that count down to leak, diffusion and refresh, after some updates.
+    """Return the fields that count down to leak, diffusion and refresh, after some updates.
 
     Parameters
     ----------
     values : mapping
-        As from `tile_values`.
+        As from `core_values`.
     updates : int
         Updates so far.
     """

@@ -1,11 +1,12 @@
 """The map of registers: every register and table of the gateware, with its number and its width.
 
 A host writes a register by its number (`ohmgrid.host.protocol`), the gateware declares it with its
-width, `ohmgrid.host.registers` makes its value. Numbers are part of the protocol: a register keeps
+width, `ohmgrid.host.registers` makes its value. What differs from array to array is in the array
+table instead (`ohmgrid.registers.arrays`). Numbers are part of the protocol: a register keeps
 its own, a new one takes a free one. Standard library only.
 
 ======== ================================================================
-0-15     seed, number, shape and steps of an array
+0-15     seed, formats of the edge
 16-55    converters and read-side non-idealities, forward
 56-95    the same, backward
 96-111   pulses of an update
@@ -17,26 +18,26 @@ its own, a new one takes a free one. Standard library only.
 
 from typing import NamedTuple
 
+from ohmgrid.registers.arrays import COUNT_BITS, READ_LINES
 from ohmgrid.registers.device import CURVE_BITS, DW_BITS, REL_FRAC, VISIBLE_BITS
 from ohmgrid.registers.edge import ADC_MANTISSA, BL_BITS, FACTOR_BITS
 from ohmgrid.registers.readout import (
     IR_FRAC,
     KEEP_BITS,
-    MANTISSA,
     NOISE_BITS,
-    PHI_FRAC,
     SPREAD_FRAC,
 )
 from ohmgrid.registers.time import CHANGE_BITS
 
 __all__ = [
     "AGING",
+    "CONVERTER",
+    "CORE",
     "DEVICE",
     "MAX_WEIGHT_BITS",
     "READ",
-    "STEPS",
+    "READ_BITS",
     "TABLES",
-    "TILE",
     "Register",
 ]
 
@@ -59,16 +60,9 @@ READ: dict[str, Register] = {
     "inp_noise": Register(17, 20),
     "inp_keep": Register(18, KEEP_BITS),
     "inp_dither": Register(19, 1),
-    "phi_first": Register(20, PHI_FRAC),
-    "phi_second": Register(21, PHI_FRAC),
     "square_shift": Register(22, 4),
-    "load_scale": Register(23, MANTISSA),
-    "load_shift": Register(24, 6),
     "ir": Register(25, IR_FRAC),
-    "power_shift": Register(26, 6),
     "w_kind": Register(27, 2),
-    "w_scale": Register(28, MANTISSA),
-    "w_shift": Register(29, 6),
     "out_keep": Register(30, KEEP_BITS),
     "out_spread": Register(31, NOISE_BITS + SPREAD_FRAC),
     "out_dither": Register(32, 1),
@@ -76,7 +70,10 @@ READ: dict[str, Register] = {
 """Of one direction (`ohmgrid.registers.readout.ReadRegisters`; ``read``: there is any), with the
 numbers of the forward one."""
 
-_CONVERTER: dict[str, Register] = {
+READ_BITS: dict[str, int] = {name: register.bits for name, register in READ.items()} | READ_LINES
+"""Widths of all of one direction, those in the array table included."""
+
+CONVERTER: dict[str, Register] = {
     "scale": Register(40, ADC_MANTISSA),
     "shift": Register(41, 6),
     "noise": Register(42, NOISE_BITS),
@@ -103,36 +100,22 @@ AGING: dict[str, Register] = {
 the ADC of a refresh, whose shift is counted from `ohmgrid.registers.device.STEP_FRAC` fraction
 bits."""
 
-TILE: dict[str, Register] = {
+CORE: dict[str, Register] = {
     "seed": Register(0, 64),
-    "number": Register(1, 8),
-    "rows": Register(2, 17),
-    "cols": Register(3, 17),
     "x_frac": Register(4, 4),
     "d_frac": Register(5, 4),
-    "forward_step": Register(6, 48),
-    "backward_step": Register(7, 48),
-    "update_step": Register(8, 48),
     "forward_passes": Register(47, 4),
     **{
         f"{direction}_{name}": register._replace(number=register.number + base)
         for direction, base in _DIRECTIONS.items()
-        for name, register in (READ | _CONVERTER).items()
+        for name, register in (READ | CONVERTER).items()
     },
-    "rate": Register(96, 18),
-    "rate_shift": Register(97, 6),
-    "bl": Register(98, BL_BITS),
-    "factor": Register(99, FACTOR_BITS),
     "managed": Register(100, 1),
     "bl_managed": Register(101, 1),
     "desired_bl": Register(102, BL_BITS),
     "pulse_type": Register(103, 2),
-    "serial": Register(104, 1),
-    "paired": Register(105, 1),
-    "time_every": Register(112, 40),
-    "time_left": Register(113, 40),
-    "refresh_every": Register(114, 40),
-    "refresh_left": Register(115, 40),
+    "time_every": Register(112, COUNT_BITS),
+    "refresh_every": Register(114, COUNT_BITS),
     "refresh_upper": Register(116, 11),
     "refresh_lower": Register(117, 11),
     "refresh_rate": Register(118, 18),
@@ -142,10 +125,7 @@ TILE: dict[str, Register] = {
     "refresh_desired_bl": Register(122, BL_BITS),
     **AGING,
 }
-"""Registers of a tile."""
-
-STEPS = ("forward_step", "backward_step", "update_step")
-"""Those that count operations."""
+"""Registers of a core, the same for all its arrays."""
 
 DEVICE: dict[str, Register] = {
     "bias_up": Register(144, REL_FRAC + 1, signed=True),

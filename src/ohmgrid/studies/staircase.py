@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import Config, PulseConfig
+from ohmgrid.config import MOST_LINES, Config, PulseConfig
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import make_core
@@ -23,6 +23,7 @@ from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.device.population import populate
 from ohmgrid.net import Net
 from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.layout import roomy_build
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["Staircase", "staircase", "symmetry_point", "usual_pulses"]
@@ -54,17 +55,13 @@ class _Pulser:
         check_int("cells", cells, 1, MOST_CELLS)
         rows = next(n for n in range(int(cells**0.5), 0, -1) if cells % n == 0)
         cols = cells // rows
-        devices = rows * (2 if config.device.paired else 1)
-        if max(devices, cols) > 65536:
+        if max(2 * rows, cols) > MOST_LINES:
             raise ConfigError("cells", f"expected a number with factors below 65536, got {cells}")
         if not requests:
             config = config.replace(pulses=ONE_PULSE)
-        config = config.replace(
-            build={
-                "max_rows": max(devices, config.build.max_rows),
-                "max_cols": max(cols, config.build.max_cols),
-            }
-        )
+        devices = 2 if config.device.paired else 1
+        build = roomy_build([(rows, cols)], devices, config.build, config.layout)
+        config = config.replace(build=build)
         self._core = make_core(engine, config, Net((cols - 1, rows), "relu", "squared"))
         self.tile = self._core.tiles[0]
         formats = config.formats

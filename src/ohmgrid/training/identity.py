@@ -20,11 +20,11 @@ def identity(config: Config) -> dict[str, Any]:
     """Return ``version``, ``seed``, ``config_sha256`` and ``device_sha256``, as results hold them.
 
     The hashes are of sorted JSON: of the device's table, and of the whole configuration without
-    ``build``, which changes no bit.
+    ``build`` and ``layout``, which change no bit.
     """
     device = device_to_dict(config.device)
     whole = {**asdict(config), "device": device}
-    del whole["build"]
+    del whole["build"], whole["layout"]
     return {
         "version": __version__,
         "seed": config.seed,

@@ -146,14 +146,15 @@ class Checkpoint:
     def bits_sha256(self) -> str:
         """SHA-256 of all that decides the run's bits.
 
-        Its settings as sorted JSON, without ``build``, the number of epochs and what a hash of its
-        own covers: where data are and how they are prepared, and weights to begin with.
+        Its settings as sorted JSON, without ``build`` and ``layout``, the number of epochs and what
+        a hash of its own covers: where data are and how they are prepared, and weights to begin
+        with.
         """
         plan = asdict(self.plan)
         for name in (*PREPARED, *STARTED, "epochs"):
             del plan[name]
         config = asdict(self.config)
-        del config["build"]
+        del config["build"], config["layout"]
         kinds = [self.config.device.kind, self.config.device.unit.kind]
         decides = {"config": config, "kinds": kinds, "plan": plan, "data": self.data_sha256}
         if self.start_sha256 is not None:

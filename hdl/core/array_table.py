@@ -1,0 +1,124 @@
+"""The array table: entries in a memory, the one at work in registers.
+
+Fields and words are those of `ohmgrid.registers.arrays`. To load an entry its words come in at
+one end of a register while the words of the entry before, which verbs have changed, go out at the
+other.
+"""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.core.jobs import STATE_LAYOUT, entry_layout
+from ohmgrid.registers.arrays import ENTRIES, STATE, WORD_BITS
+
+__all__ = ["ArrayTable"]
+
+
+class ArrayTable(wiring.Component):
+    """Holds all entries; loads one.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    number : In
+        The entry wanted, or written to.
+    load : In(1)
+        Strobe: load the entry, if it is not at work already.
+    write, word, data : In
+        Strobe: put the entry at work away, and write a word of an entry.
+    busy : Out(1)
+        High from the strobe on until that is done.
+    entry : Out(entry_layout)
+        The entry at work.
+    change, state : In
+        Strobe: what verbs of this build change becomes this.
+    """
+
+    def __init__(self, config: Config):
+        self._layout, self._timed = entry_layout(config), config.build.time
+        self._words = -(-self._layout.size // WORD_BITS)
+        super().__init__(
+            {
+                "number": In(range(ENTRIES)),
+                "load": In(1),
+                "write": In(1),
+                "word": In(range(self._words)),
+                "data": In(WORD_BITS),
+                "busy": Out(1),
+                "entry": Out(self._layout),
+                "change": In(1),
+                "state": In(STATE_LAYOUT),
+            }
+        )
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that `busy` is high while another entry is loaded."""
+        return self._words + 2
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.entries = entries = Memory(
+            shape=unsigned(WORD_BITS), depth=ENTRIES << (self._words - 1).bit_length(), init=[]
+        )
+        write, read = entries.write_port(), entries.read_port()
+        chain = Signal(self._words * WORD_BITS)
+        loaded, valid = Signal(range(ENTRIES)), Signal()
+        word, writes = Signal(range(self._words + 1)), Signal()
+        # The word that is read now goes in, and the one beside it out, in the next cycle.
+        moves = Signal()
+        place = Signal(range(self._words))
+        m.d.sync += [moves.eq(0), place.eq(word)]
+        m.d.comb += [
+            self.entry.eq(chain),
+            read.addr.eq(Cat(word[: len(place)], self.number)),
+            write.addr.eq(Cat(place, loaded)),
+            write.data.eq(chain),
+            write.en.eq(moves & valid),
+            self.busy.eq(1),
+        ]
+        with m.If(moves):
+            m.d.sync += chain.eq(Cat(chain[WORD_BITS:], read.data))
+        # Countdowns of what this build does not do never change.
+        kept = {"transfer_left", "inversion_left"}
+        if not self._timed:
+            kept |= {"time_left", "refresh_left"}
+        held = data.View(STATE_LAYOUT, chain[: STATE_LAYOUT.size])
+        with m.If(self.change):
+            m.d.sync += [held[name].eq(self.state[name]) for name in STATE if name not in kept]
+        with m.FSM():
+            with m.State("READY"):
+                m.d.comb += self.busy.eq(self.load | self.write)
+                m.d.sync += [word.eq(0), writes.eq(self.write)]
+                with m.If(self.write & ~valid):
+                    m.next = "WRITE"
+                with m.Elif(self.write | (self.load & ~(valid & (loaded == self.number)))):
+                    m.next = "MOVE"
+                with m.Elif(self.load):
+                    m.next = "DONE"
+            with m.State("MOVE"):
+                m.d.sync += [moves.eq(1), word.eq(word + 1)]
+                with m.If(word == self._words - 1):
+                    m.next = "MOVED"
+            with m.State("MOVED"):
+                m.d.sync += [loaded.eq(self.number), valid.eq(~writes)]
+                m.next = "DONE"
+                with m.If(writes):
+                    m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += [
+                    write.en.eq(1),
+                    write.addr.eq(Cat(self.word, self.number)),
+                    write.data.eq(self.data),
+                ]
+                m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.busy.eq(0)
+                m.next = "READY"
+        return m

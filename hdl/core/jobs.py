@@ -1,0 +1,77 @@
+"""What the engines of a core share: registers, the array at work, and how they ask for work."""
+
+from contextlib import contextmanager
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data
+
+from ohmgrid.config import Config
+from ohmgrid.registers.arrays import STATE, entry_fields
+from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS
+
+__all__ = [
+    "COLUMN",
+    "KEY",
+    "REGISTERS",
+    "ROW",
+    "STATE_LAYOUT",
+    "WAY",
+    "Work",
+    "either",
+    "entry_layout",
+]
+
+COLUMN, ROW = 0, 1
+"""The two sides of an array, as `ohmgrid.hdl.periphery.lines` numbers them."""
+
+REGISTERS = data.StructLayout({name: register.bits for name, register in CORE.items()})
+"""Registers of a core (`ohmgrid.registers.map.CORE`)."""
+
+WAY = data.StructLayout(
+    {name: register.bits for name, register in CONVERTER.items()} | dict(READ_BITS)
+)
+"""What differs between forward and backward, of the direction at work."""
+
+KEY = data.StructLayout({"start": 1, "verb": 8, "step": 48})
+"""Asks for an operation key of the array at work: a strobe, and what the key is of."""
+
+STATE_LAYOUT = data.StructLayout(dict(STATE))
+"""The part of an entry that verbs change."""
+
+
+def entry_layout(config: Config) -> data.StructLayout:
+    """Return the layout of an entry of the array table (`ohmgrid.registers.arrays`)."""
+    return data.StructLayout(entry_fields(config.build.read_physics))
+
+
+def either(layout: data.Layout, *jobs: Any) -> data.View:
+    """Return the job of the one engine that has one: all others ask for nothing."""
+    asked = Value.cast(jobs[0])
+    for job in jobs[1:]:
+        asked = asked | Value.cast(job)
+    return data.View(layout, asked)
+
+
+class Work:
+    """Work that one state of an engine starts and waits for.
+
+    Parameters
+    ----------
+    m : Module
+        The engine's.
+    """
+
+    def __init__(self, m: Module):
+        self._m = m
+        self._begun = Signal()
+
+    @contextmanager
+    def until_done(self, start: Value, busy: Value):
+        """Strobe ``start`` in the first cycle of a state; the body says what follows ``busy``."""
+        m, begun = self._m, self._begun
+        m.d.comb += start.eq(~begun)
+        m.d.sync += begun.eq(1)
+        with m.If(begun & ~busy):
+            m.d.sync += begun.eq(0)
+            yield

@@ -1,0 +1,244 @@
+"""Forward and backward: codes, sweeps, conversion, results; another pass if an output clipped."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import W_NOISE_TYPES, Config
+from ohmgrid.hdl.array.bundles import sweep_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout
+from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.hdl.periphery.outputs import Outputs
+from ohmgrid.hdl.periphery.voltages import POWER_BITS
+from ohmgrid.host.protocol import OUT_BITS
+from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.readout import DITHER_BITS, Part
+
+__all__ = ["Multiply"]
+
+
+class Multiply(wiring.Component):
+    """One operation of the array at work, in either direction.
+
+    Parameters
+    ----------
+    config : Config
+    sum_bits : int
+        Width of a sum.
+
+    Members
+    -------
+    start : In(1)
+        Strobe; all settings are constant from some cycles before until `done`.
+    backward : In(1)
+    done : Out(1)
+        Strobe.
+    registers : In(REGISTERS), way : In(WAY), entry : In(entry_layout)
+    x_one, d_one : In
+        1.0 at the edge.
+    key : Out(KEY) ; key_done, op_key : In
+        Operation keys.
+    lines : Out(pass_layout) ; lines_busy, power : In
+    sweep : Out(sweep_layout) ; sweep_start : Out(1) ; sweep_busy : In(1)
+    tree_address : Out ; tree_sum : In ; chain_valid, chain_sum : In
+        As of `ohmgrid.hdl.array.array.LaneArray`.
+    passes, saturated : Out
+        Of the operation that ended last.
+    o : stream of results
+    """
+
+    def __init__(self, config: Config, sum_bits: int):
+        build, edge = config.build, config.formats.edge_bits
+        self.config = config
+        self._outputs = Outputs(sum_bits, build.lines, build.read_physics)
+        super().__init__(
+            {
+                "start": In(1),
+                "backward": In(1),
+                "done": Out(1),
+                "registers": In(REGISTERS),
+                "way": In(WAY),
+                "entry": In(entry_layout(config)),
+                "x_one": In(edge),
+                "d_one": In(edge),
+                "key": Out(KEY),
+                "key_done": In(1),
+                "op_key": In(64),
+                "lines": Out(pass_layout(config)),
+                "lines_busy": In(1),
+                "power": In(POWER_BITS),
+                "sweep": Out(sweep_layout(config)),
+                "sweep_start": Out(1),
+                "sweep_busy": In(1),
+                "tree_address": Out(range(build.lines)),
+                "tree_sum": In(signed(sum_bits)),
+                "chain_valid": In(1),
+                "chain_sum": In(signed(sum_bits)),
+                "passes": Out(8),
+                "saturated": Out(range(build.lines + 1)),
+                "o": Out(stream.Signature(signed(OUT_BITS))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.outputs = outputs = self._outputs
+        entry, way, backward = self.entry, self.way, self.backward
+        physics = self.config.build.read_physics
+        halvings, part = Signal(3), Signal(Part, init=Part.VALUE)
+        key = Signal(64)
+        working = Signal()
+        read, perfect = way.read & physics, way.perfect & physics
+        # Lanes sum for themselves where the inputs of the operation are the serial lines.
+        chain, tree = Signal(), Signal()
+        m.d.sync += [chain.eq(backward ^ entry.turned), tree.eq(~(backward ^ entry.turned))]
+        alpha = self._alpha(m, read)
+        line, reading = Signal(range(self.config.build.lines + 1)), Signal(2)
+        serial_line = Mux(entry.turned, entry.input_line, entry.output_line)
+        m.d.comb += [
+            self.sweep.tree.eq(tree & working),
+            self.sweep.chain.eq(chain & working),
+            self.sweep.slots.eq(0),
+            self.sweep.magnitude.eq(working & ((part == Part.LOAD) | (part == Part.POWER))),
+            self.tree_address.eq(line),
+            outputs.valid.eq(Mux(chain, self.chain_valid & working, reading[1])),
+            outputs.sum.eq(Mux(chain, self.chain_sum, self.tree_sum)),
+            outputs.key.eq(key),
+            outputs.sub.eq(halvings),
+            outputs.read.eq(read),
+            outputs.exact.eq(perfect),
+            outputs.part.eq(part),
+            outputs.static_key.eq(entry.static_key),
+            outputs.backward.eq(backward),
+            *(getattr(outputs, name).eq(way[name]) for name in Outputs.REGISTERS),
+            outputs.alpha.eq(alpha),
+            outputs.halvings.eq(halvings),
+            outputs.lines.eq(Mux(backward, entry.cols, entry.rows)),
+            *(getattr(outputs, name).eq(way[name]) for name in ("scale", "shift", "noise")),
+            outputs.half.eq(way.adc_half),
+            self.saturated.eq(outputs.saturated),
+            self.passes.eq(halvings + 1),
+            self.o.valid.eq(outputs.o.valid),
+            self.o.payload.eq(outputs.o.payload),
+            outputs.o.ready.eq(self.o.ready),
+        ]
+        m.d.sync += reading.eq(reading << 1)
+
+        drop, power = read & (way.ir != 0), read & (way.w_kind != 0)
+        last_sweep = part == Part.VALUE
+        # Powers without weights are summed while the codes are made.
+        additive = way.w_kind == W_NOISE_TYPES.index("additive-constant")
+        # Long settled when the key is there.
+        nothing = Signal()
+        m.d.sync += nothing.eq((alpha == 0) & ~perfect)
+
+        def first_sweep():
+            m.d.sync += part.eq(Mux(drop, Part.LOAD, Mux(power, Part.POWER, Part.VALUE)))
+            m.next = "CODES"
+
+        def next_sweep():
+            m.d.comb += outputs.clear.eq(1)
+            of_position = Mux((part == Part.POSITION) & power, Part.POWER, Part.VALUE)
+            m.d.sync += part.eq(Mux(part == Part.LOAD, Part.POSITION, of_position))
+            m.next = "CODES"
+
+        work = Work(m)
+        with m.FSM() as fsm:
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += halvings.eq(0)
+                m.next = "KEY"
+            with m.State("KEY"):
+                m.d.comb += [
+                    self.key.verb.eq(Mux(backward, Verb.BACKWARD, Verb.FORWARD)),
+                    self.key.step.eq(Mux(backward, entry.backward_step, entry.forward_step)),
+                ]
+                with work.until_done(self.key.start, ~self.key_done):
+                    m.d.sync += key.eq(self.op_key)
+                    m.d.comb += outputs.clear.eq(1)
+                    with m.If(nothing):
+                        m.next = "SEND"
+                    with m.Else():
+                        first_sweep()
+            with m.State("CODES"):
+                self._codes(m, read, perfect, alpha, halvings, part)
+                with work.until_done(self.lines.start, self.lines_busy):
+                    m.next = "SWEEP"
+                    with m.If((part == Part.POWER) & additive):
+                        m.next = "POWER"
+            with m.State("SWEEP"):
+                m.d.sync += line.eq(serial_line)
+                with work.until_done(self.sweep_start, self.sweep_busy):
+                    m.next = "CONVERT_WAIT"
+                    with m.If(tree):
+                        m.next = "CONVERT"
+            with m.State("CONVERT"):
+                m.d.sync += [line.eq(line + 1), reading.eq(reading << 1 | 1)]
+                with m.If(line + 1 == serial_line + outputs.lines):
+                    m.next = "CONVERT_WAIT"
+            with m.State("POWER"):
+                m.d.comb += [outputs.valid.eq(1), outputs.sum.eq(self.power)]
+                m.next = "POWER_WAIT"
+            with m.State("POWER_WAIT"):
+                with m.If(outputs.stored == 1):
+                    next_sweep()
+            with m.State("CONVERT_WAIT"):
+                with m.If(read & (outputs.stored == outputs.lines)):
+                    with m.If(last_sweep):
+                        m.d.comb += outputs.convert.eq(1)
+                        m.next = "CONVERTED"
+                    with m.Else():
+                        next_sweep()
+                with m.If(~read):
+                    m.next = "CONVERTED"
+            with m.State("CONVERTED"), m.If(outputs.count == outputs.lines):
+                m.next = "SEND"
+                with m.If(
+                    ~backward
+                    & (outputs.saturated != 0)
+                    & (halvings + 1 < self.registers.forward_passes)
+                ):
+                    m.d.comb += outputs.clear.eq(1)
+                    m.d.sync += halvings.eq(halvings + 1)
+                    first_sweep()
+            with m.State("SEND"):
+                with work.until_done(outputs.send, outputs.busy | outputs.send):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+        m.d.sync += working.eq(~fsm.ongoing("IDLE") | self.start)
+        return m
+
+    def _alpha(self, m, read):
+        """Return what scales the operation's inputs: their largest magnitude, or 1.0."""
+        entry, registers = self.entry, self.registers
+        # Forward, zeros with input noise are not nothing.
+        awake = read & (registers.forward_inp_noise != 0) & (entry.x_max == 0)
+        alpha = Signal(17)
+        m.d.comb += alpha.eq(
+            Mux(
+                self.backward,
+                Mux(registers.backward_managed, entry.d_max, self.d_one),
+                Mux(registers.forward_managed & ~awake, entry.x_max, self.x_one),
+            )
+        )
+        return alpha
+
+    def _codes(self, m, read, perfect, alpha, halvings, part):
+        """Say which codes a pass makes."""
+        entry, way, lines, backward = self.entry, self.way, self.lines, self.backward
+        half = way.dac_half
+        fine = Mux(read & way.inp_dither, half << DITHER_BITS, half)
+        m.d.comb += [
+            lines.side.eq(Mux(backward, ROW, COLUMN)),
+            lines.count.eq(Mux(backward, entry.rows, entry.cols)),
+            lines.first.eq(Mux(backward, entry.output_line, entry.input_line)),
+            lines.turned.eq(entry.turned),
+            lines.pace.eq(1),
+            lines.codes.eq(1),
+            lines.drive.eq(read),
+            lines.exact.eq(perfect),
+            lines.part.eq(part),
+            lines.sub.eq(halvings),
+            lines.factor.eq(Mux(perfect, 1, fine)),
+            lines.top.eq(Mux(perfect, ~0, fine)),
+            lines.divisor.eq(Mux(perfect, 1, (alpha << halvings)[: len(lines.divisor)])),
+        ]

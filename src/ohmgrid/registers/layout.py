@@ -1,0 +1,199 @@
+"""Where the arrays of a net lie in the lanes of one core: packed by the host, and chosen to fit.
+
+The lanes of an array lie along its inputs (plain) or along its outputs (turned); the lines of the
+other side are *serial*: a sweep visits them one after the other. Block b of lane lines and serial
+line k lie at word ``base + (b * serial + k) * devices`` of every lane, the minus device of a pair
+one word behind its plus device. No result depends on it. Standard library only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from ohmgrid.config import MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.arrays import ENTRIES
+
+__all__ = ["Place", "place_arrays", "roomy_build"]
+
+LOADING = 2
+"""Cycles from a block's first visit until the next one's lines are being loaded."""
+PIXELS, PIXEL_TRAINS = 0.3, 0.12
+"""Share of a net's inputs that has a DAC code, or a pulse, in pictures with a dark ground."""
+ERRORS, TRAINS = 0.7, 0.4
+"""Share of errors with a DAC code, and of lines with a pulse, in the other layers."""
+
+
+class Place(NamedTuple):
+    """One array and where it lies."""
+
+    rows: int
+    cols: int
+    devices: int
+    """Devices of a weight: 2 for a pair."""
+    turned: bool
+    base: int
+    """Its first word in each lane."""
+    input_line: int
+    """Its first line in the memories of inputs."""
+    output_line: int
+    """Its first line in the memories of outputs."""
+
+    @property
+    def serial(self) -> int:
+        """Serial lines."""
+        return self.cols if self.turned else self.rows
+
+    @property
+    def lane_lines(self) -> int:
+        """Lines along which the lanes lie."""
+        return self.rows if self.turned else self.cols
+
+    def words(self, lanes: int) -> int:
+        """Return the words that it takes in each lane."""
+        return -(-self.lane_lines // lanes) * self.serial * self.devices
+
+    @property
+    def origin(self) -> int:
+        """What the number of a serial line is added to for its word; may be below 0."""
+        line = self.input_line if self.turned else self.output_line
+        return self.base - line * self.devices
+
+
+def _sweep(serial: float, lane_lines: int, lanes: int) -> float:
+    """Return the cycles of a sweep of so many serial lines."""
+    blocks = -(-lane_lines // lanes)
+    loads = [min(lanes, lane_lines - block * lanes) for block in range(blocks)]
+    return loads[0] + sum(max(serial, load + LOADING) for load in loads[1:]) + serial
+
+
+def _cycles(rows: int, cols: int, devices: int, lanes: int, turned: bool, first: bool) -> float:
+    """Return about how many cycles an example's sweeps of an array take."""
+    if turned:
+        codes, trains = (PIXELS, PIXEL_TRAINS) if first else (1.0, TRAINS)
+        serial, lane_lines, back = cols, rows, 1.0
+    else:
+        codes, trains, serial, lane_lines, back = 1.0, TRAINS, rows, cols, ERRORS
+    parts = (codes, trains) if first else (codes, back, trains)
+    return sum(_sweep(part * serial * devices, lane_lines, lanes) for part in parts)
+
+
+def _packed(
+    shapes: Sequence[tuple[int, int]], devices: int, lanes: int, turned: Sequence[bool]
+) -> list[Place]:
+    """Return the places of arrays one behind the other."""
+    places: list[Place] = []
+    base = inputs = outputs = 0
+    for (rows, cols), turn in zip(shapes, turned, strict=True):
+        place = Place(rows, cols, devices, turn, base, inputs, outputs)
+        places.append(place)
+        base += place.words(lanes)
+        inputs, outputs = inputs + cols, outputs + rows
+    return places
+
+
+def _chosen(
+    shapes: Sequence[tuple[int, int]], devices: int, build: BuildConfig, layout: LayoutConfig
+) -> list[bool]:
+    """Return which arrays are turned: as told, or the fastest that fits."""
+    if not isinstance(layout.turned, str):
+        for number in layout.turned:
+            if number >= len(shapes):
+                raise ConfigError(
+                    "layout.turned", f"expected arrays 0..{len(shapes) - 1}, got {number}"
+                )
+        return [number in layout.turned for number in range(len(shapes))]
+    lanes = build.lanes
+
+    def words(number: int, turned: bool) -> int:
+        return Place(*shapes[number], devices, turned, 0, 0, 0).words(lanes)
+
+    def cycles(number: int, turned: bool) -> float:
+        return _cycles(*shapes[number], devices, lanes, turned, number == 0)
+
+    numbers = range(len(shapes))
+    turned = [cycles(number, True) < cycles(number, False) for number in numbers]
+    # Memory comes first: where it is short, arrays lie as they take least, the largest gain first.
+    gains = {n: words(n, turned[n]) - words(n, not turned[n]) for n in numbers}
+    for number in sorted(numbers, key=lambda n: -gains[n]):
+        if gains[number] <= 0 or sum(map(words, numbers, turned)) <= build.words:
+            break
+        turned[number] = not turned[number]
+    return turned
+
+
+def _needs(places: Sequence[Place], lanes: int) -> dict[str, int]:
+    """Return what arrays need of the fields of a build."""
+    last = places[-1]
+    return {
+        "words": last.base + last.words(lanes),
+        "inputs": last.input_line + last.cols,
+        "outputs": (last.output_line + last.rows) * last.devices,
+    }
+
+
+def place_arrays(
+    shapes: Sequence[tuple[int, int]], devices: int, build: BuildConfig, layout: LayoutConfig
+) -> list[Place]:
+    """Return where each array of shape ``(rows, cols)`` lies.
+
+    Parameters
+    ----------
+    shapes : sequence of (rows, cols)
+    devices : int
+        Devices of a weight.
+    build : BuildConfig
+    layout : LayoutConfig
+
+    Raises
+    ------
+    ConfigError
+        If they do not fit; its line names the numbers.
+    """
+    if len(shapes) > ENTRIES:
+        raise ConfigError("layers", f"expected at most {ENTRIES} arrays, got {len(shapes)}")
+    places = _packed(shapes, devices, build.lanes, _chosen(shapes, devices, build, layout))
+    lines = {
+        "words": f"words in each of {build.lanes} lanes",
+        "inputs": "input lines",
+        "outputs": "lines of output devices",
+    }
+    for name, needed in _needs(places, build.lanes).items():
+        if needed > getattr(build, name):
+            raise ConfigError(
+                f"build.{name}",
+                f"expected room for the {needed} {lines[name]} that this net takes, "
+                f"got {getattr(build, name)}",
+            )
+    return places
+
+
+def roomy_build(
+    shapes: Sequence[tuple[int, int]],
+    devices: int,
+    build: BuildConfig,
+    layout: LayoutConfig,
+    fixed: Sequence[str] = (),
+) -> BuildConfig:
+    """Return the build with room for arrays: fields that are not ``fixed`` grow as they must.
+
+    For gateware that is simulated, where memory costs nothing. Parameters as of `place_arrays`.
+
+    Raises
+    ------
+    ConfigError
+        If a fixed field has no room, or no build has.
+    """
+    most = {"words": MOST_WORDS, "inputs": MOST_LINES, "outputs": MOST_LINES}
+    free = {name: most[name] for name in most if name not in fixed}
+    places = place_arrays(shapes, devices, replace(build, **free), layout)
+    needs = _needs(places, build.lanes)
+    return replace(
+        build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
+    )
+
+
+def _rounded(needed: int) -> int:
+    """Return a size in steps of an eighth: not every net shall make a build of its own."""
+    step = max(1, 1 << max(0, needed.bit_length() - 4))
+    return -(-needed // step) * step

@@ -100,23 +100,6 @@ def test_a_long_run_equals_the_model(name, rng):
             assert_array_equal(tiles[1].state().weights, tiles[0].weights)
 
 
-@pytest.mark.parametrize("lanes", BUILDS)
-@given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS)
-def test_lanes_do_not_matter(lanes, data, seed, rows, cols):
-    """The same bits as the model, which knows no lanes, and so as any other number of lanes."""
-    print(f"seed={seed}")
-    rng = np.random.default_rng(seed)
-    config = data.draw(configs(BUILDS[lanes]))
-    tiles = [engine(config, rows, cols) for engine in (Tile, RtlTile)]
-    lr = 5 * tiles[0].device.granularity
-    for _ in range(6):
-        x, d = vectors(rng, cols, rows)
-        for verb in ("forward", "backward_update"):
-            golden, found = (operate(tile, verb, x, d, lr) for tile in tiles)
-            assert_array_equal(found, golden)
-    assert_array_equal(tiles[1].state().weights, tiles[0].weights)
-
-
 def test_the_same_run_with_1_3_4_and_16_lanes(rng):
     """100 steps of training: the same results and the same cells, whatever the build."""
     seed, rows, cols = int(rng.integers(2**63)), 7, 11
@@ -220,11 +203,12 @@ def test_two_kinds_of_devices_in_one_core(rng):
                 refresh_lower_thres=0.1,
             ),
         ),
-        (
+        pytest.param(
             BuildConfig(lanes=3, share=2, train_groups=1, write_noise=False, time=False),
             FormatConfig(weight_bits=16, edge_bits=12, x_frac=8, d_frac=10, curve_segments=1),
             "deterministic-implicit",
             ConstantStep(),
+            marks=pytest.mark.slow,
         ),
         (
             BuildConfig(lanes=4, share=2),

@@ -13,7 +13,7 @@ from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.model.base.noise import line_keys
 from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.voltages import operands, positions, voltages
-from ohmgrid.registers.map import READ
+from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers
 from ohmgrid.sim.tables import run_clocked
@@ -189,6 +189,6 @@ def test_registers_fit_their_widths(level, sign, adc_bits, lines, dac_bits):
         out_sto_round=True,
     )
     registers = asdict(read_registers(io, LSB, lines))
-    assert {"read", *registers} == READ.keys()
+    assert {"read", *registers} == READ_BITS.keys()
     for name, value in registers.items():
-        assert 0 <= value < 1 << READ[name].bits, name
+        assert 0 <= value < 1 << READ_BITS[name], name

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import operate
@@ -38,6 +38,7 @@ NETS = (("sigmoid", "cross-entropy"), ("tanh", "squared"), ("relu", "cross-entro
 VERBS = ("forward", "backward", "update", "backward_update")
 
 
+@settings(max_examples=15)
 @given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS, number=st.integers(0, 255))
 def test_any_configuration_equals_the_model(data, seed, rows, cols, number):
     print(f"seed={seed}")
@@ -115,6 +116,7 @@ def test_the_same_run_with_1_3_4_and_16_lanes(rng):
         assert_array_equal(other, first)
 
 
+@settings(max_examples=15)
 @given(
     data=st.data(),
     seed=SEEDS,
@@ -192,7 +194,7 @@ def test_two_kinds_of_devices_in_one_core(rng):
 @pytest.mark.parametrize(
     ("build", "formats", "pulse_type", "device"),
     [
-        (
+        pytest.param(
             BuildConfig(lanes=1, share=1),
             FormatConfig(curve_segments=4),
             "mean-count",
@@ -202,6 +204,7 @@ def test_two_kinds_of_devices_in_one_core(rng):
                 refresh_upper_thres=0.3,
                 refresh_lower_thres=0.1,
             ),
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             BuildConfig(lanes=3, share=2, train_groups=1, write_noise=False, time=False),

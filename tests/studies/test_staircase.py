@@ -11,7 +11,7 @@ from ohmgrid.devices.table_step import TableStep
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import Net
-from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
+from ohmgrid.studies.staircase import _Pulser, staircase, symmetry_point, usual_pulses
 
 CELLS = 1024
 
@@ -53,6 +53,17 @@ def test_a_request_of_dw_min_gives_dw_min_by_granularity_pulses(device, pulses: 
     first = device.dw_min * device.law().up(0.0) if pulses < 1 else device.dw_min / 2
     steps = found[40] / 40 / first
     assert steps == pytest.approx(pulses, rel=0.12)
+
+
+@pytest.mark.parametrize("name", ["reram-sb", "pcm", "gokmen-vlasov"])
+def test_every_weight_is_what_the_tile_reads(name):
+    """Write noise and pairs included: the keys of a cell are those of its own row and column."""
+    with _Pulser(Config(device=PRESETS[name]), "model", 24, requests=False) as pulser:
+        for down in (False, True):
+            pulser.pulse(down)
+            tile = pulser.tile
+            assert isinstance(tile, Tile)
+            np.testing.assert_array_equal(pulser.weights(), tile.read().ravel() * tile.lsb)
 
 
 EXACT = {

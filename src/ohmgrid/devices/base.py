@@ -34,6 +34,11 @@ class Device:
         """Whether a weight is the difference of two devices."""
         return False
 
+    @property
+    def devices(self) -> int:
+        """Devices of a weight: 2 for a pair."""
+        return 2 if self.paired else 1
+
 
 @dataclass(frozen=True)
 class StepDevice(Device):

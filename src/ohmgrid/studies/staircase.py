@@ -55,12 +55,12 @@ class _Pulser:
         check_int("cells", cells, 1, MOST_CELLS)
         rows = next(n for n in range(int(cells**0.5), 0, -1) if cells % n == 0)
         cols = cells // rows
-        if max(2 * rows, cols) > MOST_LINES:
+        device_rows = rows * config.device.devices
+        if max(device_rows, cols) > MOST_LINES:
             raise ConfigError("cells", f"expected a number with factors below 65536, got {cells}")
         if not requests:
             config = config.replace(pulses=ONE_PULSE)
-        devices = 2 if config.device.paired else 1
-        build = roomy_build([(rows, cols)], devices, config.build, config.layout)
+        build = roomy_build([(rows, cols)], config.device.devices, config.build, config.layout)
         config = config.replace(build=build)
         self._core = make_core(engine, config, Net((cols - 1, rows), "relu", "squared"))
         self.tile = self._core.tiles[0]
@@ -73,7 +73,7 @@ class _Pulser:
         self._paired = config.device.paired
         base = op_key(seed_key(config.seed), Verb.STATIC, 0, 0)
         registers = device_registers(unit, formats.weight_bits, formats.curve_segments)
-        self._population = populate(base, devices, cols, registers, formats.weight_bits)
+        self._population = populate(base, device_rows, cols, registers, formats.weight_bits)
 
     def pulse(self, down: bool) -> None:
         """Update every cell by one pulse, or by one request of ``dw_min``."""

@@ -138,7 +138,7 @@ def test_every_preset_survives_its_dictionary(name):
         ("[build]\nlanes = 0", r"build\.lanes: expected 1..1024, got 0"),
         ("[build]\nlanes = '4'", "build.lanes: expected an integer, got '4'"),
         ("[build]\nshare = 65", r"build\.share: expected 1..64, got 65"),
-        ("[build]\nwords = 0", r"build\.words: expected 1..1048576"),
+        ("[build]\nwords = 0", r"build\.words: expected 1..16777216"),
         ("[build]\ninputs = 0", r"build\.inputs: expected 1..65536"),
         ("[build]\noutputs = 70000", r"build\.outputs: expected 1..65536"),
         ("[layout]\nturned = 3", r"layout\.turned: expected"),

@@ -39,7 +39,7 @@ __all__ = [
 SLOTS = 31
 """Slots of a chunk of a pulse train: the word that a lane ANDs. Longer trains are several."""
 
-MOST_WORDS, MOST_LINES = 1 << 20, 65536
+MOST_WORDS, MOST_LINES = 1 << 24, 65536
 """Largest memory of a lane, and of the lines of a side."""
 
 

@@ -46,7 +46,7 @@ the edge; the operation key of what is fixed."""
 _PLACE: dict[str, int] = {
     "rows": 17,
     "cols": 17,
-    "origin": 20,
+    "origin": 24,
     "input_line": 16,
     "output_line": 16,
     "turned": 1,

@@ -1,6 +1,7 @@
 """Configurations and operands of the tile's tests: all that can be loaded into a few builds."""
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from strategies import devices, physics
 
@@ -16,6 +17,8 @@ from ohmgrid.config import (
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.build_check import check_build
+from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.time import refresh_registers
 
 __all__ = ["BUILDS", "COLS", "MAX_ROWS", "ROWS", "SEEDS", "configs", "random_weights", "vectors"]
 
@@ -80,7 +83,7 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
         update_management=draw(st.booleans()),
         update_bl_management=draw(st.booleans()),
     )
-    return Config(
+    config = Config(
         seed=draw(st.integers(0, 2**64 - 1)),
         formats=FormatConfig(x_frac=draw(st.integers(8, 15)), d_frac=draw(st.integers(4, 15))),
         build=build,
@@ -93,6 +96,16 @@ def configs(draw: st.DrawFn, build: BuildConfig) -> Config:
         pulses=pulses,
         device=device,
     )
+    if device.paired:
+        formats = config.formats
+        lsb = device_registers(device, formats.weight_bits, formats.curve_segments).lsb
+        try:
+            refresh_registers(config, lsb)
+        except ConfigError as error:
+            # Of errors with few fraction bits, what a refresh writes is beyond any rate: refused.
+            assume(not str(error).startswith("lr: "))
+            raise
+    return config
 
 
 def vectors(rng: np.random.Generator, cols: int, rows: int) -> tuple[np.ndarray, np.ndarray]:

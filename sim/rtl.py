@@ -18,7 +18,6 @@ from ohmgrid.model.core.operations import update_trains
 from ohmgrid.model.device.population import populate
 from ohmgrid.net import Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
-from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.layout import place_arrays
 from ohmgrid.registers.noise import Verb
 from ohmgrid.sim.cxxrtl.library import Library, build
@@ -74,19 +73,20 @@ class Gateware:
 
     def __init__(self, config: Config, shapes: Sequence[tuple[int, int]]) -> None:
         self.config = config
-        devices = 2 if config.device.paired else 1
-        self.places = place_arrays(shapes, devices, config.build, config.layout)
+        self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)
         self.values = core_values(config)
         self.starts = 0
         self.lost = ""
         """The error after which it is not known what the gateware holds."""
 
-    def start(self, commands: Sequence[int]) -> None:
-        """Take a new instance, load what all arrays share, then send ``commands``."""
-        self.driver = CoreDriver(build_core(self.config).instance())
+    def start(self, tile: TileBase) -> None:
+        """Take a new instance, and load what all arrays share: registers, and a tile's device."""
+        driver = self.driver = CoreDriver(build_core(self.config).instance())
         self.starts += 1
         self.lost = ""
-        self.send([*self.driver.registers(self.values), *commands])
+        aging = tile.aging if countdowns(self.values, 0) else None
+        device = driver.device(tile.device, self.config.formats.weight_bits, aging)
+        self.send([*driver.registers(self.values), *device])
 
     def send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
         """Send checked commands and words; remember an error that comes in between."""
@@ -150,26 +150,9 @@ class RtlTile(TileBase):
         self._entry = entry_values(config, place, number)
         self._start = 0
         """Start of the gateware since which this array is loaded."""
-        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
-
-    def _set_up(self) -> None:
-        """Load all that a state does not hold."""
-        gateware, config = self.gateware, self.config
-        if gateware.lost or not gateware.starts:
-            timed = bool(countdowns(gateware.values, 0))
-            driver = CoreDriver(None)
-            gateware.start(
-                driver.device(
-                    self.device, config.formats.weight_bits, self.aging if timed else None
-                )
-            )
-        self._start = gateware.starts
-        self._rate: PulseRegisters | None = None
-        """Registers of the learning rate that the core holds for the array; likewise `_x`."""
         self._x: np.ndarray | None = None
-        self._send([*self._write_entry(0), self._command(Op.SETUP)])
-        if config.build.references:
-            self._write(Op.WRITE_REFERENCES, self._population.static.reference)
+        """Activations that the core holds for the array, as far as is known."""
+        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
 
     def _write_entry(self, first_word: int, **more: int) -> list[int]:
         """Return the commands that write the array's entry from a word on."""
@@ -217,15 +200,15 @@ class RtlTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
         x, d, registers = self._update_arguments(x, d, lr)
-        rate = []
-        if registers != self._rate:
-            self._entry |= asdict(registers)
+        fields, rate = asdict(registers), []
+        if not fields.items() <= self._entry.items():
+            self._entry |= fields
             rate = self._write_entry(STATE_WORDS)
         commands, words = self._load_x(x)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
         commands += [self._command(Op.LOAD_D), self._command(Op.UPDATE)]
         self._send([*rate, *commands], words + d.tolist())
-        self._x, self._rate = x, registers
+        self._x = x
         self._steps[2] += 1
         # The gateware does not count: the model's function does, of the same vectors.
         self.pulses = update_trains(x, d, self.config, registers, key).counts
@@ -248,12 +231,17 @@ class RtlTile(TileBase):
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, steps = self._state(state)
-        if self.gateware.lost or self._start != self.gateware.starts or not self._start:
-            self._set_up()
-        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(self.gateware.values, steps[2])
+        gateware = self.gateware
+        if gateware.lost or not gateware.starts:
+            gateware.start(self)
+        fresh = self._start != gateware.starts
+        self._start = gateware.starts
+        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(gateware.values, steps[2])
         # An entry is written whole, so what is fixed is derived again.
         self._send([*self._write_entry(0, **counts), self._command(Op.SETUP)])
         self._x = None
+        if fresh and self.config.build.references:
+            self._write(Op.WRITE_REFERENCES, self._population.static.reference)
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
         self._steps = steps
 

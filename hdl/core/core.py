@@ -98,9 +98,11 @@ class Core(wiring.Component):
         self._backward = Signal()
         m.d.sync += self._backward.eq(self._op == Op.BACKWARD)
 
+        self._way = self._direction(m)
         self._place(m)
         self._connect_lines(m)
         self._connect_engines(m)
+        self._wrong = self._shape_wrong(m)
         self._answer(m)
         self._commands(m)
         return m
@@ -134,7 +136,7 @@ class Core(wiring.Component):
     def _connect_lines(self, m):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
         lines, array, time = self._lines, self._array, self._time
-        entry, way = self._table.entry, self._way()
+        entry, way = self._table.entry, self._way
         m.d.comb += [
             lines.job.eq(
                 either(
@@ -173,7 +175,7 @@ class Core(wiring.Component):
             self._schedule.tile.eq(self._table.entry.number),
         ]
 
-    def _way(self):
+    def _direction(self, m):
         """Return the registers of the direction at work."""
         entry, registers = self._table.entry, self._registers
 
@@ -184,10 +186,12 @@ class Core(wiring.Component):
             # A build without the physics that it is of.
             return Const(0, 1)
 
-        return {
-            name: Mux(self._backward, of(f"backward_{name}"), of(f"forward_{name}"))
+        way = Signal(WAY)
+        m.d.comb += [
+            way[name].eq(Mux(self._backward, of(f"backward_{name}"), of(f"forward_{name}")))
             for name in WAY.members
-        }
+        ]
+        return way
 
     def _connect_engines(self, m):
         """Connect the engines to what they use."""
@@ -218,7 +222,7 @@ class Core(wiring.Component):
             m.d.comb += [engine.d_one.eq(one["d_one"]), engine.sweep_busy.eq(array.busy)]
         m.d.comb += [
             multiply.backward.eq(self._backward),
-            *(multiply.way[name].eq(value) for name, value in self._way().items()),
+            multiply.way.eq(self._way),
             multiply.op_key.eq(self._schedule.key),
             multiply.power.eq(lines.power),
             multiply.tree_sum.eq(array.tree_sum),
@@ -257,7 +261,7 @@ class Core(wiring.Component):
         passes, bl, saturated = Signal(8), Signal(8), Signal(32)
         multiplies = (self._op == Op.FORWARD) | (self._op == Op.BACKWARD)
         m.d.comb += [
-            self.errors.eq(Cat(self._illegal, self._shape_wrong(m) & self.busy, ~sound)),
+            self.errors.eq(Cat(self._illegal, self._wrong & self.busy, ~sound)),
             passes.eq(Mux(self._op == Op.FORWARD, self._multiply.passes, 1)),
             bl.eq(Mux(self._op == Op.UPDATE, self._bl(m), 0)),
             saturated.eq(Mux(multiplies, self._multiply.saturated, 0)),
@@ -281,7 +285,6 @@ class Core(wiring.Component):
             | ((entry.output_line + entry.rows << entry.paired) > build.outputs)
             | (entry.input_line + entry.cols > build.inputs)
         )
-        self._wrong = wrong
         return wrong
 
     def _commands(self, m):

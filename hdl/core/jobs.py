@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from ohmgrid.config import Config
@@ -20,6 +20,7 @@ __all__ = [
     "Work",
     "either",
     "entry_layout",
+    "over_lines",
 ]
 
 COLUMN, ROW = 0, 1
@@ -51,6 +52,32 @@ def either(layout: data.Layout, *jobs: Any) -> data.View:
     for job in jobs[1:]:
         asked = asked | Value.cast(job)
     return data.View(layout, asked)
+
+
+def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:
+    """Return what says which lines of the array at work a pass, or a vector, goes through.
+
+    Parameters
+    ----------
+    job : View of `ohmgrid.hdl.periphery.lines.pass_layout`
+    entry : View of `entry_layout`
+    side : Value or int
+        `COLUMN` or `ROW`.
+    devices : int
+        Whether rows are those of devices, two for a pair.
+    split : Value or int
+        Whether they are lines of their own, too.
+    """
+    split = Value.cast(split)
+    doubled = entry.paired & (devices | split)
+    return [
+        job.side.eq(side),
+        job.first.eq(Mux(side, entry.output_line << (entry.paired & split), entry.input_line)),
+        job.count.eq(Mux(side, entry.rows << doubled, entry.cols)),
+        job.paired.eq(entry.paired & ~split),
+        job.turned.eq(entry.turned),
+        job.pace.eq(1),
+    ]
 
 
 class Work:

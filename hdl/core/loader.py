@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.cell_port import job_layout
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, ROW, Work, entry_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.lines import pass_layout
 from ohmgrid.registers.noise import Verb
 
@@ -63,15 +63,6 @@ class Loader(wiring.Component):
         m = Module()
         entry, lines, work = self.entry, self.lines, Work(m)
 
-        def settle(side):
-            """Say which lines a pass, or a vector, goes through."""
-            m.d.comb += [
-                lines.side.eq(side),
-                lines.pace.eq(1),
-                lines.first.eq(Mux(side, entry.output_line, entry.input_line)),
-                lines.count.eq(Mux(side, entry.rows, entry.cols)),
-            ]
-
         side = Mux(self.errors, ROW, COLUMN)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
@@ -89,31 +80,27 @@ class Loader(wiring.Component):
                     m.d.comb += self.keyed.eq(1)
                     m.next = "DONE" if self._computed else "ROW_KEYS"
             with m.State("ROW_KEYS"):
-                settle(ROW)
-                m.d.comb += [
-                    lines.static_keys.eq(1),
-                    lines.paired.eq(entry.paired),
-                    lines.count.eq(entry.rows << entry.paired),
-                ]
+                m.d.comb += over_lines(lines, entry, ROW, devices=1)
+                m.d.comb += lines.static_keys.eq(1)
                 with work.until_done(lines.start, self.lines_busy):
                     m.next = "COLUMN_KEYS"
             with m.State("COLUMN_KEYS"):
-                settle(COLUMN)
+                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.d.comb += lines.static_keys.eq(1)
                 with work.until_done(lines.start, self.lines_busy):
                     m.next = "DONE"
             with m.State("CLEAR"):
-                settle(side)
+                m.d.comb += over_lines(lines, entry, side)
                 m.d.comb += lines.clear.eq(1)
                 m.next = "TAKE"
             with m.State("TAKE"):
-                settle(side)
+                m.d.comb += over_lines(lines, entry, side)
                 m.d.comb += [self.ready.eq(1), lines.take.eq(self.valid)]
                 with m.If(self.taken):
                     m.next = "TAKEN"
             # Two cycles until the maximum is there.
             with m.State("TAKEN"):
-                settle(side)
+                m.d.comb += over_lines(lines, entry, side)
                 m.next = "DONE"
             with m.State("WORDS"):
                 start = Signal()

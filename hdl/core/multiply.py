@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import W_NOISE_TYPES, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.lines import pass_layout
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.voltages import POWER_BITS
@@ -227,12 +227,8 @@ class Multiply(wiring.Component):
         entry, way, lines, backward = self.entry, self.way, self.lines, self.backward
         half = way.dac_half
         fine = Mux(read & way.inp_dither, half << DITHER_BITS, half)
+        m.d.comb += over_lines(lines, entry, Mux(backward, ROW, COLUMN))
         m.d.comb += [
-            lines.side.eq(Mux(backward, ROW, COLUMN)),
-            lines.count.eq(Mux(backward, entry.rows, entry.cols)),
-            lines.first.eq(Mux(backward, entry.output_line, entry.input_line)),
-            lines.turned.eq(entry.turned),
-            lines.pace.eq(1),
             lines.codes.eq(1),
             lines.drive.eq(read),
             lines.exact.eq(perfect),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.lines import pass_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.registers.edge import BL_BITS
@@ -126,24 +126,9 @@ class Pulser(wiring.Component):
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
 
         def settle(side):
-            """Say which lines a pass goes through: of rows, devices."""
-            devices = refresh & entry.paired
-            doubled = entry.paired & (side == ROW)
-            m.d.comb += [
-                lines.side.eq(side),
-                lines.turned.eq(entry.turned),
-                lines.paired.eq(entry.paired & ~refresh),
-                lines.cycle_keys.eq(1),
-                lines.pace.eq(1),
-                lines.sub.eq(self.sub),
-            ]
-            if side == ROW:
-                m.d.comb += [
-                    lines.count.eq(entry.rows << doubled),
-                    lines.first.eq(entry.output_line << devices),
-                ]
-            else:
-                m.d.comb += [lines.count.eq(entry.cols), lines.first.eq(entry.input_line)]
+            """Say which lines a pass goes through, and that it makes keys."""
+            m.d.comb += over_lines(lines, entry, side, devices=1, split=refresh)
+            m.d.comb += [lines.cycle_keys.eq(1), lines.sub.eq(self.sub)]
 
         def trains(side, factor, divisor, pace):
             settle(side)

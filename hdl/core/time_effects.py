@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.cell_port import job_layout, return_layout
 from ohmgrid.hdl.array.due_pairs import DuePairs
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.device.aging import Change
 from ohmgrid.hdl.periphery.lines import pass_layout
 from ohmgrid.registers.arrays import COUNT_BITS
@@ -118,22 +118,6 @@ class TimeEffects(wiring.Component):
         one_hot = Mux(count == self.column, edge_one, 0)
         m.d.comb += self.value.eq(Mux(pairs.take, pairs.value, one_hot))
 
-        def settle(side, devices):
-            """Say which lines a pass, or a vector, goes through."""
-            doubled = entry.paired & (side == ROW)
-            m.d.comb += [
-                lines.side.eq(side),
-                lines.pace.eq(1),
-                lines.paired.eq(entry.paired & ~devices),
-            ]
-            if side == ROW:
-                m.d.comb += [
-                    lines.count.eq(entry.rows << doubled),
-                    lines.first.eq(entry.output_line << (entry.paired & devices)),
-                ]
-            else:
-                m.d.comb += [lines.count.eq(entry.cols), lines.first.eq(entry.input_line)]
-
         def look_at(column, offset, before):
             """Look for pairs in the block, or column, that begins there."""
             m.d.sync += [
@@ -178,29 +162,29 @@ class TimeEffects(wiring.Component):
                     else:
                         m.next = "ROW_KEYS"
             with m.State("ROW_KEYS"):
-                settle(ROW, devices=0)
+                m.d.comb += over_lines(lines, entry, ROW, devices=1)
                 m.d.comb += lines.cycle_keys.eq(1)
                 with work.until_done(lines.start, self.lines_busy):
                     m.next = "COLUMN_KEYS"
             with m.State("COLUMN_KEYS"):
-                settle(COLUMN, devices=0)
+                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.d.comb += lines.cycle_keys.eq(1)
                 with work.until_done(lines.start, self.lines_busy):
                     keyed()
             # The differences of a column go to the rows' edge buffer while its cells are reset.
             with m.State("NO_ROWS"):
-                settle(ROW, devices=1)
+                m.d.comb += over_lines(lines, entry, ROW, split=1)
                 m.d.comb += lines.clear.eq(1)
                 m.next = "VISIT"
             with m.State("VISIT"):
-                settle(ROW, devices=1)
+                m.d.comb += over_lines(lines, entry, ROW, split=1)
                 m.d.comb += [lines.take.eq(pairs.take), pairs.clear.eq(task == Task.SCAN)]
                 m.d.sync += settled.eq(settled + 1)
                 with m.If(settled == SETTLE - 1):
                     m.d.sync += settled.eq(0)
                     m.next = "VISITED"
             with m.State("VISITED"):
-                settle(ROW, devices=1)
+                m.d.comb += over_lines(lines, entry, ROW, split=1)
                 m.d.comb += lines.take.eq(pairs.take)
                 with work.until_done(self.cells.visit, self.cells_busy):
                     m.next = "ONE_COLUMN"
@@ -220,19 +204,19 @@ class TimeEffects(wiring.Component):
                     with m.If(stale):
                         m.next = "KEY"
             with m.State("ONE_COLUMN"):
-                settle(COLUMN, devices=0)
+                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.d.comb += lines.clear.eq(1)
                 m.d.sync += [count.eq(0), stale.eq(1)]
                 m.next = "TAKE_COLUMN"
             with m.State("TAKE_COLUMN"):
-                settle(COLUMN, devices=0)
+                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.d.comb += lines.take.eq(1)
                 m.d.sync += count.eq(count + 1)
                 with m.If(self.taken):
                     m.next = "TAKEN"
             # Two cycles until the maximum is there.
             with m.State("TAKEN"):
-                settle(COLUMN, devices=0)
+                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.next = "PULSE"
             with m.State("PULSE"):
                 with work.until_done(self.pulse, ~self.pulsed):

@@ -128,7 +128,7 @@ def make_tiles(
 
 def device_shape(device: Device, rows: int, cols: int) -> tuple[int, int]:
     """Return rows and columns of the devices of a tile: a pair takes two rows."""
-    return (rows * (2 if device.paired else 1), cols)
+    return (rows * device.devices, cols)
 
 
 class TileBase:

@@ -3,23 +3,20 @@
 The block is simulated as what the vendor's manual says of the ports and modes in use.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth.back import rtlil
 from hypothesis import given
 from hypothesis import strategies as st
+from vendor_blocks import merged_netlist, vendor_netlist
 
-from ohmgrid.boards.synth import Target, synth
+from ohmgrid.boards.synth import synth
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.sim.cxxrtl.instance import Instance, Ports, load
 from ohmgrid.sim.cxxrtl.make import LIBRARY, make_library, read_ports
 from ohmgrid.sim.tables import run_clocked
-from ohmgrid.tools import toolchain
-from ohmgrid.tools.export import ports
 
 
 def bus(name: str, bits: int) -> str:
@@ -137,24 +134,10 @@ def test_portable_body_holds_words(seed, width, depth, readers):
 
 def netlist(component: BlockRam, work: Path, blocks: int) -> str:
     """Return a memory on ECP5 with the model of its block, as RTLIL; check how many there are."""
-    text = rtlil.convert(component, "top", Target("ecp5"), ports=ports(component), emit_src=False)
+    text = vendor_netlist(component, "ecp5")
     assert text.count("cell \\DP16KD ") == blocks
     assert "memory " not in text
-    (work / "design.il").write_text(text)
-    (work / "model.v").write_text(MODEL)
-    toolchain.run(
-        toolchain.find("yosys", native=False),
-        [
-            *("-q", "-p"),
-            "read_verilog -sv model.v; read_rtlil design.il; hierarchy -check -top top; proc;"
-            " flatten; memory_collect; opt_clean -purge; write_rtlil merged.il",
-        ],
-        cwd=work,
-        log=work / "yosys.log",
-    )
-    # Ports of one bit as Amaranth writes them.
-    merged = (work / "merged.il").read_text()
-    return re.sub(r"(?m)^  wire (?=input|output)", "  wire width 1 ", merged)
+    return merged_netlist(text, MODEL, work, "memory_collect;")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Shape
 from hypothesis import given
 from hypothesis import strategies as st
+from vendor_blocks import merged_netlist, vendor_netlist
 
 from ohmgrid.boards.synth import Target, synth
 from ohmgrid.doors.checks import ConfigError
@@ -99,30 +100,16 @@ def test_portable_body_multiplies(data, a, b):
 
 def netlist(component, family: str, work: Path) -> str:
     """Return a component with the model of its family's block, as RTLIL; check that it is there."""
-    text = rtlil.convert(component, "top", Target(family), ports=ports(component), emit_src=False)
+    text = vendor_netlist(component, family)
     assert f"cell \\{CELLS[family]} " in text
     assert "$mul" not in text
-    (work / "design.il").write_text(text)
     model = MODELS[family]
     if model is None:
         cells = (toolchain.yosys_data() / "ice40" / "cells_sim.v").read_text()
         found = re.search(r"(?ms)^module SB_MAC16.*?^endmodule", cells)
         assert found
         model = found[0]
-    (work / "model.v").write_text(model)
-    toolchain.run(
-        toolchain.find("yosys", native=False),
-        [
-            *("-q", "-p"),
-            "read_verilog -sv model.v; read_rtlil design.il; hierarchy -check -top top; proc;"
-            " flatten; opt_clean -purge; write_rtlil merged.il",
-        ],
-        cwd=work,
-        log=work / "yosys.log",
-    )
-    # Ports of one bit as Amaranth writes them.
-    merged = (work / "merged.il").read_text()
-    return re.sub(r"(?m)^  wire (?=input|output)", "  wire width 1 ", merged)
+    return merged_netlist(text, model, work)
 
 
 @pytest.mark.parametrize("family", CELLS)

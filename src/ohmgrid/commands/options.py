@@ -326,11 +326,12 @@ def fit_build(config: Config, plan: Plan, given: Settings | None = None) -> Conf
 
     Memory grows where no size is ``given``.
     """
-    devices = 2 if config.device.paired else 1
     fixed = [
         name for name in ("words", "inputs", "outputs") if given and given.gives(f"build.{name}")
     ]
-    build = roomy_build(plan.net().shapes, devices, config.build, config.layout, fixed)
+    build = roomy_build(
+        plan.net().shapes, config.device.devices, config.build, config.layout, fixed
+    )
     config = replace(config, build=build)
     check_build(config)
     return config

@@ -16,7 +16,7 @@ BIG = 1 << 30
 
 def needed_bytes(config: Config, net: Net, data: Dataset) -> int:
     """Return the memory that a run takes at most, in bytes."""
-    devices = net.cells * (2 if config.device.paired else 1)
+    devices = net.cells * config.device.devices
     return BYTES_PER_DEVICE * devices + data.train_x.nbytes + data.test_x.nbytes
 
 

@@ -3,23 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.counters import FIELDS
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.core import Core as CoreGateware
 from ohmgrid.host.driver import CoreDriver
-from ohmgrid.host.protocol import Op, command
+from ohmgrid.host.protocol import EXAMPLES_BITS, SILENT, Op, command
 from ohmgrid.host.registers import core_values, countdowns, entry_values
+from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.operations import update_trains
+from ohmgrid.model.core.sequencer import Order
 from ohmgrid.model.device.population import populate
-from ohmgrid.net import Net
+from ohmgrid.net import Answer, Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
+from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.layout import place_arrays
+from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, TOTAL_FIELDS, TOTALS
 from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.steps import Step, StepVerb
 from ohmgrid.sim.cxxrtl.library import Library, build
 from ohmgrid.tile import TileBase, TileState
 
@@ -88,15 +96,22 @@ class Gateware:
         device = driver.device(tile.device, self.config.formats.weight_bits, aging)
         self.send([*driver.registers(self.values), *device])
 
-    def send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
+    def send(
+        self, commands: list[int], words=(), results: int = 0, more: int = 0
+    ) -> tuple[np.ndarray, list]:
         """Send checked commands and words; remember an error that comes in between."""
         if self.lost:
             raise RuntimeError(f"tile: expected a state to be loaded after the error: {self.lost}")
         try:
-            return self.driver.run(commands, words, results)
+            return self.driver.run(commands, words, results, more)
         except BaseException as error:
             self.lost = f"{type(error).__name__}: {error}"
             raise
+
+    def ask(self, commands: list[int], words: list[int], results: int) -> np.ndarray:
+        """Send commands and words; return results, and leave the answers for later."""
+        answers = sum((c & 255) not in SILENT for c in commands)
+        return self.send(commands, words, results, -answers)[0]
 
 
 class RtlTile(TileBase):
@@ -168,12 +183,16 @@ class RtlTile(TileBase):
             return [], []
         return [self._command(Op.LOAD_X)], values.tolist()
 
-    def _send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
-        """Send commands and words, if the core holds the array."""
+    def check(self) -> None:
+        """Raise `RuntimeError` unless the core holds the array."""
         if self._start != self.gateware.starts:
             raise RuntimeError(
                 "tile: expected a state to be loaded, the gateware was started anew after an error"
             )
+
+    def _send(self, commands: list[int], words=(), results: int = 0) -> tuple[np.ndarray, list]:
+        """Send commands and words, if the core holds the array."""
+        self.check()
         sent = self.gateware.send(commands, words, results)
         self.cycles = self.gateware.driver.cycles
         return sent
@@ -200,10 +219,7 @@ class RtlTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
         x, d, registers = self._update_arguments(x, d, lr)
-        fields, rate = asdict(registers), []
-        if not fields.items() <= self._entry.items():
-            self._entry |= fields
-            rate = self._write_entry(STATE_WORDS)
+        rate = self.set_rate(lr)
         commands, words = self._load_x(x)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
         commands += [self._command(Op.LOAD_D), self._command(Op.UPDATE)]
@@ -215,6 +231,20 @@ class RtlTile(TileBase):
         if countdowns(self.gateware.values, self._steps[2] - 1).get("refresh_left") == 1:
             # A refresh writes vectors of its own to the array's edge.
             self._x = None
+
+    def set_rate(self, lr: float) -> list[int]:
+        """Return the commands that have the core update at a learning rate; none if it does."""
+        rate = self._learning_rate(lr)
+        fields = asdict(pulse_registers(self.config, self.device.granularity, rate))
+        if fields.items() <= self._entry.items():
+            return []
+        self._entry |= fields
+        return self._write_entry(STATE_WORDS)
+
+    def advance(self, forward: int, backward: int, update: int) -> None:
+        """Count operations that the core did without being told one by one."""
+        self._steps = [a + b for a, b in zip(self._steps, (forward, backward, update), strict=True)]
+        self._x = None
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return `backward` of the old weights, then `update`."""
@@ -258,12 +288,112 @@ class RtlTile(TileBase):
 
 
 class RtlCore(Core):
-    """A net on one simulated core, driven by the golden layer arithmetic."""
+    """A net on one simulated core that trains by itself.
+
+    Parameters
+    ----------
+    config : Config
+    net : Net
+    threads : int
+        Without effect.
+    """
+
+    block = 64
 
     def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
-        gateware = Gateware(config, net.shapes)
-        tiles = [
+        gateware = self.gateware = Gateware(config, net.shapes)
+        tiles = self._tiles = [
             RtlTile(config, rows, cols, number, gateware, number)
             for number, (rows, cols) in enumerate(net.shapes)
         ]
         super().__init__(config, net, threads, tiles)
+        # Start of the gateware since which this net's tables are loaded, and the step table there.
+        self._start, self._steps = 0, []
+        self._started, self._meters = 0, np.zeros(0, np.int64)
+        self.cycles = 0
+        """Clock cycles of the last run of examples."""
+        self.meters: dict[str, Any] = {}
+        """What the gateware counted in it (`ohmgrid.registers.meters`), lists with an entry for
+        each array."""
+
+    def _tables(self, steps: list[Step]) -> list[int]:
+        """Return the commands that load what is not loaded yet."""
+        commands = []
+        if self._start != self.gateware.starts:
+            activation, formats = self.net.activation, self.config.formats
+            commands += load_scales(self.scales)
+            commands += load_places(self.gateware.places)
+            commands += load_activation(activation, formats.x_frac)
+            self._start, self._steps = self.gateware.starts, []
+        if steps != self._steps:
+            commands += load_steps(steps)
+            self._steps = steps
+        return commands
+
+    def _count(self, order: Order) -> None:
+        """Read the counters of the gateware; add what is new to those of the order."""
+        layers, fields = len(self._tiles), len(ARRAY_FIELDS)
+        rows = [(layer, field) for layer in range(layers) for field in range(fields)]
+        totals = [(TOTALS, field) for field in range(len(TOTAL_FIELDS))]
+        counts = np.array(self.gateware.driver.counters(rows + totals), np.int64)
+        if self._started != self.gateware.starts:
+            self._meters, self._started = np.zeros_like(counts), self.gateware.starts
+        new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
+        of_arrays = new[: layers * fields].reshape(layers, fields)
+        self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
+            zip(TOTAL_FIELDS, new[layers * fields :].tolist(), strict=True)
+        )
+        if order.counters:
+            order.counters.merge(of_arrays[:, : len(FIELDS)])
+
+    def run(
+        self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
+    ) -> list[Answer]:
+        """Run a step table in the gateware; see `ohmgrid.model.core.core.Core.run`."""
+        if not len(labels):
+            return []
+        verbs = {step.verb for step in steps}
+        learns, sends = StepVerb.PULSE in verbs, StepVerb.SEND in verbs
+        room = self.config.build.edge
+        if learns and min(order.batch, len(labels)) > room:
+            raise ConfigError(
+                "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
+            )
+        commands = []
+        for tile in self._tiles:
+            tile.check()
+            if learns:
+                commands += tile.set_rate(order.rate)
+        commands += self._tables(steps)
+        examples, counting = len(labels), int(order.counters is not None)
+        commands.append(command(Op.RUN, counting, order.batch << EXAMPLES_BITS | examples))
+        words = np.column_stack([labels, pixels])
+        counts = examples if StepVerb.COUNT in verbs else 0
+        if sends and counts:
+            raise ValueError("steps: expected SEND or COUNT, got both")
+        if sends:
+            answers = self._ask(commands, words, order, counts, StepVerb.WAIT in verbs)
+        else:
+            answers = self.gateware.send(commands, words.ravel(), 0, counts)[1]
+            self.cycles = self.gateware.driver.cycles
+        for number, tile in enumerate(self._tiles):
+            tile.advance(examples, examples * (learns and number > 0), examples * learns)
+        self._count(order)
+        return [Answer(bool(answer.passes), answer.saturated) for answer in answers[:counts]]
+
+    def _ask(
+        self, commands: list[int], words: np.ndarray, order: Order, counts: int, waits: bool
+    ) -> list:
+        """Run a table that sends results to the host, and takes errors if it ``waits`` for them.
+
+        Return its answers, which come at the end.
+        """
+        rows, errors, cycles = self._tiles[-1].rows, [], 0
+        for example in words:
+            results = self.gateware.ask(commands, [*errors, *example.tolist()], rows)
+            cycles += self.gateware.driver.cycles
+            answered = order.host(results) if order.host else results
+            commands, errors = [], answered.tolist() if waits else []
+        answers = self.gateware.send([], errors, 0, counts + 1)[1]
+        self.cycles = cycles + self.gateware.driver.cycles
+        return answers

@@ -34,6 +34,7 @@ BUILDS = {
         words=640,
         inputs=5 * MAX_COLS,
         outputs=10 * MAX_ROWS,
+        edge=3,
         # Of three lanes' devices all steps are constant.
         curve=lanes != 3,
         power=full,

@@ -26,12 +26,15 @@ from ohmgrid.hdl.device.aging import AGING_REGISTERS
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.device.tables import Tables
 from ohmgrid.hdl.periphery.values import LINE, line_cycles, list_layout, values_layout
+from ohmgrid.registers.device import COUNT_BITS
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
-__all__ = ["LaneArray"]
+__all__ = ["PULSE_COUNT_BITS", "LaneArray"]
 
 SPARE = 3
 """Places that each queue must have for another visit: two may be sent before the first counts."""
+PULSE_COUNT_BITS = 32
+"""Width of what is counted in an update."""
 SETTLE = 3
 """Cycles from when a visit comes to a queue until the sweep knows of it."""
 
@@ -74,6 +77,12 @@ class LaneArray(wiring.Component):
     cells_i, cells_o : In and Out streams of conductances
     registers, device_set, aging, table_write : In
         Device parameters, and which set of tables belongs to them.
+    count : In(1)
+        Strobe: count pulses and waits anew.
+    up, down : Out(`PULSE_COUNT_BITS`)
+        Pulses since, that raise a weight and that lower one.
+    held, visits : Out(`PULSE_COUNT_BITS`)
+        Cycles since, in which a visit waited for a place in a queue, and visits.
     collision : Out(1)
     """
 
@@ -107,6 +116,8 @@ class LaneArray(wiring.Component):
                 "device_set": In(1),
                 "aging": In(AGING_REGISTERS),
                 "table_write": In(TABLE_WRITE),
+                "count": In(1),
+                **dict.fromkeys(("up", "down", "held", "visits"), Out(PULSE_COUNT_BITS)),
                 "collision": Out(1),
             }
         )
@@ -181,6 +192,7 @@ class LaneArray(wiring.Component):
         self._access(m, groups)
         self._tree_sums(m, groups, place)
         self._chain_sums(m, groups, place)
+        self._count(m, groups)
 
         draining = Signal(range(self.drain(update=True) + 1))
         waits = Cat(group.waits for group in groups).any()
@@ -194,6 +206,19 @@ class LaneArray(wiring.Component):
             self.collision.eq(Cat(group.collision for group in groups).any()),
         ]
         return m
+
+    def _count(self, m, groups):
+        """Count what a verb does."""
+        bits = PULSE_COUNT_BITS
+        for name, total in (("up", self.up), ("down", self.down)):
+            tree = AdderTree(len(groups), COUNT_BITS + 1, bits)
+            m.submodules[f"{name}_pulses"] = tree
+            for number, group in enumerate(groups):
+                m.d.comb += getattr(tree, f"i{number}").eq(getattr(group, name))
+            m.d.sync += total.eq(Mux(self.count, 0, total + tree.o)[:bits])
+        sweep = self._sweep
+        for strobe, total in ((sweep.held, self.held), (sweep.visit.valid, self.visits)):
+            m.d.sync += total.eq(Mux(self.count, 0, total + strobe)[:bits])
 
     def _tables(self, m, groups):
         """Give the device units their tables: those of two neighbours are the same memories."""

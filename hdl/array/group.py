@@ -25,6 +25,7 @@ from ohmgrid.hdl.device.step import DeviceUnit
 from ohmgrid.hdl.device.tables import entries_layout, lookup_layout
 from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
+from ohmgrid.registers.device import COUNT_BITS
 from ohmgrid.registers.noise import CELL_BITS
 
 __all__ = ["LaneGroup", "split_lane"]
@@ -60,6 +61,9 @@ class LaneGroup(wiring.Component):
     lookup : Out(lookup_layout)
     entries : In(entries_layout)
         As of `DeviceUnit`.
+    up, down : Out(COUNT_BITS)
+        Pulses that raise a weight, and that lower one, of the cell that left the queue some cycles
+        before.
     chain_i, chain_o : accumulators on their way out
     sum : Out
         Sum of the lanes' products.
@@ -95,6 +99,8 @@ class LaneGroup(wiring.Component):
                 "reference": Out(word),
                 "lookup": Out(lookup_layout(self.tables)),
                 "entries": In(entries_layout(self.tables)),
+                "up": Out(COUNT_BITS),
+                "down": Out(COUNT_BITS),
                 "chain_i": In(signed(self.acc_bits)),
                 "chain_o": Out(signed(self.acc_bits)),
                 "sum": Out(signed(product_bits(config) + self._levels)),
@@ -329,6 +335,15 @@ class LaneGroup(wiring.Component):
             request.bias.eq(keys.data.bias | picked["bias"]),
             request.lane.eq(lane),
             request.address.eq(picked["address"]),
+        ]
+        # Of a pair, too: equal signs of activation and error lower the weight.
+        lowers, cycles = Signal(), unit.pulses_time
+        m.d.sync += lowers.eq(picked["sign"] == keys.data.sign)
+        late = delayed(m, lowers, "lowers", cycles)
+        came = strobe_after(m, request.valid, cycles, "counted")
+        m.d.sync += [
+            self.up.eq(Mux(came & ~late, unit.pulses, 0)),
+            self.down.eq(Mux(came & late, unit.pulses, 0)),
         ]
 
 

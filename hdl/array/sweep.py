@@ -60,6 +60,8 @@ class Sweep(wiring.Component):
     load_line : Out
     next_bank : Out
         Bank of the block that is loaded next, once a block is being loaded.
+    held : Out(1)
+        A visit waits, for there is no `go`; a cycle later.
     lane_paired : Out(1)
         Lane lines are sent twice, with the keys of both devices.
     """
@@ -87,6 +89,7 @@ class Sweep(wiring.Component):
                 ),
                 "load_line": Out(range(build.lines)),
                 "next_bank": Out(range(build.key_banks)),
+                "held": Out(1),
                 "lane_paired": Out(1),
             }
         )
@@ -111,9 +114,12 @@ class Sweep(wiring.Component):
         m.d.sync += last_block.eq(lines_left <= self.lanes)
 
         step, count = self.visit.valid, Signal(range(self._lines + 1))
+        ready = Signal()
+        m.d.sync += self.held.eq(ready & ~step)
         first, last, filling = self._walk(m, step, count, listed, both)
         m.d.comb += [
-            step.eq(issuing & ~filling & (~first | loaded) & (self.go | ~job.update)),
+            ready.eq(issuing & ~filling & (~first | loaded)),
+            step.eq(ready & (self.go | ~job.update)),
             self.visit.payload.first.eq(first),
             self.visit.payload.last.eq(last),
             self.visit.payload.bank.eq(bank),

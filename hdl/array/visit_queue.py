@@ -1,14 +1,18 @@
 """Visits with cells to update, on their way from a group's lanes to its device unit."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.doors.checks import check_power_of_two
+from ohmgrid.hdl.base.own_register import OwnRegister
 
 __all__ = ["VisitQueue", "queued_layout"]
+
+SLICE = 64
+"""Bits of a slice of the memory."""
 
 
 def queued_layout(
@@ -89,25 +93,26 @@ class VisitQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.visits = visits = Memory(shape=self._visit, depth=self._depth, init=[])
         m.submodules.hits = hits = Memory(shape=unsigned(self._count), depth=self._depth, init=[])
-        write, first = visits.write_port(), visits.read_port(domain="comb")
         write_hits, second = hits.write_port(), hits.read_port(domain="comb")
 
         # A visit is written to the next place as it comes; with a hit, the place is taken. So no
         # hit stands in the way of a write.
-        pushed = Signal()
+        pushed, place, first = Signal(), Signal.like(second.addr), Signal.like(second.addr)
+        next_place, next_first = Signal.like(place), Signal.like(first)
+        hit = self.hits.any()
         m.d.comb += [
-            write.en.eq(self.valid),
-            write.data.eq(self.i),
+            next_place.eq(place + (self.valid & hit)),
             write_hits.en.eq(self.valid),
-            write_hits.addr.eq(write.addr),
+            write_hits.addr.eq(place),
             write_hits.data.eq(self.hits),
         ]
-        hit = self.hits.any()
-        with m.If(self.valid & hit):
-            m.d.sync += write.addr.eq(write.addr + 1)
-        m.d.sync += [pushed.eq(self.valid & hit), self.missed.eq(self.valid & ~hit)]
+        m.d.sync += [
+            place.eq(next_place),
+            pushed.eq(self.valid & hit),
+            self.missed.eq(self.valid & ~hit),
+        ]
+        visit = self._visits(m, next_place, next_first)
 
         # The first visit in the memory: its lowest lane, and the lanes after that.
         stored, ahead = Signal(range(self._depth + 1)), Signal()
@@ -117,12 +122,13 @@ class VisitQueue(wiring.Component):
         pop, take = Signal(), Signal()
         m.d.comb += [
             pop.eq(ahead & (~self.o_valid | last)),
+            next_first.eq(first + pop),
             take.eq((stored != 0) & (~ahead | pop)),
         ]
         m.d.sync += [
             stored.eq(stored + pushed - take),
             second.addr.eq(second.addr + take),
-            first.addr.eq(first.addr + pop),
+            first.eq(next_first),
             ahead.eq(take | (ahead & ~pop)),
         ]
         with m.If(take):
@@ -141,16 +147,36 @@ class VisitQueue(wiring.Component):
             self.o_valid.eq(pop | (self.o_valid & ~last)),
         ]
         with m.If(pop):
-            m.d.sync += self.o.eq(first.data)
+            m.d.sync += self.o.eq(visit)
 
         behind = pushed | (stored != 0) | ahead
-        oldest = Mux(self.o_valid, self.o.bank, first.data.bank)
+        oldest = Mux(self.o_valid, self.o.bank, visit.bank)
         m.d.comb += [
             self.popped.eq(pop),
             self.waits.eq(behind | self.o_valid),
             self.bank_used.eq(self.waits & (oldest == self.bank)),
         ]
         return m
+
+    def _visits(self, m, next_place, next_first):
+        """Write what comes; return the visit at the first place.
+
+        The memory is in slices, each with addresses of its own: they are many LUT RAMs, and one
+        register for all of them may be far from some.
+        """
+        words, bits = [], Value.cast(self.i)
+        for number, start in enumerate(range(0, len(bits), SLICE)):
+            part = bits[start : start + SLICE]
+            store = Memory(shape=unsigned(len(part)), depth=self._depth, init=[])
+            write, read = store.write_port(), store.read_port(domain="comb")
+            for name, port, address in (("to", write, next_place), ("from", read, next_first)):
+                register = OwnRegister(len(address))
+                m.submodules[f"{name}{number}"] = register
+                m.d.comb += [register.i.eq(address), port.addr.eq(register.o)]
+            m.submodules[f"visits{number}"] = store
+            m.d.comb += [write.en.eq(self.valid), write.data.eq(part)]
+            words.append(read.data)
+        return data.View(self._visit, Cat(*words))
 
 
 def _others(lanes):

@@ -30,10 +30,8 @@ class Popcount(wiring.Component):
     i: In(SLOTS)
     o: Out(COUNT_BITS)
 
-    @property
-    def latency(self) -> int:
-        """Cycles from a train to its count."""
-        return 2
+    latency = 2
+    """Cycles from a train to its count."""
 
     def elaborate(self, platform):
         m = Module()

@@ -36,12 +36,14 @@ class ArrayTable(wiring.Component):
         High from the strobe on until that is done.
     entry : Out(entry_layout)
         The entry at work.
+    wrong : Out(1)
+        Its array is none that the build can hold; a cycle later.
     change, state : In
         Strobe: what verbs of this build change becomes this.
     """
 
     def __init__(self, config: Config):
-        self._layout, self._timed = entry_layout(config), config.build.time
+        self._layout, self._build = entry_layout(config), config.build
         self._words = -(-self._layout.size // WORD_BITS)
         super().__init__(
             {
@@ -52,6 +54,7 @@ class ArrayTable(wiring.Component):
                 "data": In(WORD_BITS),
                 "busy": Out(1),
                 "entry": Out(self._layout),
+                "wrong": Out(1),
                 "change": In(1),
                 "state": In(STATE_LAYOUT),
             }
@@ -83,11 +86,18 @@ class ArrayTable(wiring.Component):
             write.en.eq(moves & valid),
             self.busy.eq(1),
         ]
+        entry, build = self.entry, self._build
+        m.d.sync += self.wrong.eq(
+            (entry.rows == 0)
+            | (entry.cols == 0)
+            | ((entry.output_line + entry.rows << entry.paired) > build.outputs)
+            | (entry.input_line + entry.cols > build.inputs)
+        )
         with m.If(moves):
             m.d.sync += chain.eq(Cat(chain[WORD_BITS:], read.data))
         # Countdowns of what this build does not do never change.
         kept = {"transfer_left", "inversion_left"}
-        if not self._timed:
+        if not self._build.time:
             kept |= {"time_left", "refresh_left"}
         held = data.View(STATE_LAYOUT, chain[: STATE_LAYOUT.size])
         with m.If(self.change):

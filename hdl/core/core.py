@@ -4,7 +4,7 @@ A command stream starts everything (`ohmgrid.host.protocol`), vectors come in on
 leave on `o`, and each command but a register write is answered on `r`.
 """
 
-from amaranth.hdl import Assert, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,28 +14,22 @@ from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.array.cell_port import job_layout
 from ohmgrid.hdl.base.noise import KeySchedule
 from ohmgrid.hdl.core.array_table import ArrayTable
-from ohmgrid.hdl.core.jobs import (
-    KEY,
-    STATE_LAYOUT,
-    WAY,
-    Work,
-    either,
-)
+from ohmgrid.hdl.core.commands import Commands
+from ohmgrid.hdl.core.counters import AMOUNTS, Counters
+from ohmgrid.hdl.core.jobs import KEY, STATE_LAYOUT, WAY, either, same
 from ohmgrid.hdl.core.loader import Loader
+from ohmgrid.hdl.core.maxima import Maxima
 from ohmgrid.hdl.core.multiply import Multiply
+from ohmgrid.hdl.core.onward import Onward
 from ohmgrid.hdl.core.pulser import Pulser
+from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
 from ohmgrid.hdl.core.time_effects import TimeEffects
-from ohmgrid.hdl.periphery.lines import Lines, pass_layout
+from ohmgrid.hdl.periphery.lines import Lines, pass_layout, vector_layout
 from ohmgrid.hdl.periphery.voltages import Voltages
-from ohmgrid.host.protocol import (
-    COMMAND_BITS,
-    OUT_BITS,
-    WORD_PLACE,
-    Op,
-)
-from ohmgrid.registers.arrays import ENTRIES, WORD_BITS
-from ohmgrid.registers.map import AGING
+from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE, Op
+from ohmgrid.registers.arrays import WORD_BITS
+from ohmgrid.registers.map import AGING, TRAINER
 
 __all__ = ["Core"]
 
@@ -85,26 +79,25 @@ class Core(wiring.Component):
         m.submodules.array = self._array = LaneArray(config)
         m.submodules.multiply = self._multiply = Multiply(config, self._array.sum_bits)
         m.submodules.pulser = self._pulser = Pulser(config)
+        m.submodules.onward = self._onward = Onward(config)
+        m.submodules.maxima = self._maxima = Maxima(config)
+        m.submodules.sequencer = self._sequencer = Sequencer(config)
+        m.submodules.counters = self._counters = Counters()
         # A build without it asks for nothing in its place.
         self._time = TimeEffects(config, self._array.turn)
         if build.time:
             m.submodules.time = self._time
 
-        # The command at work.
-        self._op, self._arg, self._argument = Signal(8), Signal(8), Signal(64)
-        self._illegal, self._update = Signal(), Signal()
-        self._registers = self._settings.registers
-        # Registers, for they choose settings all over the core; true from the dispatch's end on.
-        self._backward = Signal()
-        m.d.sync += self._backward.eq(self._op == Op.BACKWARD)
-
+        m.submodules.commands = self._commands = Commands(config)
+        self._registers, self._op = self._settings.registers, self._commands.op
         self._way = self._direction(m)
         self._place(m)
         self._connect_lines(m)
         self._connect_engines(m)
-        self._wrong = self._shape_wrong(m)
-        self._answer(m)
-        self._commands(m)
+        self._connect_trainer(m)
+        self._connect_commands(m)
+        self._connect_streams(m)
+        self._change_entry(m)
         return m
 
     def _place(self, m):
@@ -145,9 +138,21 @@ class Core(wiring.Component):
                     self._pulser.lines,
                     time.lines,
                     self._loader.lines,
+                    self._onward.lines,
                 )
             ),
-            lines.value.eq(Mux(time.active, time.value, self.i.payload)),
+            lines.vector.eq(
+                either(
+                    vector_layout(self.config), time.vector, self._loader.edge, self._onward.vector
+                )
+            ),
+            lines.value.eq(
+                Mux(
+                    time.active,
+                    time.value,
+                    Mux(self._commands.flowing, self._onward.value, self.i.payload),
+                )
+            ),
             *(getattr(lines, name).eq(way[name]) for name in Voltages.REGISTERS),
             lines.key.eq(self._schedule.key),
             lines.keys.static.eq(entry.static_key),
@@ -188,7 +193,9 @@ class Core(wiring.Component):
 
         way = Signal(WAY)
         m.d.comb += [
-            way[name].eq(Mux(self._backward, of(f"backward_{name}"), of(f"forward_{name}")))
+            way[name].eq(
+                Mux(self._commands.backward, of(f"backward_{name}"), of(f"forward_{name}"))
+            )
             for name in WAY.members
         ]
         return way
@@ -221,7 +228,7 @@ class Core(wiring.Component):
         for engine in (multiply, pulser):
             m.d.comb += [engine.d_one.eq(one["d_one"]), engine.sweep_busy.eq(array.busy)]
         m.d.comb += [
-            multiply.backward.eq(self._backward),
+            multiply.backward.eq(self._commands.backward),
             multiply.way.eq(self._way),
             multiply.op_key.eq(self._schedule.key),
             multiply.power.eq(lines.power),
@@ -231,184 +238,197 @@ class Core(wiring.Component):
             array.tree_address.eq(multiply.tree_address),
             array.start.eq(multiply.sweep_start | pulser.sweep_start),
             array.job.eq(either(sweep_layout(self.config), multiply.sweep, pulser.sweep)),
-            pulser.start.eq(self._update | time.pulse),
+            pulser.start.eq(self._commands.update | time.pulse),
             pulser.refresh.eq(time.active),
             pulser.column.eq(time.column),
             pulser.offset.eq(time.offset),
             pulser.before.eq(time.before),
-            pulser.x_max.eq(Mux(time.active, lines.column_max, entry.x_max)),
-            pulser.d_max.eq(Mux(time.active, lines.row_max, entry.d_max)),
+            *same(multiply, self._maxima, "x_max", "d_max"),
+            pulser.x_max.eq(Mux(time.active, lines.column_max, self._maxima.x_max)),
+            pulser.d_max.eq(Mux(time.active, lines.row_max, self._maxima.d_max)),
             time.pulsed.eq(pulser.done),
             time.seen.eq(array.seen),
             array.cells.eq(either(job_layout(self.config), time.cells, loader.cells)),
             loader.setup.eq(self._op == Op.SETUP),
             loader.vector.eq((self._op == Op.LOAD_X) | (self._op == Op.LOAD_D)),
             loader.errors.eq(self._op == Op.LOAD_D),
+            loader.biased.eq(self._sequencer.running & self._sequencer.biased),
             loader.reads.eq(self._op == Op.READ_CELLS),
             loader.references.eq(self._op == Op.WRITE_REFERENCES),
             loader.valid.eq(self.i.valid),
             array.cells_i.payload.eq(self.i.payload),
         ]
 
-    def _answer(self, m):
-        """Answer word and error bits."""
+    def _connect_trainer(self, m):
+        """Connect what runs the step table, and what brings results to the edge."""
+        lines, time, onward = self._lines, self._time, self._onward
+        sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
+        build, write = self.config.build, self._settings.trainer_write
+        top = (1 << (self.config.formats.edge_bits - 1)) - 1
+        one = Const(1) << registers.x_frac
+        # A refresh has vectors of its own, behind those of all examples.
+        m.d.sync += [
+            lines.one.eq(Mux(one > top, top, one)),
+            lines.column_base.eq(
+                Mux(time.active, build.edge * build.inputs, sequencer.column_base)
+            ),
+            lines.row_base.eq(Mux(time.active, build.edge * build.outputs, sequencer.row_base)),
+        ]
+        m.d.comb += [
+            sequencer.write.eq(write),
+            sequencer.order.eq(self._commands.argument),
+            sequencer.counts_more.eq(self._commands.arg[0]),
+            sequencer.label_valid.eq(self.i.valid),
+            sequencer.i.eq(self.i.payload),
+            onward.job.eq(sequencer.job),
+            onward.entry.eq(self._table.entry),
+            onward.backward.eq(self._commands.backward),
+            *same(onward, registers, "x_frac", "d_frac"),
+            onward.label.eq(sequencer.label),
+            onward.i.eq(self._multiply.o.payload),
+            onward.lines_busy.eq(lines.busy),
+            *same(onward, lines, "number", "shared_valid", "shared", "taken", "looked"),
+            onward.column_base.eq(sequencer.column_base),
+            *same(onward.table_write, write, "address", "data"),
+            onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
+            *same(lines, onward, "share", "look"),
+            maxima.slot.eq(sequencer.slot),
+            maxima.array.eq(self._commands.arg),
+            maxima.write.eq(onward.done & sequencer.job.stores),
+            maxima.target.eq(sequencer.job.target),
+            maxima.side.eq(sequencer.job.side),
+        ]
+        with m.If(self._loader.done):
+            m.d.comb += [
+                maxima.write.eq(self._loader.vector),
+                maxima.target.eq(self._commands.arg),
+                maxima.side.eq(self._loader.errors),
+            ]
+        m.d.comb += maxima.value.eq(Mux(maxima.side, lines.row_max, lines.column_max))
+
+    def _amounts(self, m):
+        """Count what the verb at work came to; return it."""
+        pulser, array, onward = self._pulser, self._array, self._onward
+        counters, sequencer = self._counters, self._sequencer
+        amounts = Signal(AMOUNTS)
+        # Of the update alone: a refresh after it pulses, too.
+        with m.If(pulser.done & ~self._time.active):
+            m.d.sync += [
+                amounts.slots.eq(pulser.bl),
+                *same(amounts, array, "up", "down", "held"),
+                *same(amounts, pulser, "active", "below", "clipped"),
+            ]
+        with m.If(self._multiply.done | (pulser.done & ~self._time.active)):
+            m.d.sync += amounts.visits.eq(array.visits)
+        m.d.sync += [
+            *same(amounts, self._multiply, "saturated", "passes"),
+            *same(amounts, onward, "activations", "errors", "hit"),
+        ]
+        m.d.comb += [
+            pulser.lines_clipped.eq(self._lines.clipped),
+            array.count.eq(self._multiply.start | pulser.start),
+            counters.start.eq(sequencer.start),
+            counters.counts.eq(sequencer.counts),
+            counters.array.eq(self._commands.arg),
+            counters.target.eq(sequencer.job.target),
+            counters.amounts.eq(amounts),
+            counters.row.eq(self._commands.arg),
+            counters.field.eq(self._commands.argument),
+        ]
+        return amounts
+
+    def _connect_commands(self, m):
+        """Connect what takes commands to all that does them."""
+        commands, table, settings = self._commands, self._table, self._settings
+        multiply, pulser, onward = self._multiply, self._pulser, self._onward
+        loader, time, sequencer = self._loader, self._time, self._sequencer
+        counters = self._counters
         # A register by itself: a simulator that meets logic in a check takes it for feedback.
         sound = Signal(init=1)
         m.d.sync += [
             sound.eq(sound & ~self._array.collision),
             Assert(sound, "a cell was written while it was read"),
         ]
-        passes, bl, saturated = Signal(8), Signal(8), Signal(32)
-        multiplies = (self._op == Op.FORWARD) | (self._op == Op.BACKWARD)
+        wiring.connect(m, wiring.flipped(self.cmd), commands.cmd)
+        wiring.connect(m, commands.r, wiring.flipped(self.r))
         m.d.comb += [
-            self.errors.eq(Cat(self._illegal, self._wrong & self.busy, ~sound)),
-            passes.eq(Mux(self._op == Op.FORWARD, self._multiply.passes, 1)),
-            bl.eq(Mux(self._op == Op.UPDATE, self._bl(m), 0)),
-            saturated.eq(Mux(multiplies, self._multiply.saturated, 0)),
-            self.r.payload.eq(Cat(self._op, self.errors, passes, bl, saturated)),
+            *same(self, commands, "busy", "errors"),
+            settings.write.eq(commands.set),
+            settings.number.eq(commands.arg),
+            settings.data.eq(commands.argument),
+            table.load.eq(commands.load),
+            table.write.eq(commands.write_entry),
+            table.number.eq(commands.arg),
+            table.word.eq(commands.argument[WORD_PLACE:]),
+            table.data.eq(commands.argument[:WORD_BITS]),
+            table.change.eq(commands.changed | loader.keyed),
+            loader.start.eq(commands.load_vector),
+            multiply.start.eq(commands.multiply),
+            multiply.again.eq((commands.op == Op.LOSS) | (commands.op == Op.SEND)),
+            onward.start.eq(commands.bring),
+            time.start.eq(commands.pass_time),
+            sequencer.start.eq(commands.run),
+            commands.unknown.eq(settings.unknown),
+            commands.table_busy.eq(table.busy),
+            commands.loader_done.eq(loader.done),
+            commands.multiply_done.eq(multiply.done),
+            commands.brought.eq(onward.done),
+            commands.updated.eq(pulser.done),
+            commands.time_due.eq(time.due),
+            commands.time_passed.eq(time.done),
+            commands.wrong.eq(table.wrong),
+            commands.sound.eq(sound),
+            commands.amounts.eq(self._amounts(m)),
+            *same(commands, onward, "hit", "word"),
+            *same(commands, sequencer, "go", "inner", "ended", "illegal", "answer_valid"),
+            commands.step_op.eq(sequencer.op),
+            commands.step_array.eq(sequencer.array),
+            commands.steps.eq(sequencer.running),
+            commands.counting.eq(counters.busy),
+            commands.counter.eq(counters.value),
+            *same(sequencer, commands, "accepted", "done", "failed", "answer_ready"),
+            counters.add.eq(commands.count),
+            counters.op.eq(commands.counted_op),
         ]
 
-    def _bl(self, m):
-        """Return the slots of the update, which a refresh after it does not change."""
-        bl = Signal.like(self._pulser.bl)
-        with m.If(self._pulser.done & ~self._time.active):
-            m.d.sync += bl.eq(self._pulser.bl)
-        return bl
-
-    def _shape_wrong(self, m):
-        """Return whether the array at work is none that the build can hold."""
-        entry, build = self._table.entry, self.config.build
-        wrong = Signal()
-        m.d.sync += wrong.eq(
-            (entry.rows == 0)
-            | (entry.cols == 0)
-            | ((entry.output_line + entry.rows << entry.paired) > build.outputs)
-            | (entry.input_line + entry.cols > build.inputs)
-        )
-        return wrong
-
-    def _commands(self, m):
-        """Take commands, do them, answer."""
-        table, multiply, pulser, time = self._table, self._multiply, self._pulser, self._time
-        loader, settings = self._loader, self._settings
-        work, op = Work(m), self._op
-        # What verbs change of the entry; all else stays.
-        after, before = Signal(STATE_LAYOUT), Value.cast(table.entry)[: STATE_LAYOUT.size]
+    def _connect_streams(self, m):
+        """Connect the streams to the one engine that passes words."""
+        array, loader, multiply = self._array, self._loader, self._multiply
+        commands, sequencer = self._commands, self._sequencer
+        inner = sequencer.running & sequencer.inner
         m.d.comb += [
-            settings.number.eq(self._arg),
-            settings.data.eq(self._argument),
-            table.number.eq(self._arg),
-            table.word.eq(self._argument[WORD_PLACE:]),
-            table.data.eq(self._argument[:WORD_BITS]),
-            after.eq(before),
+            self._onward.i_valid.eq(multiply.o.valid & inner),
+            multiply.o.ready.eq(self.o.ready | inner),
+        ]
+        with m.If(commands.multiplying):
+            m.d.comb += [
+                self.o.valid.eq(multiply.o.valid & ~inner),
+                self.o.payload.eq(multiply.o.payload),
+            ]
+        with m.If(commands.running):
+            m.d.comb += self.i.ready.eq(sequencer.label_ready)
+        with m.If(commands.loading):
+            m.d.comb += self.i.ready.eq(loader.ready)
+            with m.If(loader.passing):
+                m.d.comb += [
+                    self.i.ready.eq(array.cells_i.ready),
+                    array.cells_i.valid.eq(self.i.valid & array.cells_i.ready),
+                    self.o.valid.eq(array.cells_o.valid),
+                    self.o.payload.eq(array.cells_o.payload),
+                    array.cells_o.ready.eq(self.o.ready),
+                ]
+
+    def _change_entry(self, m):
+        """Say what a command changes of the entry when it has ended; all else stays."""
+        table, entry, time = self._table, self._table.entry, self._time
+        after = Signal(STATE_LAYOUT)
+        m.d.comb += [
+            after.eq(Value.cast(entry)[: STATE_LAYOUT.size]),
             table.state.eq(after),
         ]
-        self._counts(m, after)
-        with m.FSM() as fsm:
-            with m.State("IDLE"):
-                m.d.comb += self.cmd.ready.eq(1)
-                m.d.sync += Cat(op, self._arg, self._argument).eq(self.cmd.payload)
-                with m.If(self.cmd.valid):
-                    m.next = "DISPATCH"
-            with m.State("DISPATCH"):
-                m.next = "LOAD"
-                with m.If(op == Op.SET):
-                    m.d.comb += settings.write.eq(1)
-                    m.next = "IDLE"
-                with m.Elif(self._known()):
-                    with m.If(op == Op.ENTRY):
-                        m.next = "WRITE_ENTRY"
-                with m.Else():
-                    m.d.sync += self._illegal.eq(1)
-                    m.next = "ANSWER"
-            with m.State("WRITE_ENTRY"):
-                with work.until_done(table.write, table.busy):
-                    m.next = "IDLE"
-            with m.State("LOAD"):
-                with work.until_done(table.load, table.busy):
-                    m.next = "SETTLE"
-            # Registers follow the entry.
-            with m.State("SETTLE"):
-                m.next = "SETTLED"
-            with m.State("SETTLED"):
-                m.next = "CHECK"
-            with m.State("CHECK"):
-                m.next = "ANSWER"
-                with m.If(~self._wrong):
-                    self._starts(m)
-            with m.State("LOADER"):
-                with work.until_done(loader.start, ~loader.done):
-                    m.d.comb += table.change.eq(loader.vector)
-                    m.next = "ANSWER"
-                m.d.comb += self._pass_streams(m)
-            with m.State("MULTIPLY"):
-                with work.until_done(multiply.start, ~multiply.done):
-                    m.d.comb += table.change.eq(1)
-                    m.next = "ANSWER"
-            with m.State("UPDATE"):
-                with work.until_done(self._update, ~pulser.done):
-                    m.d.comb += table.change.eq(1)
-                    m.next = "ANSWER"
-                    with m.If(time.due):
-                        m.d.comb += time.start.eq(1)
-                        m.next = "TIME"
-            with m.State("TIME"), m.If(time.done):
-                m.next = "ANSWER"
-            with m.State("ANSWER"):
-                m.d.comb += self.r.valid.eq(1)
-                with m.If(self.r.ready):
-                    m.d.sync += self._illegal.eq(0)
-                    m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
-        with m.If(settings.unknown):
-            m.d.sync += self._illegal.eq(1)
-        with m.If(fsm.ongoing("MULTIPLY")):
-            m.d.comb += [
-                self.o.valid.eq(multiply.o.valid),
-                self.o.payload.eq(multiply.o.payload),
-                multiply.o.ready.eq(self.o.ready),
-            ]
-
-    def _known(self):
-        """Return whether the command at work is one, for an array that there can be."""
-        ops = [op for op in Op if op not in (Op.SET, Op.WRITE_REFERENCES)]
-        if self.config.build.references:
-            ops.append(Op.WRITE_REFERENCES)
-        return Cat(self._op == op for op in ops).any() & (self._arg < ENTRIES)
-
-    def _starts(self, m):
-        """Go to the state that a command on an array begins with."""
-        states = {Op.FORWARD: "MULTIPLY", Op.BACKWARD: "MULTIPLY", Op.UPDATE: "UPDATE"}
-        m.next = "LOADER"
-        with m.Switch(self._op):
-            for op, state in states.items():
-                with m.Case(op):
-                    m.next = state
-
-    def _pass_streams(self, m):
-        """Return what connects the streams while the loader is at work."""
-        array, passing = self._array, self._loader.passing
-        return [
-            self.i.ready.eq(Mux(passing, array.cells_i.ready, self._loader.ready)),
-            array.cells_i.valid.eq(passing & self.i.valid & array.cells_i.ready),
-            self.o.valid.eq(passing & array.cells_o.valid),
-            self.o.payload.eq(array.cells_o.payload),
-            array.cells_o.ready.eq(passing & self.o.ready),
-        ]
-
-    def _counts(self, m, after):
-        """Say what a command changes of the entry when it has ended."""
-        entry, lines, time = self._table.entry, self._lines, self._time
         with m.Switch(self._op):
             with m.Case(Op.SETUP):
-                m.d.comb += [
-                    after.static_key.eq(self._schedule.key),
-                    self._table.change.eq(self._loader.keyed),
-                ]
-            with m.Case(Op.LOAD_X):
-                m.d.comb += after.x_max.eq(lines.column_max)
-            with m.Case(Op.LOAD_D):
-                m.d.comb += after.d_max.eq(lines.row_max)
+                m.d.comb += after.static_key.eq(self._schedule.key)
             with m.Case(Op.FORWARD):
                 m.d.comb += after.forward_step.eq(entry.forward_step + 1)
             with m.Case(Op.BACKWARD):

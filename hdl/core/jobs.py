@@ -8,7 +8,7 @@ from amaranth.lib import data
 
 from ohmgrid.config import Config
 from ohmgrid.registers.arrays import STATE, entry_fields
-from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS
+from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS, STEP_WORD_BITS
 
 __all__ = [
     "COLUMN",
@@ -16,11 +16,14 @@ __all__ = [
     "REGISTERS",
     "ROW",
     "STATE_LAYOUT",
+    "TRAINER_WRITE",
     "WAY",
     "Work",
     "either",
     "entry_layout",
     "over_lines",
+    "same",
+    "spanning",
 ]
 
 COLUMN, ROW = 0, 1
@@ -36,6 +39,9 @@ WAY = data.StructLayout(
 
 KEY = data.StructLayout({"start": 1, "verb": 8, "step": 48})
 """Asks for an operation key of the array at work: a strobe, and what the key is of."""
+
+TRAINER_WRITE = data.StructLayout({"en": 1, "table": 8, "address": 12, "data": STEP_WORD_BITS})
+"""Write port of the tables of `ohmgrid.registers.map.TRAINER`."""
 
 STATE_LAYOUT = data.StructLayout(dict(STATE))
 """The part of an entry that verbs change."""
@@ -54,8 +60,27 @@ def either(layout: data.Layout, *jobs: Any) -> data.View:
     return data.View(layout, asked)
 
 
+def spanning(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:
+    """Return what says which lines of the array at work a vector is for.
+
+    Parameters
+    ----------
+    job : View
+        Has the fields ``side``, ``first`` and ``count``.
+    entry, side, devices, split
+        As of `over_lines`.
+    """
+    split = Value.cast(split)
+    doubled = entry.paired & (devices | split)
+    return [
+        job.side.eq(side),
+        job.first.eq(Mux(side, entry.output_line << (entry.paired & split), entry.input_line)),
+        job.count.eq(Mux(side, entry.rows << doubled, entry.cols)),
+    ]
+
+
 def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:
-    """Return what says which lines of the array at work a pass, or a vector, goes through.
+    """Return what says which lines of the array at work a pass goes through.
 
     Parameters
     ----------
@@ -68,16 +93,21 @@ def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0
     split : Value or int
         Whether they are lines of their own, too.
     """
-    split = Value.cast(split)
-    doubled = entry.paired & (devices | split)
     return [
-        job.side.eq(side),
-        job.first.eq(Mux(side, entry.output_line << (entry.paired & split), entry.input_line)),
-        job.count.eq(Mux(side, entry.rows << doubled, entry.cols)),
-        job.paired.eq(entry.paired & ~split),
+        *spanning(job, entry, side, devices, split),
+        job.paired.eq(entry.paired & ~Value.cast(split)),
         job.turned.eq(entry.turned),
         job.pace.eq(1),
     ]
+
+
+def same(into: Any, of: Any, *names: str) -> list[Any]:
+    """Return what connects members of one component, or fields, to those of the same names."""
+
+    def member(one: Any, name: str) -> Any:
+        return one[name] if isinstance(one, data.View) else getattr(one, name)
+
+    return [member(into, name).eq(member(of, name)) for name in names]
 
 
 class Work:

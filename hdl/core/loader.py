@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.cell_port import job_layout
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, ROW, Work, entry_layout, over_lines
-from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, ROW, Work, entry_layout, over_lines, spanning
+from ohmgrid.hdl.periphery.lines import pass_layout, vector_layout
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["Loader"]
@@ -26,9 +26,9 @@ class Loader(wiring.Component):
         Strobe: do one of
     setup, vector, words : In(1)
         derive the keys of what is fixed; take a vector; pass conductances.
-    errors, reads, references : In(1)
-        The vector is one of errors, not activations; conductances go out, not in; what comes are
-        the weights of references.
+    errors, biased, reads, references : In(1)
+        The vector is one of errors, not activations; it comes without the always-on input behind
+        it; conductances go out, not in; what comes are the weights of references.
     done : Out(1)
         Strobe.
     keyed : Out(1)
@@ -36,7 +36,8 @@ class Loader(wiring.Component):
     entry : In(entry_layout)
     seed : Out(1), key : Out(KEY), key_done : In(1)
         Load the seed, or make an operation key.
-    lines : Out(pass_layout) ; lines_busy, taken : In(1)
+    lines : Out(pass_layout) ; lines_busy : In(1)
+    edge : Out(vector_layout) ; taken : In(1)
     valid : In(1), ready : Out(1)
         Of the stream that vectors come in by.
     cells : Out(job_layout) ; cells_busy : In(1)
@@ -46,7 +47,7 @@ class Loader(wiring.Component):
 
     def __init__(self, config: Config):
         self._computed = config.build.computed_keys
-        flags = ("start", "setup", "vector", "words", "errors", "reads", "references")
+        flags = ("start", "setup", "vector", "words", "errors", "biased", "reads", "references")
         waits = ("key_done", "lines_busy", "taken", "valid", "cells_busy")
         super().__init__(
             {
@@ -55,6 +56,7 @@ class Loader(wiring.Component):
                 "entry": In(entry_layout(config)),
                 "key": Out(KEY),
                 "lines": Out(pass_layout(config)),
+                "edge": Out(vector_layout(config)),
                 "cells": Out(job_layout(config)),
             }
         )
@@ -63,7 +65,14 @@ class Loader(wiring.Component):
         m = Module()
         entry, lines, work = self.entry, self.lines, Work(m)
 
-        side = Mux(self.errors, ROW, COLUMN)
+        side, edge = Mux(self.errors, ROW, COLUMN), self.edge
+
+        def comes():
+            """Say where the vector goes."""
+            m.d.comb += spanning(edge, entry, side)
+            with m.If(self.biased):
+                m.d.comb += [edge.count.eq(entry.cols - 1), edge.biased.eq(1)]
+
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.next = "WORDS"
@@ -90,17 +99,19 @@ class Loader(wiring.Component):
                 with work.until_done(lines.start, self.lines_busy):
                     m.next = "DONE"
             with m.State("CLEAR"):
-                m.d.comb += over_lines(lines, entry, side)
-                m.d.comb += lines.clear.eq(1)
+                comes()
+                m.d.comb += edge.clear.eq(1)
                 m.next = "TAKE"
+                # An array whose only input is the always-on one.
+                with m.If(self.biased & (entry.cols == 1)):
+                    m.next = "TAKEN"
             with m.State("TAKE"):
-                m.d.comb += over_lines(lines, entry, side)
-                m.d.comb += [self.ready.eq(1), lines.take.eq(self.valid)]
+                comes()
+                m.d.comb += [self.ready.eq(1), edge.take.eq(self.valid)]
                 with m.If(self.taken):
                     m.next = "TAKEN"
             # Two cycles until the maximum is there.
             with m.State("TAKEN"):
-                m.d.comb += over_lines(lines, entry, side)
                 m.next = "DONE"
             with m.State("WORDS"):
                 start = Signal()

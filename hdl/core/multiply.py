@@ -34,8 +34,10 @@ class Multiply(wiring.Component):
     done : Out(1)
         Strobe.
     registers : In(REGISTERS), way : In(WAY), entry : In(entry_layout)
-    x_one, d_one : In
-        1.0 at the edge.
+    again : In(1)
+        With `start`: send the results that are there once more.
+    x_one, d_one, x_max, d_max : In
+        1.0 at the edge, and the largest magnitudes of the vectors there.
     key : Out(KEY) ; key_done, op_key : In
         Operation keys.
     lines : Out(pass_layout) ; lines_busy, power : In
@@ -54,6 +56,7 @@ class Multiply(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "again": In(1),
                 "backward": In(1),
                 "done": Out(1),
                 "registers": In(REGISTERS),
@@ -61,6 +64,8 @@ class Multiply(wiring.Component):
                 "entry": In(entry_layout(config)),
                 "x_one": In(edge),
                 "d_one": In(edge),
+                "x_max": In(edge - 1),
+                "d_max": In(edge - 1),
                 "key": Out(KEY),
                 "key_done": In(1),
                 "op_key": In(64),
@@ -145,8 +150,10 @@ class Multiply(wiring.Component):
         work = Work(m)
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
-                m.d.sync += halvings.eq(0)
-                m.next = "KEY"
+                m.next = "SEND"
+                with m.If(~self.again):
+                    m.d.sync += halvings.eq(0)
+                    m.next = "KEY"
             with m.State("KEY"):
                 m.d.comb += [
                     self.key.verb.eq(Mux(backward, Verb.BACKWARD, Verb.FORWARD)),
@@ -209,15 +216,15 @@ class Multiply(wiring.Component):
 
     def _alpha(self, m, read):
         """Return what scales the operation's inputs: their largest magnitude, or 1.0."""
-        entry, registers = self.entry, self.registers
+        registers = self.registers
         # Forward, zeros with input noise are not nothing.
-        awake = read & (registers.forward_inp_noise != 0) & (entry.x_max == 0)
+        awake = read & (registers.forward_inp_noise != 0) & (self.x_max == 0)
         alpha = Signal(17)
         m.d.comb += alpha.eq(
             Mux(
                 self.backward,
-                Mux(registers.backward_managed, entry.d_max, self.d_one),
-                Mux(registers.forward_managed & ~awake, entry.x_max, self.x_one),
+                Mux(registers.backward_managed, self.d_max, self.d_one),
+                Mux(registers.forward_managed & ~awake, self.x_max, self.x_one),
             )
         )
         return alpha

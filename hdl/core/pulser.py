@@ -47,6 +47,10 @@ class Pulser(wiring.Component):
         Slot or chunk that is swept, for keys of lines.
     bl : Out
         Slots of the update.
+    active, below, clipped : Out(1)
+        Neither vector is 0; and of `ohmgrid.counters.PulseCounts`.
+    lines_clipped : In(1)
+        As of `ohmgrid.hdl.periphery.lines.Lines.clipped`.
     """
 
     def __init__(self, config: Config):
@@ -75,6 +79,8 @@ class Pulser(wiring.Component):
                 "sweep_busy": In(1),
                 "sub": Out(8),
                 "bl": Out(BL_BITS),
+                **dict.fromkeys(("active", "below", "clipped"), Out(1)),
+                "lines_clipped": In(1),
             }
         )
 
@@ -103,6 +109,7 @@ class Pulser(wiring.Component):
                 for name in ("managed", "bl_managed")
             ),
             self.bl.eq(planner.bl),
+            self.below.eq(planner.below),
         ]
         # The chunk at work and its slots: the first of them, how many are left of the train from
         # there on; of devices that are pulsed slot by slot, the one at work and its place.
@@ -151,6 +158,7 @@ class Pulser(wiring.Component):
                     *(planned.eq(0), keyed.eq(0)),
                 ]
                 with m.If(self.start):
+                    m.d.sync += self.clipped.eq(0)
                     m.next = "PLAN"
             with m.State("PLAN"):
                 step = entry.update_step
@@ -172,10 +180,12 @@ class Pulser(wiring.Component):
                 # A deterministic train of a row is followed from its first slot on.
                 trains(ROW, planner.d_factor, planner.d_divisor, slot + size)
                 with work.until_done(lines.start, self.lines_busy):
+                    m.d.sync += self.clipped.eq(self.clipped | self.lines_clipped)
                     m.next = "COLUMN_TRAINS"
             with m.State("COLUMN_TRAINS"):
                 trains(COLUMN, planner.x_factor, planner.x_divisor, 1)
                 with work.until_done(lines.start, self.lines_busy):
+                    m.d.sync += self.clipped.eq(self.clipped | self.lines_clipped)
                     m.next = "SWEEP"
             with m.State("ROW_KEYS"):
                 settle(ROW)
@@ -209,5 +219,8 @@ class Pulser(wiring.Component):
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
-        m.d.sync += working.eq(~fsm.ongoing("IDLE") | self.start)
+        m.d.sync += [
+            working.eq(~fsm.ongoing("IDLE") | self.start),
+            self.active.eq((self.x_max != 0) & (self.d_max != 0)),
+        ]
         return m

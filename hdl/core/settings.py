@@ -4,11 +4,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.hdl.core.jobs import REGISTERS
+from ohmgrid.hdl.core.jobs import REGISTERS, TRAINER_WRITE
 from ohmgrid.hdl.device.ports import REGISTERS as DEVICE_REGISTERS
 from ohmgrid.hdl.device.ports import TABLE_WRITE
 from ohmgrid.host.protocol import SET_BIT, TABLE_DATA_BITS
-from ohmgrid.registers.map import CORE, DEVICE, TABLES
+from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
 
 __all__ = ["Settings"]
 
@@ -34,6 +34,7 @@ class Settings(wiring.Component):
     device : Out(DEVICE_REGISTERS)
     table_write : Out(TABLE_WRITE)
         Out of a register: it goes to every device unit.
+    trainer_write : Out(TRAINER_WRITE)
     """
 
     def __init__(self, sets: int):
@@ -48,6 +49,7 @@ class Settings(wiring.Component):
                 "device_set": In(1),
                 "device": Out(DEVICE_REGISTERS),
                 "table_write": Out(TABLE_WRITE),
+                "trainer_write": Out(TRAINER_WRITE),
             }
         )
 
@@ -55,10 +57,10 @@ class Settings(wiring.Component):
         m = Module()
         devices = [Signal(DEVICE_REGISTERS, name=f"device{k}") for k in range(self._sets)]
         second = self.data[SET_BIT]
-        table = self.table_write
+        table, trainer = self.table_write, self.trainer_write
         # A cycle after the strobe, for it reaches every register.
         writes = Signal()
-        m.d.sync += [writes.eq(self.write), table.en.eq(0), self.unknown.eq(0)]
+        m.d.sync += [writes.eq(self.write), table.en.eq(0), trainer.en.eq(0), self.unknown.eq(0)]
         with m.If(writes), m.Switch(self.number):
             for name, register in CORE.items():
                 with m.Case(register.number):
@@ -75,6 +77,13 @@ class Settings(wiring.Component):
                     table.table.eq(self.number),
                     table.address.eq(self.data[TABLE_DATA_BITS:SET_BIT]),
                     table.data.eq(self.data),
+                ]
+            with m.Case(*TRAINER.values()):
+                m.d.sync += [
+                    trainer.en.eq(1),
+                    trainer.table.eq(self.number),
+                    trainer.address.eq(self.data[TABLE_DATA_BITS:SET_BIT]),
+                    trainer.data.eq(self.data),
                 ]
             with m.Default():
                 m.d.sync += self.unknown.eq(1)

@@ -15,9 +15,18 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.cell_port import job_layout, return_layout
 from ohmgrid.hdl.array.due_pairs import DuePairs
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, entry_layout, over_lines
+from ohmgrid.hdl.core.jobs import (
+    COLUMN,
+    KEY,
+    REGISTERS,
+    ROW,
+    Work,
+    entry_layout,
+    over_lines,
+    spanning,
+)
 from ohmgrid.hdl.device.aging import Change
-from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.hdl.periphery.lines import pass_layout, vector_layout
 from ohmgrid.registers.arrays import COUNT_BITS
 from ohmgrid.registers.noise import Verb
 
@@ -60,7 +69,8 @@ class TimeEffects(wiring.Component):
     x_one : In
         1.0 at the edge.
     key : Out(KEY) ; key_done : In(1)
-    lines : Out(pass_layout) ; lines_busy, taken : In(1) ; value : Out
+    lines : Out(pass_layout) ; lines_busy : In(1)
+    vector : Out(vector_layout) ; value : Out ; taken : In(1)
     cells : Out(job_layout) ; cells_busy : In(1) ; seen : In(return_layout)
     pulse : Out(1), column, offset, before : Out ; pulsed : In(1)
         Has the pulser write a column back (``start``, ``done``, ... of
@@ -85,6 +95,7 @@ class TimeEffects(wiring.Component):
                 "key": Out(KEY),
                 "key_done": In(1),
                 "lines": Out(pass_layout(config)),
+                "vector": Out(vector_layout(config)),
                 "lines_busy": In(1),
                 "taken": In(1),
                 "value": Out(signed(edge)),
@@ -103,6 +114,7 @@ class TimeEffects(wiring.Component):
         m = Module()
         m.submodules.pairs = pairs = self._pairs
         entry, lines, lanes = self.entry, self.lines, self.config.build.lanes
+        vector = self.vector
         due_time, due_refresh = self._countdowns(m)
         task = Signal(Task)
         lane = Signal(range(max(2, lanes)))
@@ -173,19 +185,18 @@ class TimeEffects(wiring.Component):
                     keyed()
             # The differences of a column go to the rows' edge buffer while its cells are reset.
             with m.State("NO_ROWS"):
-                m.d.comb += over_lines(lines, entry, ROW, split=1)
-                m.d.comb += lines.clear.eq(1)
+                m.d.comb += [*spanning(vector, entry, ROW, split=1), vector.clear.eq(1)]
                 m.next = "VISIT"
             with m.State("VISIT"):
-                m.d.comb += over_lines(lines, entry, ROW, split=1)
-                m.d.comb += [lines.take.eq(pairs.take), pairs.clear.eq(task == Task.SCAN)]
+                m.d.comb += spanning(vector, entry, ROW, split=1)
+                m.d.comb += [vector.take.eq(pairs.take), pairs.clear.eq(task == Task.SCAN)]
                 m.d.sync += settled.eq(settled + 1)
                 with m.If(settled == SETTLE - 1):
                     m.d.sync += settled.eq(0)
                     m.next = "VISITED"
             with m.State("VISITED"):
-                m.d.comb += over_lines(lines, entry, ROW, split=1)
-                m.d.comb += lines.take.eq(pairs.take)
+                m.d.comb += spanning(vector, entry, ROW, split=1)
+                m.d.comb += vector.take.eq(pairs.take)
                 with work.until_done(self.cells.visit, self.cells_busy):
                     m.next = "ONE_COLUMN"
                     with m.If(task == Task.AGE):
@@ -204,19 +215,16 @@ class TimeEffects(wiring.Component):
                     with m.If(stale):
                         m.next = "KEY"
             with m.State("ONE_COLUMN"):
-                m.d.comb += over_lines(lines, entry, COLUMN)
-                m.d.comb += lines.clear.eq(1)
+                m.d.comb += [*spanning(vector, entry, COLUMN), vector.clear.eq(1)]
                 m.d.sync += [count.eq(0), stale.eq(1)]
                 m.next = "TAKE_COLUMN"
             with m.State("TAKE_COLUMN"):
-                m.d.comb += over_lines(lines, entry, COLUMN)
-                m.d.comb += lines.take.eq(1)
+                m.d.comb += [*spanning(vector, entry, COLUMN), vector.take.eq(1)]
                 m.d.sync += count.eq(count + 1)
                 with m.If(self.taken):
                     m.next = "TAKEN"
             # Two cycles until the maximum is there.
             with m.State("TAKEN"):
-                m.d.comb += over_lines(lines, entry, COLUMN)
                 m.next = "PULSE"
             with m.State("PULSE"):
                 with work.until_done(self.pulse, ~self.pulsed):

@@ -133,6 +133,9 @@ class DeviceUnit(wiring.Component):
         Addresses in the unit's ``tables``, and their entries from `Tables`.
     result : Out(result_layout)
         Not valid for a stuck cell.
+    pulses : Out(COUNT_BITS)
+        Of the request of so many cycles before:
+    pulses_time : int
     """
 
     def __init__(
@@ -171,8 +174,11 @@ class DeviceUnit(wiring.Component):
                 "lookup": Out(lookup_layout(self.tables)),
                 "entries": In(entries_layout(self.tables)),
                 "result": Out(result_layout(*widths)),
+                "pulses": Out(COUNT_BITS),
             }
         )
+
+    pulses_time = Popcount.latency
 
     @property
     def latency(self) -> int:
@@ -212,7 +218,7 @@ class DeviceUnit(wiring.Component):
         down = Timed(request.down, 0)
         word, rel, slope, upper, lower, stuck = self._properties(m, pipe, down)
         m.submodules.popcount = popcount = Popcount()
-        m.d.comb += popcount.i.eq(request.mask)
+        m.d.comb += [popcount.i.eq(request.mask), self.pulses.eq(popcount.o)]
         count = Timed(popcount.o, popcount.latency)
 
         draw = word.slice(0, GAUSS_BITS)

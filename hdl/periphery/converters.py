@@ -48,6 +48,8 @@ class Scaler(wiring.Component):
     magnitude, factor, divisor, top : ``In``
         Constant while values are in flight; ``divisor > 0``, ``top <= 65536``.
     code : ``Out(signed(18))``
+    clipped : ``Out(1)``
+        With it: ``rint(|value| factor / divisor)`` is above ``top``.
 
     Cost: one DSP block; the divider's ``17 * 2 * divisor_bits`` LUT4 are nearly all of it.
     """
@@ -72,6 +74,7 @@ class Scaler(wiring.Component):
                 "divisor": In(divisor_bits),
                 "top": In(TOP_BITS),
                 "code": Out(signed(TOP_BITS + 1)),
+                "clipped": Out(1),
             }
         )
 
@@ -86,7 +89,9 @@ class Scaler(wiring.Component):
         m.submodules.divider = divider = self.divider
         sign = delayed(m, self.value[-1] & ~self.magnitude, "sign", self.latency - 1)
         quotient = divider.quotient
-        clipped = delayed(m, Mux(quotient > self.top, self.top, quotient), "clipped")
+        over = quotient > self.top
+        clipped = delayed(m, Mux(over, self.top, quotient), "clipped")
+        m.d.comb += self.clipped.eq(delayed(m, over, "over", 2))
         m.d.comb += [
             product.a.eq(Mux(self.value[-1], -self.value, self.value)),
             product.b.eq(self.factor),

@@ -1,7 +1,8 @@
 """Line values: from activations and errors at the edge to DAC codes, pulse trains and keys.
 
-Each side (columns: activations, rows: errors) has an edge buffer and memories that the sweep
-reads. A *pass* goes through the lines of one side and fills some of those memories.
+Each side (columns: activations, rows: errors) has an edge buffer, for the vectors of one or more
+examples, and memories that the sweep reads. A *pass* goes through the lines of one side and fills
+some of those memories.
 """
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
@@ -21,9 +22,39 @@ from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
-__all__ = ["Lines", "pass_layout"]
+__all__ = ["Lines", "edge_depths", "pass_layout", "vector_layout"]
 
 SIDES = ("column", "row")
+LOOK = 2
+"""Cycles of a look into an edge buffer."""
+SHARE_BITS = 17
+"""Width of an exponential (`ohmgrid.registers.layers`)."""
+
+
+def edge_depths(config: Config) -> tuple[int, int]:
+    """Return the values that the edge buffers of columns and of rows hold.
+
+    Those of all lines for each of ``edge`` examples, and once more where pairs are refreshed: a
+    refresh has vectors of its own.
+    """
+    build = config.build
+    slots = build.edge + build.time
+    return build.inputs * slots, build.outputs * slots
+
+
+def vector_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what brings a vector to an edge buffer.
+
+    ``clear`` (strobe): ``count`` values for the lines of ``side`` from the ``first`` one on follow;
+    ``biased``: and 1.0 for the line behind them. ``take`` (strobe) takes the next value.
+    """
+    lines = config.build.lines
+    return data.StructLayout(
+        {
+            **{"side": 1, "count": range(lines + 1), "first": range(lines)},
+            **{"clear": 1, "biased": 1, "take": 1},
+        }
+    )
 
 
 def pass_layout(config: Config) -> data.StructLayout:
@@ -32,21 +63,20 @@ def pass_layout(config: Config) -> data.StructLayout:
     ``side`` (0: columns, 1: rows): the array's ``count`` lines from the ``first`` one on; of
     ``paired`` rows, devices in a pass of trains or keys. ``turned``: the columns are serial.
 
-    ``clear`` (strobe): a new vector of that side follows; ``take`` (strobe) takes its next value.
-
     ``start`` (strobe): begin a pass, one line every ``pace`` cycles, that writes ``codes`` or
     ``trains``, ``static_keys`` or ``cycle_keys``. ``factor``, ``divisor``, ``top``: scale of a
     magnitude, DAC code or firing probability. ``sub``: slot or number of the pass, for keys and
     voltages. ``bl``, ``chunk``, ``mode``: slots, part and pulse type of trains. ``drive``: codes
     pass the DACs' non-idealities on their way, ``part`` says what they then are; ``exact``: codes
     are the values themselves, without the fraction bits of a voltage (both in a build with
-    ``read_physics``).
+    ``read_physics``). ``share``: values are not those of the edge buffer, but each line's ``share``
+    comes from outside, and takes the place of half of ``factor``; results leave by ``shared``.
     """
     lines = config.build.lines
     return data.StructLayout(
         {
             **{"side": 1, "count": range(lines + 1), "first": range(lines)},
-            **{"paired": 1, "turned": 1, "clear": 1, "take": 1, "start": 1},
+            **{"paired": 1, "turned": 1, "start": 1, "share": 1},
             **dict.fromkeys(("codes", "trains", "static_keys", "cycle_keys"), 1),
             **{"factor": FACTOR_BITS, "divisor": DIVISOR_BITS, "top": 17, "pace": 7, "sub": 8},
             **{"bl": BL_BITS, "chunk": 3, "mode": 2, "drive": 1, "exact": 1, "part": 2},
@@ -67,16 +97,33 @@ class Lines(wiring.Component):
     Members
     -------
     job : In(pass_layout)
+    vector : In(vector_layout)
     value : In
-        What ``job.take`` takes into the edge buffer.
+        What ``vector.take`` takes into the edge buffer.
+    one : In
+        1.0 of an activation.
     taken : Out(1)
         That value was the last.
     column_max, row_max : Out
         Largest magnitudes of the vectors taken last, two cycles after the last value.
+    column_base, row_base : In
+        Where the vectors of the example at work begin in the edge buffers.
+    look : In
+        Place in the columns' edge buffer that is read while no pass goes through it:
+    looked : Out
+        `LOOK` cycles later.
+    share : In
+        Of line ``number``, a cycle after that: its magnitude for a pass with ``share``.
+    number : Out
+        Lines of the pass before that one.
+    shared_valid, shared : Out
+        Results of such a pass, in order.
     inp_noise, ... : In
         Of `ohmgrid.hdl.periphery.voltages.Voltages`.
     power : Out
         Sum of a vector of powers.
+    clipped : Out(1)
+        In the last pass of trains, a line was to fire with a probability above 1.
     key : In
         Operation key, for keys, trains and voltages.
     keys : In(keys_layout)
@@ -94,15 +141,28 @@ class Lines(wiring.Component):
         self.config = config
         build = config.build
         self._depths = (build.inputs, build.outputs)
+        columns, rows = self._edges = edge_depths(config)
+        edge = signed(config.formats.edge_bits)
         super().__init__(
             {
                 "job": In(pass_layout(config)),
-                "value": In(signed(config.formats.edge_bits)),
+                "vector": In(vector_layout(config)),
+                "value": In(edge),
+                "one": In(config.formats.edge_bits),
                 "taken": Out(1),
+                "column_base": In(range(columns)),
+                "row_base": In(range(rows)),
+                "look": In(range(columns)),
+                "looked": Out(edge),
+                "share": In(SHARE_BITS),
+                "number": Out(range(build.lines + 1)),
+                "shared_valid": Out(1),
+                "shared": Out(signed(18)),
                 "column_max": Out(config.formats.edge_bits),
                 "row_max": Out(config.formats.edge_bits),
                 **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
                 "power": Out(POWER_BITS),
+                "clipped": Out(1),
                 "key": In(64),
                 "keys": In(keys_layout(config)),
                 "busy": Out(1),
@@ -154,17 +214,20 @@ class Lines(wiring.Component):
         m.submodules.trains = maker = self._maker
         # The settings stay for a whole pass: their choice ends in registers.
         held = delayed(m, job, "held")
-        self._take(m, held)
+        writes = self._take(m)
 
         # One line every `pace` cycles: its value comes from the edge buffer in the next cycle.
         # Results come back in order, so each path counts its own, and where they go. Of pairs,
         # a pass of trains or keys goes through devices.
         doubled = job.paired & job.side & ~job.codes
         begin = Mux(doubled, job.first << 1, job.first)
-        issue, coded, keyed, trained = (
-            _Count(m, name, self.config, job.start, begin)
-            for name in ("issued", "coded", "keyed", "trained")
+        coded, keyed, trained = (
+            _Count(m, name, self.config, job.start, begin) for name in ("coded", "keyed", "trained")
         )
+        # What is issued counts from where the example's vectors begin.
+        at = job.first + Mux(job.side, self.row_base, self.column_base)
+        places = 2 * max(self._edges)
+        issue = _Count(m, "issued", self.config, job.start, Mux(doubled, at << 1, at), places)
         twice = delayed(m, doubled, "twice")
         wait, running = Signal(len(job.pace)), Signal()
         issues = running & (wait == 0) & (issue.number != held.count)
@@ -187,12 +250,13 @@ class Lines(wiring.Component):
 
         # A register behind the edge buffers' block RAM.
         value = Signal(signed(self.config.formats.edge_bits), reset_less=True)
+        share = Signal(SHARE_BITS + 1, reset_less=True)
         negative = Signal(scaler.latency)
         m.d.sync += negative.eq(negative << 1 | (value < 0))
         m.d.comb += [
             scaler.value.eq(value),
             scaler.magnitude.eq(held.trains),
-            scaler.factor.eq(held.factor),
+            scaler.factor.eq(Mux(held.share, share, held.factor)),
             scaler.divisor.eq(held.divisor),
             scaler.top.eq(held.top),
             line_key.key.eq(self.key),
@@ -211,6 +275,11 @@ class Lines(wiring.Component):
             maker.chunk.eq(held.chunk),
             maker.mode.eq(held.mode),
         ]
+
+        with m.If(job.start):
+            m.d.sync += self.clipped.eq(0)
+        with m.Elif(code_valid[-1] & held.trains & scaler.clipped):
+            m.d.sync += self.clipped.eq(1)
 
         train_line = Mux(twice, trained.line >> 1, trained.line)
         # A pass of trains leaves the sign of each line where its code would be.
@@ -232,6 +301,11 @@ class Lines(wiring.Component):
                 "cycle": (32, held.cycle_keys & made, keyed.line, line_key.o[:32]),
             }
         values = []
+        m.d.comb += [
+            self.number.eq(issue.number),
+            self.shared_valid.eq(code_valid[-1] & held.share),
+            self.shared.eq(scaler.code),
+        ]
         for number, (side, depth) in enumerate(zip(SIDES, self._depths, strict=True)):
             here = held.side == number
             m.submodules[f"{side}_memories"] = memories = Module()
@@ -241,13 +315,18 @@ class Lines(wiring.Component):
                 memories.submodules[name] = store
                 return store.write_port(), store.read_port()
 
-            write, read = memory("edge", self.config.formats.edge_bits)
+            edge = self._edges[number]
+            write, read = memory("edge", self.config.formats.edge_bits, edge)
             m.d.comb += [
-                write.en.eq(job.take & here),
-                write.addr.eq(self._taken.line),
-                write.data.eq(self.value),
+                write.en.eq(writes.en & (writes.side == number)),
+                write.addr.eq(writes.place),
+                write.data.eq(writes.value),
                 read.addr.eq(Mux(twice, issue.line >> 1, issue.line)),
             ]
+            if side == "column":
+                with m.If(~(running & here)):
+                    m.d.comb += read.addr.eq(self.look)
+                m.d.sync += self.looked.eq(read.data)
             values.append(read.data.as_signed())
 
             found = self.rows if side == "row" else self.columns
@@ -267,7 +346,13 @@ class Lines(wiring.Component):
                     m.d.comb += found.sign.eq(word[-1])
             if build.computed_keys:
                 self._keys(m, side, keys, found)
-        m.d.sync += value.eq(Mux(held.side, values[1], values[0]))
+        m.d.sync += [
+            value.eq(Mux(held.side, values[1], values[0])),
+            share.eq(self.share << 1),
+        ]
+        with m.If(held.share):
+            # Half of what a share is multiplied with: the edge is too narrow for the whole.
+            m.d.sync += value.eq(held.factor >> 1)
 
         serial = held.side != held.turned
         made = maker.o.valid & maker.o.payload.word.any() & (~twice | trained.number[0])
@@ -307,21 +392,41 @@ class Lines(wiring.Component):
                 found[name].eq(line_key.o),
             ]
 
-    def _take(self, m, held):
-        """A vector comes in: edge buffer and largest magnitude."""
-        job = self.job
-        self._taken = taken = _Count(m, "taken", self.config, job.clear, job.first)
-        taken.moves(job.take)
+    def _take(self, m):
+        """A vector comes in: largest magnitude, and what is written to an edge buffer.
+
+        What is written passes a register, so that 1.0 can go to its own place in between.
+        """
+        vector, held = self.vector, delayed(m, self.vector, "held_vector")
+        base = Mux(vector.side, self.row_base, self.column_base)
+        places = max(self._edges)
+        taken = _Count(m, "taken", self.config, vector.clear, vector.first + base, places)
+        taken.moves(vector.take)
+        # Of the value in the register.
+        place, behind = Signal(range(places)), Signal(range(places))
+        value = delayed(m, self.value, "taken_value")
+        m.d.sync += [place.eq(taken.line), behind.eq(vector.first + base + vector.count)]
+        writes = Signal(
+            data.StructLayout(
+                {"en": 1, "side": 1, "place": range(places), "value": signed(len(value))}
+            )
+        )
+        m.d.comb += [
+            writes.en.eq(held.take | (held.clear & held.biased)),
+            writes.side.eq(held.side),
+            writes.place.eq(Mux(held.clear, behind, place)),
+            writes.value.eq(Mux(held.clear, self.one, value)),
+        ]
         size = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
-        magnitude, sized = delayed(m, size, "magnitude"), Signal()
-        m.d.sync += sized.eq(job.take)
-        m.d.comb += self.taken.eq(job.take & (taken.number == held.count - 1))
+        magnitude = delayed(m, size, "magnitude")
+        m.d.comb += self.taken.eq(vector.take & (taken.number == vector.count - 1))
         for number, side in enumerate(SIDES):
             largest = getattr(self, f"{side}_max")
-            with m.If(job.clear & (job.side == number)):
-                m.d.sync += largest.eq(0)
-            with m.Elif((held.side == number) & sized & (magnitude > largest)):
+            with m.If(vector.clear & (vector.side == number)):
+                m.d.sync += largest.eq(Mux(vector.biased, self.one, 0))
+            with m.Elif((held.side == number) & held.take & (magnitude > largest)):
                 m.d.sync += largest.eq(magnitude)
+        return writes
 
     def _code(self, m, valid):
         """Return what is stored as a line's code, and when: the DAC's code, or its operand.
@@ -352,11 +457,11 @@ class Lines(wiring.Component):
 
 
 class _Count:
-    """Number of a line in its vector, and where it lies in the memories."""
+    """Number of a line in its vector, and where it lies in the memories, of so many places."""
 
-    def __init__(self, m, name, config, start, first):
+    def __init__(self, m, name, config, start, first, places=0):
         self.number = Signal(range(config.build.lines + 1), name=f"{name}_number")
-        self.line = Signal(range(config.build.lines), name=f"{name}_line")
+        self.line = Signal(range(places or config.build.lines), name=f"{name}_line")
         self._m, self._start, self._first = m, start, first
 
     def moves(self, strobe):

@@ -75,6 +75,8 @@ class Planner(wiring.Component):
         management.
     done : ``Out(1)``
         Strobe.
+    below : ``Out(1)``
+        ``k < 2**16``, and no vector is 0: the largest pair asks for less than one pulse.
     bl : ``Out(7)``
     x_factor, d_factor : ``Out(22)``
     x_divisor, d_divisor : ``Out(edge_bits)``
@@ -97,6 +99,7 @@ class Planner(wiring.Component):
                 "fixed_bl": In(BL_BITS),
                 "factor": In(FACTOR_BITS),
                 "done": Out(1),
+                "below": Out(1),
                 "bl": Out(BL_BITS),
                 "x_factor": Out(FACTOR_BITS),
                 "x_divisor": Out(edge_bits),
@@ -106,19 +109,21 @@ class Planner(wiring.Component):
         )
         self._root = SquareRoot(QUOTIENT_BITS)
 
-    def cycles(self, rate_shift: int, trivial: bool = False) -> int:
+    def cycles(self, rate_shift: int, zero: bool = False, managed: bool = True) -> int:
         """Return the cycles from `start` to `done`.
 
         Parameters
         ----------
         rate_shift : int
-        trivial : bool
-            Nothing to compute: no management, or a vector of zeros.
+        zero : bool
+            A vector is 0.
+        managed : bool
         """
-        if trivial:
+        if zero:
             return 2
         # Begin, two products, the shift and a decision, a quotient, its root and the result.
-        return len(self.x_max) + RATE_BITS + rate_shift + 2 + QUOTIENT_BITS + self._root.cycles + 2
+        expected = 1 + len(self.x_max) + RATE_BITS + rate_shift + 2
+        return expected + (QUOTIENT_BITS + self._root.cycles + 1 if managed else 0)
 
     def elaborate(self, platform):
         m = Module()
@@ -172,12 +177,11 @@ class Planner(wiring.Component):
                         self.x_divisor.eq(Mux(self.managed, self.x_max, self.x_one)),
                         self.d_divisor.eq(Mux(self.managed, self.d_max, self.d_one)),
                     ]
+                    m.d.sync += self.below.eq(0)
                     with m.If(zero):
-                        m.d.sync += no_divisors
-                    with m.If(~zero & self.managed):
-                        m.next = "FIRST PRODUCT"
+                        m.d.sync += [*no_divisors, self.done.eq(1)]
                     with m.Else():
-                        m.d.sync += self.done.eq(1)
+                        m.next = "FIRST PRODUCT"
             with m.State("FIRST PRODUCT"):
                 m.d.comb += adding.eq(1)
                 m.d.sync += word.eq(added)
@@ -196,15 +200,21 @@ class Planner(wiring.Component):
                     m.next = "SHIFT"
             with m.State("SHIFT"):
                 with m.If(count == 0):
-                    m.d.sync += [
-                        over.eq(above),
-                        beyond.eq(word[32:].any()),
-                        rest.eq(Mux(above, 0, word[17 : 16 + BL_BITS])),
-                        count.eq(QUOTIENT_BITS - 1),
-                    ]
+                    m.d.sync += self.below.eq(~word[16:].any())
                     pulses = word[16 : 16 + BL_BITS] + word[:16].any()
-                    m.d.sync += self.bl.eq(Mux(self.bl_managed & ~above, pulses, self.desired_bl))
-                    m.next = "QUOTIENT"
+                    # Without management, k is for counters alone.
+                    with m.If(self.managed):
+                        m.d.sync += [
+                            over.eq(above),
+                            beyond.eq(word[32:].any()),
+                            rest.eq(Mux(above, 0, word[17 : 16 + BL_BITS])),
+                            count.eq(QUOTIENT_BITS - 1),
+                            self.bl.eq(Mux(self.bl_managed & ~above, pulses, self.desired_bl)),
+                        ]
+                        m.next = "QUOTIENT"
+                    with m.Else():
+                        m.d.sync += self.done.eq(1)
+                        m.next = "IDLE"
                 with m.Else():
                     m.d.sync += word.eq(added)
             with m.State("QUOTIENT"):

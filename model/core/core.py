@@ -1,62 +1,28 @@
-"""A net on tiles: the layer arithmetic around them, forward, backward and update (golden model).
+"""A net on tiles, trained in place by step tables (golden model).
 
-Integers only past the configuration; a trainer in gateware must equal it bit for bit. Tile l of a
-net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an always-on input of
-1.0, the bias. For one example::
-
-    x_0     = pixels, 1.0
-    y_l     = tile_l.forward(x_l)
-    x_l+1   = f[rint(y_l * y_scale)], 1.0               formats, tables: ohmgrid.registers.layers
-    s_l     = f' from the value of f                    sigmoid: a (1 - a), tanh: 1 - a^2
-    far_i   = min(rint((max(y) - y_i) * y_scale), 2**16 - 1)
-    p       = e[far] / sum                              softmax cross-entropy:  d = p - onehot
-    a       = f[rint(y * y_scale)]                      squared error:          d = (a - onehot) s
-    z_l     = tile_l.backward_update(x_l, d_l, lr)      without the bias line; tile 0 only updates
-    d_l-1   = sat(rint(sat(rint(z_l * z_scale)) s_l-1)) `GUARD` more bits in between
-
-The prediction is the largest result of the last tile, the first of equals. What clips (``sat``, or
-an activation at the edge) is counted, see `ohmgrid.counters`; the ends of a table are the
-function's own and are not.
-
-A mini-batch takes all its examples forward and backward on the weights as they stand, then updates
-with one example after the other.
-
-Every division and shift rounds to nearest, ties to even.
+Tile l of a net ``n_0-n_1-...`` has n_{l+1} rows and n_l + 1 columns; its last column is an
+always-on input of 1.0, the bias. What is done for an example, and the arithmetic between the tiles,
+is in `ohmgrid.model.core.sequencer`; the tables are those of `ohmgrid.registers.orders`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isqrt
-from typing import NamedTuple
 
 import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
-from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
-from ohmgrid.model.core.functions import (
-    GUARD,
-    LINEAR,
-    activate,
-    error_below,
-    exponential,
-    half_squares,
-    softmax_share,
-    squared_error,
-)
+from ohmgrid.model.core.functions import GUARD
+from ohmgrid.model.core.sequencer import Order, Sequencer
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
+from ohmgrid.registers import orders
 from ohmgrid.registers.device import DITHER_BITS
-from ohmgrid.registers.layers import (
-    ACTIVATIONS,
-    PRE_FRAC,
-    Scale,
-    activation_table,
-    exp_tables,
-    scale_registers,
-)
+from ohmgrid.registers.layers import PRE_FRAC, Scale, activation_table, scale_registers
 from ohmgrid.registers.noise import Purpose, Verb
+from ohmgrid.registers.steps import Step
 from ohmgrid.tile import TileEngine, TileState, make_tiles
 
 __all__ = [
@@ -149,17 +115,6 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     return np.argsort(keys, kind="stable")
 
 
-class _Layer(NamedTuple):
-    y_scale: Scale
-    """From a forward result to what a table, or the edge, takes."""
-    z_scale: Scale
-    """From a backward result to an error with guard bits."""
-
-
-Updates = list[tuple[int, np.ndarray, np.ndarray]]
-"""Number of a tile, activations and errors of an update that is still to come."""
-
-
 class Core:
     """A net on tiles, one for each layer, and stochastic gradient descent with it.
 
@@ -198,24 +153,26 @@ class Core:
         if shapes != net.shapes:
             raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")
         self.config, self.tiles, self.net = config, list(tiles), net
-        formats = config.formats
-        self._top = (1 << (formats.edge_bits - 1)) - 1
-        self._one = min(1 << formats.x_frac, self._top)
-        self.counters, self._counting = Counters(len(tiles)), True
-        self._layers = []
+        formats, last = config.formats, len(tiles) - 1
+        self.top = (1 << (formats.edge_bits - 1)) - 1
+        self.one = min(1 << formats.x_frac, self.top)
+        self.counters = Counters(len(tiles))
+        self.scales: list[Scale] = []
+        """From a result to what a table, or the edge, takes, and from a backward result to an error
+        with guard bits: two for each layer."""
         for number, tile in enumerate(tiles):
-            table = net.activation != "relu" or (net.softmax and number == len(tiles) - 1)
+            table = net.activation != "relu" or (net.softmax and number == last)
             frac = PRE_FRAC if table else formats.x_frac
-            self._layers.append(
-                _Layer(
-                    scale_registers("forward scale", tile.y_lsb * (1 << frac)),
-                    scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
-                )
-            )
-        self._activation = ACTIVATIONS.index(net.activation)
-        table = activation_table(net.activation, formats.x_frac) if net.activation != "relu" else ()
-        self._values = np.array(table, np.int64)
-        self._exp = tuple(map(np.array, exp_tables()))
+            self.scales += [
+                scale_registers("forward scale", tile.y_lsb * (1 << frac)),
+                scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
+            ]
+        relu = net.activation == "relu"
+        self.table = () if relu else activation_table(net.activation, formats.x_frac)
+        self._training = orders.training(len(tiles), net.activation, net.softmax)
+        self._testing = orders.testing(len(tiles), net.activation)
+        self._predicting = orders.predicting(len(tiles), net.activation)
+        self._sequencer = Sequencer(formats, self.tiles, self.scales, self.table)
 
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""
@@ -255,100 +212,6 @@ class Core:
         for tile, state in zip(self.tiles, states, strict=True):
             tile.load(state)
 
-    def _forward(self, number: int, x: np.ndarray) -> np.ndarray:
-        """Return the results of one tile."""
-        tile = self.tiles[number]
-        y = tile.forward(x)
-        if self._counting:
-            self.counters.add(number, adc_forward=tile.saturated, passes=tile.passes)
-        return y
-
-    def _scaled(self, number: int, y: np.ndarray) -> np.ndarray:
-        """Return results times the layer's scale."""
-        mantissa, shift = self._layers[number].y_scale
-        return shift_round(y * mantissa, shift)
-
-    def _count(self, number: int, place: str, clipped: np.ndarray) -> None:
-        """Count what is true."""
-        if self._counting:
-            self.counters.add(number, **{place: int(np.count_nonzero(clipped))})
-
-    def _activate(self, number: int, pre: np.ndarray, kind: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return activation (``x_frac``) and derivative of scaled results."""
-        frac = self.config.formats.x_frac
-        value, slope, over = activate(pre, kind, self._values, frac, self._top)
-        self._count(number, "activation", over)
-        return value, slope
-
-    def _input(self, values: np.ndarray) -> np.ndarray:
-        """Return a tile's input: the values and the always-on bias line."""
-        x = np.empty(len(values) + 1, np.int64)
-        x[:-1] = values
-        x[-1] = self._one
-        return x
-
-    def _softmax(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
-        """Return the errors ``p - onehot`` (``d_frac``) and ``p[label]``."""
-        frac, last = self.config.formats.d_frac, len(self._layers) - 1
-        shares = exponential(self._scaled(last, y.max() - y), *self._exp)
-        error = softmax_share(shares, shares.sum(), frac)
-        share = int(error[label])
-        error[label] -= 1 << frac
-        error, over = at_edge(error, self._top)
-        self._count(last, "error", over)
-        return error, share
-
-    def _squared(self, y: np.ndarray, label: int) -> tuple[np.ndarray, int]:
-        """Return the errors ``(a - onehot) f'`` (``d_frac``) and half the sum of squares."""
-        formats, last = self.config.formats, len(self._layers) - 1
-        kind = LINEAR if self.net.activation == "relu" else self._activation
-        value, slope = self._activate(last, self._scaled(last, y), kind)
-        miss = value.copy()
-        miss[label] -= self._one
-        error, over = squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
-        self._count(last, "error", over)
-        return error, int(half_squares(miss @ miss, formats.x_frac))
-
-    def _error_below(self, number: int, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Return the errors at the outputs of the layer below tile ``number`` (``d_frac``)."""
-        mantissa, shift = self._layers[number].z_scale
-        error, lost = error_below(shift_round(z[:-1] * mantissa, shift), slope, self._top)
-        self._count(number - 1, "error", lost)
-        return error
-
-    def _errors(
-        self,
-        pixels: np.ndarray,
-        label: int,
-        backward: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
-    ) -> tuple[Answer, np.ndarray, np.ndarray]:
-        """Take one example forward and backward; return its answer, x and d of tile 0.
-
-        ``backward`` is called with tile number, activations and errors for tiles above 0, from the
-        last one down, and returns the result of the backward pass.
-        """
-        x = self._input(pixels)
-        inputs, slopes = [x], []
-        last = len(self._layers) - 1
-        for number in range(last):
-            pre = self._scaled(number, self._forward(number, x))
-            value, slope = self._activate(number, pre, self._activation)
-            x = self._input(value)
-            inputs.append(x)
-            slopes.append(slope)
-        y = self._forward(last, x)
-        d, word = (self._softmax if self.net.softmax else self._squared)(y, label)
-        for number in range(last, 0, -1):
-            z = backward(number, inputs[number], d)
-            self.counters.add(number, adc_backward=self.tiles[number].saturated)
-            d = self._error_below(number, z, slopes[number - 1])
-        return Answer(int(y.argmax()) == label, word), inputs[0], d
-
-    def _update(self, number: int, x: np.ndarray, d: np.ndarray, lr: float) -> None:
-        """Update one tile."""
-        self.tiles[number].update(x, d, lr)
-        self.counters.add_update(number, self.tiles[number].pulses)
-
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.
 
@@ -360,32 +223,23 @@ class Core:
         lr : float
             Learning rate.
         """
+        order = Order(rate=lr, counters=self.counters)
+        return self.run(self._training, pixels[None], np.array([label]), order)[0]
 
-        def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
-            z = self.tiles[number].backward_update(x, d, lr)
-            self.counters.add_update(number, self.tiles[number].pulses)
-            return z
+    def run(
+        self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
+    ) -> list[Answer]:
+        """Run a step table; return the answers of the examples that it counts.
 
-        answer, x, d = self._errors(pixels, label, backward)
-        self._update(0, x, d, lr)
-        return answer
-
-    def _train_batch(self, pixels: np.ndarray, labels: np.ndarray, lr: float) -> list[Answer]:
-        """Take examples forward and backward on the same weights, then update with each."""
-        answers: list[Answer] = []
-        updates: Updates = []
-
-        def backward(number: int, x: np.ndarray, d: np.ndarray) -> np.ndarray:
-            updates.append((number, x, d))
-            return self.tiles[number].backward(d)
-
-        for one, label in zip(pixels, labels, strict=True):
-            answer, x, d = self._errors(one, int(label), backward)
-            answers.append(answer)
-            updates.append((0, x, d))
-        for number, x, d in updates:
-            self._update(number, x, d, lr)
-        return answers
+        Parameters
+        ----------
+        steps : list of Step
+            For these tiles, with this core's ``scales``; see `ohmgrid.registers.orders`.
+        pixels : integers, shape (examples, inputs)
+        labels : integers, shape (examples,)
+        order : Order
+        """
+        return self._sequencer.run(steps, pixels, labels, order) if len(labels) else []
 
     def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
         """Train on examples in their order.
@@ -399,14 +253,7 @@ class Core:
         batch : int
             Examples of a mini-batch; the last one may have fewer.
         """
-        answers: list[Answer] = []
-        for first in range(0, len(labels), batch):
-            chosen = slice(first, first + batch)
-            if batch == 1:
-                # The same bits as a batch of one, in one sweep where the engine has one.
-                answers.append(self.train_one(pixels[first], int(labels[first]), lr))
-            else:
-                answers += self._train_batch(pixels[chosen], labels[chosen], lr)
+        answers = self.run(self._training, pixels, labels, Order(batch, lr, self.counters))
         hits = sum(answer.hit for answer in answers)
         words = [answer.word for answer in answers]
         return outcome_of(self.net, self.config.formats.d_frac, hits, words)
@@ -416,18 +263,12 @@ class Core:
 
         Counts nothing: counters are of training alone.
         """
-        self._counting = False
-        try:
-            x, last = self._input(pixels), len(self._layers) - 1
-            for number in range(last):
-                pre = self._scaled(number, self._forward(number, x))
-                x = self._input(self._activate(number, pre, self._activation)[0])
-            return int(self._forward(last, x).argmax())
-        finally:
-            self._counting = True
+        results: list[np.ndarray] = []
+        asking = Order(host=lambda y: results.append(y) or y)
+        self.run(self._predicting, pixels[None], np.zeros(1, np.int64), asking)
+        return int(results[0].argmax())
 
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""
-        return sum(
-            self.predict(one) == int(label) for one, label in zip(pixels, labels, strict=True)
-        )
+        answers = self.run(self._testing, pixels, labels, Order())
+        return sum(answer.hit for answer in answers)

@@ -13,6 +13,7 @@ from ohmgrid.registers.layers import (
     FAR_BITS,
     FINE_BITS,
     INDEX_SHIFT,
+    LINEAR,
     LOSS_BITS,
     LOSS_FRAC,
     SLOPE_FRAC,
@@ -21,18 +22,16 @@ from ohmgrid.registers.layers import (
 
 __all__ = [
     "GUARD",
-    "LINEAR",
     "activate",
     "error_below",
     "exponential",
     "half_squares",
+    "slope_of",
     "softmax_share",
     "squared_error",
 ]
 
 TANH, RELU = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("relu")
-LINEAR = len(ACTIVATIONS)
-"""A ReLU at the output would never learn where it is off: under a squared error it is linear."""
 GUARD = 4
 """Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
 GUARDED_BITS = 22
@@ -41,8 +40,8 @@ GUARDED_BITS = 22
 
 def activate(
     pre: np.ndarray, kind: int, table: np.ndarray, x_frac: int, top: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return activation (``x_frac``), derivative (`SLOPE_FRAC`), and whether it was clipped.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return activation (``x_frac``), and whether it was clipped.
 
     Parameters
     ----------
@@ -56,13 +55,26 @@ def activate(
     """
     if kind >= RELU:
         linear = kind == LINEAR
-        value, over = at_edge(choose(linear, pre, np.maximum(pre, 0)), top)
-        return value, choose((pre > 0) | linear, 1 << SLOPE_FRAC, 0), over
+        return at_edge(choose(linear, pre, np.maximum(pre, 0)), top)
     index = np.minimum(np.maximum((pre >> INDEX_SHIFT) + TABLE_SIZE // 2, 0), TABLE_SIZE - 1)
-    value, one = table[index], 1 << x_frac
+    return table[index], index < 0
+
+
+def slope_of(value: np.ndarray, kind: int, x_frac: int) -> np.ndarray:
+    """Return the derivative (`SLOPE_FRAC`) of an activation where it has a value.
+
+    Parameters
+    ----------
+    value : int64
+        As from `activate`.
+    kind, x_frac : int
+    """
+    if kind >= RELU:
+        return choose((value > 0) | (kind == LINEAR), 1 << SLOPE_FRAC, 0)
+    one = 1 << x_frac
     # The slope of a sigmoid is a (1 - a), that of a tanh 1 - a^2 = (1 - a) (1 + a).
     product = (one - value) * choose(kind == TANH, one + value, value)
-    return value, shift_round(product, 2 * x_frac - SLOPE_FRAC), index < 0
+    return shift_round(product, 2 * x_frac - SLOPE_FRAC)
 
 
 def exponential(far: np.ndarray, coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:

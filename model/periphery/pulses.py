@@ -153,7 +153,7 @@ def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
 
 def is_clipped(largest: int, factor: int, divisor: int) -> bool:
     """Return whether the line with the largest value would fire with a probability above 1."""
-    return largest * factor > divisor * ONE
+    return divide_round(largest * factor, divisor) > ONE
 
 
 def thermometer(probability: np.ndarray, bl: int, chunk: int) -> np.ndarray:

@@ -96,6 +96,8 @@ class BuildConfig:
     """Input lines of all arrays of a net together, the always-on bias inputs included."""
     outputs: int = 512
     """Output lines of all arrays of a net together; a weight that is a pair takes two."""
+    edge: int = 1
+    """Examples whose vectors the memories at the edge hold: the largest mini-batch."""
     computed_keys: bool = False
     """Noise keys of lines are computed as a sweep needs them, and lie in no block RAM."""
     train_groups: int = 2
@@ -119,6 +121,7 @@ class BuildConfig:
         check_int("words", self.words, 1, MOST_WORDS)
         check_int("inputs", self.inputs, 1, MOST_LINES)
         check_int("outputs", self.outputs, 1, MOST_LINES)
+        check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
         options = (
             "lut_delays",

@@ -57,17 +57,17 @@ class Bench:
         """Bring a vector into a side's edge buffer."""
         dut = self.dut
         vector = {"side": SIDES[side][0], "count": len(values), "first": first}
-        ctx.set(dut.job, vector | {"clear": 1})
+        ctx.set(dut.vector, vector | {"clear": 1})
         await ctx.tick()
         for n, value in enumerate(values):
-            ctx.set(dut.job, vector)
+            ctx.set(dut.vector, vector)
             for _ in range(waits[n % len(waits)]):
                 await ctx.tick()
             ctx.set(dut.value, int(value))
-            ctx.set(dut.job, vector | {"take": 1})
+            ctx.set(dut.vector, vector | {"take": 1})
             assert ctx.get(dut.taken) == (n == len(values) - 1)
             await ctx.tick()
-        ctx.set(dut.job, {})
+        ctx.set(dut.vector, {})
 
     async def fill(self, ctx, side: str, key: int = 0, **job: int) -> int:
         """Run a pass; return its cycles."""

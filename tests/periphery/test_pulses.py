@@ -16,6 +16,7 @@ from ohmgrid.model.base.noise import line_keys, op_key, seed_key
 from ohmgrid.model.periphery.pulses import (
     chunks,
     column_trains,
+    expected_pulses,
     plan_update,
     probabilities,
     row_trains,
@@ -239,9 +240,9 @@ def test_planner(formats, data):
             }
             for name, value in inputs.items():
                 ctx.set(getattr(planner, name), int(value))
-            trivial = not pulses.managed or 0 in (x_max, d_max)
+            zero = 0 in (x_max, d_max)
             done = []
-            for _ in range(planner.cycles(registers.rate_shift, trivial)):
+            for _ in range(planner.cycles(registers.rate_shift, zero, pulses.managed)):
                 await ctx.tick()
                 ctx.set(planner.start, 0)
                 done.append(ctx.get(planner.done))
@@ -251,6 +252,8 @@ def test_planner(formats, data):
             assert {
                 name: ctx.get(getattr(planner, name)) for name in plan._fields
             } == plan._asdict()
+            below = not zero and expected_pulses(x_max, d_max, registers) < ONE
+            assert ctx.get(planner.below) == below
 
     run_clocked(planner, testbench)
 

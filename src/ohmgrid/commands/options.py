@@ -332,6 +332,13 @@ def fit_build(config: Config, plan: Plan, given: Settings | None = None) -> Conf
     build = roomy_build(
         plan.net().shapes, config.device.devices, config.build, config.layout, fixed
     )
+    if config.batch > build.edge:
+        if given and given.gives("build.edge"):
+            raise ConfigError(
+                "build.edge",
+                f"expected room for the {config.batch} examples of a mini-batch, got {build.edge}",
+            )
+        build = replace(build, edge=config.batch)
     config = replace(config, build=build)
     check_build(config)
     return config

@@ -15,9 +15,10 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.functions import LINEAR
 from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
+from ohmgrid.registers.layers import ACTIVATIONS, LINEAR, exp_tables
+from ohmgrid.registers.orders import backward_scale, forward_scale
 
 __all__ = ["CompiledCore"]
 
@@ -68,24 +69,26 @@ class CompiledCore(Core):
     def _network(self, tiles: Sequence[CompiledTile]) -> Network:
         """Return the net as the kernels hold it."""
         layers, row, col = [], 0, 0
-        for tile, scales in zip(tiles, self._layers, strict=True):
+        for number, tile in enumerate(tiles):
             forward, backward = tile.readings
             place = tile.number, tile.rows, tile.cols, row, col
-            numbers = (*place, *map(int, (*scales.y_scale, *scales.z_scale)))
+            scales = self.scales[forward_scale(number)], self.scales[backward_scale(number)]
+            numbers = (*place, *(int(part) for scale in scales for part in scale))
             layers.append(Layer(tile.array, forward, backward, tile.steps, *numbers))
             row, col = row + tile.rows, col + tile.cols
-        formats = self.config.formats
+        formats, kind = self.config.formats, ACTIVATIONS.index(self.net.activation)
+        coarse, fine = map(np.array, exp_tables())
         functions = Functions(
-            kind=self._activation,
-            at_output=LINEAR if self.net.activation == "relu" else self._activation,
+            kind=kind,
+            at_output=LINEAR if self.net.activation == "relu" else kind,
             squared=int(self.net.loss == "squared"),
-            top=self._top,
-            one=self._one,
+            top=self.top,
+            one=self.one,
             x_frac=formats.x_frac,
             d_frac=formats.d_frac,
-            value=self._values,
-            coarse=self._exp[0],
-            fine=self._exp[1],
+            value=np.array(self.table, np.int64),
+            coarse=coarse,
+            fine=fine,
         )
         return Network(tiles[0].physics, tuple(layers), functions)
 
@@ -135,9 +138,9 @@ class CompiledCore(Core):
             raise ValueError(f"pixels: expected shape (examples, {inputs}), got {pixels.shape}")
         if labels.shape != pixels.shape[:1]:
             raise ValueError(f"labels: expected shape {pixels.shape[:1]}, got {labels.shape}")
-        if pixels.size and np.abs(pixels).max() > self._top:
+        if pixels.size and np.abs(pixels).max() > self.top:
             raise ValueError(
-                f"pixels: expected values in +-{self._top}, got {pixels.min()}..{pixels.max()}"
+                f"pixels: expected values in +-{self.top}, got {pixels.min()}..{pixels.max()}"
             )
         if labels.size and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(

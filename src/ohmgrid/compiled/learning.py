@@ -17,8 +17,8 @@ from ohmgrid.registers.noise import Verb
 __all__ = ["count_hits", "train_block"]
 
 # The laws are the golden model's own.
-activate, exponential = golden(functions.activate), golden(functions.exponential)
-error_below = golden(functions.error_below)
+activate, slope_of = golden(functions.activate), golden(functions.slope_of)
+exponential, error_below = golden(functions.exponential), golden(functions.error_below)
 softmax_share, half_squares = golden(functions.softmax_share), golden(functions.half_squares)
 squared_error = golden(functions.squared_error)
 
@@ -54,10 +54,10 @@ def _activations(y, layer, f, x, slope):
     clipped = 0
     for i in range(layer.rows):
         pre = shift_round(y[i] * layer.y_mantissa, layer.y_shift)
-        value, steep, over = activate(pre, f.kind, f.value, f.x_frac, f.top)
+        value, over = activate(pre, f.kind, f.value, f.x_frac, f.top)
         clipped += over
         x[i] = value
-        slope[i] = steep
+        slope[i] = slope_of(value, f.kind, f.x_frac)
     return clipped
 
 
@@ -130,7 +130,8 @@ def _squared(y, layer, label, f, d, counts):
     total = 0
     for i in range(layer.rows):
         pre = shift_round(y[i] * layer.y_mantissa, layer.y_shift)
-        value, slope, over = activate(pre, f.at_output, f.value, f.x_frac, f.top)
+        value, over = activate(pre, f.at_output, f.value, f.x_frac, f.top)
+        slope = slope_of(value, f.at_output, f.x_frac)
         counts[ACTIVATION] += over
         miss = value - (f.one if i == label else 0)
         total += miss * miss

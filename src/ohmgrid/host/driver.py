@@ -1,6 +1,6 @@
 """Commands of a core over anything that moves words through its four streams."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,19 @@ class CoreDriver:
             tables += aging_tables(aging, registers, weight_bits)
         return commands + [table_command(*write, device_set) for write in tables]
 
-    def run(self, commands: list[int], vector=(), results: int = 0) -> tuple[np.ndarray, list]:
+    def counters(self, rows: Sequence[tuple[int, int]]) -> list[int]:
+        """Return counters of a core, by row and field (`ohmgrid.registers.meters`)."""
+        commands = [command(Op.COUNTER, row, field) for row, field in rows]
+        words, _ = self.link.transact(
+            {"cmd": np.array([(c & (2**64 - 1), c >> 64) for c in commands], np.uint64)},
+            {"r": len(commands)},
+            max_cycles=TIMEOUT,
+        )
+        return [int(word) >> 8 for word in words["r"]]
+
+    def run(
+        self, commands: list[int], vector=(), results: int = 0, more: int = 0
+    ) -> tuple[np.ndarray, list]:
         """Send commands with the words that they take; return results and decoded answers.
 
         Parameters
@@ -103,13 +115,15 @@ class CoreDriver:
             Words for the input stream.
         results : int
             Words that the commands send.
+        more : int
+            Answers beside those of the commands: of the examples of a run.
 
         Raises
         ------
         RuntimeError
             If an answer has an error bit.
         """
-        answers = sum((c & 255) not in SILENT for c in commands)
+        answers = more + sum((c & 255) not in SILENT for c in commands)
         columns = [(c & (2**64 - 1), c >> 64) for c in commands]
         words, self.cycles = self.link.transact(
             {

@@ -12,6 +12,8 @@ from ohmgrid.registers.arrays import WORD_BITS
 
 __all__ = [
     "COMMAND_BITS",
+    "EXAMPLES_BITS",
+    "INNER",
     "OUT_BITS",
     "SET_BIT",
     "SILENT",
@@ -55,7 +57,25 @@ class Op(IntEnum):
     ENTRY = 12
     """Write a word of entry ``arg`` of the array table: ``data`` is ``word << WORD_PLACE | value``.
     """
+    RUN = 13
+    """Run the step table (`ohmgrid.registers.steps`) from its first step on: ``data`` is
+    ``batch << EXAMPLES_BITS | examples``; with ``arg`` 1 its clipping and pulses are counted.
+    Examples come on the input stream, label before inputs; those that a COUNT step counts are
+    answered, and so is the end."""
+    LOSS = 14
+    """Not for hosts: what a LOSS step does with an array."""
+    SEND = 15
+    """Not for hosts: what a SEND step does."""
+    COUNTER = 17
+    """Send counter ``data`` of row ``arg`` (`ohmgrid.registers.meters`): the answer holds the count
+    above its op. Taken while a run is at work, too."""
+    COUNT = 16
+    """Not for hosts: names the answer about an example, with `Answer.passes` 1 for a hit and its
+    word (`ohmgrid.net.Answer`) in `Answer.saturated`."""
 
+
+INNER = (Op.LOSS, Op.SEND, Op.COUNT)
+"""Commands that steps alone give."""
 
 SILENT = (Op.SET, Op.ENTRY)
 """Commands without an answer."""
@@ -75,6 +95,9 @@ class Error(IntEnum):
 OUT_BITS = 40
 """Width of a result: an ADC code times the input's scale, doubled for each halving (36 bits), or an
 exact sum (of the widest array that has an ADC)."""
+
+EXAMPLES_BITS = 32
+"""Width of the number of examples of a run."""
 
 COMMAND_BITS = 80
 """Width of a command: op in bits 0..7, arg in 8..15, data in 16..79."""

@@ -25,7 +25,7 @@ ENTRIES = 24
 WORD_BITS = 56
 """Bits of an entry that one command writes."""
 
-COUNT_BITS = 38
+COUNT_BITS = 46
 """Width of a countdown of updates. With it, `STATE` fills whole words."""
 
 STEPS = ("forward_step", "backward_step", "update_step")
@@ -34,14 +34,12 @@ STEPS = ("forward_step", "backward_step", "update_step")
 STATE: dict[str, int] = {
     **dict.fromkeys(STEPS, 48),
     **dict.fromkeys(("time_left", "refresh_left", "transfer_left", "inversion_left"), COUNT_BITS),
-    "x_max": 16,
-    "d_max": 16,
     "static_key": 64,
 }
 """Fields that verbs change, and their widths: operations so far; updates until cells leak, until
 pairs are refreshed, until weights move to another array and until polarity is inverted (the last
-two for orders of verbs that use several arrays for a weight); largest magnitudes of the vectors at
-the edge; the operation key of what is fixed."""
+two for orders of verbs that use several arrays for a weight); the operation key of what is fixed.
+"""
 
 _PLACE: dict[str, int] = {
     "rows": 17,

@@ -28,6 +28,7 @@ __all__ = [
     "FAR_BITS",
     "FINE_BITS",
     "INDEX_SHIFT",
+    "LINEAR",
     "LOSS_BITS",
     "LOSS_FRAC",
     "MOST_CLASSES",
@@ -40,11 +41,15 @@ __all__ = [
     "Scale",
     "activation_table",
     "exp_tables",
+    "half_table",
     "scale_registers",
 ]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 """Activations by the name the command line uses; ReLU needs no table."""
+LINEAR = len(ACTIVATIONS)
+"""Number of no activation. A ReLU at the output would never learn where it is off: under a squared
+error it is linear."""
 
 PRE_FRAC = 12
 """Fraction bits of a pre-activation before a table: 4096 means 1.0."""
@@ -128,6 +133,27 @@ def activation_table(name: str, x_frac: int) -> tuple[int, ...]:
     with localcontext(_CONTEXT):
         middles = (Decimal(2 * k + 1) / 256 - 8 for k in range(TABLE_SIZE))
         return tuple(min(max(_fixed(function(v), x_frac), low), top) for v in middles)
+
+
+def half_table(name: str, x_frac: int) -> tuple[int, ...]:
+    """Return what tells a table of `activation_table`: its upper half, from the middle value on.
+
+    Around its middle value m, 1/2 of ``sigmoid`` and 0 of ``tanh``, a table is odd to the bit::
+
+        value[1024 + k] = m + half[k]        value[1023 - k] = m - half[k]        k = 0..1023
+
+    Parameters
+    ----------
+    name : str
+    x_frac : int
+        Fraction bits of the values.
+
+    Returns
+    -------
+    ``TABLE_SIZE / 2`` entries, 0 to ``2**x_frac - 1``
+    """
+    middle = 1 << (x_frac - 1) if name == "sigmoid" else 0
+    return tuple(value - middle for value in activation_table(name, x_frac)[TABLE_SIZE // 2 :])
 
 
 @cache

@@ -12,7 +12,8 @@ its own, a new one takes a free one. Standard library only.
 96-111   pulses of an update
 112-143  leak, diffusion, refresh and reset
 144-175  device
-240-255  tables (`TABLES`)
+224-227  tables of the trainer (`TRAINER`)
+240-255  tables of devices (`TABLES`)
 ======== ================================================================
 """
 
@@ -37,7 +38,9 @@ __all__ = [
     "MAX_WEIGHT_BITS",
     "READ",
     "READ_BITS",
+    "STEP_WORD_BITS",
     "TABLES",
+    "TRAINER",
     "Register",
 ]
 
@@ -191,4 +194,20 @@ reset     ten random bits                              where leak and reset lead
 reference ten random bits                              reference as drawn
 steps     six random bits, room, + 1024 down           step, as a node of a curve
 ========= ============================================ ==================================
+"""
+
+STEP_WORD_BITS = 40
+"""Bits of a step that one write brings."""
+
+TRAINER: dict[str, int] = {"step": 224, "scale": 225, "vector": 226, "activation": 227}
+"""Tables of what trains, and their numbers.
+
+========== ====================================== ======================================
+table      address                                data
+========== ====================================== ======================================
+step       step, doubled; + 1 for the upper part  `STEP_WORD_BITS` bits of a step
+scale      number                                 mantissa, + shift behind it
+vector     `ohmgrid.registers.steps.vector`       first line at the edge
+activation half index                             `ohmgrid.registers.layers.half_table`
+========== ====================================== ======================================
 """

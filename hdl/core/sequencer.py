@@ -1,0 +1,269 @@
+"""The sequencer: takes verbs from the step table and has the core do them, one after the other.
+
+The twin is `ohmgrid.model.core.sequencer`. It reads a step and what the step names, and waits until
+the core has done it; labels, slots and loops are its own.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.core.jobs import TRAINER_WRITE
+from ohmgrid.hdl.core.onward import LABEL_BITS, onward_layout
+from ohmgrid.hdl.periphery.lines import edge_depths
+from ohmgrid.host.protocol import EXAMPLES_BITS, Op
+from ohmgrid.registers.layers import SCALE_BITS
+from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
+from ohmgrid.registers.steps import (
+    ARRAY_BITS,
+    MOST_SCALES,
+    MOST_STEPS,
+    STEP_BITS,
+    WIDTHS,
+    Bank,
+    StepVerb,
+    Until,
+)
+
+__all__ = ["Sequencer"]
+
+BATCH_BITS = 16
+IDLE_STEPS = 1 << 10
+"""Steps without an example after which a table is taken for one that never ends."""
+
+STEP = data.StructLayout(dict(WIDTHS))
+
+
+class Sequencer(wiring.Component):
+    """Runs the step table.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    start : In(1), order : In
+        Strobe: run the table; ``order`` as of `ohmgrid.host.protocol.Op.RUN`.
+    counts_more : In(1), counts : Out(1)
+        With `start`: what clips and pulses in this run is counted; it is.
+    running : Out(1), ended : Out(1)
+        ``ended``: the run is over, until that is `accepted`;
+    illegal : Out(1)
+        then, a step could not be done.
+    write : In(TRAINER_WRITE)
+    go : Out(1), op : Out(8), array : Out
+        The core is to do this; ``op`` and ``array`` stay until
+    accepted : In(1)
+        Strobe, not before `go` or `ended`: it begins;
+    done, failed : In(1)
+        it has, strobe; it could not.
+    job : Out(onward_layout), inner : Out(1)
+        What becomes of results; whether they stay in the core.
+    biased : Out(1)
+        A vector comes without the always-on input.
+    slot : Out, column_base, row_base : Out
+        Example of the mini-batch at work, and where its vectors begin at the edge.
+    label_valid, label_ready, i : the stream of examples, while a label is to come.
+    label : Out(LABEL_BITS)
+    answer_valid : Out(1), answer_ready : In(1)
+        The example's answer is to be sent.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        columns, rows = edge_depths(config)
+        super().__init__(
+            {
+                "start": In(1),
+                "order": In(EXAMPLES_BITS + BATCH_BITS),
+                "counts_more": In(1),
+                "counts": Out(1),
+                "running": Out(1),
+                "ended": Out(1),
+                "illegal": Out(1),
+                "write": In(TRAINER_WRITE),
+                "go": Out(1),
+                "op": Out(Shape.cast(Op)),
+                "array": Out(ARRAY_BITS),
+                "accepted": In(1),
+                "done": In(1),
+                "failed": In(1),
+                "job": Out(onward_layout(config)),
+                "inner": Out(1),
+                "biased": Out(1),
+                "slot": Out(range(config.build.edge)),
+                "column_base": Out(range(columns)),
+                "row_base": Out(range(rows)),
+                "label_valid": In(1),
+                "label_ready": Out(1),
+                "i": In(LABEL_BITS),
+                "label": Out(LABEL_BITS),
+                "answer_valid": Out(1),
+                "answer_ready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        build = self.config.build
+        at = Signal(range(MOST_STEPS))
+        words = [
+            self._memory(m, f"steps{half}", "step", bits, MOST_STEPS, at, half)
+            for half, bits in enumerate((STEP_WORD_BITS, STEP_BITS - STEP_WORD_BITS))
+        ]
+        step = Signal(STEP)
+        scale = self._memory(m, "scales", "scale", SCALE_BITS + 6, MOST_SCALES, step.coef)
+        vectors = 2 << ARRAY_BITS
+        line = self._memory(m, "vectors", "vector", 16, vectors, step.dst[: ARRAY_BITS + 1])
+
+        left, batch = Signal(EXAMPLES_BITS), Signal(BATCH_BITS)
+        slot, filled = Signal(BATCH_BITS), Signal(BATCH_BITS)
+        quiet = Signal(range(IDLE_STEPS + 1))
+        row_side = step.dst[ARRAY_BITS:] == Bank.D
+        stores = step.dst[ARRAY_BITS:] != Bank.NONE
+        m.d.comb += [
+            self.slot.eq(slot),
+            # A vector that comes from outside is for the array that it is of.
+            self.array.eq(Mux(self.biased | (step.verb == StepVerb.WAIT), step.dst, step.array)),
+            self.job.stores.eq(stores),
+            self.job.side.eq(row_side),
+            self.job.first.eq(line),
+            self.job.target.eq(step.dst),
+            self.job.func.eq(step.func),
+            self.job.kind.eq(step.func[3:]),
+            self.job.mantissa.eq(scale[:SCALE_BITS]),
+            self.job.shift.eq(scale[SCALE_BITS:]),
+            self.biased.eq(step.verb == StepVerb.TAKE),
+            self.inner.eq(step.verb != StepVerb.SEND),
+        ]
+        ops = {
+            StepVerb.TAKE: Op.LOAD_X,
+            StepVerb.PULSE: Op.UPDATE,
+            StepVerb.LOSS: Op.LOSS,
+            StepVerb.SEND: Op.SEND,
+            StepVerb.WAIT: Op.LOAD_D,
+        }
+        with m.Switch(step.verb):
+            for verb, op in ops.items():
+                with m.Case(verb):
+                    m.d.comb += self.op.eq(op)
+            with m.Default():
+                m.d.comb += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
+
+        def next_slot():
+            m.d.sync += [
+                slot.eq(slot + 1),
+                self.column_base.eq(self.column_base + build.inputs),
+                self.row_base.eq(self.row_base + build.outputs),
+            ]
+
+        def first_slot():
+            m.d.sync += [slot.eq(0), self.column_base.eq(0), self.row_base.eq(0)]
+
+        def end(illegal):
+            m.d.sync += self.illegal.eq(illegal)
+            m.next = "ENDED"
+
+        with m.FSM() as fsm:
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [
+                    Cat(left, batch).eq(self.order),
+                    self.counts.eq(self.counts_more),
+                    at.eq(0),
+                    quiet.eq(0),
+                    filled.eq(0),
+                    self.illegal.eq(0),
+                ]
+                first_slot()
+                m.next = "FETCH"
+            with m.State("FETCH"):
+                m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += [step.eq(Cat(*words)), at.eq(at + 1), quiet.eq(quiet + 1)]
+                m.next = "LOOK_UP"
+            with m.State("LOOK_UP"):
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "DO"
+                with m.Switch(step.verb):
+                    with m.Case(StepVerb.END):
+                        end(0)
+                    with m.Case(StepVerb.TAKE):
+                        m.next = "LABEL"
+                    with m.Case(StepVerb.COUNT):
+                        m.next = "ANSWER"
+                    with m.Case(StepVerb.LOOP):
+                        m.next = "LOOP"
+                    with m.Case(StepVerb.MAC, *(v for v in ops if v != StepVerb.TAKE)):
+                        pass
+                    with m.Default():
+                        end(1)
+                with m.If((quiet == IDLE_STEPS) | ((step.verb == StepVerb.TAKE) & (left == 0))):
+                    end(1)
+            with m.State("LABEL"):
+                m.d.comb += self.label_ready.eq(1)
+                with m.If(self.label_valid):
+                    m.d.sync += [self.label.eq(self.i), left.eq(left - 1), quiet.eq(0)]
+                    m.next = "DO"
+            with m.State("DO"):
+                m.d.comb += self.go.eq(1)
+                with m.If(self.accepted):
+                    m.next = "DOING"
+            with m.State("DOING"), m.If(self.done):
+                m.next = "FETCH"
+                with m.If(self.failed):
+                    end(1)
+            with m.State("ANSWER"):
+                m.d.comb += self.answer_valid.eq(1)
+                with m.If(self.answer_ready):
+                    m.next = "FETCH"
+            with m.State("LOOP"):
+                back = Signal()
+                m.next = "FETCH"
+                with m.Switch(step.cond):
+                    with m.Case(Until.ALWAYS):
+                        m.d.comb += back.eq(1)
+                    with m.Case(Until.FILLED):
+                        m.d.sync += filled.eq(slot + 1)
+                        m.d.comb += back.eq((left != 0) & (slot + 1 < batch))
+                        with m.If(back):
+                            next_slot()
+                        with m.Else():
+                            first_slot()
+                    with m.Case(Until.DRAINED):
+                        m.d.comb += back.eq(slot + 1 < filled)
+                        with m.If(back):
+                            next_slot()
+                        with m.Else():
+                            first_slot()
+                    with m.Case(Until.EXAMPLES):
+                        m.d.comb += back.eq(left != 0)
+                    with m.Default():
+                        end(1)
+                with m.If(back):
+                    m.d.sync += at.eq(step.dst)
+            with m.State("ENDED"):
+                m.d.comb += self.ended.eq(1)
+                with m.If(self.accepted):
+                    m.next = "IDLE"
+        m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+        return m
+
+    def _memory(self, m, name, table, bits, depth, address, part=None):
+        """Return the word at an address, a cycle later, of a table that hosts write."""
+        m.submodules[name] = memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        written = self.write.address if part is None else self.write.address >> 1
+        en = self.write.en & (self.write.table == TRAINER[table])
+        if part is not None:
+            en = en & (self.write.address[0] == part)
+        m.d.comb += [
+            write.en.eq(en),
+            write.addr.eq(written),
+            write.data.eq(self.write.data),
+            read.addr.eq(address),
+        ]
+        return read.data

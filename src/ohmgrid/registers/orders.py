@@ -1,0 +1,135 @@
+"""Orders of verbs: step tables of a net for training, for testing, and for training with a host.
+
+A mini-batch takes all its examples forward and backward, each into a slot of its own, and then
+updates with one after the other; an example alone is a mini-batch of one. Standard library only.
+"""
+
+from ohmgrid.registers.layers import ACTIVATIONS, LINEAR
+from ohmgrid.registers.steps import Bank, Func, Step, StepVerb, Until, vector
+
+__all__ = ["backward_scale", "forward_scale", "hosted", "predicting", "testing", "training"]
+
+SLOT = 1
+"""`Step.index`: vectors of the slot at work."""
+
+
+def forward_scale(layer: int) -> int:
+    """Return the number of the scale of a layer's results."""
+    return 2 * layer
+
+
+def backward_scale(layer: int) -> int:
+    """Return the number of the scale of a layer's backward results."""
+    return 2 * layer + 1
+
+
+def _forward(layers: int, kind: int) -> list[Step]:
+    """Return the steps from an example's inputs to the results of the last layer."""
+    steps = [Step(StepVerb.TAKE, dst=vector(Bank.X, 0), index=SLOT)]
+    for layer in range(layers):
+        last = layer == layers - 1
+        steps.append(
+            Step(
+                StepVerb.MAC,
+                array=layer,
+                a=vector(Bank.X, layer),
+                dst=0 if last else vector(Bank.X, layer + 1),
+                index=SLOT,
+                func=Func.VALUE if last else Func.VALUE | kind << 3,
+                coef=forward_scale(layer),
+            )
+        )
+    return steps
+
+
+def _learning(layers: int, kind: int) -> list[Step]:
+    """Return the steps from the errors of the last layer to those of the first."""
+    return [
+        Step(
+            StepVerb.MAC,
+            array=layer,
+            way=1,
+            a=vector(Bank.D, layer),
+            dst=vector(Bank.D, layer - 1),
+            index=SLOT,
+            func=Func.BELOW | kind << 3,
+            coef=backward_scale(layer),
+        )
+        for layer in range(layers - 1, 0, -1)
+    ]
+
+
+def _updates(layers: int) -> list[Step]:
+    """Return the steps that update with the vectors of one slot."""
+    return [
+        Step(
+            StepVerb.PULSE,
+            array=layer,
+            a=vector(Bank.X, layer),
+            b=vector(Bank.D, layer),
+            index=SLOT,
+        )
+        for layer in range(layers - 1, -1, -1)
+    ]
+
+
+def _batches(steps: list[Step], layers: int) -> list[Step]:
+    """Return a table that fills mini-batches by some steps, then updates, until all are taken."""
+    filled = [*steps, Step(StepVerb.LOOP, dst=0, cond=Until.FILLED)]
+    drained = [*_updates(layers), Step(StepVerb.LOOP, dst=len(filled), cond=Until.DRAINED)]
+    rest = [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
+    return [*filled, *drained, *rest]
+
+
+def training(layers: int, activation: str, softmax: bool) -> list[Step]:
+    """Return the table that trains a net.
+
+    Parameters
+    ----------
+    layers : int
+        Arrays of the net, one for each layer.
+    activation : str
+        Of `ACTIVATIONS`.
+    softmax : bool
+        The loss is the cross-entropy, else the squared error.
+    """
+    kind, last = ACTIVATIONS.index(activation), layers - 1
+    at_output = LINEAR if activation == "relu" else kind
+    loss = Step(
+        StepVerb.LOSS,
+        array=last,
+        dst=vector(Bank.D, last),
+        index=SLOT,
+        func=Func.SHARE if softmax else Func.SQUARED | at_output << 3,
+        coef=forward_scale(last),
+    )
+    counted = [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
+    return _batches([*counted, *_learning(layers, kind)], layers)
+
+
+def hosted(layers: int, activation: str) -> list[Step]:
+    """Return the table that trains a net whose loss is the host's: results go, errors come."""
+    kind, last = ACTIVATIONS.index(activation), layers - 1
+    asked = [
+        Step(StepVerb.SEND, array=last),
+        Step(StepVerb.WAIT, array=last, dst=vector(Bank.D, last), index=SLOT),
+    ]
+    return _batches([*_forward(layers, kind), *asked, *_learning(layers, kind)], layers)
+
+
+def predicting(layers: int, activation: str) -> list[Step]:
+    """Return the table that sends an example's results to the host."""
+    kind = ACTIVATIONS.index(activation)
+    last = Step(StepVerb.SEND, array=layers - 1)
+    return [*_forward(layers, kind), last, Step(StepVerb.END)]
+
+
+def testing(layers: int, activation: str) -> list[Step]:
+    """Return the table that counts how many examples are classified right."""
+    kind = ACTIVATIONS.index(activation)
+    return [
+        *_forward(layers, kind),
+        Step(StepVerb.COUNT),
+        Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES),
+        Step(StepVerb.END),
+    ]

@@ -1,0 +1,167 @@
+"""The step table: what is done for an example, in which order, as data that a host loads.
+
+A step is one verb with its operands, `STEP_BITS` bits. Training, testing and mixed runs with a host
+are tables (`ohmgrid.registers.orders`); the golden interpreter is
+`ohmgrid.model.core.sequencer`, the gateware's `ohmgrid.hdl.core.sequencer`. Standard library only.
+
+Fields that no table here needs yet are for weights of several arrays (``sum``), transfers
+(``sign``, ``bump``) and vector arithmetic (``b``): they must be 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+__all__ = [
+    "MOST_SCALES",
+    "MOST_STEPS",
+    "STEP_BITS",
+    "WIDTHS",
+    "Bank",
+    "Func",
+    "Step",
+    "StepVerb",
+    "Until",
+    "vector",
+]
+
+MOST_STEPS = 128
+"""Steps of a table."""
+MOST_SCALES = 64
+"""Scales that steps can name."""
+
+
+class StepVerb(IntEnum):
+    """What a step does. Numbers without a name are free, or kept for what is to come: lines of an
+    array, outer products, resets, ageing, vector and scalar arithmetic."""
+
+    END = 0
+    """The run is over."""
+    TAKE = 1
+    """The next example: its label, and its inputs, with the always-on one behind them, to ``dst``.
+    """
+    MAC = 2
+    """``array`` multiplies the vector ``a``; results go through ``func`` to ``dst``, if there is
+    one."""
+    PULSE = 4
+    """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors)."""
+    LOSS = 12
+    """From the results of the last MAC to errors in ``dst``, and to the example's answer."""
+    SEND = 13
+    """The results of the last MAC go to the host."""
+    WAIT = 14
+    """Errors come from the host, to ``dst``."""
+    COUNT = 15
+    """The example's answer goes to the host."""
+    LOOP = 16
+    """Go back to step ``dst``, if ``cond`` says so."""
+
+
+class Bank(IntEnum):
+    """Where a vector is."""
+
+    NONE = 0
+    X = 1
+    """Activations of an array: what its columns take."""
+    D = 2
+    """Errors of an array: what its rows take."""
+
+
+class Func(IntEnum):
+    """What is made of the results of a multiplication (`ohmgrid.hdl.periphery.functions`); bits 3
+    and 4 of a step's field are the activation."""
+
+    VALUE = 0
+    """Activations of results."""
+    BELOW = 1
+    """Errors at the outputs of the layer below, of results of a backward pass."""
+    SHARE = 2
+    """Exponentials of the distances from the largest result: softmax with cross-entropy."""
+    SQUARED = 3
+    """Errors of outputs under a squared error."""
+
+
+class Until(IntEnum):
+    """When a LOOP goes back; all conditions but the last are about the mini-batch."""
+
+    ALWAYS = 0
+    FILLED = 1
+    """There is an example more, and room for it in the mini-batch: the next slot is at work then.
+    Else the first one is."""
+    DRAINED = 2
+    """There is a slot more that was filled: it is at work then. Else the first one is, and the
+    mini-batch is empty."""
+    EXAMPLES = 3
+    """There is an example more."""
+
+
+WIDTHS: Mapping[str, int] = {
+    **{"verb": 5, "array": 5, "way": 2, "sum": 2, "a": 8, "b": 8, "dst": 8},
+    **{"index": 3, "sign": 3, "func": 5, "coef": 6, "bump": 3, "cond": 6, "rep": 4},
+}
+"""Fields of a step in their order, and their widths."""
+
+STEP_BITS = sum(WIDTHS.values())
+ARRAY_BITS = WIDTHS["array"]
+
+
+def vector(bank: Bank, array: int) -> int:
+    """Return the number of a vector of an array, as steps name it."""
+    return int(bank) << ARRAY_BITS | array
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step; a field that a verb does not know must be 0.
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit its field.
+    """
+
+    verb: int = StepVerb.END
+    array: int = 0
+    """Entry of the array table."""
+    way: int = 0
+    """0: forward, 1: backward."""
+    sum: int = 0
+    a: int = 0
+    """Vector, see `vector`."""
+    b: int = 0
+    dst: int = 0
+    """Vector, or a step's number."""
+    index: int = 0
+    """1: vectors are those of the slot at work."""
+    sign: int = 0
+    func: int = 0
+    """`Func`, and the activation's number in `ohmgrid.registers.layers.ACTIVATIONS` times 8."""
+    coef: int = 0
+    """Which scale."""
+    bump: int = 0
+    cond: int = 0
+    """`Until`."""
+    rep: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, bits = getattr(self, field.name), WIDTHS[field.name]
+            if not 0 <= value < 1 << bits:
+                raise ValueError(f"step, {field.name}: expected {bits} bits, got {value}")
+
+    def pack(self) -> int:
+        """Return the step as one integer of `STEP_BITS` bits."""
+        word = place = 0
+        for name, bits in WIDTHS.items():
+            word |= int(getattr(self, name)) << place
+            place += bits
+        return word
+
+    @classmethod
+    def unpack(cls, word: int) -> "Step":
+        """Return the step of an integer."""
+        values, place = {}, 0
+        for name, bits in WIDTHS.items():
+            values[name] = word >> place & (1 << bits) - 1
+            place += bits
+        return cls(**values)

@@ -1,0 +1,225 @@
+"""Gateware that trains by itself equals the golden interpreter of the same step tables."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from tile_cases import BUILDS, MAX_ROWS, SEEDS, configs, random_weights
+
+from ohmgrid.config import Config, LayoutConfig
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.host.protocol import Error, Op, command
+from ohmgrid.host.trainer import load_steps
+from ohmgrid.model.core.core import Core
+from ohmgrid.model.core.sequencer import Order
+from ohmgrid.net import Net
+from ohmgrid.registers import orders
+from ohmgrid.registers.layers import ACTIVATIONS
+from ohmgrid.registers.meters import TOTALS
+from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
+from ohmgrid.sim.rtl import RtlCore
+from ohmgrid.tile import TileState
+
+LOSSES = ("cross-entropy", "squared")
+
+
+def cores(config: Config, net: Net, rng: np.random.Generator) -> list[Core]:
+    """Return the golden core and the gateware's, with the same random weights."""
+    both = [engine(config, net) for engine in (Core, RtlCore)]
+    start = [TileState(random_weights(rng, tile), (0, 0, 0)) for tile in both[0].tiles]
+    for core in both:
+        core.load(start)
+    return both
+
+
+def examples(rng: np.random.Generator, config: Config, net: Net, count: int):
+    """Return pixels, many of them 0, and labels."""
+    pixels = rng.integers(0, 1 << config.formats.x_frac, (count, net.layers[0]))
+    pixels[rng.random(pixels.shape) < 0.4] = 0
+    return pixels, rng.integers(0, net.layers[-1], count)
+
+
+def assert_equal(golden: Core, found: Core) -> None:
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+        assert other.steps == one.steps
+    assert found.counters.as_dict() == golden.counters.as_dict()
+
+
+@settings(max_examples=15)
+@given(
+    data=st.data(),
+    seed=SEEDS,
+    sizes=st.lists(st.integers(1, MAX_ROWS), min_size=2, max_size=6),
+    batch=st.integers(1, 3),
+    kind=st.tuples(st.sampled_from(ACTIVATIONS), st.sampled_from(LOSSES)),
+)
+def test_any_net_trains_and_tests_as_the_model_does(data, seed, sizes, batch, kind):
+    """One to five arrays; states, counters, losses, hits and predictions."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    lanes = data.draw(st.sampled_from([*BUILDS]))
+    turned = data.draw(st.sets(st.integers(0, len(sizes) - 2)))
+    config = data.draw(configs(BUILDS[lanes])).replace(
+        layout=LayoutConfig(tuple(turned)), batch=batch
+    )
+    net = Net(tuple(sizes), *kind)
+    try:
+        golden, found = cores(config, net, rng)
+    except ConfigError as error:
+        # A scale that no layer arithmetic holds.
+        assume("scale" not in str(error))
+        raise
+    pixels, labels = examples(rng, config, net, 7)
+    rate = 5 * golden.tiles[0].device.granularity
+    assert found.train(pixels, labels, rate, batch) == golden.train(pixels, labels, rate, batch)
+    assert_equal(golden, found)
+    assert found.count_hits(pixels, labels) == golden.count_hits(pixels, labels)
+    assert found.predict(pixels[0]) == golden.predict(pixels[0])
+    assert_equal(golden, found)
+
+
+def test_a_host_may_have_a_loss_of_its_own(rng):
+    """The host sees the same results, and its errors train the same weights."""
+    net, config = Net((7, 5, 3)), Config(seed=3, build=BUILDS[4], device=PRESETS["gokmen-vlasov"])
+    both = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 6)
+    seen = []
+    for core in both:
+        results: list[np.ndarray] = []
+
+        def host(y, results=results):
+            results.append(y)
+            return (y >> 4) % 1000 - 500
+
+        order = Order(2, 0.05, core.counters, host)
+        assert core.run(orders.hosted(2, "sigmoid"), pixels, labels, order) == []
+        seen.append(results)
+    assert_array_equal(seen[1], seen[0])
+    assert_equal(*both)
+    assert both[0].counters["updates"].tolist() == [6, 6]
+
+
+def test_a_mini_batch_that_the_edge_does_not_hold_is_refused(rng):
+    config = Config(build=BUILDS[4])
+    _, found = cores(config, Net((3, 2)), rng)
+    pixels, labels = examples(rng, config, Net((3, 2)), 5)
+    with pytest.raises(ConfigError, match=r"^batch: expected at most 3 examples .*, got 4$"):
+        found.train(pixels, labels, 0.1, 4)
+    assert found.train(pixels, labels, 0.1, 3).hits <= 5
+
+
+def test_what_the_gateware_counts_beside(rng):
+    """Examples, hits and cycles; the cycles of all verbs are those of the run."""
+    config, net = Config(build=BUILDS[4]), Net((7, 5, 3))
+    _, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 8)
+    found.train(pixels, labels, 0.1)
+    hits = found.train(pixels, labels, 0.1).hits
+    meters = found.meters
+    assert (meters["examples"], meters["hits"]) == (8, hits)
+    verbs = [name for name in meters if name.startswith("cycles_")]
+    total = sum(int(np.sum(meters[name])) for name in verbs)
+    # Commands, labels and answers come on top.
+    assert 0.9 * found.cycles < total <= found.cycles
+    assert all(np.sum(meters[name]) > 0 for name in (*verbs, "visits", "slots"))
+
+
+# ---- tables that are none
+
+
+def run_table(core: RtlCore, steps: list[Step], value: int) -> int:
+    """Run a table on up to two examples, all of one value; return the bits of its error."""
+    core.gateware.driver.run(load_steps(steps))
+    link, run = core.gateware.driver.link, command(Op.RUN, 0, 1 << 32 | 2)
+    link.transact({"cmd": np.array([(run & (2**64 - 1), run >> 64)], np.uint64)}, {}, 1000)
+    for name, level in (("i__valid", 1), ("i__payload", value), ("o__ready", 1)):
+        link.set(name, level)
+    for _ in range(10_000):
+        link.step(100)
+        if link.get("r__valid"):
+            answer = link.get("r__payload")
+            link.set("r__ready", 1)
+            link.step()
+            link.set("r__ready", 0)
+            if answer & 255 == Op.RUN:
+                break
+    else:
+        raise AssertionError("the run does not end")
+    for name in ("i__valid", "o__ready"):
+        link.set(name, 0)
+    return answer >> 8 & 255
+
+
+FIELDS = st.fixed_dictionaries(
+    {
+        name: st.integers(0, min(3, (1 << bits) - 1)) | st.integers(0, (1 << bits) - 1)
+        for name, bits in WIDTHS.items()
+        if name != "verb"
+    }
+)
+VERBS = st.sampled_from(StepVerb) | st.integers(0, 31)
+STEPS = st.builds(lambda verb, fields: Step(verb, **fields), VERBS, FIELDS)
+
+
+@settings(max_examples=60)
+@given(table=st.lists(STEPS, min_size=1, max_size=12), value=st.integers(-(1 << 15), (1 << 15) - 1))
+def test_random_tables_end_and_say_when_they_are_none(table, value):
+    """Whatever a step says, the run ends; and the core trains afterwards as it should."""
+    config, net = Config(seed=4, build=BUILDS[3], device=PRESETS["gokmen-vlasov"]), Net((4, 3, 2))
+    rng = np.random.default_rng(1)
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 2)
+    # Registers and tables are loaded.
+    for core in (golden, found):
+        core.train(pixels, labels, 0.05)
+    # Of what follows the END that stands behind it, nothing runs.
+    error = run_table(found, [*table, Step(StepVerb.END)], value)
+    assert error in (0, Error.ILLEGAL)
+    known = {*StepVerb}
+    first = table[0]
+    if first.verb not in known:
+        assert error == Error.ILLEGAL
+    if first.verb == StepVerb.END:
+        assert error == 0
+        assert_equal(golden, found)
+    # The step table in the gateware is another one now.
+    found._steps = []
+    for core in (golden, found):
+        core.load(golden.state())
+        core.train(pixels, labels, 0.05)
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ([Step(StepVerb.END)], 0),
+        ([Step(StepVerb.LOOP, cond=Until.ALWAYS)], Error.ILLEGAL),
+        ([Step(StepVerb.TAKE, dst=32, index=1), Step(StepVerb.LOOP, dst=0)], Error.ILLEGAL),
+        ([Step(StepVerb.MAC, array=9, a=41)], Error.ILLEGAL),
+        ([Step(StepVerb.PULSE, array=30)], Error.ILLEGAL),
+        ([Step(StepVerb.LOOP, cond=63)], Error.ILLEGAL),
+        ([Step(5)], Error.ILLEGAL),
+    ],
+    ids=["end", "no-end", "no-example", "no-array", "no-entry", "no-condition", "no-verb"],
+)
+def test_steps_that_cannot_be_done_end_a_run(table, error, rng):
+    config, net = Config(build=BUILDS[3], device=PRESETS["gokmen-vlasov"]), Net((4, 3, 2))
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 2)
+    for core in (golden, found):
+        core.train(pixels, labels, 0.05)
+    assert run_table(found, [*table, Step(StepVerb.END)], 5) == error
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
+def test_a_counter_that_there_is_not_is_refused(rng):
+    _, found = cores(Config(build=BUILDS[4]), Net((3, 2)), rng)
+    for row in (TOTALS + 1, 255):
+        with pytest.raises(RuntimeError, match="ILLEGAL"):
+            found.gateware.driver.run([command(Op.COUNTER, row, 0)])

@@ -61,6 +61,8 @@ PARTS = {
     "device/curve": "device/step",
     "array/cell_port": "array/array",
     "array/due_pairs": "core/refresh",
+    "periphery/scaling": "periphery/functions",
+    "periphery/sums": "periphery/functions",
     "periphery/values": "periphery/lines",
     "core/jobs": "core/core",
     "core/loader": "core/core",

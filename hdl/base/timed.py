@@ -66,6 +66,8 @@ class Stages:
         memories of delays stand still: less to switch, and nothing to simulate.
     blocks : bool
         Delays may be block RAMs; without, they are LUT RAMs where the part has any.
+    chains : bool
+        All delays are chains of registers.
     """
 
     RING = 4
@@ -80,8 +82,9 @@ class Stages:
     READ = 2
     """Cycles of a `read`."""
 
-    def __init__(self, m: Module, moving: Value, blocks: bool = True):
-        self.m, self.moving, self._blocks = m, moving, blocks
+    def __init__(self, m: Module, moving: Value, blocks: bool = True, chains: bool = False):
+        self.m, self.moving = m, moving
+        self._blocks, self._chains = blocks and not chains, chains
         self._parts: dict[str, Module] = {}
         self._rings = 0
         self._slot = Signal(8, name="slot", reset_less=True)
@@ -163,7 +166,7 @@ class Stages:
             cycles = time - known - 1
             depth = 1 << (cycles - 1).bit_length()
             value, known = self._ring(value, depth, cycles, "block"), known + cycles
-        while not timed.strobe and time - known >= self.RING:
+        while not (timed.strobe or self._chains) and time - known >= self.RING:
             # A ring a little too short and registers cost less than a ring of twice the size.
             depth = 1 << (time - known - 1).bit_length()
             if time - known - depth // 2 <= 2:

@@ -35,7 +35,7 @@ from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
-from ohmgrid.model.core.functions import (
+from ohmgrid.model.periphery.functions import (
     GUARD,
     LINEAR,
     activate,

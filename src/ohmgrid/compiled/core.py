@@ -15,7 +15,7 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.functions import LINEAR
+from ohmgrid.model.periphery.functions import LINEAR
 from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
 

@@ -40,6 +40,7 @@ __all__ = [
     "Scale",
     "activation_table",
     "exp_tables",
+    "half_table",
     "scale_registers",
 ]
 
@@ -128,6 +129,27 @@ def activation_table(name: str, x_frac: int) -> tuple[int, ...]:
     with localcontext(_CONTEXT):
         middles = (Decimal(2 * k + 1) / 256 - 8 for k in range(TABLE_SIZE))
         return tuple(min(max(_fixed(function(v), x_frac), low), top) for v in middles)
+
+
+def half_table(name: str, x_frac: int) -> tuple[int, ...]:
+    """Return what tells a table of `activation_table`: its upper half, from the middle value on.
+
+    Around its middle value m, 1/2 of ``sigmoid`` and 0 of ``tanh``, a table is odd to the bit::
+
+        value[1024 + k] = m + half[k]        value[1023 - k] = m - half[k]        k = 0..1023
+
+    Parameters
+    ----------
+    name : str
+    x_frac : int
+        Fraction bits of the values.
+
+    Returns
+    -------
+    ``TABLE_SIZE / 2`` entries, 0 to ``2**x_frac - 1``
+    """
+    middle = 1 << (x_frac - 1) if name == "sigmoid" else 0
+    return tuple(value - middle for value in activation_table(name, x_frac)[TABLE_SIZE // 2 :])
 
 
 @cache

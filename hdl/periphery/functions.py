@@ -17,6 +17,7 @@ there on, as ``c = a - m``, and a slope is that of the middle less ``c**2``:
 ``a (1 - a) = 1/4 - (a - 1/2)**2`` for sigmoid, ``1 - a**2`` for tanh.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
@@ -62,6 +63,8 @@ GUARD = 4
 """Fraction bits of an error beyond ``d_frac`` before it meets the slope."""
 GUARDED_BITS = 22
 """Width of a scaled result: of an error with guard bits, and beyond all tables and edges."""
+FACTOR_BITS = 18
+"""Width of a multiplier block's factor."""
 CENTRED_FRAC = 15
 """Fraction bits of a value less the middle one, before it is squared."""
 DROPPED = 10
@@ -181,6 +184,7 @@ class Functions(wiring.Component):
     def __init__(self, config: Config):
         self._edge_bits = config.formats.edge_bits
         self._bits = OUT_BITS + 1 if config.build.read_physics else RESULT_BITS
+        self._lines = config.build.outputs
         self._squares = HalfSquares(self._edge_bits * 2, config.build.outputs)
         super().__init__(
             {
@@ -221,7 +225,7 @@ class Functions(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = min(self._bits, OUT_BITS)
-        m.submodules.largest = largest = Largest(bits, LINE_BITS)
+        m.submodules.largest = largest = Largest(bits, (self._lines - 1).bit_length())
         m.submodules.half_squares = squares = self._squares
         shares, squaring = (
             delayed(m, self.job.func == func, f"is_{func.name.lower()}")
@@ -236,8 +240,8 @@ class Functions(wiring.Component):
             self.maximum.eq(largest.maximum),
             self.best.eq(largest.best),
         ]
-        # As wide as a difference of results, one adder and no choice behind it.
-        base = Mux(shares, largest.maximum, 0)
+        # A choice that ends in registers with a reset takes no LUT.
+        base = delayed(m, Mux(shares, largest.maximum, 0), "base")
         ways = self._ways(m, (self.i[:bits].as_signed() - base)[: self._bits])
         m.d.comb += [
             self.o_valid.eq(strobe_after(m, self.i_valid, ways.o.time, "valid")),
@@ -262,7 +266,8 @@ class Functions(wiring.Component):
         func, kind, x_frac = job.func, job.kind, job.x_frac
         share, below, squared = (func == f for f in (Func.SHARE, Func.BELOW, Func.SQUARED))
         table, sigmoid = kind < RELU, kind == SIGMOID
-        one = Const(1, self._edge_bits) << x_frac[:4]
+        # 8 to 15 fraction bits.
+        one = Cat(Const(0, 8), Const(1, 1) << x_frac[:3])
         # To the left by GUARD, as all second products are: that of BELOW has so many bits more.
         second = Mux(
             squared,
@@ -301,39 +306,47 @@ class Functions(wiring.Component):
         scaled = shift_rounded(pipe, "scale", product, choice.amount, GUARDED_BITS - 1)
         guarded, lost = scaled.saturated(pipe, "scale", "guarded", GUARDED_BITS)
         value, word, clipped = self._activation(pipe, choice, guarded)
-        miss = pipe.stage(
+        target = pipe.stage(
             "activations",
-            "miss",
-            lambda value, label, squared, one: value - Mux(label & squared, one, 0),
-            value,
-            Timed(self.label, 0),
+            "target",
+            lambda label, squared, one: Mux(label & squared, one, 0),
+            Timed(pipe.at(Timed(self.label, 0), value.time - 1), value.time - 1),
             choice.squared,
             choice.one,
         )
+        miss = pipe.stage(
+            "activations", "miss", lambda value, target: value - target, value, target
+        )
         slope, activation_time = self._slope(pipe, choice, word)
-        # Operands meet when the slope is there.
+        # Operands meet when the slope is there; a register that is reset in the other jobs costs no
+        # LUT for the choice between them.
         time = slope.time
-        coarse, fine = self._exponential(pipe, guarded, time)
-        at = {
-            name: pipe.at(value, time)
-            for name, value in {"guarded": guarded, "miss": miss, "slope": slope}.items()
-        }
-        below, share = choice.below.value, choice.share.value
-        upper = at["guarded"][GUARD:].as_signed()
-        left = Mux(below, upper, Mux(share, coarse.value, at["miss"]))
+        coarse, fine = self._exponential(pipe, choice.share, guarded, time)
+
+        def only(name: str, value: Timed, chosen: Callable[[_Choice], Value]) -> Value:
+            """Return a value at that time, 0 but in some jobs."""
+            late = Timed(pipe.at(value, time - 1), time - 1)
+            shape = late.value.shape()
+            return pipe.stage(
+                "error", name, lambda late: Mux(chosen(choice), late, Const(0, shape)), late
+            ).value
+
+        above = only("guarded", guarded, lambda choice: choice.below.value)
+        miss_only = only("miss", miss, lambda choice: ~choice.below.value & ~choice.share.value)
+        signs = miss_only[-1].replicate(FACTOR_BITS - len(miss_only))
+        wide = Cat(miss_only, signs)
         high = pipe.product(
             "error",
             "high",
-            Timed(left[:18].as_signed(), time),
-            Timed(Mux(share, fine.value, at["slope"]), time),
+            Timed((above[GUARD:] | wide | coarse.value).as_signed(), time),
+            Timed(Mux(choice.share.value, fine.value, slope.value), time),
             block=True,
         )
-        other = Mux(below, at["slope"], at["miss"])
         low = pipe.product(
             "error",
             "low",
-            Timed(Mux(below, at["guarded"][:GUARD], at["miss"]), time),
-            Timed(other, time),
+            Timed(Cat(miss_only[:GUARD] | above[:GUARD], miss_only[GUARD:]).as_signed(), time),
+            Timed(Mux(choice.below.value, slope.value, miss_only), time),
             block=True,
         )
 
@@ -428,8 +441,9 @@ class Functions(wiring.Component):
         def value(word: Value, direct: Value, scaled: Value, table: Value, middle: Value) -> Value:
             sign = scaled[-1]
             found = Cat(word ^ sign.replicate(len(word)), sign).as_signed()
-            carry = table & sign
-            return (Mux(table, found, direct) + middle + carry)[:bits].as_signed()
+            # The carry comes from a bit below.
+            total = Cat(Const(1, 1), Mux(table, found, direct)) + Cat(table & sign, middle)
+            return total[1 : 1 + bits].as_signed()
 
         operands = (word, direct, scaled, choice.table, choice.middle)
         return pipe.stage("activations", "value", value, *operands), word, clipped
@@ -478,20 +492,22 @@ class Functions(wiring.Component):
             """``middle - square - up`` by one adder: its carry comes from a bit below."""
             flat = ~(steepest | (stepped & off))
             middle = Cat(Const(0, SLOPE_FRAC - 2), steepest, Const(0, 1), flat)
-            taken = ~square[shift : shift + len(middle)]
-            return (Cat(~up, middle) + Cat(Const(1, 1), taken))[1 : 1 + len(middle)]
+            taken = square[shift : shift + len(middle)]
+            return (Cat(Const(0, 1), middle) - Cat(up, taken))[1 : 1 + len(middle)]
 
         slope = pipe.stage(
             "slopes", "slope", less, square, up, off, choice.steepest, choice.stepped
         )
         return slope, activation.time
 
-    def _exponential(self, pipe: Stages, scaled: Timed, time: int) -> tuple[Timed, Timed]:
-        """Return the entries of the coarse and the fine table, both at a time."""
+    def _exponential(
+        self, pipe: Stages, share: Timed, scaled: Timed, time: int
+    ) -> tuple[Timed, Timed]:
+        """Return the entries of the coarse (0 in other jobs) and the fine table, at a time."""
         started = Timed(pipe.at(scaled, time - 4), time - 4)
         half = 1 << (INDEX_SHIFT - 1)
-        # Distances are below 0 here: the complement is one less than the distance.
-        near = pipe.stage("exponential", "near", lambda scaled: ~scaled + (half + 1), started)
+        # Distances are below 0 here.
+        near = pipe.stage("exponential", "near", lambda scaled: half - scaled, started)
 
         def index(near: Value) -> Value:
             place, far = near[INDEX_SHIFT:][:INDEX_BITS], near[INDEX_SHIFT + INDEX_BITS :].any()
@@ -502,5 +518,12 @@ class Functions(wiring.Component):
         fine = Memory(shape=unsigned(SHARE_BITS), depth=1 << FINE_BITS, init=tables.fine)
         word = pipe.read("exponential", "fine", fine, place.slice(0, FINE_BITS))
         coarse = Array(Const(entry, SHARE_BITS) for entry in tables.coarse)
-        high = pipe.stage("exponential", "coarse", lambda place: coarse[place[FINE_BITS:]], place)
-        return Timed(pipe.at(high, word.time), word.time), word
+        upper = Timed(pipe.at(place.slice(FINE_BITS, INDEX_BITS), time - 1), time - 1)
+        high = pipe.stage(
+            "exponential",
+            "coarse",
+            lambda upper, share: Mux(share, coarse[upper], 0),
+            upper,
+            share,
+        )
+        return high, word

@@ -36,8 +36,6 @@ from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.periphery.functions import (
-    GUARD,
-    LINEAR,
     activate,
     error_below,
     exponential,
@@ -50,6 +48,8 @@ from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import (
     ACTIVATIONS,
+    GUARD,
+    LINEAR,
     PRE_FRAC,
     Scale,
     activation_table,

@@ -12,7 +12,10 @@ from ohmgrid.registers.layers import (
     EXP_FRAC,
     FAR_BITS,
     FINE_BITS,
+    GUARD,
+    GUARDED_BITS,
     INDEX_SHIFT,
+    LINEAR,
     LOSS_BITS,
     LOSS_FRAC,
     SLOPE_FRAC,
@@ -20,8 +23,6 @@ from ohmgrid.registers.layers import (
 )
 
 __all__ = [
-    "GUARD",
-    "LINEAR",
     "activate",
     "error_below",
     "exponential",
@@ -31,12 +32,6 @@ __all__ = [
 ]
 
 TANH, RELU = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("relu")
-LINEAR = len(ACTIVATIONS)
-"""A ReLU at the output would never learn where it is off: under a squared error it is linear."""
-GUARD = 4
-"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
-GUARDED_BITS = 22
-"""Width of an error with guard bits."""
 
 
 def activate(

@@ -18,6 +18,7 @@ from ohmgrid.net import Net
 from ohmgrid.registers.layers import (
     ACTIVATIONS,
     INDEX_SHIFT,
+    LINEAR,
     PRE_FRAC,
     TABLE_SIZE,
     Scale,
@@ -123,7 +124,7 @@ def result_bits(config: Config) -> int:
 def random_vector(rng: np.random.Generator, config: Config, func: Func) -> Vector:
     bits, count = result_bits(config), int(rng.integers(3, 20))
     scale = scales(rng, bits)
-    kind = int(rng.choice([0, 1, model.LINEAR] if func == Func.SQUARED else [0, 1, 2, 3]))
+    kind = int(rng.choice([0, 1, LINEAR] if func == Func.SQUARED else [0, 1, 2, 3]))
     i = results(rng, scale, bits, count)
     if rng.random() < 0.3:
         # The largest comes more than once.
@@ -193,7 +194,7 @@ class Bench:
         """Return the VALUE job that finds a SHARE job's largest result; its values are nobody's."""
         scale = Scale(share.job["mantissa"], share.job["shift"])
         nothing = np.zeros_like(share.i)
-        return vector(Func.VALUE, model.LINEAR, scale, share.i, nothing, nothing, self.config)
+        return vector(Func.VALUE, LINEAR, scale, share.i, nothing, nothing, self.config)
 
     def run(self) -> None:
         """Simulate; compare every cycle."""

@@ -15,9 +15,9 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.periphery.functions import LINEAR
 from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.net import Answer, Net, Outcome, outcome_of
+from ohmgrid.registers.layers import LINEAR
 
 __all__ = ["CompiledCore"]
 

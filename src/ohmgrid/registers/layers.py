@@ -27,7 +27,10 @@ __all__ = [
     "EXP_FRAC",
     "FAR_BITS",
     "FINE_BITS",
+    "GUARD",
+    "GUARDED_BITS",
     "INDEX_SHIFT",
+    "LINEAR",
     "LOSS_BITS",
     "LOSS_FRAC",
     "MOST_CLASSES",
@@ -47,6 +50,9 @@ __all__ = [
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 """Activations by the name the command line uses; ReLU needs no table."""
 
+LINEAR = len(ACTIVATIONS)
+"""A ReLU at the output would never learn where it is off: under a squared error it is linear."""
+
 PRE_FRAC = 12
 """Fraction bits of a pre-activation before a table: 4096 means 1.0."""
 RELU_X_FRAC = 10
@@ -60,6 +66,10 @@ TABLE_SIZE = 2048
 """Places of an index: +-8 for activations, 0 to 16 for the exponential."""
 SLOPE_FRAC = 14
 """Fraction bits of a derivative: 16384 means 1.0."""
+GUARD = 4
+"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
+GUARDED_BITS = 22
+"""Width of an error with guard bits."""
 EXP_FRAC = 16
 """Fraction bits of an exponential: 65536 means 1.0."""
 FINE_BITS = 7

@@ -35,6 +35,7 @@ from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
+from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.periphery.functions import (
     activate,
     error_below,
@@ -43,7 +44,6 @@ from ohmgrid.model.periphery.functions import (
     softmax_share,
     squared_error,
 )
-from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import (

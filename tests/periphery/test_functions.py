@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.hdl.periphery.functions import Functions
 from ohmgrid.hdl.periphery.sums import HalfSquares
-from ohmgrid.model.base.arith import shift_round
+from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.periphery import functions as model
-from ohmgrid.net import Net
+from ohmgrid.net import LOSSES, Net
 from ohmgrid.registers.layers import (
     ACTIVATIONS,
     INDEX_SHIFT,
     LINEAR,
-    PRE_FRAC,
+    LOSS_FRAC,
+    RELU_X_FRAC,
     TABLE_SIZE,
     Scale,
     activation_table,
@@ -255,3 +256,124 @@ def test_a_reset_forgets_values_and_sums(seed, config, func):
     bench.add(cut, rng, gaps=False, stop=int(rng.integers(1, len(cut.i))))
     bench.add(random_vector(rng, config, func), rng, gaps=True)
     bench.run()
+
+
+class Recorder(Core):
+    """The golden core; keeps the results that it took, by layer, and what it made of them."""
+
+    def __init__(self, config: Config, net: Net):
+        super().__init__(config, net)
+        self.y: dict[int, np.ndarray] = {}
+        self.z: dict[int, np.ndarray] = {}
+        self.values: dict[int, np.ndarray] = {}
+        self.errors: dict[int, np.ndarray] = {}
+
+    def scale(self, number: int, backward: bool = False) -> Scale:
+        layer = self._layers[number]
+        return layer.z_scale if backward else layer.y_scale
+
+    def _forward(self, number, x):
+        self.y[number] = super()._forward(number, x)
+        return self.y[number]
+
+    def _activate(self, number, pre, kind):
+        value, slope = super()._activate(number, pre, kind)
+        self.values[number] = value
+        return value, slope
+
+    def _softmax(self, y, label):
+        self.errors[len(self.tiles) - 1], word = super()._softmax(y, label)
+        return self.errors[len(self.tiles) - 1], word
+
+    def _squared(self, y, label):
+        self.errors[len(self.tiles) - 1], word = super()._squared(y, label)
+        return self.errors[len(self.tiles) - 1], word
+
+    def _error_below(self, number, z, slope):
+        self.z[number] = z
+        self.errors[number - 1] = super()._error_below(number, z, slope)
+        return self.errors[number - 1]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_example_of_the_golden_core(rng, activation, loss):
+    """From all its results to all that goes to an edge, its counters, and its answer."""
+    frac = RELU_X_FRAC if activation == "relu" else 12
+    config = Config(seed=int(rng.integers(1 << 32)), formats=FormatConfig(x_frac=frac))
+    net = Net((20, 12, 9, 10), activation, loss)
+    core, bench, last = Recorder(config, net), Bench(config), 2
+    core.initialise()
+    label = int(rng.integers(10))
+    answer = core.train_one(rng.integers(0, 1 << frac, 20), label, 0.01)
+    kind, d_frac = ACTIVATIONS.index(activation), config.formats.d_frac
+    top = (1 << (config.formats.edge_bits - 1)) - 1
+    onehot = np.eye(10, dtype=np.int64)[label]
+
+    def add(func: Func, kind: int, number: int, i: np.ndarray, **more: np.ndarray) -> Vector:
+        none = np.zeros_like(i)
+        scale = core.scale(number, func == Func.BELOW)
+        operands = {"label": none, "pre": none, "config": config, **more}
+        made = vector(func, kind, scale, i, **operands)
+        bench.add(made, rng, gaps=False)
+        return made
+
+    def pre(number: int) -> np.ndarray:
+        scale = core.scale(number)
+        return shift_round(core.y[number] * scale.mantissa, scale.shift)
+
+    clipped = np.zeros((2, 3), np.int64)
+    for number in range(last):
+        made = add(Func.VALUE, kind, number, core.y[number])
+        assert (made.o == core.values[number]).all()
+        clipped[0, number] = made.clipped_activation.sum()
+    if net.softmax:
+        made = add(Func.SHARE, kind, last, core.y[last])
+        share = model.softmax_share(made.o, np.int64(made.sums["total"]), d_frac)
+        error, over = at_edge(share - (onehot << d_frac), top)
+        assert answer.word == share[label]
+        clipped[1, last] = over.sum()
+    else:
+        at_output = LINEAR if activation == "relu" else kind
+        made = add(Func.SQUARED, at_output, last, core.y[last], label=onehot)
+        assert answer.word == made.sums["squares"]
+        error = made.o
+        clipped[:, last] = made.clipped_activation.sum(), made.clipped_error.sum()
+    assert (error == core.errors[last]).all()
+    for number in range(last, 0, -1):
+        made = add(Func.BELOW, kind, number, core.z[number][:-1], pre=pre(number - 1))
+        assert (made.o == core.errors[number - 1]).all()
+        clipped[1, number - 1] = made.clipped_error.sum()
+    counted = [core.counters.as_dict()[name] for name in ("activation", "error")]
+    assert clipped.tolist() == counted
+    bench.run()
+
+
+@given(SEEDS, st.integers(8, 15), st.integers(1, 64))
+def test_half_squares(seed, x_frac, lines):
+    """Ties, sums that do not fit in, and one vector after another."""
+    rng = np.random.default_rng(seed)
+    dut = HalfSquares(32, lines)
+    shift = 2 * x_frac + 1 - LOSS_FRAC
+    roots = rng.integers(0, 1 << 16, lines) >> rng.integers(0, 17)
+    tie = (2 * rng.integers(0, 1 << 10) + 1) << (shift - 1)
+    vectors = [(roots**2).tolist(), [int(tie)], [(1 << 32) - 1] * lines, [0]]
+    expected = [int(model.half_squares(np.array(sum(squares)), x_frac)) for squares in vectors]
+    found = []
+
+    async def bench(ctx):
+        ctx.set(dut.x_frac, x_frac)
+        for squares in vectors:
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            for square in squares:
+                ctx.set(dut.valid, 1)
+                ctx.set(dut.square, square)
+                await ctx.tick()
+            ctx.set(dut.valid, 0)
+            await ctx.tick().repeat(dut.latency - 1)
+            found.append(ctx.get(dut.word))
+
+    run_clocked(dut, bench)
+    assert found == expected

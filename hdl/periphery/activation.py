@@ -110,8 +110,7 @@ def activation_of(
 def slope_of(pipe: Stages, choice: Choice, word: Timed, activation: Timed) -> Timed:
     """Return the slope, in a BELOW job of an activation, else of a word of the table.
 
-    ``slope = middle slope - rint(c**2)``: the middle's is an even number, so that ties go the same
-    way in either.
+    ``slope = middle slope - rint(c**2)``.
     """
     bits = CENTRED_FRAC + 1
     centred = pipe.stage(
@@ -135,19 +134,16 @@ def slope_of(pipe: Stages, choice: Choice, word: Timed, activation: Timed) -> Ti
     )
     square = pipe.product(SLOPES, "square", wide, wide, block=True)
     shift = 2 * CENTRED_FRAC - SLOPE_FRAC
-    up = pipe.stage(
-        SLOPES,
-        "up",
-        lambda square: square[shift - 1] & (square[: shift - 1].any() | square[shift]),
-        square,
-    )
     off = pipe.stage(SLOPES, "off", lambda activation: activation <= 0, activation)
 
-    def less(square: Value, up: Value, off: Value, gentle: Value, stepped: Value) -> Value:
-        """``middle - square - up`` by one adder: ``up`` goes in a bit below."""
+    def less(square: Value, off: Value, gentle: Value, stepped: Value) -> Value:
+        """``middle - rint(square)`` by one adder: the half goes in a bit below.
+
+        There are no ties: no square is ``2**15`` times an odd number.
+        """
         full = ~(gentle | (stepped & off))
         middle = Cat(Const(0, SLOPE_FRAC - 2), gentle, Const(0, 1), full)
-        taken = square[shift : shift + len(middle)]
-        return (Cat(Const(0, 1), middle) - Cat(up, taken))[1 : 1 + len(middle)]
+        taken = square[shift - 1 : shift + len(middle)]
+        return (Cat(Const(0, 1), middle) - taken)[1 : 1 + len(middle)]
 
-    return pipe.stage(SLOPES, "slope", less, square, up, off, choice.gentle, choice.stepped)
+    return pipe.stage(SLOPES, "slope", less, square, off, choice.gentle, choice.stepped)

@@ -76,8 +76,8 @@ class Functions(wiring.Component):
     job : In(function_layout())
         Constant from four cycles before the first value until the last one is out.
     start : In(1)
-        Strobe, at least a cycle before the first value of a vector: ``total`` and ``squares`` are 0
-        again, and, in a VALUE or SQUARED job, the next result is the largest so far.
+        Strobe, at least a cycle before the first value of a vector: what is found over the vectors
+        of such a job begins anew; what other jobs found stays.
     i_valid, i : In(1), In(signed(OUT_BITS))
         A result; from a register. Without `read_physics` it is below ``2**34``.
     label : In(1)
@@ -91,11 +91,12 @@ class Functions(wiring.Component):
         With ``o``: an edge, or `GUARDED_BITS`, clipped on the way. Not counted at a table's ends.
     maximum, best : Out(signed(OUT_BITS)), Out(16)
         Largest result of the last VALUE or SQUARED job, first line that had it: from the cycle
-        after its last value. In a SHARE job the largest of its own results.
+        after its last value. A SHARE job measures distances from it.
     total : Out(24)
-        Sum of the shares since `start`, from the cycle after the last ``o_valid``.
+        Sum of the last SHARE job's shares, from the cycle after its last ``o_valid``.
     squares : Out(LOSS_BITS)
-        Half the sum of squared misses since `start`, `squares_latency` cycles after the last value.
+        Half the sum of the last SQUARED job's squared misses, `squares_latency` cycles after its
+        last value.
     table_write : In(table_layout(edge_bits))
         Never while values are in flight.
 
@@ -158,7 +159,7 @@ class Functions(wiring.Component):
         squared = delayed(m, func == Func.SQUARED, "with_squares")
         new = delayed(m, (func == Func.VALUE) | (func == Func.SQUARED), "new_results")
         m.d.comb += [
-            largest.start.eq(self.start & new),
+            largest.start.eq(self.start),
             largest.valid.eq(self.i_valid & new),
             largest.i.eq(self.i),
             self.maximum.eq(largest.maximum),
@@ -172,13 +173,13 @@ class Functions(wiring.Component):
             self.o.eq(ways.o.value),
             self.clipped_activation.eq(ways.clipped_activation.value),
             self.clipped_error.eq(ways.clipped_error.value),
-            squares.start.eq(self.start),
+            squares.start.eq(self.start & squared),
             squares.valid.eq(strobe_after(m, self.i_valid & squared, ways.square.time, "squared")),
             squares.square.eq(ways.square.value),
             squares.x_frac.eq(self.job.x_frac),
             self.squares.eq(squares.word),
         ]
-        with m.If(self.start):
+        with m.If(self.start & shares):
             m.d.sync += self.total.eq(0)
         with m.Elif(self.o_valid & shares):
             m.d.sync += self.total.eq(self.total + self.o[:SHARE_BITS])

@@ -88,7 +88,7 @@ class HalfSquares(wiring.Component):
     """
 
     def __init__(self, square_bits: int, lines: int):
-        self._sum_bits = max(square_bits + (lines - 1).bit_length(), LOSS_BITS + 2)
+        self._sum_bits = max(square_bits + (lines - 1).bit_length(), LOSS_BITS + 1)
         super().__init__(
             {
                 "start": In(1),

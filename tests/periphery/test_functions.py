@@ -4,14 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from amaranth.hdl import ResetInserter, Signal
+from amaranth.hdl import Const, Module, ResetInserter, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.periphery.functions import Functions
+from ohmgrid.hdl.periphery.scaling import shift_rounded
 from ohmgrid.hdl.periphery.sums import HalfSquares
-from ohmgrid.model.base.arith import at_edge, shift_round
+from ohmgrid.model.base.arith import at_edge, saturate, shift_round
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.periphery import functions as model
 from ohmgrid.net import LOSSES, Net
@@ -19,6 +23,7 @@ from ohmgrid.registers.layers import (
     ACTIVATIONS,
     INDEX_SHIFT,
     LINEAR,
+    LOSS_BITS,
     LOSS_FRAC,
     RELU_X_FRAC,
     TABLE_SIZE,
@@ -29,7 +34,7 @@ from ohmgrid.registers.layers import (
     scale_registers,
 )
 from ohmgrid.registers.steps import Func
-from ohmgrid.sim.tables import run_clocked
+from ohmgrid.sim.tables import run_clocked, run_pipeline
 
 SEEDS = st.integers(0, 2**32 - 1)
 RELU = ACTIVATIONS.index("relu")
@@ -145,7 +150,8 @@ class Bench:
         self.activation_time = self.dut.activation_time
         self.cycles: list[dict[str, int]] = []
         self.expected: dict[int, tuple[int, int, int]] = {}
-        self.stands: list[tuple[int, dict[str, int]]] = []
+        self.sums: dict[str, int] = {}
+        self.stands: dict[int, dict[str, int]] = {}
 
     def row(self, **ports: int) -> None:
         self.cycles.append(ports)
@@ -182,11 +188,14 @@ class Bench:
             # Those that are out in the cycle of the reset or before count.
             now = len(self.cycles)
             self.expected = {n: o for n, o in self.expected.items() if n + self.latency <= now}
+            self.sums = {"total": 0, "squares": 0}
             self.row(reset=1)
             self.wait(self.latency)
         else:
             self.wait(max(self.latency, self.squares_latency - 1))
-            self.stands.append((len(self.cycles), one.sums))
+            # What other jobs found before stays.
+            self.sums = self.sums | one.sums
+            self.stands[len(self.cycles)] = self.sums
             self.row()
         for cycle, value in activations.items():
             self.cycles[cycle]["activation"] = value
@@ -199,8 +208,7 @@ class Bench:
 
     def run(self) -> None:
         """Simulate; compare every cycle."""
-        dut, expected = self.dut, dict(self.expected)
-        stands = dict(self.stands)
+        dut = self.dut
         seen: dict[int, tuple[int, ...]] = {}
         job = dict.fromkeys(("func", "kind", "mantissa", "shift", "x_frac", "d_frac"), 0)
         signals = {
@@ -220,13 +228,13 @@ class Bench:
                 if ctx.get(dut.o_valid):
                     names = ("o", "clipped_activation", "clipped_error")
                     seen[cycle - self.latency] = tuple(ctx.get(getattr(dut, n)) for n in names)
-                if cycle in stands:
-                    found = {name: ctx.get(getattr(dut, name)) for name in stands[cycle]}
-                    assert found == stands[cycle], cycle
+                if cycle in self.stands:
+                    found = {name: ctx.get(getattr(dut, name)) for name in self.stands[cycle]}
+                    assert found == self.stands[cycle]
                 await ctx.tick()
 
         run_clocked(ResetInserter(self.reset)(dut), bench)
-        assert seen == expected
+        assert seen == self.expected
 
 
 def configs(edge_bits: int, x_frac: int, d_frac: int, read_physics: bool) -> Config:
@@ -234,7 +242,7 @@ def configs(edge_bits: int, x_frac: int, d_frac: int, read_physics: bool) -> Con
     return Config(formats=formats, build=BuildConfig(outputs=64, read_physics=read_physics))
 
 
-CONFIGS = st.integers(9, 16).flatmap(
+CONFIGS = (st.just(16) | st.integers(9, 16)).flatmap(
     lambda bits: st.builds(
         configs, st.just(bits), st.integers(8, bits - 1), st.integers(4, bits - 1), st.booleans()
     )
@@ -349,15 +357,69 @@ def test_an_example_of_the_golden_core(rng, activation, loss):
     bench.run()
 
 
+class Shifter(wiring.Component):
+    """`shift_rounded` and what saturates behind it, alone."""
+
+    def __init__(self, bits: int, amount_bits: int, reach: int, dropped: int):
+        self.reach, self.dropped = reach, dropped
+        super().__init__(
+            {
+                "i": In(signed(bits)),
+                "amount": In(amount_bits),
+                "o": Out(signed(reach + 1)),
+                "clipped": Out(1),
+            }
+        )
+
+    def pipeline(self, m: Module) -> tuple[Timed, Timed]:
+        pipe = Stages(m, Const(0), chains=True)
+        amount = Timed(self.amount, 0, held=True)
+        rounded = shift_rounded(pipe, "shift", Timed(self.i, 0), amount, self.reach, self.dropped)
+        number, clipped = rounded.saturated(pipe, "shift", "number", self.reach + 1)
+        return number, Timed(pipe.at(clipped, number.time), number.time)
+
+    @property
+    def latency(self) -> int:
+        return self.pipeline(Module())[0].time
+
+    def elaborate(self, platform):
+        m = Module()
+        number, clipped = self.pipeline(m)
+        m.d.comb += [self.o.eq(number.value), self.clipped.eq(clipped.value)]
+        return m
+
+
+@given(SEEDS, st.integers(2, 58), st.integers(1, 6), st.integers(2, 24), st.integers(0, 12))
+def test_shift_rounded(seed, bits, amount_bits, reach, dropped):
+    """Words of long runs of ones and zeros: what carries far, and what is almost out of reach."""
+    rng = np.random.default_rng(seed)
+    bits = max(bits, dropped + 2)
+    amount = int(rng.integers(0, 1 << amount_bits))
+    runs = [
+        np.repeat(rng.integers(0, 2, bits), rng.integers(1, 40, bits))[:bits] for _ in range(99)
+    ]
+    words = [int("".join(map(str, run)), 2) for run in runs]
+    values = np.array([word - ((word >> (bits - 1)) << bits) for word in words])
+    dut = Shifter(bits, amount_bits, reach, dropped)
+    found = run_pipeline(dut, {"i": values.tolist()}, ["o", "clipped"], {"amount": amount})
+    # No more of the shift than empties a word: int64 has room for no more.
+    exact = shift_round(values, min(dropped + amount + 1, 60))
+    o = saturate(exact, reach + 1)
+    assert found["o"] == o.tolist()
+    assert found["clipped"] == (o != exact).tolist()
+
+
 @given(SEEDS, st.integers(8, 15), st.integers(1, 64))
 def test_half_squares(seed, x_frac, lines):
     """Ties, sums that do not fit in, and one vector after another."""
     rng = np.random.default_rng(seed)
-    dut = HalfSquares(32, lines)
+    dut = HalfSquares(52, lines)
     shift = 2 * x_frac + 1 - LOSS_FRAC
     roots = rng.integers(0, 1 << 16, lines) >> rng.integers(0, 17)
     tie = (2 * rng.integers(0, 1 << 10) + 1) << (shift - 1)
-    vectors = [(roots**2).tolist(), [int(tie)], [(1 << 32) - 1] * lines, [0]]
+    full = 1 << (LOSS_BITS + shift)
+    ends = [full + int(rng.integers(-1, 2)) * below for below in (1, 1 << (shift - 1), 1 << shift)]
+    vectors = [(roots**2).tolist(), [int(tie)], *([end] for end in ends), [1 << 50] * lines, [0]]
     expected = [int(model.half_squares(np.array(sum(squares)), x_frac)) for squares in vectors]
     found = []
 

@@ -107,8 +107,8 @@ class Functions(wiring.Component):
     def __init__(self, config: Config):
         self._edge_bits = config.formats.edge_bits
         self._bits = OUT_BITS + 1 if config.build.read_physics else RESULT_BITS
-        self._lines = config.build.outputs
-        self._squares = HalfSquares(self._edge_bits * 2, config.build.outputs)
+        self._lines = config.build.lines
+        self._squares = HalfSquares(self._edge_bits * 2, config.build.lines)
         super().__init__(
             {
                 "job": In(function_layout()),

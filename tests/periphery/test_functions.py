@@ -239,7 +239,9 @@ class Bench:
 
 def configs(edge_bits: int, x_frac: int, d_frac: int, read_physics: bool) -> Config:
     formats = FormatConfig(edge_bits=edge_bits, x_frac=x_frac, d_frac=d_frac)
-    return Config(formats=formats, build=BuildConfig(outputs=64, read_physics=read_physics))
+    return Config(
+        formats=formats, build=BuildConfig(inputs=64, outputs=64, read_physics=read_physics)
+    )
 
 
 CONFIGS = (st.just(16) | st.integers(9, 16)).flatmap(
@@ -254,6 +256,17 @@ def test_every_job_is_the_model(seed, config, gaps):
     rng, bench = np.random.default_rng(seed), Bench(config)
     for func in rng.permutation([*Func, *Func]):
         bench.add(random_vector(rng, config, Func(func)), rng, gaps)
+    bench.run()
+
+
+def test_errors_of_outputs_far_beyond_an_edge(rng):
+    """Values of all sizes, times 128."""
+    config = configs(16, 8, 15, read_physics=False)
+    scale = scale_registers("scale", 1.0)
+    i = rng.integers(-(1 << 15), 1 << 15, 64) >> rng.integers(0, 10, 64)
+    none = np.zeros_like(i)
+    bench = Bench(config)
+    bench.add(vector(Func.SQUARED, LINEAR, scale, i, none, none, config), rng, gaps=False)
     bench.run()
 
 

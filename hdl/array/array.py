@@ -116,7 +116,7 @@ class LaneArray(wiring.Component):
         self._to_groups = line_cycles(config) + 1 + (build.clusters > 1)
         self._to_sums = self._to_groups + group.times["sum"] + (build.units - 1).bit_length()
         self.to_chain = self._to_groups + group.times["chain"]
-        self._settles = self._to_groups + group.times["D"] + SETTLE
+        self._settles = self._to_groups + group.times["H"] + SETTLE
         self._sweep = Sweep(config, self._settles)
         # Host reads borrow the way of the chain: one visit with code 1, and without write noise,
         # leaves the words in it.

@@ -277,7 +277,11 @@ class CellAccess(wiring.Component):
             with m.State("WRITE"):
                 m.d.comb += [self.i.ready.eq(1), self.write.eq(self.i.valid)]
                 with m.If(self.i.valid):
-                    next_cell(at, lambda: ends("WRITE"))
+                    m.next = "WRITTEN"
+            # Apart from the stream's strobes, which come from far away.
+            with m.State("WRITTEN"):
+                m.next = "WRITE"
+                next_cell(at, lambda: ends("WRITE"))
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
                 # A visited cell's word is there a cycle after the visit.
@@ -294,11 +298,12 @@ class CellAccess(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.sync += [self.shift.eq(1), wait.eq(SHIFT)]
                     m.next = "SHIFT"
-                    next_cell(at, lambda: ends("FETCH"))
             with m.State("SHIFT"):
                 m.d.sync += wait.eq(wait - 1)
                 with m.If(wait == 1):
                     m.next = "READ"
+                with m.If(wait == SHIFT):
+                    next_cell(at, lambda: ends("FETCH"))
             with m.State("VISIT"):
                 m.d.comb += visiting.eq(1)
 

@@ -156,7 +156,11 @@ class LaneGroup(wiring.Component):
         visit = branched(m, Token(self.visit.valid, self.visit.payload), "visit")
         load = branched(m, Token(self.load.valid, self.load.payload), "load")
         # What travels on from stage A, each to where it is needed.
-        pipe = Stages(m, moving(m, visit.valid | load.valid, times["S"]), blocks=False)
+        # A register, and none too late: `branched` takes a cycle, too.
+        moves = strobe_after(
+            m, moving(m, self.visit.valid | self.load.valid, times["S"]), 1, "moves"
+        )
+        pipe = Stages(m, moves, blocks=False)
         here = times["A"]
         serial = {name: Timed(visit.payload[name], here) for name in visit.payload.shape().members}
         serial |= {
@@ -170,8 +174,7 @@ class LaneGroup(wiring.Component):
 
         at = pipe.at
         before_v = times["V"] - 1
-        before_p = times["P"] - 1
-        shared, ends = Signal(lanes[0].shared.shape()), at(serial["ends"], times["P"])
+        shared, ends = Signal(lanes[0].shared.shape()), at(serial["ends"], times["S"] - 1)
         # For the write noise: upper half of the row's key, lower half of the column's.
         load_key, serial_key = at(line["static"], times["C"]), at(serial["static"], times["D"])
         turned = settings.turned
@@ -191,8 +194,8 @@ class LaneGroup(wiring.Component):
             shared.take_code.eq(at(serial["begins"], before_v)),
             shared.load_code.eq(at(line["code"], before_v)),
             shared.serial_code.eq(at(serial["code"], before_v)),
-            shared.fresh.eq(at(serial["valid"], before_p)),
-            shared.first.eq(at(serial["begins"], before_p)),
+            shared.fresh.eq(at(serial["valid"], times["P"])),
+            shared.first.eq(at(serial["begins"], times["P"])),
             shared.capture.eq(ends & settings.by_row),
             shared.move.eq((ends & settings.by_row) | self.shift),
             shared.by_serial.eq(settings.by_row),
@@ -266,7 +269,7 @@ class LaneGroup(wiring.Component):
             len(self.settings.next_bank),
         )
         m.submodules.queue = queue = VisitQueue(visit, build.queue)
-        hit = self.times["D"]
+        hit = self.times["H"]
         m.d.comb += [
             queue.valid.eq(pipe.at(serial["updates"], hit)),
             queue.hits.eq(Cat(lane.hit for lane in lanes)),

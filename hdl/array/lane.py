@@ -2,8 +2,8 @@
 
 One word of every lane is visited in each cycle, never held. Stages of a visit::
 
-    A  address      B  memory output     C  word register; trains      D  word and hit
-    V  visible weight; operands          P  product                    S  accumulator
+    A  address      B  memory output     C  word register; trains      D  word; slots shared
+    H  word and hit     V  visible weight; operands     P  product     S  accumulator
 
 `Lane.times` has the cycles between them. The values of the *lane line*, which lies along a lane
 (DAC code, pulse train, noise key), stay in the lane for a whole block of *serial lines*, which come
@@ -12,7 +12,7 @@ block before is swept: each where its visits use it, so that they meet in order.
 the lanes and rows are serial, or the other way round in an array that lies *turned*.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.own_register import OwnRegister
+from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.device.visible import VisibleWeight
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
@@ -47,7 +48,7 @@ def shared_layout(depth: int, code_bits: int) -> data.StructLayout:
     train becomes the current one in stage B. B: ``load_train``, ``load_sign``. C: ``visit``, one is
     here; ``serial_train``, ``serial_sign``, and ``minus``, the serial line holds minus devices;
     ``take_key``, ``load_key``. D: ``serial_key``. Before V: ``take_code``, ``load_code``,
-    ``serial_code``. Before P: ``fresh``, there is a visit, a block's ``first`` one.
+    ``serial_code``. P: ``fresh``, there is a visit, a block's ``first`` one.
 
     ``move`` the chain on by a lane in the next cycle; with ``capture``, the accumulators into it.
 
@@ -145,7 +146,7 @@ class Lane(wiring.Component):
         Write port of the memory.
     product : Out: stage P
     weight, hit : Out
-        The word in stage D; the cell is to be updated.
+        The word in stage H; the cell is to be updated.
     """
 
     def __init__(self, depth, weight_bits, acc_bits, code_bits, write_noise, read_physics):
@@ -174,7 +175,7 @@ class Lane(wiring.Component):
         seen = VisibleWeight(self.weight_bits).latency if self.write_noise else 0
         v = 3 + seen
         p = v + Multiplier.latency
-        return {"A": 0, "B": 1, "C": 2, "D": 3, "V": v, "P": p, "S": p + 1}
+        return {"A": 0, "B": 1, "C": 2, "D": 3, "H": 4, "V": v, "P": p, "S": p + 2}
 
     def elaborate(self, platform):
         m = Module()
@@ -200,14 +201,18 @@ class Lane(wiring.Component):
             m.d.sync += [train.eq(next_train), sign.eq(next_sign)]
 
         word = memory.o0.as_signed()
+        # A cell is hit in two cycles, for so many slots are several LUTs: four slots, then all.
         mask = shared.serial_train & train
         down = shared.serial_sign == sign
+        stored, fired = Signal.like(word), Signal(-(-SLOTS // 4))
         m.d.sync += [
-            self.weight.eq(self._joined(m, word) if self.read_physics else word),
-            self.hit.eq(mask.any() & ~(shared.paired & (down ^ shared.minus))),
+            stored.eq(self._joined(m, word) if self.read_physics else word),
+            fired.eq(Cat(mask[k : k + 4].any() for k in range(0, SLOTS, 4))),
+            self.weight.eq(stored),
+            self.hit.eq(fired.any() & delayed(m, ~(shared.paired & (down ^ shared.minus)), "way")),
         ]
 
-        seen = self.weight
+        seen = stored
         if self.write_noise:
             next_key = _loaded(m, self.load_key, shared.load_key, shared.take_key, "key")
             key = Signal.like(next_key, reset_less=True)
@@ -215,7 +220,7 @@ class Lane(wiring.Component):
                 m.d.sync += key.eq(next_key)
             m.submodules.visible = visible = VisibleWeight(self.weight_bits)
             m.d.comb += [
-                visible.weight.eq(self.weight),
+                visible.weight.eq(stored),
                 visible.serial_key.eq(shared.serial_key),
                 visible.lane_key.eq(key),
                 visible.turned.eq(shared.turned),
@@ -237,9 +242,11 @@ class Lane(wiring.Component):
         fresh, first, capture, move = (
             self._own(m, shared[name], name) for name in ("fresh", "first", "capture", "move")
         )
+        # A register: a multiplier block is slow, and often far.
+        product = delayed(m, self.product, "added")
         total = Signal.like(self.chain_o, reset_less=True)
         with m.If(fresh):
-            m.d.sync += total.eq(Mux(first, 0, total) + self.product)
+            m.d.sync += total.eq(Mux(first, 0, total) + product)
         with m.If(move):
             m.d.sync += self.chain_o.eq(Mux(capture, total, self.chain_i))
         return m

@@ -39,9 +39,11 @@ def strobe_after(m: Module, strobe: Value, cycles: int, name: str) -> Any:
 
 def moving(m: Module, strobe: Value, cycles: int) -> Value:
     """Return a value that is high from a strobe until so many cycles after the last one."""
-    left = Signal(range(cycles + 1))
+    # One bit says that some are left: what is returned goes far.
+    left, more = Signal(range(cycles + 1)), Signal()
+    m.d.sync += more.eq(left > 1)
     with m.If(strobe):
-        m.d.sync += left.eq(cycles)
+        m.d.sync += [left.eq(cycles), more.eq(1)]
     with m.Elif(left != 0):
         m.d.sync += left.eq(left - 1)
-    return strobe | (left != 0)
+    return strobe | more

@@ -153,9 +153,9 @@ class BuildConfig:
         """Cycles from where a visit is sent until its hits are known in its group of lanes.
 
         Line memories and a register, a cluster's register if there are several, the group's; then
-        memory, word and hits.
+        memory, word, and two cycles for hits.
         """
-        return self.line_cycles + 1 + (self.clusters > 1) + 1 + 3
+        return self.line_cycles + 1 + (self.clusters > 1) + 1 + 4
 
     @property
     def line_cycles(self) -> int:

@@ -138,9 +138,13 @@ class Bench:
                 await ctx.tick()
             ctx.set(dut.cells_i.payload, int(word))
             ctx.set(dut.cells_i.valid, 1)
+            # A word is taken every other cycle.
+            if not ctx.get(dut.cells_i.ready):
+                await ctx.tick()
             assert ctx.get(dut.cells_i.ready)
             await ctx.tick()
             ctx.set(dut.cells_i.valid, 0)
+        await ctx.tick()
         assert not ctx.get(dut.cells_busy)
 
     async def read(self, ctx, waits) -> list[int]:

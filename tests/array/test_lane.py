@@ -126,11 +126,11 @@ def test_lane_multiplies_accumulates_and_counts(
             ctx.set(shared.serial_key, int(keys[row_at(times["D"])]))
             ctx.set(shared.serial_code, int(codes[row_at(times["V"] - 1)]))
             in_p = cycle - times["P"]
-            ctx.set(shared.fresh, 0 <= in_p + 1 < rows)
-            ctx.set(shared.first, in_p + 1 == 0)
-            ctx.set(shared.capture, in_p + 1 == rows)
-            ctx.set(shared.move, in_p + 1 == rows)
-            if times["D"] <= cycle < rows + times["D"]:
+            ctx.set(shared.fresh, 0 <= in_p < rows)
+            ctx.set(shared.first, in_p == 0)
+            ctx.set(shared.capture, in_p == rows + 1)
+            ctx.set(shared.move, in_p == rows + 1)
+            if times["H"] <= cycle < rows + times["H"]:
                 cells.append((ctx.get(dut.weight), ctx.get(dut.hit)))
             if 0 <= in_p < rows:
                 sums.append(ctx.get(dut.product))

@@ -9,12 +9,12 @@ from ohmgrid.devices.presets import PRESETS
 from ohmgrid.sim.rtl import RtlTile
 
 CYCLES = {
-    ("gokmen-vlasov", False): (178, 162, 400),
-    ("gokmen-vlasov", True): (156, 179, 373),
-    ("reram-array-om", False): (178, 162, 324),
-    ("reram-array-om", True): (156, 179, 324),
-    ("pcm", False): (199, 183, 1394),
-    ("pcm", True): (165, 201, 1698),
+    ("gokmen-vlasov", False): (179, 163, 405),
+    ("gokmen-vlasov", True): (157, 180, 376),
+    ("reram-array-om", False): (179, 163, 324),
+    ("reram-array-om", True): (157, 180, 324),
+    ("pcm", False): (200, 184, 1436),
+    ("pcm", True): (166, 202, 1743),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

@@ -79,7 +79,7 @@ class Functions(wiring.Component):
         Strobe, at least a cycle before the first value of a vector: what is found over the vectors
         of such a job begins anew; what other jobs found stays.
     i_valid, i : In(1), In(signed(OUT_BITS))
-        A result; from a register. Without `read_physics` it is below ``2**34``.
+        A result; from a register. Without ``read_physics`` it is below ``2**34``.
     label : In(1)
         With it, in a SQUARED job: the target is 1.0, else 0.
     activation : In(signed(edge_bits))
@@ -100,8 +100,8 @@ class Functions(wiring.Component):
     table_write : In(table_layout(edge_bits))
         Never while values are in flight.
 
-    Cost: five multiplier blocks, two block RAMs (one holds the activation, one the exponential's
-    fine table).
+    Cost: five multiplier blocks; a block RAM for the activation and one for the exponential's fine
+    table; LUTs by part in ``docs/hardware.md``.
     """
 
     def __init__(self, config: Config):
@@ -187,7 +187,7 @@ class Functions(wiring.Component):
 
     def _ways(self, m: Module, exact: Value) -> _Ways:
         """Add the pipeline, from results to what goes out."""
-        # Registers alone hold what waits: LUT RAM for it would take a tenth of all LUTs.
+        # Registers alone hold what waits: LUT RAM in their place takes 84 LUT4 for 17 flip-flops.
         pipe = Stages(m, Const(0), chains=True)
         choice = chosen(m, self.job, self._edge_bits)
         product = product_with(pipe, "scale", Timed(exact.as_signed(), 0), choice.mantissa)

@@ -74,7 +74,7 @@ class Functions(wiring.Component):
     Members
     -------
     job : In(function_layout())
-        Constant from four cycles before the first value until the last one is out.
+        Constant from a cycle before `start` until the last value is out.
     start : In(1)
         Strobe, at least a cycle before the first value of a vector: what is found over the vectors
         of such a job begins anew; what other jobs found stays.

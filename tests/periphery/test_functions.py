@@ -4,18 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, ResetInserter, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import ResetInserter, Signal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.periphery.functions import Functions
-from ohmgrid.hdl.periphery.scaling import shift_rounded
-from ohmgrid.hdl.periphery.sums import HalfSquares
-from ohmgrid.model.base.arith import at_edge, saturate, shift_round
+from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.periphery import functions as model
 from ohmgrid.net import LOSSES, Net
@@ -23,8 +18,6 @@ from ohmgrid.registers.layers import (
     ACTIVATIONS,
     INDEX_SHIFT,
     LINEAR,
-    LOSS_BITS,
-    LOSS_FRAC,
     RELU_X_FRAC,
     TABLE_SIZE,
     Scale,
@@ -34,7 +27,7 @@ from ohmgrid.registers.layers import (
     scale_registers,
 )
 from ohmgrid.registers.steps import Func
-from ohmgrid.sim.tables import run_clocked, run_pipeline
+from ohmgrid.sim.tables import run_clocked
 
 SEEDS = st.integers(0, 2**32 - 1)
 RELU = ACTIVATIONS.index("relu")
@@ -376,87 +369,3 @@ def test_an_example_of_the_golden_core(rng, activation, loss):
     counted = [core.counters.as_dict()[name] for name in ("activation", "error")]
     assert clipped.tolist() == counted
     bench.run()
-
-
-class Shifter(wiring.Component):
-    """`shift_rounded` and what saturates behind it, alone."""
-
-    def __init__(self, bits: int, amount_bits: int, reach: int, dropped: int):
-        self.reach, self.dropped = reach, dropped
-        super().__init__(
-            {
-                "i": In(signed(bits)),
-                "amount": In(amount_bits),
-                "o": Out(signed(reach + 1)),
-                "clipped": Out(1),
-            }
-        )
-
-    def pipeline(self, m: Module) -> tuple[Timed, Timed]:
-        pipe = Stages(m, Const(0), chains=True)
-        amount = Timed(self.amount, 0, held=True)
-        rounded = shift_rounded(pipe, "shift", Timed(self.i, 0), amount, self.reach, self.dropped)
-        number, clipped = rounded.saturated(pipe, "shift", "number", self.reach + 1)
-        return number, Timed(pipe.at(clipped, number.time), number.time)
-
-    @property
-    def latency(self) -> int:
-        return self.pipeline(Module())[0].time
-
-    def elaborate(self, platform):
-        m = Module()
-        number, clipped = self.pipeline(m)
-        m.d.comb += [self.o.eq(number.value), self.clipped.eq(clipped.value)]
-        return m
-
-
-@given(SEEDS, st.integers(2, 58), st.integers(1, 6), st.integers(2, 24), st.integers(0, 12))
-def test_shift_rounded(seed, bits, amount_bits, reach, dropped):
-    """Words of long runs of ones and zeros: what carries far, and what is almost out of reach."""
-    rng = np.random.default_rng(seed)
-    bits = max(bits, dropped + 2)
-    amount = int(rng.integers(0, 1 << amount_bits))
-    runs = [
-        np.repeat(rng.integers(0, 2, bits), rng.integers(1, 40, bits))[:bits] for _ in range(99)
-    ]
-    words = [int("".join(map(str, run)), 2) for run in runs]
-    values = np.array([word - ((word >> (bits - 1)) << bits) for word in words])
-    dut = Shifter(bits, amount_bits, reach, dropped)
-    found = run_pipeline(dut, {"i": values.tolist()}, ["o", "clipped"], {"amount": amount})
-    # No more of the shift than empties a word: int64 has room for no more.
-    exact = shift_round(values, min(dropped + amount + 1, 60))
-    o = saturate(exact, reach + 1)
-    assert found["o"] == o.tolist()
-    assert found["clipped"] == (o != exact).tolist()
-
-
-@given(SEEDS, st.integers(8, 15), st.integers(1, 64))
-def test_half_squares(seed, x_frac, lines):
-    """Ties, sums that do not fit in, and one vector after another."""
-    rng = np.random.default_rng(seed)
-    dut = HalfSquares(52, lines)
-    shift = 2 * x_frac + 1 - LOSS_FRAC
-    roots = rng.integers(0, 1 << 16, lines) >> rng.integers(0, 17)
-    tie = (2 * rng.integers(0, 1 << 10) + 1) << (shift - 1)
-    full = 1 << (LOSS_BITS + shift)
-    ends = [full + int(rng.integers(-1, 2)) * below for below in (1, 1 << (shift - 1), 1 << shift)]
-    vectors = [(roots**2).tolist(), [int(tie)], *([end] for end in ends), [1 << 50] * lines, [0]]
-    expected = [int(model.half_squares(np.array(sum(squares)), x_frac)) for squares in vectors]
-    found = []
-
-    async def bench(ctx):
-        ctx.set(dut.x_frac, x_frac)
-        for squares in vectors:
-            ctx.set(dut.start, 1)
-            await ctx.tick()
-            ctx.set(dut.start, 0)
-            for square in squares:
-                ctx.set(dut.valid, 1)
-                ctx.set(dut.square, square)
-                await ctx.tick()
-            ctx.set(dut.valid, 0)
-            await ctx.tick().repeat(dut.latency - 1)
-            found.append(ctx.get(dut.word))
-
-    run_clocked(dut, bench)
-    assert found == expected

@@ -118,6 +118,7 @@ REGISTRY: dict[str, Part] = {
     "periphery.Voltages": Part("voltages", lambda hdl, config: hdl.Voltages()),
     "periphery.Readout": Part("readout", lambda hdl, config: hdl.Readout(config.build.lines, 4, 3)),
     "periphery.Lines": Part("lines", lambda hdl, config: hdl.Lines(config)),
+    "periphery.Functions": Part("functions", lambda hdl, config: hdl.Functions(config)),
     "core.Settings": Part("settings", lambda hdl, config: hdl.Settings(config.build.device_sets)),
     "core.Loader": Part("loader", lambda hdl, config: hdl.Loader(config)),
     "core.ArrayTable": Part("array_table", lambda hdl, config: hdl.ArrayTable(config)),

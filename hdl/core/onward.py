@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import strobe_after
 from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
-from ohmgrid.hdl.periphery.functions import Functions, table_layout
+from ohmgrid.hdl.periphery.activation import table_layout
+from ohmgrid.hdl.periphery.functions import Functions
 from ohmgrid.hdl.periphery.lines import LOOK, SHARE_BITS, edge_depths, pass_layout, vector_layout
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS
@@ -107,7 +108,7 @@ class Onward(wiring.Component):
                 "word": Out(LOSS_BITS),
                 "activations": Out(count),
                 "errors": Out(count),
-                "table_write": In(table_layout(config)),
+                "table_write": In(table_layout(edge)),
             }
         )
 

@@ -39,7 +39,7 @@ def product_with(pipe: Stages, part: str, value: Timed, mantissa: Timed) -> Time
     return reduce(joined, reversed(products))
 
 
-class State(NamedTuple):
+class _State(NamedTuple):
     """A number on its way through a shifter: its bits, and what went at either end."""
 
     value: Value
@@ -47,19 +47,13 @@ class State(NamedTuple):
     lost: Value
 
 
-class Rounded:
-    """A rounded number that may be too large for its word.
+class Rounded(NamedTuple):
+    """A rounded number that may be too large for its word."""
 
-    Parameters
-    ----------
-    value : Timed
-        Signed; of a number that is ``lost`` the sign alone is right.
-    lost : Timed
-        The number is beyond the reach of the shifts.
-    """
-
-    def __init__(self, value: Timed, lost: Timed):
-        self.value, self.lost = value, lost
+    value: Timed
+    """Signed; of a number that is ``lost`` the sign alone is right."""
+    lost: Timed
+    """The number is beyond the reach of the shifts."""
 
     def saturated(self, pipe: Stages, part: str, name: str, bits: int) -> tuple[Timed, Timed]:
         """Return the number clipped to ``+-(2**(bits - 1) - 1)``, and whether it was."""
@@ -67,8 +61,7 @@ class Rounded:
             part,
             f"{name}_clipped",
             lambda value, lost: beyond(value, bits) | lost,
-            self.value,
-            self.lost,
+            *self,
         )
         number = pipe.stage(
             part,
@@ -80,7 +73,7 @@ class Rounded:
         return number, clipped
 
 
-def _shifted(state: State, amount: Value, bit: int, reach: int) -> State:
+def _shifted(state: _State, amount: Value, bit: int, reach: int) -> _State:
     """Shift right by ``2**bit`` if that bit of the amount is set.
 
     ``rest``: anything but 0 was shifted out; ``lost``: the lower bits of the amount cannot bring
@@ -96,7 +89,7 @@ def _shifted(state: State, amount: Value, bit: int, reach: int) -> State:
         sign = value[-1]
         lost = lost | (value[kept - 1 : -1] ^ sign.replicate(len(value) - kept)).any()
         value = Cat(value[: kept - 1], sign).as_signed()
-    return State(value, rest, lost)
+    return _State(value, rest, lost)
 
 
 def shift_rounded(
@@ -125,10 +118,10 @@ def shift_rounded(
 
         def step(
             amount: Value, value: Value, rest: Value, lost: Value, start: int = start
-        ) -> State:
-            state = State(value, rest, lost)
+        ) -> _State:
+            state = _State(value, rest, lost)
             if start == 0 and dropped:
-                state = State(value[dropped:].as_signed(), value[:dropped].any(), lost)
+                state = _State(value[dropped:].as_signed(), value[:dropped].any(), lost)
             for bit in levels[start : start + LEVELS]:
                 state = _shifted(state, amount, bit, reach)
             return state
@@ -141,7 +134,7 @@ def shift_rounded(
                 amount,
                 *states,
             )
-            for k, name in enumerate(State._fields)
+            for k, name in enumerate(_State._fields)
         ]
 
     def rounded(value: Value, rest: Value, lost: Value) -> Value:

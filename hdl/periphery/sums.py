@@ -1,7 +1,7 @@
 """What is found over a vector of results: the largest of them, and half a sum of squares."""
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.registers.layers import LOSS_BITS, LOSS_FRAC
@@ -47,11 +47,21 @@ class Largest(wiring.Component):
         first = Signal(init=1)
         with m.If(self.valid):
             m.d.sync += [line.eq(line + 1), first.eq(0)]
-            with m.If(first | (self.i > self.maximum)):
+            with m.If(first | (self.maximum - self.i)[-1]):
                 m.d.sync += [self.maximum.eq(self.i), self.best.eq(line)]
         with m.If(self.start):
             m.d.sync += [line.eq(0), first.eq(1)]
         return m
+
+
+class _Phase(enum.Enum, shape=2):
+    """What leaves at the bottom of a sum."""
+
+    DONE = 0
+    FRACTION = 1
+    """Bits below the half that decides."""
+    HALF = 2
+    WORD = 3
 
 
 class HalfSquares(wiring.Component):
@@ -78,7 +88,7 @@ class HalfSquares(wiring.Component):
     """
 
     def __init__(self, square_bits: int, lines: int):
-        self._sum_bits = max(square_bits + (lines - 1).bit_length(), LOSS_BITS + 2)
+        self._sum_bits = max(square_bits + (lines - 1).bit_length(), LOSS_BITS + 1)
         super().__init__(
             {
                 "start": In(1),
@@ -103,34 +113,42 @@ class HalfSquares(wiring.Component):
         total = Signal(self._sum_bits)
         # The sum leaves at the bottom; bits of the word come in at the top.
         moved = Signal(self._sum_bits)
-        left = Signal(range(self._shift((1 << FRAC_BITS) - 1) + LOSS_BITS + 2))
-        added = Signal()
-        rest, carry = Signal(), Signal()
+        phase = Signal(_Phase)
+        left = Signal(range(LOSS_BITS), reset_less=True)
+        rest, carry = Signal(reset_less=True), Signal(reset_less=True)
+        added, ended = Signal(), Signal()
         m.d.comb += self.word.eq(moved[-LOSS_BITS:])
-        m.d.sync += added.eq(self.valid)
+        m.d.sync += [added.eq(self.valid), ended.eq(0), left.eq(left - 1)]
         with m.If(self.valid):
             m.d.sync += total.eq(total + self.square)
+        with m.Switch(phase):
+            with m.Case(_Phase.FRACTION):
+                m.d.sync += [moved.eq(moved[1:]), rest.eq(rest | moved[0])]
+                with m.If(left == 0):
+                    m.d.sync += phase.eq(_Phase.HALF)
+            with m.Case(_Phase.HALF):
+                m.d.sync += [
+                    moved.eq(moved[1:]),
+                    carry.eq(moved[0] & (rest | moved[1])),
+                    left.eq(LOSS_BITS - 1),
+                    phase.eq(_Phase.WORD),
+                ]
+            with m.Case(_Phase.WORD):
+                m.d.sync += moved.eq(Cat(moved[1:], moved[0] ^ carry))
+                m.d.sync += carry.eq(moved[0] & carry)
+                with m.If(left == 0):
+                    m.d.sync += [phase.eq(_Phase.DONE), ended.eq(1)]
+        # What is left of the sum does not fit in.
+        with m.If(ended & (moved[:-LOSS_BITS].any() | carry)):
+            m.d.sync += moved.eq(-1)
         with m.If(added):
             m.d.sync += [
                 moved.eq(total),
-                left.eq(self._shift(self.x_frac) + LOSS_BITS + 1),
+                phase.eq(_Phase.FRACTION),
+                left.eq(self._shift(self.x_frac) - 2),
                 rest.eq(0),
-                carry.eq(0),
             ]
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
-            with m.If(left > LOSS_BITS + 2):
-                # Below the half that decides.
-                m.d.sync += [moved.eq(moved[1:]), rest.eq(rest | moved[0])]
-            with m.Elif(left == LOSS_BITS + 2):
-                m.d.sync += [moved.eq(moved[1:]), carry.eq(moved[0] & (rest | moved[1]))]
-            with m.Elif(left > 1):
-                m.d.sync += [
-                    moved.eq(Cat(moved[1:], moved[0] ^ carry)),
-                    carry.eq(moved[0] & carry),
-                ]
-            with m.Elif(moved[:-LOSS_BITS].any() | carry):
-                m.d.sync += moved.eq(-1)
         with m.If(self.start):
-            m.d.sync += [total.eq(0), moved.eq(0), left.eq(0), added.eq(0)]
+            m.d.sync += [total.eq(0), moved.eq(0), phase.eq(_Phase.DONE), added.eq(0)]
+            m.d.sync += ended.eq(0)
         return m

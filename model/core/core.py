@@ -14,13 +14,12 @@ from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
-from ohmgrid.model.core.functions import GUARD
 from ohmgrid.model.core.sequencer import Order, Sequencer
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers import orders
 from ohmgrid.registers.device import DITHER_BITS
-from ohmgrid.registers.layers import PRE_FRAC, Scale, activation_table, scale_registers
+from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, scale_registers
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.steps import Step
 from ohmgrid.tile import TileEngine, TileState, make_tiles

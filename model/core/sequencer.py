@@ -26,7 +26,7 @@ import numpy as np
 from ohmgrid.config import FormatConfig
 from ohmgrid.counters import Counters
 from ohmgrid.model.base.arith import at_edge, shift_round
-from ohmgrid.model.core.functions import (
+from ohmgrid.model.periphery.functions import (
     activate,
     error_below,
     exponential,

@@ -152,8 +152,11 @@ def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:
 
 
 def is_clipped(largest: int, factor: int, divisor: int) -> bool:
-    """Return whether the line with the largest value would fire with a probability above 1."""
-    return divide_round(largest * factor, divisor) > ONE
+    """Return whether the line with the largest value is to fire with a probability above 1.
+
+    That is ``rint(largest factor / divisor) > ONE``, ties to even.
+    """
+    return 2 * largest * factor > divisor * (2 * ONE + 1)
 
 
 def thermometer(probability: np.ndarray, bl: int, chunk: int) -> np.ndarray:

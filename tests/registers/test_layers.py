@@ -19,6 +19,7 @@ from ohmgrid.registers.layers import (
     TABLE_SIZE,
     activation_table,
     exp_tables,
+    half_table,
     scale_registers,
 )
 
@@ -43,6 +44,16 @@ def test_activation_tables_are_the_functions_rounded(name, function, x_frac):
     # Half of it tells the rest.
     whole = 1 << x_frac if name == "sigmoid" else 0
     assert (table[::-1] == whole - table).all()
+
+
+@pytest.mark.parametrize("x_frac", range(8, 16))
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_half_a_table_tells_all_of_it(name, x_frac):
+    middle, half = {"sigmoid": 1 << (x_frac - 1), "tanh": 0}[name], half_table(name, x_frac)
+    upper, lower = [middle + c for c in half], [middle - c for c in reversed(half)]
+    assert (*lower, *upper) == activation_table(name, x_frac)
+    assert min(half) >= 0
+    assert max(half) < 1 << x_frac
 
 
 def slope(name: str, value: np.ndarray, x_frac: int) -> np.ndarray:

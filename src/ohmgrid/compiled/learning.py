@@ -11,7 +11,7 @@ from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.threads import barrier
 from ohmgrid.compiled.updates import update_array
 from ohmgrid.counters import FIELDS, field_index
-from ohmgrid.model.core import functions
+from ohmgrid.model.periphery import functions
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["count_hits", "train_block"]

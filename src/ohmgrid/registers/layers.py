@@ -27,6 +27,8 @@ __all__ = [
     "EXP_FRAC",
     "FAR_BITS",
     "FINE_BITS",
+    "GUARD",
+    "GUARDED_BITS",
     "INDEX_SHIFT",
     "LINEAR",
     "LOSS_BITS",
@@ -64,6 +66,10 @@ TABLE_SIZE = 2048
 """Places of an index: +-8 for activations, 0 to 16 for the exponential."""
 SLOPE_FRAC = 14
 """Fraction bits of a derivative: 16384 means 1.0."""
+GUARD = 4
+"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
+GUARDED_BITS = 22
+"""Width of an error with guard bits."""
 EXP_FRAC = 16
 """Fraction bits of an exponential: 65536 means 1.0."""
 FINE_BITS = 7

@@ -12,6 +12,8 @@ from ohmgrid.registers.layers import (
     EXP_FRAC,
     FAR_BITS,
     FINE_BITS,
+    GUARD,
+    GUARDED_BITS,
     INDEX_SHIFT,
     LINEAR,
     LOSS_BITS,
@@ -21,7 +23,6 @@ from ohmgrid.registers.layers import (
 )
 
 __all__ = [
-    "GUARD",
     "activate",
     "error_below",
     "exponential",
@@ -32,10 +33,6 @@ __all__ = [
 ]
 
 TANH, RELU = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("relu")
-GUARD = 4
-"""Fraction bits of an error beyond ``d_frac`` before it meets the derivative."""
-GUARDED_BITS = 22
-"""Width of an error with guard bits."""
 
 
 def activate(

@@ -25,9 +25,9 @@ from ohmgrid.tile import TileState
 LOSSES = ("cross-entropy", "squared")
 
 
-def cores(config: Config, net: Net, rng: np.random.Generator) -> list[Core]:
+def cores(config: Config, net: Net, rng: np.random.Generator) -> tuple[Core, RtlCore]:
     """Return the golden core and the gateware's, with the same random weights."""
-    both = [engine(config, net) for engine in (Core, RtlCore)]
+    both = Core(config, net), RtlCore(config, net)
     start = [TileState(random_weights(rng, tile), (0, 0, 0)) for tile in both[0].tiles]
     for core in both:
         core.load(start)

@@ -25,7 +25,7 @@ from ohmgrid.net import Answer, Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.layout import place_arrays
-from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, TOTAL_FIELDS, TOTALS
+from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, METERS, TOTAL_FIELDS, TOTALS
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import Step, StepVerb
 from ohmgrid.sim.cxxrtl.library import Library, build
@@ -345,6 +345,9 @@ class RtlCore(Core):
         )
         if order.counters:
             order.counters.merge(of_arrays[:, : len(FIELDS)])
+            for name in (*METERS, *TOTAL_FIELDS):
+                before = np.array(self.clock.get(name, 0))
+                self.clock[name] = (before + self.meters[name]).tolist()
 
     def run(
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order

@@ -1,6 +1,6 @@
 """From the results of one array to what goes into the next: activations, errors, exponentials.
 
-Twin of `ohmgrid.model.periphery.functions`; equations: `ohmgrid.model.core.core`, formats:
+Twin of `ohmgrid.model.periphery.functions`; equations: `ohmgrid.model.core.sequencer`, formats:
 `ohmgrid.registers.layers`. Each job is a way through the same pipeline, so that one second product
 serves them all::
 

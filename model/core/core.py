@@ -7,6 +7,7 @@ is in `ohmgrid.model.core.sequencer`; the tables are those of `ohmgrid.registers
 
 from collections.abc import Sequence
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -156,6 +157,7 @@ class Core:
         self.top = (1 << (formats.edge_bits - 1)) - 1
         self.one = min(1 << formats.x_frac, self.top)
         self.counters = Counters(len(tiles))
+        self.clock: dict[str, Any] = {}
         self.scales: list[Scale] = []
         """From a result to what a table, or the edge, takes, and from a backward result to an error
         with guard bits: two for each layer."""

@@ -1,6 +1,6 @@
 """What is done to numbers between one tile and the next: activation, loss, errors (golden model).
 
-Formats and tables: `ohmgrid.registers.layers`; equations: `ohmgrid.model.core.core`. Every function
+Formats and tables: `ohmgrid.registers.layers`; equations: `ohmgrid.model.core.sequencer`. Every function
 takes arrays or single numbers, and returns what it clipped beside its result where it clips.
 """
 

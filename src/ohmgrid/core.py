@@ -1,7 +1,7 @@
 """A core: what every engine offers, a net on its arrays, trained in place."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Core(Protocol):
     """Views of the layers: each calls the core's verbs for one of them."""
     counters: Counters
     """What training has counted so far."""
+    clock: dict[str, Any]
+    """What an engine with a clock has counted in training beside them
+    (`ohmgrid.registers.meters`), lists with an entry for each layer; empty without a clock."""
     block: int
     """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C."""
 

@@ -195,14 +195,10 @@ def bench(
         chosen = choose(options)
         tell(chosen.warnings)
         plan, data = choose_plan(chosen)
-        config, name = (
-            fit_build(chosen.config, plan, chosen.settings),
-            device_name(chosen.config.device),
-        )
-        works += [
-            Workload(name, config.replace(batch=size), plan.net(), data, lr, warm_up)
-            for size in batches
-        ]
+        name = device_name(chosen.config.device)
+        for size in batches:
+            config = fit_build(chosen.config.replace(batch=size), plan, chosen.settings)
+            works.append(Workload(name, config, plan.net(), data, lr, warm_up))
     if plain_c:
         build()
     if out is not None:
@@ -242,6 +238,9 @@ def bench(
     for row in rows:
         price = _price(row) if plain_c else ""
         times = "" if row["times_peer"] is None else f"{row['times_peer']:>8.1f} x aihwkit"
+        if cycles := row["cycles_per_example"]:
+            rate = row["examples_per_s"] * cycles
+            times += f"  {cycles:,.0f} cycles an example, {rate:,.0f} cycles/s"
         console.print((_row(row) + price + times).rstrip(), soft_wrap=True, highlight=False)
     if plain_c:
         console.print(PRICE_NOTE, soft_wrap=True, highlight=False)

@@ -39,6 +39,7 @@ from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
 from ohmgrid.training.identity import identity
@@ -250,6 +251,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "notes": list(session.data.notes),
         "warnings": [*warnings, *session.counter_warnings()],
         "counters": session.core.counters.as_dict(),
+        "clock": session.core.clock,
         "at_bounds": session.at_bounds(),
         "epochs": session.history,
     }
@@ -281,6 +283,10 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
         f"device {result['device_sha256'][:12]}",
     }
     lines |= _counts(result)
+    if clock := result["clock"]:
+        verbs = {verb: n / clock["examples"] for verb, n in cycles_by_verb(clock).items()}
+        parts = ", ".join(f"{verb} {n:,.0f}" for verb, n in verbs.items())
+        lines["cycles an example"] = f"{sum(verbs.values()):,.0f}: {parts}"
     if folder is not None:
         lines["pictures"] = ", ".join(str(folder / name) for name in PICTURES)
         lines["results"] = f"{folder / METRICS}, {folder / CHECKPOINT}"

@@ -4,9 +4,20 @@ Each array has a row of them; what belongs to no array is in the row `TOTALS`. S
 only.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ohmgrid.registers.arrays import ENTRIES
 
-__all__ = ["ARRAY_FIELDS", "METERS", "METER_BITS", "ROW_FIELDS", "TOTALS", "TOTAL_FIELDS"]
+__all__ = [
+    "ARRAY_FIELDS",
+    "METERS",
+    "METER_BITS",
+    "ROW_FIELDS",
+    "TOTALS",
+    "TOTAL_FIELDS",
+    "cycles_by_verb",
+]
 
 METER_BITS = 48
 """Width of a counter (unsigned); it wraps."""
@@ -48,3 +59,17 @@ ROW_FIELDS = 16
 """Places of a row."""
 TOTALS = ENTRIES
 """Row of what belongs to no array."""
+
+
+def cycles_by_verb(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Return the clock cycles of each verb, in the order of an example, all arrays together.
+
+    Parameters
+    ----------
+    counts : mapping
+        Counters by name; those of arrays are lists.
+    """
+    return {
+        verb: int(counts["cycles_take"] if verb == "take" else sum(counts[f"cycles_{verb}"]))
+        for verb in ("take", "forward", "loss", "backward", "update")
+    }

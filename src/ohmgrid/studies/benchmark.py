@@ -17,6 +17,7 @@ from ohmgrid.config import Config
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import epoch_order
 from ohmgrid.net import Net
+from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.studies.peer import Peer
 from ohmgrid.studies.plain_c import PlainNet, initial_weights
 from ohmgrid.tile import TileState
@@ -70,6 +71,9 @@ class Workload:
 class Runner(Protocol):
     """Something that trains."""
 
+    cycles: int | None
+    """Clock cycles of what was trained last, where there is a clock."""
+
     def train(self, order: np.ndarray) -> tuple[float, float]:
         """Train on examples in an order; return seconds and processor seconds."""
         ...
@@ -81,6 +85,8 @@ class Runner(Protocol):
 
 class _Engine:
     """An engine of ohmgrid's."""
+
+    cycles: int | None = None
 
     def __init__(
         self, engine: str, work: Workload, threads: int, states: Sequence[TileState]
@@ -97,9 +103,16 @@ class _Engine:
     def train(self, order: np.ndarray) -> tuple[float, float]:
         work = self._work
         pixels, labels = work.data.train_x[order], work.data.train_labels[order]
+        before = self._clock()
         wall, cpu = time.perf_counter(), time.process_time()
         self._core.train(pixels, labels, work.lr / work.batch, work.batch)
-        return time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.cycles = self._clock() - before if self._core.clock else None
+        return wall, cpu
+
+    def _clock(self) -> int:
+        clock = self._core.clock
+        return sum(cycles_by_verb(clock).values()) if clock else 0
 
     def close(self) -> None:
         self._core.close()
@@ -107,6 +120,8 @@ class _Engine:
 
 class _Peer:
     """aihwkit, warmed up."""
+
+    cycles: int | None = None
 
     def __init__(self, python: str, work: Workload) -> None:
         self._peer = Peer(
@@ -128,6 +143,8 @@ class _Peer:
 
 class _PlainC:
     """Plain C, warmed up."""
+
+    cycles: int | None = None
 
     def __init__(self, work: Workload) -> None:
         self._work = work
@@ -161,6 +178,8 @@ class Contender:
     """Seconds until it was ready, compilation and warm-up included."""
     rates: list[float] = field(default_factory=list)
     """Examples a second, one for each sample."""
+    cycles: list[float] = field(default_factory=list)
+    """Clock cycles an example, where there is a clock."""
     cpu_rates: list[float] = field(default_factory=list)
     """Examples for a second of processor time: other work on the machine hardly changes it."""
 
@@ -175,6 +194,7 @@ class Contender:
             "examples_per_s": statistics.median(self.rates),
             "spread": [min(self.rates), max(self.rates)],
             "examples_per_cpu_s": statistics.median(self.cpu_rates),
+            "cycles_per_example": statistics.median(self.cycles) if self.cycles else None,
             "samples": len(self.rates),
             "start_s": self.start_s,
         }
@@ -223,6 +243,8 @@ def _sample(runner: Runner, contender: Contender, first: int, count: int) -> Non
     wall, cpu = runner.train(contender.work.order(first, count))
     contender.rates.append(count / wall)
     contender.cpu_rates.append(count / cpu)
+    if runner.cycles is not None:
+        contender.cycles.append(runner.cycles / count)
 
 
 def _trial(runner: Runner, work: Workload, seconds: float) -> tuple[int, int]:

@@ -68,8 +68,8 @@ class LaneArray(wiring.Component):
         What they say `line_cycles` later. In a ``split`` sweep ``row_line`` is a device's, too.
     chain_valid, chain_sum : Out
         Sums of lane lines, in their order, without the fraction bits of voltages.
-    tree_address : In ; tree_sum : Out
-        Sums of serial lines, likewise, two cycles after the address.
+    tree_valid, tree_sum : Out
+        Sums of serial lines, likewise, as the last block is swept.
     cells : In(`ohmgrid.hdl.array.cell_port.job_layout`)
     cells_busy : Out(1)
     seen : Out(`ohmgrid.hdl.array.cell_port.return_layout`)
@@ -105,7 +105,7 @@ class LaneArray(wiring.Component):
                 "columns": In(values_layout(config)),
                 "chain_valid": Out(1),
                 "chain_sum": Out(signed(self.sum_bits)),
-                "tree_address": In(range(build.lines)),
+                "tree_valid": Out(1),
                 "tree_sum": Out(signed(self.sum_bits)),
                 "cells": In(job_layout(config)),
                 "cells_busy": Out(1),
@@ -138,14 +138,19 @@ class LaneArray(wiring.Component):
         """Cycles from the visit of a cell until it comes back."""
         return self._port.turn
 
-    def drain(self, update):
+    def drain(self, update: bool = False, chain: int = 0) -> int:
         """Return the cycles from the last visit's sending until all sums have left.
 
-        With ``update``: from then on, or from when the last cell left a queue, until all results
-        are written, too.
+        Parameters
+        ----------
+        update : bool
+            From then on, or from when the last cell left a queue, until all results are written.
+        chain : int
+            Lane lines of the last block, in a sweep whose sums leave by the chain; else 0.
         """
-        sums = max(self._to_sums + 3, self.to_chain + self.config.build.lanes)
-        return max(self._group_latency, sums, self._settles + 2) if update else sums
+        if update:
+            return max(self._group_latency, self._settles + 2)
+        return self.to_chain + chain if chain else self._to_sums + 5
 
     def elaborate(self, platform):
         m = Module()
@@ -191,18 +196,18 @@ class LaneArray(wiring.Component):
         self._places(m, groups)
         self._access(m, groups)
         self._tree_sums(m, groups, place)
-        self._chain_sums(m, groups, place)
+        chained = self._chain_sums(m, groups, place)
         self._count(m, groups)
 
-        draining = Signal(range(self.drain(update=True) + 1))
+        draining = Signal(range(max(self.drain(True), self.drain()) + 1))
         waits = Cat(group.waits for group in groups).any()
         with m.If(sweep.busy | self.start | waits):
-            m.d.sync += draining.eq(Mux(job.update, self.drain(True), self.drain(False)))
+            m.d.sync += draining.eq(Mux(job.update, self.drain(True), self.drain()))
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
         m.d.comb += [
             # It begins to count down with the last cycle of the sweep and the queues.
-            self.busy.eq(self.start | (draining != 0)),
+            self.busy.eq(self.start | Mux(job.chain, chained, draining != 0)),
             self.collision.eq(Cat(group.collision for group in groups).any()),
         ]
         return m
@@ -395,10 +400,11 @@ class LaneArray(wiring.Component):
         paired = self.array.paired
         pipe = Stages(m, moving(m, place.valid, self._to_sums))
         fresh = pipe.at(Timed(place.valid & self.job.tree, 0, strobe=True), self._to_sums)
-        line, start, minus = (
+        fields = ("line", "start", "final", "minus")
+        line, start, final, minus = (
             field.value
             for field in pipe.together(
-                self._to_sums, *(Timed(place.payload[f], 0) for f in ("line", "start", "minus"))
+                self._to_sums, *(Timed(place.payload[name], 0) for name in fields)
             )
         )
         # Of a pair, the plus device's sum waits for the other's.
@@ -411,8 +417,9 @@ class LaneArray(wiring.Component):
         difference = Mux(paired & ~self.job.magnitude, plus - value, value)
         m.d.sync += before.eq(read.data.as_signed())
         m.d.comb += [
-            read.addr.eq(Mux(valid, line, self.tree_address)),
-            self.tree_sum.eq(before >> self._dropped),
+            read.addr.eq(line),
+            self.tree_valid.eq(strobe_after(m, valid & final, 3, "final_sum")),
+            self.tree_sum.eq(delayed(m, write.data.as_signed(), "final_value") >> self._dropped),
             write.en.eq(strobe_after(m, valid, 2, "sum_valid")),
             write.addr.eq(delayed(m, line, "sum_line", 2)),
             write.data.eq(
@@ -422,7 +429,10 @@ class LaneArray(wiring.Component):
         ]
 
     def _chain_sums(self, m, groups, place):
-        """Sums in the lanes: after a capture, the chain's head shows line after line of a block."""
+        """Sums in the lanes: after a capture, the chain's head shows line after line of a block.
+
+        Return whether some have not come.
+        """
         build = self.config.build
         ends = place.valid & place.payload.last & self.job.chain
         in_block = Signal(range(build.lanes + 1))
@@ -435,7 +445,11 @@ class LaneArray(wiring.Component):
             m.d.sync += lines_left.eq(self.array.lane_lines)
         with m.Elif(self.chain_valid):
             m.d.sync += lines_left.eq(lines_left - 1)
-        with m.If(strobe_after(m, ends, self.to_chain - 1, "ends")):
+        captured = strobe_after(m, ends, self.to_chain - 1, "ends")
+        with m.If(self.start):
+            m.d.sync += in_block.eq(0)
+        with m.Elif(captured):
             m.d.sync += in_block.eq(build.lanes)
         with m.Elif(in_block != 0):
             m.d.sync += in_block.eq(in_block - 1)
+        return lines_left != 0

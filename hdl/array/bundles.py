@@ -78,15 +78,16 @@ def sweep_layout(config: Config) -> data.StructLayout:
 def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
     """Return the layout of a visit as the sweep sends it.
 
-    It is a block's ``first`` or ``last`` one, of the ``start`` if that block is the sweep's first;
-    of a pair, that of the ``minus`` device; ``bias``: its serial line is the always-on input. The
-    keys of the block's lane lines lie in ``bank``.
+    It is a block's ``first`` or ``last`` one, of the ``start`` if that block is the sweep's first,
+    and ``final`` if it is the last; of a pair, that of the ``minus`` device; ``bias``: its serial
+    line is the always-on input. The keys of the block's lane lines lie in ``bank``.
     """
     return data.StructLayout(
         {
             "first": 1,
             "last": 1,
             "start": 1,
+            "final": 1,
             "minus": 1,
             "bias": 1,
             "line": range(lines),

@@ -124,6 +124,7 @@ class Sweep(wiring.Component):
             self.visit.payload.last.eq(last),
             self.visit.payload.bank.eq(bank),
             self.visit.payload.start.eq(in_first_block),
+            self.visit.payload.final.eq(last_block),
             self.busy.eq(issuing),
         ]
         with m.If(step & first):

@@ -40,9 +40,9 @@ class Multiply(wiring.Component):
         1.0 at the edge, and the largest magnitudes of the vectors there.
     key : Out(KEY) ; key_done, op_key : In
         Operation keys.
-    lines : Out(pass_layout) ; lines_busy, power : In
+    lines : Out(pass_layout) ; lines_busy, lines_begun, power : In
     sweep : Out(sweep_layout) ; sweep_start : Out(1) ; sweep_busy : In(1)
-    tree_address : Out ; tree_sum : In ; chain_valid, chain_sum : In
+    tree_valid, tree_sum, chain_valid, chain_sum : In
         As of `ohmgrid.hdl.array.array.LaneArray`.
     passes, saturated : Out
         Of the operation that ended last.
@@ -71,11 +71,12 @@ class Multiply(wiring.Component):
                 "op_key": In(64),
                 "lines": Out(pass_layout(config)),
                 "lines_busy": In(1),
+                "lines_begun": In(1),
                 "power": In(POWER_BITS),
                 "sweep": Out(sweep_layout(config)),
                 "sweep_start": Out(1),
                 "sweep_busy": In(1),
-                "tree_address": Out(range(build.lines)),
+                "tree_valid": In(1),
                 "tree_sum": In(signed(sum_bits)),
                 "chain_valid": In(1),
                 "chain_sum": In(signed(sum_bits)),
@@ -98,15 +99,12 @@ class Multiply(wiring.Component):
         chain, tree = Signal(), Signal()
         m.d.sync += [chain.eq(backward ^ entry.turned), tree.eq(~(backward ^ entry.turned))]
         alpha = self._alpha(m, read)
-        line, reading = Signal(range(self.config.build.lines + 1)), Signal(2)
-        serial_line = Mux(entry.turned, entry.input_line, entry.output_line)
         m.d.comb += [
             self.sweep.tree.eq(tree & working),
             self.sweep.chain.eq(chain & working),
             self.sweep.slots.eq(0),
             self.sweep.magnitude.eq(working & ((part == Part.LOAD) | (part == Part.POWER))),
-            self.tree_address.eq(line),
-            outputs.valid.eq(Mux(chain, self.chain_valid & working, reading[1])),
+            outputs.valid.eq(Mux(chain, self.chain_valid, self.tree_valid) & working),
             outputs.sum.eq(Mux(chain, self.chain_sum, self.tree_sum)),
             outputs.key.eq(key),
             outputs.sub.eq(halvings),
@@ -127,10 +125,14 @@ class Multiply(wiring.Component):
             self.o.payload.eq(outputs.o.payload),
             outputs.o.ready.eq(self.o.ready),
         ]
-        m.d.sync += reading.eq(reading << 1)
-
         drop, power = read & (way.ir != 0), read & (way.w_kind != 0)
         last_sweep = part == Part.VALUE
+        # No pass can follow: results leave as they come.
+        once, more = Signal(), Signal()
+        m.d.sync += [
+            once.eq(backward | (self.registers.forward_passes <= 1)),
+            more.eq(halvings + 1 < self.registers.forward_passes),
+        ]
         # Powers without weights are summed while the codes are made.
         additive = way.w_kind == W_NOISE_TYPES.index("additive-constant")
         # Long settled when the key is there.
@@ -168,20 +170,17 @@ class Multiply(wiring.Component):
                         first_sweep()
             with m.State("CODES"):
                 self._codes(m, read, perfect, alpha, halvings, part)
-                with work.until_done(self.lines.start, self.lines_busy):
+                # Lane lines are loaded as they are coded, one a cycle; a list is waited for.
+                waits = self.lines_busy & ~(tree & ~read & self.lines_begun)
+                with work.until_done(self.lines.start, waits):
                     m.next = "SWEEP"
                     with m.If((part == Part.POWER) & additive):
                         m.next = "POWER"
             with m.State("SWEEP"):
-                m.d.sync += line.eq(serial_line)
+                self._codes(m, read, perfect, alpha, halvings, part)
                 with work.until_done(self.sweep_start, self.sweep_busy):
                     m.next = "CONVERT_WAIT"
-                    with m.If(tree):
-                        m.next = "CONVERT"
-            with m.State("CONVERT"):
-                m.d.sync += [line.eq(line + 1), reading.eq(reading << 1 | 1)]
-                with m.If(line + 1 == serial_line + outputs.lines):
-                    m.next = "CONVERT_WAIT"
+                m.d.comb += outputs.send.eq(self.sweep_start & last_sweep & once)
             with m.State("POWER"):
                 m.d.comb += [outputs.valid.eq(1), outputs.sum.eq(self.power)]
                 m.next = "POWER_WAIT"
@@ -199,18 +198,20 @@ class Multiply(wiring.Component):
                     m.next = "CONVERTED"
             with m.State("CONVERTED"), m.If(outputs.count == outputs.lines):
                 m.next = "SEND"
-                with m.If(
-                    ~backward
-                    & (outputs.saturated != 0)
-                    & (halvings + 1 < self.registers.forward_passes)
+                with m.If(once):
+                    m.next = "SENT"
+                with m.Elif(
+                    (outputs.saturated != 0) & (halvings + 1 < self.registers.forward_passes)
                 ):
                     m.d.comb += outputs.clear.eq(1)
                     m.d.sync += halvings.eq(halvings + 1)
                     first_sweep()
             with m.State("SEND"):
-                with work.until_done(outputs.send, outputs.busy | outputs.send):
-                    m.d.comb += self.done.eq(1)
-                    m.next = "IDLE"
+                m.d.comb += outputs.send.eq(1)
+                m.next = "SENT"
+            with m.State("SENT"), m.If(~outputs.busy):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
         m.d.sync += working.eq(~fsm.ongoing("IDLE") | self.start)
         return m
 

@@ -122,6 +122,8 @@ class Lines(wiring.Component):
         Of `ohmgrid.hdl.periphery.voltages.Voltages`.
     power : Out
         Sum of a vector of powers.
+    begun : Out(1)
+        The first code, or train, of the pass is there.
     clipped : Out(1)
         In the last pass of trains, a line was to fire with a probability above 1.
     key : In
@@ -162,6 +164,7 @@ class Lines(wiring.Component):
                 "row_max": Out(config.formats.edge_bits),
                 **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
                 "power": Out(POWER_BITS),
+                "begun": Out(1),
                 "clipped": Out(1),
                 "key": In(64),
                 "keys": In(keys_layout(config)),
@@ -303,6 +306,7 @@ class Lines(wiring.Component):
         values = []
         m.d.comb += [
             self.number.eq(issue.number),
+            self.begun.eq(coded.number != 0),
             self.shared_valid.eq(code_valid[-1] & held.share),
             self.shared.eq(scaler.code),
         ]

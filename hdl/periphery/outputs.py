@@ -63,7 +63,7 @@ class Outputs(wiring.Component):
     saturated : Out
         How many of them were clipped.
     send : In(1)
-        Strobe: send ``lines`` results ``code * alpha << halvings``.
+        Strobe: send ``lines`` results ``code * alpha << halvings``, each once its code is there.
     lines, alpha, halvings : In
     busy : Out(1)
         High while results are being sent.
@@ -187,21 +187,28 @@ class Outputs(wiring.Component):
 
         # Sending: address, code, its register, product, result; all wait while the stream does. The
         # product is made of LUTs: the ways to and from a multiplier block would be the longest.
-        left = Signal(range(self.max_lines + 1))
+        left, sent = Signal(range(self.max_lines + 1)), Signal(range(self.max_lines + 1))
+        there = Signal()
         moves = ~self.o.valid | self.o.ready
         code = Signal(signed(width), reset_less=True)
         product = self._product
         m.submodules.product = EnableInserter(moves)(product)
         whole = [code] + [Signal.like(code, name=f"whole{k}") for k in range(product.latency)]
         passed = Signal(2 + product.latency)
-        m.d.comb += [read.en.eq(moves), product.a.eq(factor), product.b.eq(code)]
+        m.d.comb += [
+            there.eq((left != 0) & (sent != self.count)),
+            read.en.eq(moves),
+            read.addr.eq(sent),
+            product.a.eq(factor),
+            product.b.eq(code),
+        ]
         with m.If(self.send):
-            m.d.sync += [left.eq(self.lines), read.addr.eq(0)]
-        with m.Elif(moves & (left != 0)):
-            m.d.sync += [left.eq(left - 1), read.addr.eq(read.addr + 1)]
+            m.d.sync += [left.eq(self.lines), sent.eq(0)]
+        with m.Elif(moves & there):
+            m.d.sync += [left.eq(left - 1), sent.eq(sent + 1)]
         with m.If(moves):
             m.d.sync += [
-                passed.eq(Cat(left != 0, passed)),
+                passed.eq(Cat(there, passed)),
                 code.eq(read.data),
                 self.o.valid.eq(passed[-1]),
                 self.o.payload.eq(product.o << held["halvings"]),

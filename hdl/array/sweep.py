@@ -110,8 +110,8 @@ class Sweep(wiring.Component):
         issuing, loaded = Signal(), Signal()
         bank, in_first_block = Signal(range(self._banks)), Signal()
         lines_left = Signal.like(array.lane_lines)
-        last_block = Signal()
-        m.d.sync += last_block.eq(lines_left <= self.lanes)
+        # Whether the block at work is the last one, in its first visit already.
+        last_block, single = Signal(), Signal()
 
         step, count = self.visit.valid, Signal(range(self._lines + 1))
         ready = Signal()
@@ -134,7 +134,10 @@ class Sweep(wiring.Component):
             with m.If(last_block):
                 m.d.sync += issuing.eq(0)
             with m.Else():
-                m.d.sync += lines_left.eq(lines_left - self.lanes)
+                m.d.sync += [
+                    lines_left.eq(lines_left - self.lanes),
+                    last_block.eq(lines_left <= 2 * self.lanes),
+                ]
 
         # Loader: a block's first visit lets the next block be loaded, if there is one and the keys
         # of the block whose bank it takes are not needed any more: all its visits have come to the
@@ -188,6 +191,7 @@ class Sweep(wiring.Component):
         behind = Signal.like(array.lane_lines)
         m.d.sync += behind.eq(array.lane_lines - job.before)
         in_sweep = Mux(job.block, Mux(behind > self.lanes, self.lanes, behind), array.lane_lines)
+        m.d.sync += single.eq(in_sweep <= self.lanes)
         # A register, for it starts all of this.
         idle = Signal()
         m.d.sync += idle.eq(job.update & (count == 0))
@@ -203,6 +207,7 @@ class Sweep(wiring.Component):
                 unsettled.eq(1),
                 to_load.eq(in_sweep),
                 lines_left.eq(in_sweep),
+                last_block.eq(single),
                 self.load_line.eq(array.lane_line + Mux(job.block, job.before, 0)),
                 bank.eq(0),
                 in_first_block.eq(1),

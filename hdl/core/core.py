@@ -25,7 +25,8 @@ from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
 from ohmgrid.hdl.core.time_effects import TimeEffects
-from ohmgrid.hdl.periphery.lines import Lines, pass_layout, vector_layout
+from ohmgrid.hdl.periphery.edge import vector_layout
+from ohmgrid.hdl.periphery.lines import Lines, pass_layout
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE, Op
 from ohmgrid.registers.arrays import WORD_BITS
@@ -241,7 +242,8 @@ class Core(wiring.Component):
             pulser.column.eq(time.column),
             pulser.offset.eq(time.offset),
             pulser.before.eq(time.before),
-            *same(multiply, self._maxima, "x_max", "d_max"),
+            *same(multiply, self._maxima, "x_max", "d_max", "x_count"),
+            pulser.x_count.eq(self._maxima.x_count),
             pulser.x_max.eq(Mux(time.active, lines.column_max, self._maxima.x_max)),
             pulser.d_max.eq(Mux(time.active, lines.row_max, self._maxima.d_max)),
             time.pulsed.eq(pulser.done),
@@ -291,6 +293,7 @@ class Core(wiring.Component):
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
             *same(lines, onward, "share", "look"),
             maxima.slot.eq(sequencer.slot),
+            maxima.count.eq(lines.column_count),
             maxima.array.eq(self._commands.arg),
             maxima.write.eq(onward.done & sequencer.job.stores),
             maxima.target.eq(sequencer.job.target),

@@ -1,4 +1,5 @@
-"""Largest magnitudes of the vectors at the edge: what scales DACs and pulse trains."""
+"""What is known of the vectors at the edge: largest magnitudes, which scale DACs and pulse trains,
+and how many activations are not 0."""
 
 from amaranth.hdl import Cat, Module, unsigned
 from amaranth.lib import wiring
@@ -22,37 +23,45 @@ class Maxima(wiring.Component):
     -------
     slot, array : In
         Example and array at work:
-    x_max, d_max : Out
-        their largest magnitudes, two cycles later.
-    write, target, side, value : In
-        Strobe: that of array ``target`` of this example, activations (0) or errors (1).
+    x_max, d_max, x_count : Out
+        their largest magnitudes, and how many activations are not 0, two cycles later.
+    write, target, side, value, count : In
+        Strobe: those of array ``target`` of this example, activations (0) or errors (1).
     """
 
     def __init__(self, config: Config):
         self._slots, self._bits = config.build.edge, config.formats.edge_bits - 1
+        count = range(config.build.inputs + 1)
         super().__init__(
             {
                 "slot": In(range(self._slots)),
                 "array": In(ARRAY_BITS),
                 "x_max": Out(self._bits),
                 "d_max": Out(self._bits),
+                "x_count": Out(count),
                 "write": In(1),
                 "target": In(ARRAY_BITS),
                 "side": In(1),
                 "value": In(self._bits),
+                "count": In(count),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        for number, found in enumerate((self.x_max, self.d_max)):
-            memory = Memory(shape=unsigned(self._bits), depth=self._slots << ARRAY_BITS, init=[])
-            m.submodules[f"side{number}"] = memory
+        kept = (
+            ("x_max", self.x_max, self.value, 0),
+            ("d_max", self.d_max, self.value, 1),
+            ("x_count", self.x_count, self.count, 0),
+        )
+        for name, found, value, side in kept:
+            memory = Memory(shape=unsigned(len(found)), depth=self._slots << ARRAY_BITS, init=[])
+            m.submodules[name] = memory
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                write.en.eq(self.write & (self.side == number)),
+                write.en.eq(self.write & (self.side == side)),
                 write.addr.eq(Cat(self.target, self.slot)),
-                write.data.eq(self.value),
+                write.data.eq(value),
                 read.addr.eq(Cat(self.array, self.slot)),
             ]
             m.d.sync += found.eq(read.data)

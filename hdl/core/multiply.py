@@ -36,8 +36,9 @@ class Multiply(wiring.Component):
     registers : In(REGISTERS), way : In(WAY), entry : In(entry_layout)
     again : In(1)
         With `start`: send the results that are there once more.
-    x_one, d_one, x_max, d_max : In
-        1.0 at the edge, and the largest magnitudes of the vectors there.
+    x_one, d_one, x_max, d_max, x_count : In
+        1.0 at the edge, the largest magnitudes of the vectors there, and how many activations are
+        not 0.
     key : Out(KEY) ; key_done, op_key : In
         Operation keys.
     lines : Out(pass_layout) ; lines_busy, lines_begun, power : In
@@ -66,6 +67,7 @@ class Multiply(wiring.Component):
                 "d_one": In(edge),
                 "x_max": In(edge - 1),
                 "d_max": In(edge - 1),
+                "x_count": In(range(build.inputs + 1)),
                 "key": Out(KEY),
                 "key_done": In(1),
                 "op_key": In(64),
@@ -236,6 +238,9 @@ class Multiply(wiring.Component):
         half = way.dac_half
         fine = Mux(read & way.inp_dither, half << DITHER_BITS, half)
         m.d.comb += over_lines(lines, entry, Mux(backward, ROW, COLUMN))
+        # A list takes no line of 0, unless what is read of it is not 0.
+        with m.If(entry.turned & ~backward & ~read):
+            m.d.comb += [lines.skip.eq(1), lines.count.eq(self.x_count)]
         m.d.comb += [
             lines.codes.eq(1),
             lines.drive.eq(read),

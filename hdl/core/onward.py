@@ -12,8 +12,9 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import strobe_after
 from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.activation import table_layout
+from ohmgrid.hdl.periphery.edge import LOOK, edge_depths, vector_layout
 from ohmgrid.hdl.periphery.functions import Functions
-from ohmgrid.hdl.periphery.lines import LOOK, SHARE_BITS, edge_depths, pass_layout, vector_layout
+from ohmgrid.hdl.periphery.lines import SHARE_BITS, pass_layout
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS
 from ohmgrid.registers.steps import ARRAY_BITS, Func

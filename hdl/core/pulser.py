@@ -38,8 +38,9 @@ class Pulser(wiring.Component):
     done : Out(1)
         Strobe.
     registers : In(REGISTERS), entry : In(entry_layout)
-    x_one, d_one, x_max, d_max : In
-        1.0 at the edge, and the largest magnitudes of the vectors there.
+    x_one, d_one, x_max, d_max, x_count : In
+        1.0 at the edge, the largest magnitudes of the vectors there, and how many activations are
+        not 0.
     key : Out(KEY) ; key_done : In(1)
     lines : Out(pass_layout) ; lines_busy : In(1)
     sweep : Out(sweep_layout) ; sweep_start : Out(1) ; sweep_busy : In(1)
@@ -70,6 +71,7 @@ class Pulser(wiring.Component):
                 "d_one": In(edge),
                 "x_max": In(edge - 1),
                 "d_max": In(edge - 1),
+                "x_count": In(range(build.inputs + 1)),
                 "key": Out(KEY),
                 "key_done": In(1),
                 "lines": Out(pass_layout(config)),
@@ -135,6 +137,10 @@ class Pulser(wiring.Component):
         def settle(side):
             """Say which lines a pass goes through, and that it makes keys."""
             m.d.comb += over_lines(lines, entry, side, devices=1, split=refresh)
+            # A list takes no column of 0: it has no pulses.
+            if side == COLUMN:
+                with m.If(entry.turned & ~refresh):
+                    m.d.comb += [lines.skip.eq(1), lines.count.eq(self.x_count)]
             m.d.comb += [lines.cycle_keys.eq(1), lines.sub.eq(self.sub)]
 
         def trains(side, factor, divisor, pace):

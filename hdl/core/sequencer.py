@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.core.jobs import TRAINER_WRITE
 from ohmgrid.hdl.core.onward import LABEL_BITS, onward_layout
-from ohmgrid.hdl.periphery.lines import edge_depths
+from ohmgrid.hdl.periphery.edge import edge_depths
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
 from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER

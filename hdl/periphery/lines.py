@@ -12,8 +12,9 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.base.noise import LineKey
-from ohmgrid.hdl.base.pipeline import delayed
+from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.periphery.converters import DIVISOR_BITS, Scaler
+from ohmgrid.hdl.periphery.edge import FETCH, Edge
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import keys_layout, line_cycles, list_layout, values_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
@@ -22,39 +23,14 @@ from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
-__all__ = ["Lines", "edge_depths", "pass_layout", "vector_layout"]
+__all__ = ["Lines", "pass_layout"]
 
 SIDES = ("column", "row")
-LOOK = 2
-"""Cycles of a look into an edge buffer."""
+TAKEN = ("vector", "value", "one", "column_base", "row_base", "look")
+GIVEN = ("taken", "column_max", "row_max", "column_count", "looked")
+"""Members of the edge that are members of the whole."""
 SHARE_BITS = 17
 """Width of an exponential (`ohmgrid.registers.layers`)."""
-
-
-def edge_depths(config: Config) -> tuple[int, int]:
-    """Return the values that the edge buffers of columns and of rows hold.
-
-    Those of all lines for each of ``edge`` examples, and once more where pairs are refreshed: a
-    refresh has vectors of its own.
-    """
-    build = config.build
-    slots = build.edge + build.time
-    return build.inputs * slots, build.outputs * slots
-
-
-def vector_layout(config: Config) -> data.StructLayout:
-    """Return the layout of what brings a vector to an edge buffer.
-
-    ``clear`` (strobe): ``count`` values for the lines of ``side`` from the ``first`` one on follow;
-    ``biased``: and 1.0 for the line behind them. ``take`` (strobe) takes the next value.
-    """
-    lines = config.build.lines
-    return data.StructLayout(
-        {
-            **{"side": 1, "count": range(lines + 1), "first": range(lines)},
-            **{"clear": 1, "biased": 1, "take": 1},
-        }
-    )
 
 
 def pass_layout(config: Config) -> data.StructLayout:
@@ -69,14 +45,16 @@ def pass_layout(config: Config) -> data.StructLayout:
     voltages. ``bl``, ``chunk``, ``mode``: slots, part and pulse type of trains. ``drive``: codes
     pass the DACs' non-idealities on their way, ``part`` says what they then are; ``exact``: codes
     are the values themselves, without the fraction bits of a voltage (both in a build with
-    ``read_physics``). ``share``: values are not those of the edge buffer, but each line's ``share``
-    comes from outside, and takes the place of half of ``factor``; results leave by ``shared``.
+    ``read_physics``). ``skip``: of columns alone, ``count`` is `Lines.column_count`, and lines of 0
+    are passed over: codes and trains of theirs stay what they were. ``share``: values are not those
+    of the edge buffer, but each line's ``share`` comes from outside, and takes the place of half of
+    ``factor``; results leave by ``shared``.
     """
     lines = config.build.lines
     return data.StructLayout(
         {
             **{"side": 1, "count": range(lines + 1), "first": range(lines)},
-            **{"paired": 1, "turned": 1, "start": 1, "share": 1},
+            **{"paired": 1, "turned": 1, "start": 1, "share": 1, "skip": 1},
             **dict.fromkeys(("codes", "trains", "static_keys", "cycle_keys"), 1),
             **{"factor": FACTOR_BITS, "divisor": DIVISOR_BITS, "top": 17, "pace": 7, "sub": 8},
             **{"bl": BL_BITS, "chunk": 3, "mode": 2, "drive": 1, "exact": 1, "part": 2},
@@ -97,21 +75,10 @@ class Lines(wiring.Component):
     Members
     -------
     job : In(pass_layout)
-    vector : In(vector_layout)
-    value : In
-        What ``vector.take`` takes into the edge buffer.
-    one : In
-        1.0 of an activation.
-    taken : Out(1)
-        That value was the last.
-    column_max, row_max : Out
-        Largest magnitudes of the vectors taken last, two cycles after the last value.
-    column_base, row_base : In
-        Where the vectors of the example at work begin in the edge buffers.
-    look : In
-        Place in the columns' edge buffer that is read while no pass goes through it:
-    looked : Out
-        `LOOK` cycles later.
+    vector, value, one, taken, column_max, row_max, column_count, column_base, row_base : In, Out
+        Vectors that come in, and where they lie, as of `ohmgrid.hdl.periphery.edge.Edge`.
+    look, looked : In, Out
+        Likewise, while no pass goes through columns.
     share : In
         Of line ``number``, a cycle after that: its magnitude for a pass with ``share``.
     number : Out
@@ -143,25 +110,16 @@ class Lines(wiring.Component):
         self.config = config
         build = config.build
         self._depths = (build.inputs, build.outputs)
-        columns, rows = self._edges = edge_depths(config)
-        edge = signed(config.formats.edge_bits)
+        self._edge = Edge(config)
+        passed = self._edge.signature.members
         super().__init__(
             {
                 "job": In(pass_layout(config)),
-                "vector": In(vector_layout(config)),
-                "value": In(edge),
-                "one": In(config.formats.edge_bits),
-                "taken": Out(1),
-                "column_base": In(range(columns)),
-                "row_base": In(range(rows)),
-                "look": In(range(columns)),
-                "looked": Out(edge),
+                **{name: passed[name] for name in (*TAKEN, *GIVEN)},
                 "share": In(SHARE_BITS),
                 "number": Out(range(build.lines + 1)),
                 "shared_valid": Out(1),
                 "shared": Out(signed(18)),
-                "column_max": Out(config.formats.edge_bits),
-                "row_max": Out(config.formats.edge_bits),
                 **{name: In(READ_BITS[name]) for name in Voltages.REGISTERS},
                 "power": Out(POWER_BITS),
                 "begun": Out(1),
@@ -202,8 +160,8 @@ class Lines(wiring.Component):
             last = coded + steps - 1 + self._maker.latency
         if drive:
             last = coded + self._line_key.latency + self._voltages.latency
-        # Start, edge buffer and issue, the last line's way, and the three that notice its end.
-        return 5 + (count - 1) * pace + last
+        # Start, issue and edge buffer, the last line's way, and the three that notice its end.
+        return 4 + FETCH + (count - 1) * pace + last
 
     def elaborate(self, platform):
         m = Module()
@@ -217,7 +175,9 @@ class Lines(wiring.Component):
         m.submodules.trains = maker = self._maker
         # The settings stay for a whole pass: their choice ends in registers.
         held = delayed(m, job, "held")
-        writes = self._take(m)
+        m.submodules.edge = edge = self._edge
+        m.d.comb += [getattr(edge, name).eq(getattr(self, name)) for name in TAKEN]
+        m.d.comb += [getattr(self, name).eq(getattr(edge, name)) for name in GIVEN]
 
         # One line every `pace` cycles: its value comes from the edge buffer in the next cycle.
         # Results come back in order, so each path counts its own, and where they go. Of pairs,
@@ -227,10 +187,7 @@ class Lines(wiring.Component):
         coded, keyed, trained = (
             _Count(m, name, self.config, job.start, begin) for name in ("coded", "keyed", "trained")
         )
-        # What is issued counts from where the example's vectors begin.
-        at = job.first + Mux(job.side, self.row_base, self.column_base)
-        places = 2 * max(self._edges)
-        issue = _Count(m, "issued", self.config, job.start, Mux(doubled, at << 1, at), places)
+        issue = _Count(m, "issued", self.config, job.start, begin)
         twice = delayed(m, doubled, "twice")
         wait, running = Signal(len(job.pace)), Signal()
         issues = running & (wait == 0) & (issue.number != held.count)
@@ -241,13 +198,39 @@ class Lines(wiring.Component):
             m.d.sync += wait.eq(held.pace - 1)
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
-        valid, index = Signal(), Signal(16)
-        m.d.sync += [valid.eq(issues), index.eq(issue.number)]
+        # A line's value is there some cycles later: a list may have to say which line it is.
+        valid = strobe_after(m, issues, FETCH, "fetched")
+        number = delayed(m, issue.number, "number", FETCH)
+        index = Mux(held.skip, edge.index, number)
+        m.d.comb += [
+            edge.side.eq(held.side),
+            edge.start.eq(
+                delayed(m, job.first + Mux(job.side, self.row_base, self.column_base), "start")
+            ),
+            edge.number.eq(Mux(twice, issue.number >> 1, issue.number)),
+            edge.skip.eq(held.skip),
+            edge.reading.eq(running & ~held.side),
+        ]
 
         code_valid = Signal(scaler.latency + 1)
         m.d.sync += code_valid.eq(code_valid << 1 | valid)
         code, stored = self._code(m, code_valid[-1])
         coded.moves(stored)
+        # Indices of the lines that are being coded.
+        m.submodules.indices = indices = Memory(
+            shape=unsigned(len(index)), depth=1 << scaler.latency.bit_length(), init=[]
+        )
+        write, read = indices.write_port(), indices.read_port(domain="comb")
+        m.d.comb += [write.en.eq(valid), write.data.eq(index)]
+        with m.If(job.start):
+            m.d.sync += [write.addr.eq(0), read.addr.eq(0)]
+        with m.Else():
+            m.d.sync += [
+                write.addr.eq(write.addr + valid),
+                read.addr.eq(read.addr + code_valid[-1]),
+            ]
+        coded_index = Mux(held.skip, read.data, Mux(twice, coded.number >> 1, coded.number))
+        coded_line = Mux(held.skip, held.first + read.data, Mux(twice, coded.line >> 1, coded.line))
         keyed.moves(line_key.o_valid)
         trained.moves(maker.o.valid)
 
@@ -270,7 +253,7 @@ class Lines(wiring.Component):
             ),
             line_key.i_valid.eq(Mux(job.drive, code_valid[-1], valid)),
             maker.i.valid.eq(code_valid[-1] & held.trains),
-            maker.i.payload.index.eq(Mux(twice, coded.number >> 1, coded.number)),
+            maker.i.payload.index.eq(coded_index),
             maker.i.payload.probability.eq(scaler.code),
             maker.key.eq(self.key),
             maker.row.eq(held.side),
@@ -284,7 +267,7 @@ class Lines(wiring.Component):
         with m.Elif(code_valid[-1] & held.trains & scaler.clipped):
             m.d.sync += self.clipped.eq(1)
 
-        train_line = Mux(twice, trained.line >> 1, trained.line)
+        train_line = (held.first + maker.o.payload.index)[: len(held.first)]
         # A pass of trains leaves the sign of each line where its code would be.
         bits = code_bits(self.config)
         signs = held.trains & code_valid[-1]
@@ -292,20 +275,21 @@ class Lines(wiring.Component):
             "code": (
                 bits,
                 (held.codes & stored) | signs,
-                Mux(twice, coded.line >> 1, coded.line),
+                coded_line,
                 Mux(held.trains, negative[-1].replicate(bits), code),
             ),
             "train": (SLOTS, maker.o.valid, train_line, maker.o.payload.word),
         }
         if not build.computed_keys:
             made = line_key.o_valid
+            key_index = delayed(m, index, "key_index", line_key.latency)
+            key_line = Mux(held.skip, held.first + key_index, keyed.line)
             stores |= {
-                "static": (64, held.static_keys & made, keyed.line, line_key.o),
-                "cycle": (32, held.cycle_keys & made, keyed.line, line_key.o[:32]),
+                "static": (64, held.static_keys & made, key_line, line_key.o),
+                "cycle": (32, held.cycle_keys & made, key_line, line_key.o[:32]),
             }
-        values = []
         m.d.comb += [
-            self.number.eq(issue.number),
+            self.number.eq(delayed(m, issue.number, "asked", FETCH - 1)),
             self.begun.eq(coded.number != 0),
             self.shared_valid.eq(code_valid[-1] & held.share),
             self.shared.eq(scaler.code),
@@ -318,20 +302,6 @@ class Lines(wiring.Component):
                 store = Memory(shape=unsigned(bits), depth=depth, init=[])
                 memories.submodules[name] = store
                 return store.write_port(), store.read_port()
-
-            edge = self._edges[number]
-            write, read = memory("edge", self.config.formats.edge_bits, edge)
-            m.d.comb += [
-                write.en.eq(writes.en & (writes.side == number)),
-                write.addr.eq(writes.place),
-                write.data.eq(writes.value),
-                read.addr.eq(Mux(twice, issue.line >> 1, issue.line)),
-            ]
-            if side == "column":
-                with m.If(~(running & here)):
-                    m.d.comb += read.addr.eq(self.look)
-                m.d.sync += self.looked.eq(read.data)
-            values.append(read.data.as_signed())
 
             found = self.rows if side == "row" else self.columns
             address = self.row_line if side == "row" else self.column_line
@@ -350,10 +320,7 @@ class Lines(wiring.Component):
                     m.d.comb += found.sign.eq(word[-1])
             if build.computed_keys:
                 self._keys(m, side, keys, found)
-        m.d.sync += [
-            value.eq(Mux(held.side, values[1], values[0])),
-            share.eq(self.share << 1),
-        ]
+        m.d.sync += [value.eq(edge.found), share.eq(self.share << 1)]
         with m.If(held.share):
             # Half of what a share is multiplied with: the edge is too narrow for the whole.
             m.d.sync += value.eq(held.factor >> 1)
@@ -363,7 +330,7 @@ class Lines(wiring.Component):
         m.d.sync += [
             self.list.clear.eq(job.start & (job.trains | job.codes) & (job.side != job.turned)),
             self.list.put.eq(serial & (made | (held.codes & stored & (code != 0)))),
-            self.list.line.eq(Mux(held.codes, coded.line, train_line)),
+            self.list.line.eq(Mux(held.codes, coded_line, train_line)),
         ]
 
         # All paths see all lines, wanted or not, so that one condition ends every pass.
@@ -395,42 +362,6 @@ class Lines(wiring.Component):
                 line_key.purpose.eq(purpose),
                 found[name].eq(line_key.o),
             ]
-
-    def _take(self, m):
-        """A vector comes in: largest magnitude, and what is written to an edge buffer.
-
-        What is written passes a register, so that 1.0 can go to its own place in between.
-        """
-        vector, held = self.vector, delayed(m, self.vector, "held_vector")
-        base = Mux(vector.side, self.row_base, self.column_base)
-        places = max(self._edges)
-        taken = _Count(m, "taken", self.config, vector.clear, vector.first + base, places)
-        taken.moves(vector.take)
-        # Of the value in the register.
-        place, behind = Signal(range(places)), Signal(range(places))
-        value = delayed(m, self.value, "taken_value")
-        m.d.sync += [place.eq(taken.line), behind.eq(vector.first + base + vector.count)]
-        writes = Signal(
-            data.StructLayout(
-                {"en": 1, "side": 1, "place": range(places), "value": signed(len(value))}
-            )
-        )
-        m.d.comb += [
-            writes.en.eq(held.take | (held.clear & held.biased)),
-            writes.side.eq(held.side),
-            writes.place.eq(Mux(held.clear, behind, place)),
-            writes.value.eq(Mux(held.clear, self.one, value)),
-        ]
-        size = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
-        magnitude = delayed(m, size, "magnitude")
-        m.d.comb += self.taken.eq(vector.take & (taken.number == vector.count - 1))
-        for number, side in enumerate(SIDES):
-            largest = getattr(self, f"{side}_max")
-            with m.If(vector.clear & (vector.side == number)):
-                m.d.sync += largest.eq(Mux(vector.biased, self.one, 0))
-            with m.Elif((held.side == number) & held.take & (magnitude > largest)):
-                m.d.sync += largest.eq(magnitude)
-        return writes
 
     def _code(self, m, valid):
         """Return what is stored as a line's code, and when: the DAC's code, or its operand.

@@ -63,7 +63,8 @@ class Outputs(wiring.Component):
     saturated : Out
         How many of them were clipped.
     send : In(1)
-        Strobe: send ``lines`` results ``code * alpha << halvings``, each once its code is there.
+        Strobe: send ``lines`` results ``code * alpha << halvings``, each once its code is there; or
+        at once, if ``alpha`` is 0.
     lines, alpha, halvings : In
     busy : Out(1)
         High while results are being sent.
@@ -188,7 +189,8 @@ class Outputs(wiring.Component):
         # Sending: address, code, its register, product, result; all wait while the stream does. The
         # product is made of LUTs: the ways to and from a multiplier block would be the longest.
         left, sent = Signal(range(self.max_lines + 1)), Signal(range(self.max_lines + 1))
-        there = Signal()
+        there, none = Signal(), Signal()
+        m.d.sync += none.eq((self.alpha == 0) & ~exact)
         moves = ~self.o.valid | self.o.ready
         code = Signal(signed(width), reset_less=True)
         product = self._product
@@ -196,7 +198,7 @@ class Outputs(wiring.Component):
         whole = [code] + [Signal.like(code, name=f"whole{k}") for k in range(product.latency)]
         passed = Signal(2 + product.latency)
         m.d.comb += [
-            there.eq((left != 0) & (sent != self.count)),
+            there.eq((left != 0) & ((sent != self.count) | none)),
             read.en.eq(moves),
             read.addr.eq(sent),
             product.a.eq(factor),

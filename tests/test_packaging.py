@@ -47,6 +47,7 @@ NO_TWIN = {
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",
     "device/tables": "holds what a host writes",
+    "periphery/edge": "holds vectors",
     "array/bundles": "describes what travels through an array",
     "array/cells": "goes from cell to cell: the model indexes arrays",
     "core/array_table": "holds what a host writes",

@@ -13,7 +13,13 @@ from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.lines import key_halves, side_trains
-from ohmgrid.model.periphery.pulses import chunk_slots, chunks, plan_update, probabilities
+from ohmgrid.model.periphery.pulses import (
+    PulsePlan,
+    chunk_slots,
+    chunks,
+    plan_update,
+    probabilities,
+)
 from ohmgrid.model.periphery.voltages import operands, voltages
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Purpose
@@ -301,3 +307,51 @@ def test_keys_that_are_computed_equal_the_model(seed, rows, paired, sub):
             assert_array_equal(await bench.read(ctx, side, "cycle", at), low)
 
     COMPUTED.run(job)
+
+
+@settings(max_examples=8)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    zeros=st.sampled_from([0.0, 0.6, 1.0]),
+    mode=st.sampled_from(range(len(PULSE_TYPES))),
+)
+def test_passes_go_over_columns_of_0(seed, zeros, mode):
+    """Codes, trains, keys and list are those of a whole pass, where the vector is not 0."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, MAX_COLS))
+    values = vector(rng, count, zeros)
+    first, key = int(rng.integers(INPUTS - count + 1)), int(rng.integers(2**63))
+    some = np.flatnonzero(values)
+    bl = int(rng.integers(1, SLOTS + 1))
+    largest = max(1, int(np.abs(values).max()))
+    probability = probabilities(values, 1 << 15, largest)
+    plan = PulsePlan(bl, 1 << 15, largest, 1 << 15, largest)
+
+    async def job(ctx):
+        bench = BENCH
+        await bench.load(ctx, "column", first, values, [0, 2])
+        await ctx.tick().repeat(2)
+        assert ctx.get(bench.dut.column_count) == len(some)
+        at = range(first, first + count)
+        skip = {"first": first, "count": len(some), "turned": 1, "skip": 1}
+        await bench.fill(ctx, "column", codes=1, **skip, factor=127, top=127, divisor=largest)
+        codes = dac(values, largest, 0, 127) << VOLTAGE_FRAC
+        found = np.array(await bench.read(ctx, "column", "code", at))
+        assert_array_equal(found[some], codes[some])
+        assert bench.listed == [first + line for line in some if codes[line]]
+
+        scale = {"factor": 1 << 15, "divisor": largest, "top": 1 << 16}
+        pace = -(-bl // 8) if mode == 0 else 1
+        train = {"trains": 1, "cycle_keys": 1, "bl": bl, "mode": mode, "pace": pace}
+        await bench.fill(ctx, "column", key, **skip, **scale, **train)
+        trains = side_trains(values, Purpose.COLUMN, plan, PULSE_TYPES[mode], key, 0)
+        found = np.array(await bench.read(ctx, "column", "train", at))
+        assert_array_equal(found[some], trains[some])
+        assert bench.listed == [first + line for line in some if trains[line]]
+        low, _ = key_halves(key, Purpose.COLUMN, count, 0)
+        found = np.array(await bench.read(ctx, "column", "cycle", at))
+        assert_array_equal(found[some], low[some])
+        assert (probability[some] > 0).any() or not trains.any()
+
+    BENCH.run(job)

@@ -30,8 +30,9 @@ from ohmgrid.registers.steps import (
 __all__ = ["Sequencer"]
 
 BATCH_BITS = 16
-IDLE_STEPS = 1 << 10
-"""Steps without an example after which a table is taken for one that never ends."""
+IDLE_STEPS = 2 * MOST_STEPS
+"""Steps without another example, taken or drained, after which a table is taken for one that never
+ends."""
 
 STEP = data.StructLayout(dict(WIDTHS))
 
@@ -121,7 +122,7 @@ class Sequencer(wiring.Component):
 
         left, batch = Signal(EXAMPLES_BITS), Signal(BATCH_BITS)
         slot, filled = Signal(BATCH_BITS), Signal(BATCH_BITS)
-        quiet = Signal(range(IDLE_STEPS + 1))
+        quiet, owed = Signal(range(IDLE_STEPS + 1)), Signal(BATCH_BITS)
         row_side = step.dst[ARRAY_BITS:] == Bank.D
         stores = step.dst[ARRAY_BITS:] != Bank.NONE
         m.d.comb += [
@@ -163,6 +164,11 @@ class Sequencer(wiring.Component):
         def first_slot():
             m.d.sync += [slot.eq(0), self.column_base.eq(0), self.row_base.eq(0)]
 
+        def drained():
+            # Of a slot that was filled by an example: loops over slots alone do not count.
+            with m.If(owed != 0):
+                m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
+
         def end(illegal):
             m.d.sync += self.illegal.eq(illegal)
             m.next = "ENDED"
@@ -175,10 +181,14 @@ class Sequencer(wiring.Component):
                     at.eq(0),
                     quiet.eq(0),
                     filled.eq(0),
+                    owed.eq(0),
                     self.illegal.eq(0),
                 ]
                 first_slot()
                 m.next = "FETCH"
+                size = self.order[EXAMPLES_BITS:]
+                with m.If((size == 0) | (size > build.edge)):
+                    end(1)
             with m.State("FETCH"):
                 m.next = "READ"
             with m.State("READ"):
@@ -207,6 +217,8 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.label_ready.eq(1)
                 with m.If(self.label_valid):
                     m.d.sync += [self.label.eq(self.i), left.eq(left - 1), quiet.eq(0)]
+                    with m.If(~owed.all()):
+                        m.d.sync += owed.eq(owed + 1)
                     m.next = "DO"
             with m.State("DO"):
                 m.d.comb += self.go.eq(1)
@@ -235,6 +247,7 @@ class Sequencer(wiring.Component):
                             first_slot()
                     with m.Case(Until.DRAINED):
                         m.d.comb += back.eq(slot + 1 < filled)
+                        drained()
                         with m.If(back):
                             next_slot()
                         with m.Else():

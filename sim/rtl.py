@@ -357,8 +357,8 @@ class RtlCore(Core):
             return []
         verbs = {step.verb for step in steps}
         learns, sends = StepVerb.PULSE in verbs, StepVerb.SEND in verbs
-        room = self.config.build.edge
-        if learns and min(order.batch, len(labels)) > room:
+        room, size = self.config.build.edge, min(order.batch, len(labels))
+        if learns and size > room:
             raise ConfigError(
                 "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
             )
@@ -369,7 +369,7 @@ class RtlCore(Core):
                 commands += tile.set_rate(order.rate)
         commands += self._tables(steps)
         examples, counting = len(labels), int(order.counters is not None)
-        commands.append(command(Op.RUN, counting, order.batch << EXAMPLES_BITS | examples))
+        commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         words = np.column_stack([labels, pixels])
         counts = examples if StepVerb.COUNT in verbs else 0
         if sends and counts:

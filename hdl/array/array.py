@@ -78,11 +78,10 @@ class LaneArray(wiring.Component):
     registers, device_set, aging, table_write : In
         Device parameters, and which set of tables belongs to them.
     count : In(1)
-        Strobe: count pulses and waits anew.
-    up, down : Out(`PULSE_COUNT_BITS`)
-        Pulses since, that raise a weight and that lower one.
-    held, visits : Out(`PULSE_COUNT_BITS`)
-        Cycles since, in which a visit waited for a place in a queue, and visits.
+        Strobe: count anew
+    up, down, held, visits : Out(`PULSE_COUNT_BITS`)
+        pulses that raise a weight and that lower one; cycles in which a visit waited for a place in
+        a queue; visits.
     collision : Out(1)
     """
 
@@ -354,6 +353,8 @@ class LaneArray(wiring.Component):
         _, within = split_lane(m, port.at.lane, build)
         column = Mux(array.turned, port.at.line, port.at.lane_line)
         inputs = Mux(array.turned, array.serial, array.lane_lines)
+        wiring.connect(m, wiring.flipped(self.cells_i), port.i)
+        wiring.connect(m, port.o, wiring.flipped(self.cells_o))
         m.d.comb += [
             port.job.eq(self.cells),
             port.array.eq(array),
@@ -367,12 +368,6 @@ class LaneArray(wiring.Component):
             port.table_write.eq(self.table_write),
             self.cells_busy.eq(port.busy),
             self.seen.eq(port.seen),
-            port.i.payload.eq(self.cells_i.payload),
-            port.i.valid.eq(self.cells_i.valid),
-            self.cells_i.ready.eq(port.i.ready),
-            self.cells_o.payload.eq(port.o.payload),
-            self.cells_o.valid.eq(port.o.valid),
-            port.o.ready.eq(self.cells_o.ready),
         ]
         for k, group in enumerate(groups):
             m.d.comb += [

@@ -134,8 +134,7 @@ class DeviceUnit(wiring.Component):
     result : Out(result_layout)
         Not valid for a stuck cell.
     pulses : Out(COUNT_BITS)
-        Of the request of so many cycles before:
-    pulses_time : int
+        Of the request of `pulses_time` cycles before.
     """
 
     def __init__(

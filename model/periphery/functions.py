@@ -1,7 +1,8 @@
 """What is done to numbers between one tile and the next: activation, loss, errors (golden model).
 
-Formats and tables: `ohmgrid.registers.layers`; equations: `ohmgrid.model.core.sequencer`. Every function
-takes arrays or single numbers, and returns what it clipped beside its result where it clips.
+Formats and tables: `ohmgrid.registers.layers`; equations: `ohmgrid.model.core.sequencer`. Every
+function takes arrays or single numbers, and returns what it clipped beside its result where it
+clips.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A training step without Python: the layer arithmetic of `ohmgrid.model.core.sequencer` as loops."""
+"""A training step without Python: what `ohmgrid.model.core.sequencer` does, as loops."""
 
 import numpy as np
 

@@ -222,7 +222,7 @@ class Commands(wiring.Component):
             self.counted_op.eq(Mux(self.answer_valid, Op.COUNT, op)),
             self.r.payload.eq(Cat(op, self.errors, passes, slots, saturated)),
         ]
-        with m.If(op == Op.COUNTER):
+        with m.If((op == Op.COUNTER) & ~illegal):
             m.d.comb += self.r.payload.eq(Cat(op, self.counter))
         with m.Elif(self.answer_valid):
             hit = Cat(self.hit, Const(0, 7))

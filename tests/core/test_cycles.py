@@ -9,12 +9,12 @@ from ohmgrid.devices.presets import PRESETS
 from ohmgrid.sim.rtl import RtlTile
 
 CYCLES = {
-    ("gokmen-vlasov", False): (179, 163, 405),
-    ("gokmen-vlasov", True): (157, 180, 376),
-    ("reram-array-om", False): (179, 163, 324),
-    ("reram-array-om", True): (157, 180, 324),
-    ("pcm", False): (200, 184, 1436),
-    ("pcm", True): (166, 202, 1743),
+    ("gokmen-vlasov", False): (157, 153, 409),
+    ("gokmen-vlasov", True): (153, 146, 374),
+    ("reram-array-om", False): (157, 153, 328),
+    ("reram-array-om", True): (153, 146, 322),
+    ("pcm", False): (178, 174, 1444),
+    ("pcm", True): (162, 168, 1745),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

@@ -7,6 +7,7 @@ out is compared with what the model said, word by word.
 import random
 from collections import deque
 from dataclasses import asdict
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -15,15 +16,20 @@ from cocotb.triggers import FallingEdge, ReadOnly
 
 from ohmgrid.config import LayoutConfig
 from ohmgrid.host.driver import CoreDriver
-from ohmgrid.host.protocol import SILENT, Answer, Error, Op, command
+from ohmgrid.host.protocol import EXAMPLES_BITS, INNER, SILENT, Answer, Error, Op, command
 from ohmgrid.host.registers import core_values, countdowns, entry_values
+from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.array.sweep import memory_order
+from ohmgrid.model.core.core import Core
+from ohmgrid.model.core.sequencer import Order
 from ohmgrid.model.core.tile import Tile, TileState
 from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.net import Net
+from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES, STEPS
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.layout import Place, place_arrays
-from ohmgrid.registers.map import CORE, DEVICE, TABLES
+from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
 from ohmgrid.sim.runner import parameters
 from ohmgrid.training.settings import parse_settings
 
@@ -34,7 +40,9 @@ LIMIT = 100_000
 MAX_ROWS = CONFIG.build.outputs // 2 // CONFIG.device.devices
 MAX_COLS = CONFIG.build.inputs // 2
 REGISTERS = {register.number for register in (*CORE.values(), *DEVICE.values())}
-REGISTERS |= set(TABLES.values())
+REGISTERS |= {*TABLES.values(), *TRAINER.values()}
+VERBS = [op for op in Op if op not in (*SILENT, *INNER, Op.RUN, Op.COUNTER)]
+"""Commands on an array."""
 PAIRED = CONFIG.device.paired
 
 
@@ -73,6 +81,8 @@ class Scoreboard:
         self.error = 0
         self.array = self.arrays[0]
         self.steps = (STEP, STEP, STEP)
+        self.learn = lambda: []
+        """Trains with the examples of the next run; returns their answers."""
 
     def _answer(self, bl: int = 0) -> None:
         """Expect an answer."""
@@ -95,7 +105,11 @@ class Scoreboard:
             if arg not in REGISTERS:
                 self.error |= Error.ILLEGAL
             return
-        if self.op not in set(Op) or arg >= ENTRIES:
+        if self.op == Op.RUN:
+            told = [Answer(Op.COUNT, 0, answer.hit, 0, answer.word) for answer in self.learn()]
+            self.answers.extend([*told, Answer(Op.RUN, 0, 1, 0, 0)])
+            return
+        if self.op not in (*VERBS, Op.ENTRY) or arg >= ENTRIES:
             self.error |= Error.ILLEGAL
         elif self.op == Op.ENTRY:
             return
@@ -113,6 +127,8 @@ class Scoreboard:
         self._answer()
 
     def take_word(self, word: int) -> None:
+        if self.op == Op.RUN:
+            return
         assert self.wanted > 0, "the core takes a word that no command asked for"
         self.words.append(word)
         self.wanted -= 1
@@ -317,6 +333,31 @@ async def operations_under_any_pace(dut):
 
 
 @cocotb.test()
+async def training_under_any_pace(dut):
+    """The first array alone, as a net: every answer and every cell, whatever the streams' pace."""
+    bench = await bench_of(dut)
+    for loss in ("cross-entropy", "squared"):
+        array, frac = bench.scoreboard.arrays[0], CONFIG.formats.x_frac
+        net = Net((array.place.cols - 1, array.place.rows), "sigmoid", loss)
+        core = Core(CONFIG, net, tiles=[array.model])
+        steps = orders.training(1, net.activation, net.softmax)
+        pixels = np.array(
+            [[random.randint(0, 1 << frac) for _ in range(net.layers[0])] for _ in range(3)]
+        ).reshape(3, -1)
+        labels = np.array([random.randrange(net.layers[1]) for _ in range(3)])
+        order = Order(rate=array.lr)
+        bench.scoreboard.learn = partial(core.run, steps, pixels, labels, order)
+        bench.commands.extend(load_scales(core.scales) + load_places(bench.places[:1]))
+        bench.commands.extend(load_activation("sigmoid", frac) + load_steps(steps))
+        bench.commands.append(command(Op.RUN, 0, 1 << EXAMPLES_BITS | len(labels)))
+        bench.inputs.extend(np.column_stack([labels, pixels]).ravel().tolist())
+        bench.commands.append(command(Op.READ_CELLS, array.number))
+        waiting, bench.waiting = bench.waiting, min(bench.waiting, 0.2)
+        await bench.finish()
+        bench.waiting = waiting
+
+
+@cocotb.test()
 async def reset_in_the_middle(dut):
     """A reset at any time leaves nothing behind."""
     bench = await bench_of(dut)
@@ -337,17 +378,18 @@ async def reset_in_the_middle(dut):
 async def nonsense_changes_nothing(dut):
     """Unknown commands, registers and arrays and wrong shapes are told, and nothing happens."""
     bench = await bench_of(dut)
-    for op in (0, 8, max(Op) + 1, 255):
+    for op in (0, 8, *INNER, max(Op) + 1, 255):
         bench.commands.append(op | random.getrandbits(72) << 8)
     await work(bench, 1)
     for register in (255, 239):
         bench.commands.append(command(Op.SET, register, random.getrandbits(64)))
     await work(bench, 1)
     # Arrays beyond the table, and entries that are none of the arrays.
-    verbs = [op for op in Op if op not in SILENT]
+    verbs = [*VERBS]
     if not CONFIG.build.references:
         verbs.remove(Op.WRITE_REFERENCES)
     bench.commands.extend(command(op, ENTRIES) for op in verbs)
+    bench.commands.append(command(Op.COUNTER, 255))
     lines = {"output_line": 0, "input_line": 0, "paired": int(PAIRED)}
     build = CONFIG.build
     wrong = ((0, 1), (1, 0), (build.outputs + 1, 1), (1, build.inputs + 1))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import operate
-from tile_cases import BUILDS, COLS, MAX_ROWS, ROWS, SEEDS, configs, random_weights, vectors
+from tile_cases import BUILDS, COLS, ROWS, SEEDS, configs, random_weights, vectors
 
 from ohmgrid.config import (
     BuildConfig,
@@ -21,15 +21,12 @@ from ohmgrid.config import (
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, SoftBounds, SoftBoundsReference
-from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.core import Core as CoreGateware
 from ohmgrid.host.protocol import Op
 from ohmgrid.host.registers import core_values
-from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.time_effects import TimeEffects
-from ohmgrid.net import Net
-from ohmgrid.sim.rtl import Gateware, RtlCore, RtlTile, build_core
+from ohmgrid.sim.rtl import Gateware, RtlTile, build_core
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.tile import TileState
 from ohmgrid.training.settings import config_to_toml
@@ -114,42 +111,6 @@ def test_the_same_run_with_1_3_4_and_16_lanes(rng):
     assert first.any()
     for other in others:
         assert_array_equal(other, first)
-
-
-@settings(max_examples=15)
-@given(
-    data=st.data(),
-    seed=SEEDS,
-    sizes=st.lists(st.integers(1, MAX_ROWS), min_size=2, max_size=6),
-    batch=st.sampled_from([1, 3]),
-)
-def test_any_net_in_one_core_equals_the_model(data, seed, sizes, batch):
-    """One to five arrays, each plain or turned, trained in turn with all that a device can do."""
-    print(f"seed={seed}")
-    rng = np.random.default_rng(seed)
-    lanes = data.draw(st.sampled_from([*BUILDS]))
-    turned = data.draw(st.sets(st.integers(0, len(sizes) - 2)))
-    config = data.draw(configs(BUILDS[lanes])).replace(
-        layout=LayoutConfig(tuple(turned)), batch=batch
-    )
-    net = Net(tuple(sizes), *data.draw(st.sampled_from(NETS)))
-    try:
-        cores = [engine(config, net) for engine in (Core, RtlCore)]
-    except ConfigError as error:
-        # A scale that no layer arithmetic holds.
-        assume("scale" not in str(error))
-        raise
-    start = [TileState(random_weights(rng, tile), (0, 0, 0)) for tile in cores[0].tiles]
-    pixels = rng.integers(0, 1 << config.formats.x_frac, (6, sizes[0]))
-    labels = rng.integers(0, sizes[-1], 6)
-    rate = 5 * cores[0].tiles[0].device.granularity
-    for core in cores:
-        core.load(start)
-    golden, found = (core.train(pixels, labels, rate, batch) for core in cores)
-    assert found == golden
-    for one, other in zip(cores[0].state(), cores[1].state(), strict=True):
-        assert_array_equal(other.weights, one.weights)
-        assert other.steps == one.steps
 
 
 def test_two_kinds_of_devices_in_one_core(rng):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
-from ohmgrid.counters import FIELDS
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.core import Core as CoreGateware
 from ohmgrid.host.driver import CoreDriver
@@ -23,9 +22,16 @@ from ohmgrid.model.core.sequencer import Order
 from ohmgrid.model.device.population import populate
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
-from ohmgrid.registers.edge import pulse_registers
+from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.layout import place_arrays
-from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, METERS, TOTAL_FIELDS, TOTALS
+from ohmgrid.registers.meters import (
+    ARRAY_FIELDS,
+    COUNTER_BITS,
+    FIELDS,
+    METERS,
+    TOTAL_FIELDS,
+    TOTALS,
+)
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import Step, StepVerb
 from ohmgrid.sim.cxxrtl.library import Library, build
@@ -219,7 +225,7 @@ class RtlTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
         x, d, registers = self._update_arguments(x, d, lr)
-        rate = self.set_rate(lr)
+        rate = self._write_rate(registers)
         commands, words = self._load_x(x)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
         commands += [self._command(Op.LOAD_D), self._command(Op.UPDATE)]
@@ -234,8 +240,11 @@ class RtlTile(TileBase):
 
     def set_rate(self, lr: float) -> list[int]:
         """Return the commands that have the core update at a learning rate; none if it does."""
-        rate = self._learning_rate(lr)
-        fields = asdict(pulse_registers(self.config, self.device.granularity, rate))
+        return self._write_rate(self._pulse_registers(lr))
+
+    def _write_rate(self, registers: PulseRegisters) -> list[int]:
+        """Return the commands that write the registers of updates, if the entry has others."""
+        fields = asdict(registers)
         if fields.items() <= self._entry.items():
             return []
         self._entry |= fields
@@ -338,7 +347,7 @@ class RtlCore(Core):
         counts = np.array(self.gateware.driver.counters(rows + totals), np.int64)
         if self._started != self.gateware.starts:
             self._meters, self._started = np.zeros_like(counts), self.gateware.starts
-        new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
+        new, self._meters = (counts - self._meters) % (1 << COUNTER_BITS), counts
         of_arrays = new[: layers * fields].reshape(layers, fields)
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
             zip(TOTAL_FIELDS, new[layers * fields :].tolist(), strict=True)

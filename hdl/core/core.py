@@ -287,7 +287,7 @@ class Core(wiring.Component):
             onward.label.eq(sequencer.label),
             onward.i.eq(self._multiply.o.payload),
             onward.lines_busy.eq(lines.busy),
-            *same(onward, lines, "number", "shared_valid", "shared", "taken", "looked"),
+            *same(onward, lines, "number", "shared_valid", "shared", "looked"),
             onward.column_base.eq(sequencer.column_base),
             *same(onward.table_write, write, "address", "data"),
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),

@@ -14,9 +14,9 @@ from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.activation import table_layout
 from ohmgrid.hdl.periphery.edge import LOOK, edge_depths, vector_layout
 from ohmgrid.hdl.periphery.functions import Functions
-from ohmgrid.hdl.periphery.lines import SHARE_BITS, pass_layout
+from ohmgrid.hdl.periphery.lines import pass_layout
 from ohmgrid.host.protocol import OUT_BITS
-from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS
+from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS, SHARE_BITS
 from ohmgrid.registers.steps import ARRAY_BITS, Func
 
 __all__ = ["LABEL_BITS", "Onward", "onward_layout"]
@@ -65,7 +65,7 @@ class Onward(wiring.Component):
         A result.
     lines : Out(pass_layout) ; lines_busy : In(1)
     number, shared_valid, shared : In ; share : Out
-    vector : Out(vector_layout) ; value : Out ; taken : In(1)
+    vector : Out(vector_layout) ; value : Out
     look : Out ; looked : In ; column_base : In
         As of `ohmgrid.hdl.periphery.lines.Lines`.
     hit : Out(1), word : Out(LOSS_BITS)
@@ -101,7 +101,6 @@ class Onward(wiring.Component):
                 "share": Out(SHARE_BITS),
                 "vector": Out(vector_layout(config)),
                 "value": Out(signed(edge)),
-                "taken": In(1),
                 "look": Out(range(columns)),
                 "looked": In(signed(edge)),
                 "column_base": In(range(columns)),

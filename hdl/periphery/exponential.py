@@ -5,13 +5,11 @@ from amaranth.lib.memory import Memory
 
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.periphery.function_job import Choice
-from ohmgrid.registers.layers import EXP_FRAC, FINE_BITS, INDEX_SHIFT, TABLE_SIZE, exp_tables
+from ohmgrid.registers.layers import FINE_BITS, INDEX_SHIFT, SHARE_BITS, TABLE_SIZE, exp_tables
 
-__all__ = ["SHARE_BITS", "exponential_of"]
+__all__ = ["exponential_of"]
 
 PART = "exponential"
-SHARE_BITS = EXP_FRAC + 1
-"""Width of an exponential: 1.0 is one of them."""
 INDEX_BITS = (TABLE_SIZE - 1).bit_length()
 CYCLES = 4
 """Cycles from a distance to the entries of the tables."""

@@ -24,7 +24,7 @@ from ohmgrid.hdl.base.arith import beyond
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.periphery.activation import activation_of, slope_of, table_layout
-from ohmgrid.hdl.periphery.exponential import SHARE_BITS, exponential_of
+from ohmgrid.hdl.periphery.exponential import exponential_of
 from ohmgrid.hdl.periphery.function_job import DROPPED, Choice, chosen, function_layout
 from ohmgrid.hdl.periphery.scaling import product_with, shift_rounded
 from ohmgrid.hdl.periphery.sums import HalfSquares, Largest
@@ -35,6 +35,7 @@ from ohmgrid.registers.layers import (
     GUARDED_BITS,
     LOSS_BITS,
     MOST_CLASSES,
+    SHARE_BITS,
     SLOPE_FRAC,
 )
 from ohmgrid.registers.steps import Func

@@ -19,6 +19,7 @@ from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import keys_layout, line_cycles, list_layout, values_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
+from ohmgrid.registers.layers import SHARE_BITS
 from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC
@@ -29,8 +30,6 @@ SIDES = ("column", "row")
 TAKEN = ("vector", "value", "one", "column_base", "row_base", "look")
 GIVEN = ("taken", "column_max", "row_max", "column_count", "looked")
 """Members of the edge that are members of the whole."""
-SHARE_BITS = 17
-"""Width of an exponential (`ohmgrid.registers.layers`)."""
 
 
 def pass_layout(config: Config) -> data.StructLayout:
@@ -392,11 +391,11 @@ class Lines(wiring.Component):
 
 
 class _Count:
-    """Number of a line in its vector, and where it lies in the memories, of so many places."""
+    """Number of a line in its vector, and where it lies in the memories."""
 
-    def __init__(self, m, name, config, start, first, places=0):
+    def __init__(self, m, name, config, start, first):
         self.number = Signal(range(config.build.lines + 1), name=f"{name}_number")
-        self.line = Signal(range(places or config.build.lines), name=f"{name}_line")
+        self.line = Signal(range(config.build.lines), name=f"{name}_line")
         self._m, self._start, self._first = m, start, first
 
     def moves(self, strobe):

@@ -10,33 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.meters import COUNTER_BITS, FIELDS
 
 __all__ = [
-    "COUNTER_BITS",
-    "FIELDS",
     "SATURATIONS",
     "Counters",
     "PulseCounts",
     "field_index",
     "warnings_of",
 ]
-
-COUNTER_BITS = 48
-"""Width of a counter (unsigned); it wraps."""
-
-FIELDS: dict[str, str] = {
-    "adc_forward": "outputs that the ADC clipped in the last pass of a forward operation",
-    "adc_backward": "outputs that the ADC clipped in a backward operation",
-    "activation": "activations, or linear outputs, clipped to the width of the tile's edge",
-    "error": "errors clipped to the width of the tile's edge",
-    "pulses_up": "coincidences that raise a weight",
-    "pulses_down": "coincidences that lower a weight",
-    "updates": "updates with an activation and an error other than 0",
-    "below_pulse": "of these, updates that ask for less than one pulse of their largest pair",
-    "clipped_trains": "of these, updates of which a line fires with probability 1 and should more",
-    "passes": "passes of forward operations, repeated ones included",
-}
-"""Counters of a layer, in the order of their numbers, and what each counts."""
 
 SATURATIONS = ("adc_forward", "adc_backward", "activation", "error")
 """Counters of values that clipped, by place."""

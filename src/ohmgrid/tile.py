@@ -218,8 +218,12 @@ class TileBase:
         Everything is checked before anything changes: a refused call leaves the tile as it was.
         """
         x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
+        return x, d, self._pulse_registers(lr)
+
+    def _pulse_registers(self, lr: float) -> PulseRegisters:
+        """Return the registers of updates at a learning rate, which is checked."""
         rate = self._learning_rate(lr)
-        return x, d, pulse_registers(self.config, self.device.granularity, rate)
+        return pulse_registers(self.config, self.device.granularity, rate)
 
     def _learning_rate(self, lr: float) -> float:
         """Return the learning rate; raise `ValueError` unless it is finite and > 0."""

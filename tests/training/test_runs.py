@@ -16,9 +16,10 @@ from click.testing import CliRunner
 import ohmgrid
 from ohmgrid.cli import cli
 from ohmgrid.config import Config, FormatConfig
-from ohmgrid.counters import FIELDS, Counters, warnings_of
+from ohmgrid.counters import Counters, warnings_of
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.meters import FIELDS
 from ohmgrid.tile import TileState
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint, read_run

@@ -10,8 +10,9 @@ from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.threads import barrier
 from ohmgrid.compiled.updates import update_array
-from ohmgrid.counters import FIELDS, field_index
+from ohmgrid.counters import field_index
 from ohmgrid.model.periphery import functions
+from ohmgrid.registers.meters import FIELDS
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["count_hits", "train_block"]

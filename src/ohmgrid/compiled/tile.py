@@ -23,7 +23,6 @@ from ohmgrid.model.base.noise import seed_key
 from ohmgrid.model.device.population import populate
 from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.model.periphery.readout import make_readouts
-from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.time import refresh_registers
 from ohmgrid.tile import TileBase, TileState
@@ -114,7 +113,7 @@ class CompiledTile(TileBase):
         show_all(*self._held, self._work)
 
     def _registers(self, lr: float) -> Pulses:
-        registers = pulse_registers(self.config, self.device.granularity, self._learning_rate(lr))
+        registers = self._pulse_registers(lr)
         return hold(Pulses.of(self.config, registers))
 
     def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:

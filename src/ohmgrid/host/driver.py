@@ -97,7 +97,7 @@ class CoreDriver:
         """Return counters of a core, by row and field (`ohmgrid.registers.meters`)."""
         commands = [command(Op.COUNTER, row, field) for row, field in rows]
         words, _ = self.link.transact(
-            {"cmd": np.array([(c & (2**64 - 1), c >> 64) for c in commands], np.uint64)},
+            {"cmd": _words(commands)},
             {"r": len(commands)},
             max_cycles=TIMEOUT,
         )
@@ -124,12 +124,8 @@ class CoreDriver:
             If an answer has an error bit.
         """
         answers = more + sum((c & 255) not in SILENT for c in commands)
-        columns = [(c & (2**64 - 1), c >> 64) for c in commands]
         words, self.cycles = self.link.transact(
-            {
-                "cmd": np.array(columns, np.uint64).reshape(-1, 2),
-                "i": np.asarray(vector, np.int64),
-            },
+            {"cmd": _words(commands), "i": np.asarray(vector, np.int64)},
             {"o": results, "r": answers},
             max_cycles=TIMEOUT,
         )
@@ -140,3 +136,9 @@ class CoreDriver:
                 raise RuntimeError(f"core: op {answer.op} reported {', '.join(map(str, names))}")
         spare = 64 - OUT_BITS
         return (words["o"].view(np.int64) << spare) >> spare, decoded
+
+
+def _words(commands: Sequence[int]) -> np.ndarray:
+    """Return commands as a link takes them: uint64, shape (commands, 2), low bits first."""
+    columns = [(word & (2**64 - 1), word >> 64) for word in commands]
+    return np.array(columns, np.uint64).reshape(-1, 2)

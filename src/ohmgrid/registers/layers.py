@@ -37,6 +37,7 @@ __all__ = [
     "PRE_FRAC",
     "RELU_X_FRAC",
     "SCALE_BITS",
+    "SHARE_BITS",
     "SLOPE_FRAC",
     "TABLE_SIZE",
     "ExpTables",
@@ -72,6 +73,8 @@ GUARDED_BITS = 22
 """Width of an error with guard bits."""
 EXP_FRAC = 16
 """Fraction bits of an exponential: 65536 means 1.0."""
+SHARE_BITS = EXP_FRAC + 1
+"""Width of an exponential: 1.0 is one of them."""
 FINE_BITS = 7
 """Bits of an exponential's index that the fine table takes."""
 MOST_CLASSES = 255

@@ -1,7 +1,7 @@
 """Counters of a core: what they count, and where they are.
 
-Each array has a row of them; what belongs to no array is in the row `TOTALS`. Standard library
-only.
+Some every engine has (`FIELDS`), the others gateware. Each array has a row of them; what belongs to
+no array is in the row `TOTALS`. Standard library only.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,31 @@ from ohmgrid.registers.arrays import ENTRIES
 
 __all__ = [
     "ARRAY_FIELDS",
+    "COUNTER_BITS",
+    "FIELDS",
     "METERS",
-    "METER_BITS",
     "ROW_FIELDS",
     "TOTALS",
     "TOTAL_FIELDS",
     "cycles_by_verb",
 ]
 
-METER_BITS = 48
+COUNTER_BITS = 48
 """Width of a counter (unsigned); it wraps."""
+
+FIELDS: dict[str, str] = {
+    "adc_forward": "outputs that the ADC clipped in the last pass of a forward operation",
+    "adc_backward": "outputs that the ADC clipped in a backward operation",
+    "activation": "activations, or linear outputs, clipped to the width of the tile's edge",
+    "error": "errors clipped to the width of the tile's edge",
+    "pulses_up": "coincidences that raise a weight",
+    "pulses_down": "coincidences that lower a weight",
+    "updates": "updates with an activation and an error other than 0",
+    "below_pulse": "of these, updates that ask for less than one pulse of their largest pair",
+    "clipped_trains": "of these, updates of which a line fires with probability 1 and should more",
+    "passes": "passes of forward operations, repeated ones included",
+}
+"""Counters of a layer, in the order of their numbers, and what each counts."""
 
 METERS = {
     "cycles_forward": "clock cycles of forward operations, and of what becomes of their results",
@@ -30,7 +45,7 @@ METERS = {
     "slots": "pulse slots of updates",
     "held": "cycles in which a visit of an update waited for a device unit",
 }
-"""Counters of an array beside those of `ohmgrid.counters.FIELDS`, and what each counts."""
+"""Counters that a core has beside them, and what each counts."""
 
 TOTAL_FIELDS = {
     "examples": "examples that were counted",
@@ -40,20 +55,7 @@ TOTAL_FIELDS = {
 }
 """Counters of the row `TOTALS`."""
 
-LEARNING = (
-    "adc_forward",
-    "adc_backward",
-    "activation",
-    "error",
-    "pulses_up",
-    "pulses_down",
-    "updates",
-    "below_pulse",
-    "clipped_trains",
-    "passes",
-)
-"""`ohmgrid.counters.FIELDS`, which all engines have."""
-ARRAY_FIELDS = (*LEARNING, *METERS)
+ARRAY_FIELDS = (*FIELDS, *METERS)
 """Counters of an array by their places."""
 ROW_FIELDS = 16
 """Places of a row."""

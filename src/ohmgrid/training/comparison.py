@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.counters import FIELDS, PulseCounts
+from ohmgrid.counters import PulseCounts
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import Core, epoch_order
+from ohmgrid.registers.meters import FIELDS
 from ohmgrid.tile import TileEngine, TileState
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan

@@ -212,12 +212,11 @@ class Core(wiring.Component):
         m.d.sync += [
             one["x_one"].eq(1 << self._registers.x_frac),
             one["d_one"].eq(1 << self._registers.d_frac),
+            # As an activation: 1.0 may be one LSB beyond the edge.
+            lines.one.eq(one["x_one"] - one["x_one"][-1]),
         ]
         for engine in (multiply, pulser, time):
-            m.d.comb += [
-                engine.registers.eq(self._registers),
-                engine.x_one.eq(one["x_one"]),
-            ]
+            m.d.comb += engine.registers.eq(self._registers)
         for engine in (multiply, pulser, time, loader):
             m.d.comb += [
                 engine.key_done.eq(self._schedule.done),
@@ -227,8 +226,14 @@ class Core(wiring.Component):
         for engine in (time, loader):
             m.d.comb += [engine.taken.eq(lines.taken), engine.cells_busy.eq(array.cells_busy)]
         for engine in (multiply, pulser):
-            m.d.comb += [engine.d_one.eq(one["d_one"]), engine.sweep_busy.eq(array.busy)]
+            m.d.comb += [
+                engine.x_one.eq(one["x_one"]),
+                engine.d_one.eq(one["d_one"]),
+                engine.sweep_busy.eq(array.busy),
+            ]
         m.d.comb += [
+            time.one.eq(lines.one),
+            self._onward.d_one.eq(one["d_one"]),
             multiply.backward.eq(self._commands.backward),
             multiply.way.eq(self._way),
             multiply.op_key.eq(self._schedule.key),
@@ -264,11 +269,8 @@ class Core(wiring.Component):
         lines, time, onward = self._lines, self._time, self._onward
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
         build, write = self.config.build, self._settings.trainer_write
-        top = (1 << (self.config.formats.edge_bits - 1)) - 1
-        one = Const(1) << registers.x_frac
         # A refresh has vectors of its own, behind those of all examples.
         m.d.sync += [
-            lines.one.eq(Mux(one > top, top, one)),
             lines.column_base.eq(
                 Mux(time.active, build.edge * build.inputs, sequencer.column_base)
             ),

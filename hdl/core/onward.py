@@ -9,6 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.base.arith import beyond, saturate
 from ohmgrid.hdl.base.pipeline import strobe_after
 from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.activation import table_layout
@@ -58,8 +59,8 @@ class Onward(wiring.Component):
     done : Out(1)
         Strobe: their vector is at the edge.
     job : In(onward_layout), entry : In(entry_layout), backward : In(1)
-    x_frac, d_frac, x_one : In
-        Fraction bits at the edge, and 1.0.
+    x_frac, d_frac, d_one : In
+        Fraction bits at the edge, and 1.0 of an error.
     label : In(LABEL_BITS)
     i_valid, i : In
         A result.
@@ -90,6 +91,7 @@ class Onward(wiring.Component):
                 "backward": In(1),
                 "x_frac": In(4),
                 "d_frac": In(4),
+                "d_one": In(edge),
                 "label": In(LABEL_BITS),
                 "i_valid": In(1),
                 "i": In(signed(OUT_BITS)),
@@ -159,16 +161,14 @@ class Onward(wiring.Component):
             ]
 
         # An error of a softmax: the share less what it should be, a cycle after it came.
-        one, aim = Signal(18), Signal(signed(18))
-        top = (1 << (edge - 1)) - 1
-        m.d.sync += one.eq(1 << self.d_frac)
-        m.d.comb += aim.eq(self.shared - Mux(divided == self.label, one, 0))
+        aim = Signal(signed(18))
+        m.d.comb += aim.eq(self.shared - Mux(divided == self.label, self.d_one, 0))
         error, over = Signal(signed(edge)), Signal()
         fresh = Signal()
         m.d.sync += [
             fresh.eq(self.shared_valid),
-            error.eq(Mux(aim > top, top, Mux(aim < -top, -top, aim))),
-            over.eq((aim > top) | (aim < -top)),
+            error.eq(saturate(aim, edge)),
+            over.eq(beyond(aim, edge)),
         ]
         with m.If(self.shared_valid):
             m.d.sync += divided.eq(divided + 1)
@@ -214,7 +214,7 @@ class Onward(wiring.Component):
                 m.d.comb += [
                     *over_lines(self.lines, entry, ROW),
                     self.lines.share.eq(1),
-                    self.lines.factor.eq(one),
+                    self.lines.factor.eq(self.d_one),
                     self.lines.divisor.eq(functions.total),
                     self.lines.top.eq(1 << 16),
                 ]

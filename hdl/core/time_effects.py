@@ -67,8 +67,8 @@ class TimeEffects(wiring.Component):
         Strobe.
     active : Out(1)
         High in between: vectors at the edge come from here.
-    x_one : In
-        1.0 at the edge.
+    one : In
+        1.0 of an activation.
     key : Out(KEY) ; key_done : In(1)
     lines : Out(pass_layout) ; lines_busy : In(1)
     vector : Out(vector_layout) ; value : Out ; taken : In(1)
@@ -92,7 +92,7 @@ class TimeEffects(wiring.Component):
                 "start": In(1),
                 "done": Out(1),
                 "active": Out(1),
-                "x_one": In(edge),
+                "one": In(edge),
                 "key": Out(KEY),
                 "key_done": In(1),
                 "lines": Out(pass_layout(config)),
@@ -125,10 +125,7 @@ class TimeEffects(wiring.Component):
         self._visits(m, task, lane)
         settled = Signal(range(SETTLE))
         count = Signal.like(self.column)
-        # 1.0 may be one LSB beyond the edge.
-        edge_one = Signal.like(self.x_one)
-        m.d.sync += edge_one.eq(self.x_one - self.x_one[-1])
-        one_hot = Mux(count == self.column, edge_one, 0)
+        one_hot = Mux(count == self.column, self.one, 0)
         m.d.comb += self.value.eq(Mux(pairs.take, pairs.value, one_hot))
 
         def look_at(column, offset, before):

@@ -165,12 +165,11 @@ class LaneArray(wiring.Component):
         host = port.active
         by_row = delayed(m, job.chain | host, "by_row")
         # With one block of a pair's keys at a time, a bank's keys are free with those of the other.
+        given = ("start", "array", "job", "codes", "pulses")
         other_half = sweep.lane_paired << (len(sweep.next_bank) - 1)
         m.d.comb += [
-            sweep.start.eq(self.start),
-            sweep.array.eq(array),
-            sweep.job.eq(job),
-            *(getattr(sweep, name).eq(getattr(self, name)) for name in ("codes", "pulses")),
+            *(getattr(sweep, name).eq(getattr(self, name)) for name in given),
+            sweep.bare.eq(self.registers.visible == 0),
         ]
         for group, after in pairwise(groups):
             m.d.comb += group.chain_i.eq(after.chain_o)

@@ -49,6 +49,8 @@ class Sweep(wiring.Component):
         What a sweep with ``chain`` visits, and one with ``update``: of the latter, each array has a
         list of its own, for it can be made while another array is at work. An update of no line
         does nothing.
+    bare : In(1)
+        Sums in the lanes need nothing of their lines: none is loaded in a sweep with ``chain``.
     go : In(1)
         Another visit of an update may be sent.
     bank_used : In(1)
@@ -79,6 +81,7 @@ class Sweep(wiring.Component):
                 "job": In(sweep_layout(config)),
                 "codes": In(list_layout(config)),
                 "pulses": In(list_layout(config)),
+                "bare": In(1),
                 "go": In(1),
                 "bank_used": In(1),
                 "busy": Out(1),
@@ -103,10 +106,11 @@ class Sweep(wiring.Component):
         # What follows from settings alone comes from registers: they are there long before a start.
         # Both devices of a pair are visited, or one of them; turned, lane lines have keys for each.
         both = Signal()
-        listed, twice = Signal(), Signal()
+        listed, twice, bare = Signal(), Signal(), Signal()
         m.d.sync += [
             both.eq(array.paired & ~(job.split & array.turned)),
             listed.eq(job.chain | job.update),
+            bare.eq(job.chain & self.bare),
             self.lane_paired.eq(array.paired & array.turned & ~job.split),
             twice.eq(self.lane_paired & job.update),
         ]
@@ -179,7 +183,8 @@ class Sweep(wiring.Component):
                     ]
             with m.If(ends):
                 m.d.sync += [lane.eq(0), loaded.eq(1)]
-        with m.If(step & first & (to_load != 0)):
+        # Without anything to load, as long as the chain takes to bring the sums before.
+        with m.If(step & first & Mux(bare, ~last_block, to_load != 0)):
             m.d.sync += wanted.eq(1)
         # Never with the above: a block that is wanted is not there, so no visit goes to it.
         with m.If(begins):
@@ -201,14 +206,14 @@ class Sweep(wiring.Component):
         with m.If(self.start & ~idle):
             m.d.sync += [
                 issuing.eq(1),
-                loaded.eq(0),
-                lane.eq(1),
+                loaded.eq(bare),
+                lane.eq(~bare),
                 second.eq(0),
                 wanted.eq(0),
                 load_bank.eq(0),
                 self.next_bank.eq(1),
                 unsettled.eq(1),
-                to_load.eq(in_sweep),
+                to_load.eq(Mux(bare, 0, in_sweep)),
                 lines_left.eq(in_sweep),
                 last_block.eq(single),
                 self.load_line.eq(array.lane_line + Mux(job.block, job.before, 0)),

@@ -79,6 +79,7 @@ def sweep_cycles(
     devices: int = 1,
     turned: bool = False,
     chain: bool = False,
+    bare: bool = False,
     hits: np.ndarray | None = None,
 ) -> SweepCycles:
     """Return the cycles of a sweep through so many serial lines, clock by clock.
@@ -105,6 +106,8 @@ def sweep_cycles(
     chain : bool
         Sums stay in the lanes: those of a block leave one a cycle, while the next one is loaded,
         and its lanes without a line are waited for, too.
+    bare : bool
+        Then, nothing is loaded: only the chain is waited for.
     hits : bool, shape (serial * devices, lane_lines), optional
         Cells to update, in the order of visits; without, the sweep is no update.
     """
@@ -122,7 +125,7 @@ def sweep_cycles(
     demand = [] if hits is None else group_hits(hits, build.lanes, build.share).tolist()
     queues = Queues(build, demand, visits, banks)
     issued, clock, last = 0, 0, 0
-    loaded_block, loads_until, wanted = 0, max(loading(0), FILL), False
+    loaded_block, loads_until, wanted = 0, FILL if bare else max(loading(0), FILL), False
     # Clocks from which a bank is known to be free, and how far blocks have settled.
     bank_seen, settling = 0, deque()
     unsettled = 1

@@ -33,6 +33,8 @@ class Case(NamedTuple):
     """Fields of `ohmgrid.hdl.array.bundles.sweep_layout`."""
     listed: list[int]
     """Serial lines in the list, counted from the array's first."""
+    bare: bool = False
+    """Sums in the lanes need nothing of their lines."""
 
     @property
     def devices(self) -> int:
@@ -99,7 +101,7 @@ class Case(NamedTuple):
         return [
             (n % lanes, self.lane_line + line, n // lanes % banks, each, self._is_bias(line))
             for n, line in enumerate(self.swept)
-            if self.visited
+            if self.visited and not self.bare
             for each in minus
         ]
 
@@ -180,6 +182,7 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
             ctx.set(dut.job[name], value)
         # Only an update asks the queues.
         ctx.set(dut.go, hits is not None)
+        ctx.set(dut.bare, case.bare)
         made = dut.pulses if case.job["update"] else dut.codes
         ctx.set(made.clear, 1)
         ctx.set(made.line, case.job["list"])
@@ -243,6 +246,7 @@ def cases(draw) -> Case:
         paired=paired,
         job=job,
         listed=listed,
+        bare=kind == "chain" and draw(st.booleans()),
     )
 
 
@@ -278,6 +282,7 @@ def test_sweep_visits_loads_and_cycles(case: Case, density: float, seed: int):
         devices=case.devices,
         turned=case.turned,
         chain=chain,
+        bare=case.bare,
         hits=hits,
     )
     assert (seen.total, seen.lasts[-1] if seen.lasts else 0) == cycles

@@ -182,8 +182,8 @@ class Multiply(wiring.Component):
                         first_sweep()
             with m.State("CODES"):
                 self._codes(m, read, perfect, alpha, halvings, part)
-                # Lane lines are loaded as they are coded, one a cycle; a list is waited for.
-                waits = self.lines_busy & ~(tree & ~read & self.lines_begun)
+                # Lane lines are loaded as they are coded, one a cycle, and a list is followed.
+                waits = self.lines_busy & ~(~read & self.lines_begun)
                 with work.until_done(self.lines.start, waits):
                     m.next = "SWEEP"
                     with m.If((part == Part.POWER) & additive):

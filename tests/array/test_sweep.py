@@ -120,15 +120,18 @@ class Seen(NamedTuple):
     """Cycles until the last visit is sent and all cells have left their queues."""
 
 
-def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
-    """Sweep twice; return what the second sweep did, for which the first left what it may leave."""
+def run_sweep(case: Case, hits: np.ndarray | None, pauses: list[int] | None = None) -> Seen:
+    """Sweep twice; return what the second sweep did, for which the first left what it may leave.
+
+    With ``pauses``, its list of codes grows while it runs: a line after each of them.
+    """
     build, job = case.build, case.job
     settles = build.visit_cycles + SETTLE
     dut = Sweep(Config(build=build), settles)
     demand = [] if hits is None else group_hits(hits, build.lanes, build.share).tolist()
     in_block = case.devices * len(case.visited)
     banks = build.key_banks // (2 if case.lane_paired else 1)
-    seen = Seen([], [], [], 0)
+    seen, grows = Seen([], [], [], 0), []
 
     async def sweep(ctx) -> Seen:
         visits, loads, lasts, busy = [], [], [], 0
@@ -194,7 +197,14 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
             await ctx.tick()
         ctx.set(made.put, 0)
         await ctx.tick().repeat(3)
-        for _ in range(2):
+        for turn in range(2):
+            if pauses is not None and turn:
+                ctx.set(dut.coding, 1)
+                ctx.set(made.clear, 1)
+                await ctx.tick()
+                ctx.set(made.clear, 0)
+                await ctx.tick().repeat(4)
+                grows.append(1)
             seen = await sweep(ctx)
             # As long as results take to come back, and longer.
             await ctx.tick().repeat(settles + 2)
@@ -202,6 +212,21 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
+
+    async def grow(ctx):
+        while not grows:
+            await ctx.tick()
+        for line, pause in zip(case.listed, pauses or [], strict=True):
+            for _ in range(pause):
+                await ctx.tick()
+            ctx.set(dut.codes.put, 1)
+            ctx.set(dut.codes.line, case.serial_line + line)
+            await ctx.tick()
+            ctx.set(dut.codes.put, 0)
+        ctx.set(dut.coding, 0)
+
+    if pauses is not None:
+        simulator.add_testbench(grow, background=True)
     simulator.run()
     return seen
 
@@ -289,6 +314,19 @@ def test_sweep_visits_loads_and_cycles(case: Case, density: float, seed: int):
     if chain:
         # A block's sums leave one a cycle.
         assert all(later - last >= case.build.lanes for last, later in pairwise(seen.lasts))
+
+
+@given(cases(), st.data())
+def test_visits_follow_a_list_that_grows(case: Case, data):
+    """Whenever its lines come, they are visited as if they had been there."""
+    job = case.job | {"update": 0, "tree": 0, "chain": 1, "block": 0, "split": 0, "minus": 0}
+    case = case._replace(job=job)
+    few = st.integers(0, 12)
+    pauses = data.draw(st.lists(few, min_size=len(case.listed), max_size=len(case.listed)))
+    seen = run_sweep(case, None, pauses)
+    assert seen.visits == case.visits()
+    assert seen.loads == case.loads()
+    assert all(later - last >= case.build.lanes for last, later in pairwise(seen.lasts))
 
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 20))

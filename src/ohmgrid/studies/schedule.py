@@ -1,0 +1,364 @@
+"""When what is done: the order of work of a core as a model of events, cycle by cycle where it waits.
+
+Three threads share a clock, as three things are done at a time in the gateware: the *steps* of the
+table, one after the other, with the verbs that have the array; the *pulser*, which plans updates
+and makes their trains beside them; the *taker*, which takes the next example. How long a thing
+takes is asked of `Latencies` and of the golden twin of a sweep; what it depends on comes from
+`Facts`. Ageing and refreshes are left out.
+"""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
+
+from ohmgrid.config import SLOTS
+from ohmgrid.registers.layout import Place
+from ohmgrid.registers.steps import ARRAY_BITS, Bank, Func, Step, StepVerb, Until
+from ohmgrid.studies.facts import Facts, Updated
+from ohmgrid.studies.latencies import Latencies
+from ohmgrid.studies.multiplication import Multiplication, sweep
+
+__all__ = ["PARTS", "Schedule"]
+
+PARTS = ("take", "forward", "loss", "backward", "update", "answer")
+"""What an example's cycles are counted for: the verbs, and the wait until its answer is out."""
+
+Thread = Generator[int, None, None]
+"""Gives the cycles until it has to be asked again."""
+
+
+class Schedule:
+    """Runs a step table on facts instead of numbers.
+
+    Parameters
+    ----------
+    latencies : Latencies
+    places : sequence of Place
+    facts : sequence of Facts
+        Of each array, in the order of its operations.
+    rate_shifts : sequence of int
+        `ohmgrid.registers.edge.PulseRegisters.rate_shift` of each array.
+
+    Attributes
+    ----------
+    cycles : Counter
+        Of each of `PARTS`, once it has run.
+    now : int
+        Cycles since its beginning.
+    """
+
+    def __init__(
+        self,
+        latencies: Latencies,
+        places: Sequence[Place],
+        facts: Sequence[Facts],
+        rate_shifts: Sequence[int],
+    ) -> None:
+        self._latencies, self._places = latencies, places
+        self._rate_shifts = rate_shifts
+        config = latencies.config
+        self._physics = config.build.read_physics
+        self._computed = config.build.computed_keys
+        self._serial = latencies.device.serial
+        self._plans = config.pulses.desired_bl <= SLOTS
+        self._facts = [
+            {
+                "forward": iter(of.forward),
+                "backward": iter(of.backward),
+                "update": iter(of.update),
+                "plan": iter(of.update),
+            }
+            for of in facts
+        ]
+        self._multiplications = [Multiplication(latencies, place) for place in places]
+        self.now = 0
+        self.cycles: Counter[str] = Counter()
+        self._threads: list[tuple[int, int, Thread]] = []
+        # What threads know of each other.
+        self._loaded, self._moving = 0, (0, 0)
+        self._key_free = self._counters_free = self._added = 0
+        self._coding: deque[tuple[int, int]] = deque()
+        self._looking: deque[tuple[int, int]] = deque()
+        self._queue: deque[tuple[int, int]] = deque()
+        self._pending: set[int] = set()
+        self._ready: set[int] = set()
+        self._planned: dict[int, Updated] = {}
+        self._wanted: tuple[int, str, int] | None = None
+        self._next, self._served = "", False
+        self._taking, self._ended = False, False
+
+    def run(self, steps: Sequence[Step], examples: int, batch: int) -> None:
+        """Run a table that trains on so many examples in mini-batches."""
+        # In a cycle the pulser comes first: those who wait for it see what it has done.
+        for number, thread in enumerate((self._pulser(), self._steps(steps, examples, batch))):
+            self._threads.append((0, 2 * number, thread))
+        while not self._ended:
+            self.now, number, thread = heapq.heappop(self._threads)
+            wait = next(thread, None)
+            if wait is not None:
+                heapq.heappush(self._threads, (self.now + wait, number, thread))
+
+    # ---- steps of the table
+
+    def _steps(self, steps: Sequence[Step], examples: int, batch: int) -> Thread:
+        fixed, at, left, slot, filled, found = self._latencies.fixed, 0, examples, 0, 0, True
+        while True:
+            step = steps[at]
+            at += 1
+            yield fixed.decode
+            while self._taking and not self._passes(step):
+                yield 1
+            yield 1
+            match step.verb:
+                case StepVerb.END:
+                    break
+                case StepVerb.TAKE if step.cond:
+                    found = left > 0
+                    if found:
+                        left -= 1
+                        self._taking = True
+                        taker = self._taker(step.dst & ((1 << ARRAY_BITS) - 1))
+                        heapq.heappush(self._threads, (self.now + 1, 1, taker))
+                        yield 1
+                case StepVerb.TAKE:
+                    left -= 1
+                    yield 1
+                    yield from self._do(step)
+                case StepVerb.COUNT:
+                    yield from self._answered("answer")
+                case StepVerb.PLAN:
+                    yield 1
+                    if self._plans:
+                        self._queue.append((self.now, step.array))
+                        self._pending.add(step.array)
+                case StepVerb.LOOP:
+                    while self._pending:
+                        yield 1
+                    yield 1
+                    more = left > 0
+                    if step.cond in (Until.FILLED, Until.DRAINED):
+                        self._ready.clear()
+                    if step.cond == Until.TAKEN:
+                        more = found
+                    if step.cond == Until.FILLED:
+                        filled, more = slot + 1, left > 0 and slot + 1 < batch
+                    if step.cond == Until.DRAINED:
+                        more = slot + 1 < filled
+                    if step.cond in (Until.FILLED, Until.DRAINED):
+                        slot = slot + 1 if more else 0
+                    at = step.dst if more else at
+                case _:
+                    yield from self._do(step)
+        self._ended = True
+
+    def _passes(self, step: Step) -> bool:
+        """Return whether a step may be done while an example is being taken."""
+        if step.verb == StepVerb.PULSE:
+            return step.array in self._pending or step.array in self._ready
+        return step.verb == StepVerb.LOOP and step.cond not in (Until.FILLED, Until.DRAINED)
+
+    def _held(self, step: Step) -> bool:
+        """Return whether a step writes to a vector that an update is being planned from."""
+        if self._physics:
+            return bool(self._pending)
+        stores = step.dst >> ARRAY_BITS != Bank.NONE
+        return stores and step.dst & ((1 << ARRAY_BITS) - 1) in self._pending
+
+    def _do(self, step: Step) -> Thread:
+        """Do a step that the core has a command for."""
+        latencies, verb = self._latencies, step.verb
+        array = step.dst & ((1 << ARRAY_BITS) - 1) if verb == StepVerb.TAKE else step.array
+        while self._held(step):
+            yield 1
+        yield 1
+        if self._loaded != array:
+            # The words move until two cycles before it is at work.
+            self._moving = self.now + 1, self.now + latencies.entry
+            self._loaded = array
+            yield latencies.entry + 1
+        else:
+            yield 2
+        yield latencies.fixed.settle
+        place = self._places[array]
+        if verb == StepVerb.TAKE:
+            yield latencies.fixed.loader + place.cols - 1
+            yield from self._answered("take")
+        elif verb == StepVerb.MAC:
+            name = "backward" if step.way else "forward"
+            yield from self._multiply(array, name, step)
+            yield from self._answered(name)
+        elif verb == StepVerb.LOSS:
+            yield from self._loss(place.rows, step.func & 7 == Func.SHARE)
+            yield from self._answered("loss")
+        else:
+            yield from self._update(array)
+            yield from self._answered("update")
+
+    def _answered(self, name: str) -> Thread:
+        """Wait for the counters, and have them count."""
+        while self.now < self._counters_free:
+            yield 1
+        self.cycles[name] += self.now - self._added
+        self._added, self._counters_free = self.now, self.now + self._latencies.counters + 1
+        yield 1
+
+    def _verb_key(self) -> int:
+        """Return the cycles in which a verb gets an operation's key."""
+        self._key_free = max(self.now + 1, self._key_free) + self._latencies.key
+        return self._key_free + 1 - self.now
+
+    def _multiply(self, array: int, name: str, step: Step) -> Thread:
+        multiplication = self._multiplications[array]
+        backward = name == "backward"
+        yield 1
+        yield self._verb_key()
+        times = multiplication.times(next(self._facts[array][name]), backward, self.now)
+        for begin, count in times.coding:
+            self._coding.append((begin, begin + count))
+        place, latencies = self._places[array], self._latencies
+        results = place.cols if backward else place.rows
+        if step.func & 7 == Func.BELOW:
+            end = times.result + latencies.look + 1
+            self._looking.append((end - results, end))
+        yield times.result - self.now + latencies.functions + 2
+        yield latencies.settle + latencies.fixed.brought - 2
+
+    def _loss(self, rows: int, share: bool) -> Thread:
+        latencies = self._latencies
+        # The last result, and what is made of it.
+        yield 1 + latencies.send_all(rows) + latencies.functions + 2
+        if share:
+            self._coding.append((self.now + 2, self.now + 2 + rows))
+            yield 1 + latencies.lines.cycles(rows) + 1
+            yield latencies.settle + 1
+        else:
+            yield max(latencies.settle, latencies.squares) + 1
+
+    # ---- an update
+
+    def _update(self, array: int) -> Thread:
+        latencies, place = self._latencies, self._places[array]
+        facts: Updated = next(self._facts[array]["update"])
+        yield 1
+        while array in self._pending:
+            yield 1
+        planned = array in self._ready
+        yield 1
+        if not (planned and (self._computed or not self._serial)):
+            yield from self._ask((array, "resume" if planned else "plan", 0))
+        yield 1
+        drain, first = latencies.array.drain(True), True
+        for number, chunk in enumerate(facts.chunks):
+            for hits in chunk.sweeps:
+                if first:
+                    if self._computed:
+                        yield self._verb_key()
+                elif hits is chunk.sweeps[0]:
+                    yield from self._ask_next("trains", number)
+                elif not self._computed:
+                    yield from self._ask_next("keys", number)
+                first = False
+                yield 1
+                yield sweep(latencies.config, place, chunk.listed, hits=hits).total + drain + 2
+                yield 1
+        self._wanted = None
+        if planned:
+            self._ready.discard(array)
+        yield 1
+
+    def _ask(self, wanted: tuple[int, str, int]) -> Thread:
+        """Have the pulser work for this update; wait until it has."""
+        self._wanted, self._served = wanted, False
+        while not self._served:
+            yield 1
+        yield 1
+
+    def _ask_next(self, what: str, chunk: int) -> Thread:
+        self._next, self._served = what, False
+        if self._wanted is not None:
+            self._wanted = self._wanted[0], self._wanted[1], chunk
+        while not self._served:
+            yield 1
+        yield 1
+
+    # ---- beside them
+
+    def _taker(self, array: int) -> Thread:
+        """Take an example: its label, and its inputs, once no update needs those before."""
+        yield 2
+        keyed = self._serial and not self._computed
+        while array in self._pending or (keyed and array in self._ready):
+            yield 1
+        yield self._latencies.fixed.taker + self._places[array].cols - 1
+        self._taking = False
+
+    def _pulser(self) -> Thread:
+        latencies = self._latencies
+        while True:
+            while self._wanted is None and not (self._queue and self._queue[0][0] < self.now):
+                yield 1
+            wanted = self._wanted
+            array = self._queue.popleft()[1] if wanted is None else wanted[0]
+            yield 1
+            yield from self._fetch()
+            resumes = wanted is not None and wanted[1] == "resume"
+            if not resumes:
+                self._planned[array] = next(self._facts[array]["plan"])
+            facts = self._planned[array]
+            # The key and the plan, at the same time.
+            self._key_free = max(self.now + 1, self._key_free) + latencies.key
+            planned = self.now + latencies.plan(self._rate_shifts[array], facts.nothing)
+            yield max(self._key_free, planned) + 2 - self.now
+            if facts.bl and not resumes:
+                yield from self._sides(array, facts, 0)
+            if wanted is None:
+                yield 1
+                self._pending.discard(array)
+                self._ready.add(array)
+                continue
+            self._served = True
+            yield 1
+            while self._wanted is not None:
+                if not self._next:
+                    yield 1
+                    continue
+                keys, self._next = self._next == "keys", ""
+                yield 1
+                yield from self._sides(array, facts, self._wanted[2], keys)
+                self._served = True
+                yield 1
+
+    def _fetch(self) -> Thread:
+        """Read the words of an entry, anew if others move."""
+        read = 0
+        yield 1
+        while read < self._latencies.fetch:
+            moves = self._moving[0] <= self.now < self._moving[1]
+            read = 0 if moves else read + 1
+            yield 1
+        yield self._latencies.fixed.fetched
+
+    def _sides(self, array: int, facts: Updated, chunk: int, keys: bool = False) -> Thread:
+        """Make trains, or keys alone, of rows and of columns."""
+        place = self._places[array]
+        columns = facts.columns if place.turned else place.cols
+        yield from self._pass(place.rows * place.devices, facts, chunk, True, keys)
+        yield from self._pass(columns, facts, chunk, False, keys)
+
+    def _pass(self, lines: int, facts: Updated, chunk: int, row: bool, keys: bool) -> Thread:
+        """Let lines have their turns where no pass of codes has, and no slope needs the edge."""
+        latencies, first = self._latencies, SLOTS * chunk
+        pace = 1 if keys else latencies.pace(min(SLOTS, facts.bl - first), row, first)
+        yield 1
+        for line in range(lines):
+            while self._blocked(self._coding) or (not row and self._blocked(self._looking)):
+                yield 1
+            if line < lines - 1:
+                yield pace
+        yield latencies.last_key() if keys else latencies.last_train(pace)
+
+    def _blocked(self, spans: deque[tuple[int, int]]) -> bool:
+        """Return whether now lies in one of some spans of cycles, those that are over forgotten."""
+        while spans and spans[0][1] <= self.now:
+            spans.popleft()
+        return any(begin <= self.now < end for begin, end in spans)

@@ -45,7 +45,7 @@ class Fixed:
     """A sweep begins with the first code: a pass of one line would take as many more cycles."""
     list_known: int = 4
     """From the last code until it is known that no line follows (`COUNTED`, and a register)."""
-    list_left: int = 5
+    list_left: int = 4
     """Visits that may not be sent before that is known."""
     sums: int = 5
     """From the last sum of a tree until the array is idle, as `LaneArray.drain` counts."""
@@ -133,11 +133,11 @@ class Latencies:
 
     def last_train(self, steps: int) -> int:
         """Return the cycles from the last line's turn until a pass of trains has ended."""
-        return self.lines.cycles(1, steps=steps) - 1
+        return self.lines.cycles(1, steps=steps)
 
     def last_key(self) -> int:
         """Return the cycles from the last line's turn until a pass of keys has ended."""
-        return self.lines.cycles(1, keys=True) - 1
+        return self.lines.cycles(1, keys=True)
 
 
 def _planned_words(read_physics: bool) -> int:

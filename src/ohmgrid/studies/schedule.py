@@ -79,7 +79,7 @@ class Schedule:
         self._key_free = self._counters_free = self._added = 0
         self._coding: deque[tuple[int, int]] = deque()
         self._looking: deque[tuple[int, int]] = deque()
-        self._queue: deque[tuple[int, int]] = deque()
+        self._queue: deque[int] = deque()
         self._pending: set[int] = set()
         self._ready: set[int] = set()
         self._planned: dict[int, Updated] = {}
@@ -127,10 +127,10 @@ class Schedule:
                 case StepVerb.COUNT:
                     yield from self._answered("answer")
                 case StepVerb.PLAN:
-                    yield 1
                     if self._plans:
-                        self._queue.append((self.now, step.array))
+                        self._queue.append(step.array)
                         self._pending.add(step.array)
+                    yield 1
                 case StepVerb.LOOP:
                     while self._pending:
                         yield 1
@@ -243,9 +243,13 @@ class Schedule:
         while array in self._pending:
             yield 1
         planned = array in self._ready
+        alone = planned and (self._computed or not self._serial)
+        if not alone:
+            self._wanted = array, "resume" if planned else "plan", 0
+            self._served = False
         yield 1
-        if not (planned and (self._computed or not self._serial)):
-            yield from self._ask((array, "resume" if planned else "plan", 0))
+        if not alone:
+            yield from self._wait_served()
         yield 1
         drain, first = latencies.array.drain(True), True
         for number, chunk in enumerate(facts.chunks):
@@ -266,17 +270,14 @@ class Schedule:
             self._ready.discard(array)
         yield 1
 
-    def _ask(self, wanted: tuple[int, str, int]) -> Thread:
-        """Have the pulser work for this update; wait until it has."""
-        self._wanted, self._served = wanted, False
-        while not self._served:
-            yield 1
-        yield 1
-
     def _ask_next(self, what: str, chunk: int) -> Thread:
+        """Have the pulser make trains of another chunk, or keys of another slot."""
         self._next, self._served = what, False
         if self._wanted is not None:
             self._wanted = self._wanted[0], self._wanted[1], chunk
+        yield from self._wait_served()
+
+    def _wait_served(self) -> Thread:
         while not self._served:
             yield 1
         yield 1
@@ -295,10 +296,10 @@ class Schedule:
     def _pulser(self) -> Thread:
         latencies = self._latencies
         while True:
-            while self._wanted is None and not (self._queue and self._queue[0][0] < self.now):
+            while self._wanted is None and not self._queue:
                 yield 1
             wanted = self._wanted
-            array = self._queue.popleft()[1] if wanted is None else wanted[0]
+            array = self._queue.popleft() if wanted is None else wanted[0]
             yield 1
             yield from self._fetch()
             resumes = wanted is not None and wanted[1] == "resume"
@@ -306,8 +307,12 @@ class Schedule:
                 self._planned[array] = next(self._facts[array]["plan"])
             facts = self._planned[array]
             # The key and the plan, at the same time.
-            self._key_free = max(self.now + 1, self._key_free) + latencies.key
             planned = self.now + latencies.plan(self._rate_shifts[array], facts.nothing)
+            yield 1
+            # A verb that asks goes first.
+            while self.now < self._key_free:
+                yield 1
+            self._key_free = self.now + latencies.key
             yield max(self._key_free, planned) + 2 - self.now
             if facts.bl and not resumes:
                 yield from self._sides(array, facts, 0)
@@ -323,7 +328,6 @@ class Schedule:
                     yield 1
                     continue
                 keys, self._next = self._next == "keys", ""
-                yield 1
                 yield from self._sides(array, facts, self._wanted[2], keys)
                 self._served = True
                 yield 1

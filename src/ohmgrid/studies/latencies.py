@@ -43,10 +43,6 @@ class Fixed:
     """From the last word that an update is planned from until planning begins."""
     first_code: int = -1
     """A sweep begins with the first code: a pass of one line would take as many more cycles."""
-    list_known: int = 4
-    """From the last code until it is known that no line follows (`COUNTED`, and a register)."""
-    list_left: int = 4
-    """Visits that may not be sent before that is known."""
     sums: int = 5
     """From the last sum of a tree until the array is idle, as `LaneArray.drain` counts."""
     brought: int = 3
@@ -72,6 +68,8 @@ class Latencies:
         From a sum to its code, and to where it is stored for the physics of reads.
     send : int
         From the last code until the last result has left, less a cycle.
+    driven : int
+        Of a pass of codes with the physics of reads, less a cycle a line; then comes its sweep.
     functions, look, squares : int
         From a result to what is made of it; to the look at its activation; and from the last value
         to the sum of squares.
@@ -97,6 +95,7 @@ class Latencies:
             self.functions = functions.latency
             self.look = functions.activation_time - LOOK - LOOKS_AHEAD
             self.squares = functions.squares_latency - functions.latency + 1
+            self.driven = self.lines.cycles(1, drive=True)
         self.outputs, self.store = self._outputs.latency, self._outputs.store_latency
         self.send = self._outputs.send_cycles(0)
         self.fetch = _planned_words(build.read_physics)

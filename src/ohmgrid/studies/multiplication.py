@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.config import W_NOISE_TYPES, Config
+from ohmgrid.hdl.array.sweep import AHEAD, COUNTED, FILL
 from ohmgrid.model.array.sweep import SweepCycles, sweep_cycles
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.readout import Part, parts, read_registers
@@ -90,11 +91,15 @@ class Multiplication:
         chain = backward != self._place.turned
         last = self._sweep(chain, listed).last
         if chain:
-            # The first block ends when it is known that no line follows.
-            visits = max(1, listed) * self._place.devices
-            ends = coded + fixed.list_known + min(visits, fixed.list_left)
+            # The first block ends when it is known that no line follows: until then a few lines
+            # are kept back, and before the first of its visits some steps come unasked.
+            devices = self._place.devices
+            steps = max(1, listed) * devices + FILL
+            early = (listed - AHEAD) * devices + 1 if listed > AHEAD else 0
+            ends = coded + COUNTED + steps - early
             one = self._sweep(chain, listed, one_block=True).last
-            last += max(0, ends - one)
+            # Where no lane line is loaded, the first visit waits for the list.
+            last += max(0 if latencies.device.visible else AHEAD, ends - one)
         return self._last_sum(begin + last, chain) + latencies.outputs
 
     def _read_pass(
@@ -117,7 +122,7 @@ class Multiplication:
             found, listed = (*found[:-1], Part.POWER, found[-1]), (*listed[:-1], 0, listed[-1])
         for part, inputs in zip(found, listed, strict=True):
             coding.append((now + 1, coded))
-            now += latencies.lines.cycles(coded, drive=True) + 1
+            now += latencies.driven + coded
             if part == Part.POWER and additive:
                 now += latencies.store + 1
                 continue

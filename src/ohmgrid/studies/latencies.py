@@ -2,10 +2,7 @@
 names: states that take a cycle each, counted in `ohmgrid.hdl.core`.
 """
 
-import warnings
 from dataclasses import dataclass
-
-from amaranth.hdl import UnusedElaboratable
 
 from ohmgrid.config import PULSE_TYPES, SLOTS, Config
 from ohmgrid.hdl.array.array import LaneArray
@@ -84,18 +81,15 @@ class Latencies:
         self.device = device_registers(
             config.device.unit, formats.weight_bits, formats.curve_segments
         )
-        with warnings.catch_warnings():
-            # Components that are asked and never elaborated.
-            warnings.simplefilter("ignore", UnusedElaboratable)
-            self.array, self.lines = LaneArray(config), Lines(config)
-            self._outputs = Outputs(self.array.sum_bits, build.lines, build.read_physics)
-            functions, self._maker = Functions(config), TrainMaker(build.train_groups)
-            self._planner = Planner(formats.edge_bits)
-            self.key, self.entry = KeySchedule().cycles, ArrayTable(config).cycles
-            self.functions = functions.latency
-            self.look = functions.activation_time - LOOK - LOOKS_AHEAD
-            self.squares = functions.squares_latency - functions.latency + 1
-            self.driven = self.lines.cycles(1, drive=True)
+        self.array, self.lines = LaneArray(config), Lines(config)
+        self._outputs = Outputs(self.array.sum_bits, build.lines, build.read_physics)
+        functions, self._maker = Functions(config), TrainMaker(build.train_groups)
+        self._planner = Planner(formats.edge_bits)
+        self.key, self.entry = KeySchedule().cycles, ArrayTable(config).cycles
+        self.functions = functions.latency
+        self.look = functions.activation_time - LOOK - LOOKS_AHEAD
+        self.squares = functions.squares_latency - functions.latency + 1
+        self.driven = self.lines.cycles(1, drive=True)
         self.outputs, self.store = self._outputs.latency, self._outputs.store_latency
         self.send = self._outputs.send_cycles(0)
         self.fetch = _planned_words(build.read_physics)

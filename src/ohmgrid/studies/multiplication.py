@@ -58,7 +58,9 @@ class Multiplication:
         self._latencies, self._place = latencies, place
         config = self._config = latencies.config
         self._registers = {
-            backward: read_registers(io, latencies.device.lsb, place.rows if backward else place.cols)
+            backward: read_registers(
+                io, latencies.device.lsb, place.rows if backward else place.cols
+            )
             for backward, io in ((False, config.forward), (True, config.backward))
         }
         last = place.lane_lines % config.build.lanes or config.build.lanes

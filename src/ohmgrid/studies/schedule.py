@@ -36,13 +36,15 @@ class Schedule:
     places : sequence of Place
     facts : sequence of Facts
         Of each array, in the order of its operations.
-    rate_shifts : sequence of int
-        `ohmgrid.registers.edge.PulseRegisters.rate_shift` of each array.
+    rate_shift : int
+        `ohmgrid.registers.edge.PulseRegisters.rate_shift`.
 
     Attributes
     ----------
     cycles : Counter
         Of each of `PARTS`, once it has run.
+    marks : list of Counter
+        What they were when each mini-batch had ended.
     now : int
         Cycles since its beginning.
     """
@@ -52,10 +54,10 @@ class Schedule:
         latencies: Latencies,
         places: Sequence[Place],
         facts: Sequence[Facts],
-        rate_shifts: Sequence[int],
+        rate_shift: int,
     ) -> None:
         self._latencies, self._places = latencies, places
-        self._rate_shifts = rate_shifts
+        self._rate_shift = rate_shift
         config = latencies.config
         self._physics = config.build.read_physics
         self._computed = config.build.computed_keys
@@ -73,6 +75,7 @@ class Schedule:
         self._multiplications = [Multiplication(latencies, place) for place in places]
         self.now = 0
         self.cycles: Counter[str] = Counter()
+        self.marks: list[Counter[str]] = []
         self._threads: list[tuple[int, int, Thread]] = []
         # What threads know of each other.
         self._loaded, self._moving = 0, (0, 0)
@@ -140,6 +143,8 @@ class Schedule:
                         self._ready.clear()
                     if step.cond == Until.TAKEN:
                         more = found
+                    if step.cond in (Until.TAKEN, Until.EXAMPLES):
+                        self.marks.append(self.cycles.copy())
                     if step.cond == Until.FILLED:
                         filled, more = slot + 1, left > 0 and slot + 1 < batch
                     if step.cond == Until.DRAINED:
@@ -307,7 +312,7 @@ class Schedule:
                 self._planned[array] = next(self._facts[array]["plan"])
             facts = self._planned[array]
             # The key and the plan, at the same time.
-            planned = self.now + latencies.plan(self._rate_shifts[array], facts.nothing)
+            planned = self.now + latencies.plan(self._rate_shift, facts.nothing)
             yield 1
             # A verb that asks goes first.
             while self.now < self._key_free:

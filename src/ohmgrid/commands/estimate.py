@@ -1,0 +1,156 @@
+"""``ohmgrid synth --estimate``: clock cycles of an example of a net, before there is a board."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ohmgrid.commands.options import (
+    Options,
+    choose,
+    choose_plan,
+    device_name,
+    fit_build,
+    tell,
+)
+from ohmgrid.commands.outputs import print_rows
+from ohmgrid.commands.starting import start_core
+from ohmgrid.config import Config
+from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
+from ohmgrid.registers.layout import place_arrays
+from ohmgrid.studies.estimate import Estimate, estimate, left_out
+from ohmgrid.studies.schedule import PARTS
+
+__all__ = ["EXAMPLES", "POSITIONS", "print_estimate"]
+
+POSITIONS = "0,1200,6000,30000"
+EXAMPLES = 20
+MOST_EXAMPLES = 10**7
+MOST_COUNTED = 10**4
+MOST_MHZ = 10**4
+
+
+def _positions(text: str, batch: int) -> list[int]:
+    """Return positions in their order, each the beginning of a mini-batch."""
+    places = sorted({parse_int("positions", part) for part in text.split(",")})
+    for place in places:
+        check_int("positions", place, 0, MOST_EXAMPLES)
+        if place % batch:
+            raise ConfigError(
+                "positions", f"expected whole mini-batches of {batch} examples, got {place}"
+            )
+    return places
+
+
+def print_estimate(
+    options: Options, positions: str, examples: int, freq_mhz: float, as_json: bool
+) -> None:
+    """Print cycles by verb, and examples in a second, at some positions of a run.
+
+    Parameters
+    ----------
+    options : Options
+        As for training.
+    positions : str
+        Examples trained before, ``0,1200``.
+    examples : int
+        Counted at each position; rounded up to whole mini-batches.
+    freq_mhz : float
+        The clock.
+    as_json : bool
+        One JSON object instead of a table.
+    """
+    check_int("examples", examples, 1, MOST_COUNTED)
+    check_float("freq", freq_mhz, 0.001, MOST_MHZ)
+    console = Console(stderr=True)
+    chosen = choose(options)
+    batch = chosen.config.batch
+    places = _positions(positions, batch)
+    tell(chosen.warnings)
+    plan, data = choose_plan(chosen)
+    if plan.weights:
+        raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
+    config, net = fit_build(chosen.config, plan, chosen.settings), plan.net()
+    if len(data.train_labels) < batch:
+        raise ConfigError(
+            "batch", f"expected at most {len(data.train_labels)} examples, as many as there are"
+        )
+    examples = -(-examples // batch) * batch
+    engine = start_core("compiled", config, net, console)
+    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    try:
+        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=places[-1])
+            found = list(
+                estimate(
+                    config,
+                    net,
+                    data,
+                    plan.lr,
+                    engine,
+                    places,
+                    examples,
+                    lambda trained: bar.advance(task, trained),
+                )
+            )
+    finally:
+        engine.close()
+    arrays = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
+    facts: dict[str, Any] = {
+        "device": device_name(config.device),
+        "layers": plan.layers,
+        "data": data.name,
+        "batch": batch,
+        "lanes": config.build.lanes,
+        "share": config.build.share,
+        "train_groups": config.build.train_groups,
+        "turned": [number for number, place in enumerate(arrays) if place.turned],
+        "freq_mhz": freq_mhz,
+        "examples": examples,
+        "left_out": left_out(config),
+    }
+    if as_json:
+        rows = [_row(one, freq_mhz) for one in found]
+        click.echo(json.dumps(facts | {"rows": rows}))
+        return
+    click.echo(_table(found, freq_mhz))
+    print_rows(Console(), _notes(config, facts))
+
+
+def _row(one: Estimate, freq_mhz: float) -> dict[str, Any]:
+    return {
+        "position": one.position,
+        **one.cycles,
+        "cycles": one.total,
+        "examples_per_s": freq_mhz * 1e6 / one.total,
+    }
+
+
+def _table(found: Sequence[Estimate], freq_mhz: float) -> str:
+    """Return a line for each position."""
+    lines = ["   after" + "".join(f"{part:>10}" for part in (*PARTS, "all")) + "  examples/s"]
+    for one in found:
+        numbers = [*(one.cycles[part] for part in PARTS), one.total]
+        rate = f"{freq_mhz * 1e6 / one.total:12,.0f}"
+        lines.append(f"{one.position:8,}" + "".join(f"{n:10,.0f}" for n in numbers) + rate)
+    return "\n".join(lines)
+
+
+def _notes(config: Config, facts: dict[str, Any]) -> dict[str, str]:
+    """Return what the numbers are about, by name."""
+    build, turned = config.build, ", ".join(map(str, facts["turned"])) or "none"
+    left = [*facts["left_out"], "the link to the host, taken to bring a word a cycle"]
+    return {
+        "net": f"{facts['layers']}, {facts['device']}, mini-batches of {config.batch}",
+        "build": f"{build.lanes} lanes, {build.share} to a device unit, {build.train_groups} "
+        f"train groups; arrays that lie turned: {turned}",
+        "clock": f"{facts['freq_mhz']:g} MHz, as --freq says: what a board reaches is not "
+        "estimated here",
+        "cycles": f"mean of {facts['examples']} examples at each position, of a model of the "
+        "gateware's schedule",
+        "not modelled": "; ".join(left),
+    }

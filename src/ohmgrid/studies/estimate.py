@@ -1,0 +1,165 @@
+"""Clock cycles of an example before there is a board: facts of some examples, and the schedule.
+
+The golden model trains a few examples at each position of a run and notes what decides their
+cycles (`ohmgrid.studies.facts`); the compiled engine trains from one position to the next;
+`ohmgrid.studies.schedule` says how long a core of a build takes for them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmgrid.config import SLOTS, Config
+from ohmgrid.core import Core as CoreEngine
+from ohmgrid.host.registers import core_values
+from ohmgrid.model.core.core import Core, epoch_order
+from ohmgrid.net import Net
+from ohmgrid.registers import orders
+from ohmgrid.registers.edge import pulse_registers
+from ohmgrid.registers.layout import Place, place_arrays
+from ohmgrid.studies.facts import Facts, RecordingTile
+from ohmgrid.studies.latencies import Latencies
+from ohmgrid.studies.schedule import PARTS, Schedule
+from ohmgrid.tile import TileState
+from ohmgrid.training.data import Dataset
+
+__all__ = ["Estimate", "estimate", "left_out", "predict", "recorded"]
+
+BLOCK = 256
+"""Examples that the engine trains between two reports of how far it is."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one position of a run."""
+
+    position: int
+    """Examples trained before."""
+    cycles: dict[str, float]
+    """Clock cycles of an example, by `PARTS`."""
+
+    @property
+    def total(self) -> float:
+        """Clock cycles of an example."""
+        return sum(self.cycles.values())
+
+
+def recorded(
+    config: Config,
+    net: Net,
+    places: Sequence[Place],
+    states: Sequence[TileState],
+    examples: tuple[np.ndarray, np.ndarray],
+    lr: float,
+    batch: int,
+) -> list[Facts]:
+    """Return the facts of each array, of examples that the golden model trains on.
+
+    Parameters
+    ----------
+    config : Config
+    net : Net
+    places : sequence of Place
+    states : sequence of TileState
+        Before the first of them.
+    examples : (inputs, labels)
+        Shapes (examples, inputs) and (examples,).
+    lr : float
+    batch : int
+    """
+    tiles = [RecordingTile(config, place, number) for number, place in enumerate(places)]
+    core = Core(config, net, tiles=tiles)
+    core.load(states)
+    core.train(*examples, lr, batch)
+    return [tile.facts for tile in tiles]
+
+
+def predict(
+    latencies: Latencies,
+    net: Net,
+    places: Sequence[Place],
+    facts: Sequence[Facts],
+    lr: float,
+    batch: int,
+) -> Schedule:
+    """Return the schedule of a run of the examples that the facts are of, from its RUN to its end.
+
+    Parameters
+    ----------
+    latencies : Latencies
+    net : Net
+    places, facts : sequences of Place and Facts
+    lr : float
+    batch : int
+    """
+    config = latencies.config
+    registers = pulse_registers(config, latencies.device.granularity, lr)
+    schedule = Schedule(latencies, places, facts, registers.rate_shift)
+    ahead = config.pulses.desired_bl <= SLOTS
+    steps = orders.training(len(places), net.activation, net.softmax, batch, ahead)
+    schedule.run(steps, len(facts[0].forward), batch)
+    return schedule
+
+
+def estimate(
+    config: Config,
+    net: Net,
+    data: Dataset,
+    lr: float,
+    engine: CoreEngine,
+    positions: Sequence[int],
+    examples: int,
+    on_trained: Callable[[int], None],
+) -> Iterator[Estimate]:
+    """Yield what an example takes at each position of a run that begins with its first weights.
+
+    Parameters
+    ----------
+    config : Config
+        With a build that holds the net.
+    net : Net
+    data : Dataset
+    lr : float
+    engine : Core
+        Trains from position to position.
+    positions : sequence of int
+        Whole mini-batches, in rising order.
+    examples : int
+        Counted at each position; whole mini-batches. One mini-batch before and one behind them are
+        not counted: a run's first example is taken while nothing else is at work, and beside the
+        last one none is.
+    on_trained : callable
+        Called with the number of examples that `engine` has trained since the last call.
+    """
+    latencies, batch = Latencies(config), config.batch
+    places = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
+    count, taken = len(data.train_labels), examples + 2 * batch
+    epochs = range((positions[-1] + taken) // count + 1)
+    order = np.concatenate([epoch_order(config.seed, epoch, count) for epoch in epochs])
+    engine.initialise()
+    done, block = 0, max(1, BLOCK // batch) * batch
+    for position in positions:
+        while done < position:
+            part = order[done : min(done + block, position)]
+            engine.train(data.train_x[part], data.train_labels[part], lr, batch)
+            done += len(part)
+            on_trained(len(part))
+        part = order[position : position + taken]
+        sample = data.train_x[part], data.train_labels[part]
+        facts = recorded(config, net, places, engine.state(), sample, lr, batch)
+        marks = predict(latencies, net, places, facts, lr, batch).marks
+        between = Counter(marks[-2])
+        between.subtract(marks[0])
+        yield Estimate(position, {part: between[part] / examples for part in PARTS})
+
+
+def left_out(config: Config) -> list[str]:
+    """Return what gateware would also do for this configuration, a line each."""
+    values = core_values(config)
+    lines = {
+        "time_every": "leaks and diffusion, every {} updates of an array",
+        "refresh_every": "refreshes of pairs, every {} updates of an array",
+    }
+    return [line.format(values[name]) for name, line in lines.items() if values.get(name)]

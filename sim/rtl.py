@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.core import Seen
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.core import Core as CoreGateware
 from ohmgrid.host.driver import CoreDriver
@@ -222,6 +223,13 @@ class RtlTile(TileBase):
         self.saturated = answers[-1].saturated
         return z
 
+    def backward_of_edge(self) -> np.ndarray:
+        """Return ``W^T d`` (int64, shape (cols,)) of the errors that the core holds for the array.
+
+        They are those that the last run left, of the first example of a mini-batch.
+        """
+        return self._send([self._command(Op.BACKWARD)], (), self.cols)[0]
+
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
         x, d, registers = self._update_arguments(x, d, lr)
@@ -365,7 +373,7 @@ class RtlCore(Core):
         if not len(labels):
             return []
         verbs = {step.verb for step in steps}
-        learns, sends = StepVerb.PULSE in verbs, StepVerb.SEND in verbs
+        learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
         room, size = self.config.build.edge, min(order.batch, len(labels))
         if learns and size > room:
             raise ConfigError(
@@ -381,22 +389,26 @@ class RtlCore(Core):
         commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         words = np.column_stack([labels, pixels])
         counts = examples if StepVerb.COUNT in verbs else 0
-        if sends and counts:
-            raise ValueError("steps: expected SEND or COUNT, got both")
-        if sends:
-            answers = self._ask(commands, words, order, counts, StepVerb.WAIT in verbs)
+        if waits and counts:
+            raise ValueError("steps: expected WAIT or COUNT, got both")
+        if waits:
+            answers = self._ask(commands, words, order)
         else:
-            answers = self.gateware.send(commands, words.ravel(), 0, counts)[1]
+            sent = [self._tiles[step.array].rows for step in steps if step.verb == StepVerb.SEND]
+            results, answers = self.gateware.send(
+                commands, words.ravel(), examples * sum(sent), counts
+            )
             self.cycles = self.gateware.driver.cycles
+            if order.host and sent:
+                for each in np.split(results, np.cumsum(sent * examples)[:-1]):
+                    order.host(each)
         for number, tile in enumerate(self._tiles):
             tile.advance(examples, examples * (learns and number > 0), examples * learns)
         self._count(order)
         return [Answer(bool(answer.passes), answer.saturated) for answer in answers[:counts]]
 
-    def _ask(
-        self, commands: list[int], words: np.ndarray, order: Order, counts: int, waits: bool
-    ) -> list:
-        """Run a table that sends results to the host, and takes errors if it ``waits`` for them.
+    def _ask(self, commands: list[int], words: np.ndarray, order: Order) -> list:
+        """Run a table that sends results to the host and waits for their errors.
 
         Return its answers, which come at the end.
         """
@@ -405,7 +417,33 @@ class RtlCore(Core):
             results = self.gateware.ask(commands, [*errors, *example.tolist()], rows)
             cycles += self.gateware.driver.cycles
             answered = order.host(results) if order.host else results
-            commands, errors = [], answered.tolist() if waits else []
-        answers = self.gateware.send([], errors, 0, counts + 1)[1]
+            commands, errors = [], answered.tolist()
+        answers = self.gateware.send([], errors, 0, 1)[1]
         self.cycles = cycles + self.gateware.driver.cycles
         return answers
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Take one example forward and backward in the gateware; return what it shows.
+
+        Results of an array leave by a SEND behind the step. Those of backward operations have none:
+        the table ends before, and a command has the array multiply the errors that lie at its edge.
+        """
+        start, example = self.state(), (pixels[None], np.array([label]))
+        learning = self._sensing.index(Step(StepVerb.COUNT)) + 1
+        steps = []
+        for step in self._sensing[:learning]:
+            steps.append(step)
+            if step.verb == StepVerb.MAC:
+                steps.append(Step(StepVerb.SEND, array=step.array))
+        results: list[np.ndarray] = []
+        [answer] = self.run(
+            [*steps, Step(StepVerb.END)], *example, Order(host=lambda y: results.append(y) or y)
+        )
+        seen = [Seen("forward", n, "output", values) for n, values in enumerate(results)]
+        seen += self._seen_answer(answer)
+        for place in range(learning, len(self._sensing) - 1):
+            self.load(start)
+            self.run([*self._sensing[:place], Step(StepVerb.END)], *example, Order())
+            tile = self._tiles[self._sensing[place].array]
+            seen.append(Seen("backward", tile.number, "output", tile.backward_of_edge()))
+        return seen

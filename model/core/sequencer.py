@@ -54,6 +54,8 @@ class Order(NamedTuple):
     """Counts what clips and what is pulsed, if it is to be counted."""
     host: Callable[[np.ndarray], np.ndarray] | None = None
     """Gives the errors of the results that are sent to it."""
+    watch: Callable[[str, int, str, np.ndarray], object] | None = None
+    """Sees what steps leave, as of `ohmgrid.core.Seen`."""
 
 
 class Sequencer:
@@ -162,23 +164,32 @@ class Sequencer:
         if self._order.counters:
             self._order.counters.add(array, **values)
 
+    def _show(self, step: str, layer: int, what: str, values: np.ndarray) -> None:
+        if self._order.watch:
+            self._order.watch(step, layer, what, values.copy())
+
     def _take(self, step: Step, examples: Iterator[tuple[np.ndarray, int]]) -> None:
         pixels, self._label = next(examples)
+        self._show("take", 0, "input", np.asarray(pixels, np.int64))
         self._put(step, np.asarray(pixels, np.int64))
 
     def _multiply(self, step: Step) -> None:
         tile, array = self.tiles[step.array], step.array
+        verb = "backward" if step.way else "forward"
         if step.way:
             self._results = tile.backward(self._get(step.a))
             self._count(array, adc_backward=tile.saturated)
         else:
             self._results = tile.forward(self._get(step.a))
             self._count(array, adc_forward=tile.saturated, passes=tile.passes)
+        self._show(verb, array, "output", self._results)
         func, kind = step.func & 7, step.func >> 3
         if not step.dst:
             return
         if func == Func.VALUE:
-            self._put(step, self._activate(array, self._scaled(step, self._results), kind))
+            value = self._activate(array, self._scaled(step, self._results), kind)
+            self._show(verb, array, "activation", value)
+            self._put(step, value)
         else:
             # The slope follows from the activation, which is the array's input.
             value = self._get(int(Bank.X) << ARRAY_BITS | array)[:-1]
@@ -186,6 +197,7 @@ class Sequencer:
             exact = self._scaled(step, self._results[:-1])
             error, lost = error_below(exact, slope, self._top)
             self._count(array - 1, error=int(np.count_nonzero(lost)))
+            self._show(verb, array, "error", error)
             self._put(step, error)
 
     def _scaled(self, step: Step, values: np.ndarray) -> np.ndarray:
@@ -203,6 +215,7 @@ class Sequencer:
         loss = self._softmax if step.func & 7 == Func.SHARE else self._squared
         error, over = loss(step)
         self._count(step.array, error=int(np.count_nonzero(over)))
+        self._show("loss", step.array, "error", error)
         self._put(step, error)
 
     def _softmax(self, step: Step) -> tuple[np.ndarray, np.ndarray]:

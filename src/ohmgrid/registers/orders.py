@@ -7,7 +7,15 @@ updates with one after the other; an example alone is a mini-batch of one. Stand
 from ohmgrid.registers.layers import ACTIVATIONS, LINEAR
 from ohmgrid.registers.steps import Bank, Func, Step, StepVerb, Until, vector
 
-__all__ = ["backward_scale", "forward_scale", "hosted", "predicting", "testing", "training"]
+__all__ = [
+    "backward_scale",
+    "forward_scale",
+    "hosted",
+    "predicting",
+    "sensing",
+    "testing",
+    "training",
+]
 
 SLOT = 1
 """`Step.index`: vectors of the slot at work."""
@@ -81,6 +89,21 @@ def _batches(steps: list[Step], layers: int) -> list[Step]:
     return [*filled, *drained, *rest]
 
 
+def _counted(layers: int, kind: int, activation: str, softmax: bool) -> list[Step]:
+    """Return the steps from an example's inputs to the errors of the last layer and the answer."""
+    last = layers - 1
+    at_output = LINEAR if activation == "relu" else kind
+    loss = Step(
+        StepVerb.LOSS,
+        array=last,
+        dst=vector(Bank.D, last),
+        index=SLOT,
+        func=Func.SHARE if softmax else Func.SQUARED | at_output << 3,
+        coef=forward_scale(last),
+    )
+    return [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
+
+
 def training(layers: int, activation: str, softmax: bool) -> list[Step]:
     """Return the table that trains a net.
 
@@ -93,18 +116,16 @@ def training(layers: int, activation: str, softmax: bool) -> list[Step]:
     softmax : bool
         The loss is the cross-entropy, else the squared error.
     """
-    kind, last = ACTIVATIONS.index(activation), layers - 1
-    at_output = LINEAR if activation == "relu" else kind
-    loss = Step(
-        StepVerb.LOSS,
-        array=last,
-        dst=vector(Bank.D, last),
-        index=SLOT,
-        func=Func.SHARE if softmax else Func.SQUARED | at_output << 3,
-        coef=forward_scale(last),
-    )
-    counted = [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
+    kind = ACTIVATIONS.index(activation)
+    counted = _counted(layers, kind, activation, softmax)
     return _batches([*counted, *_learning(layers, kind)], layers)
+
+
+def sensing(layers: int, activation: str, softmax: bool) -> list[Step]:
+    """Return the table that takes one example forward and backward, as training does."""
+    kind = ACTIVATIONS.index(activation)
+    counted = _counted(layers, kind, activation, softmax)
+    return [*counted, *_learning(layers, kind), Step(StepVerb.END)]
 
 
 def hosted(layers: int, activation: str) -> list[Step]:

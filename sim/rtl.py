@@ -1,19 +1,16 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import lru_cache
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.core.core import Core as CoreGateware
-from ohmgrid.host.driver import CoreDriver
-from ohmgrid.host.protocol import EXAMPLES_BITS, SILENT, Op, command
-from ohmgrid.host.registers import core_values, countdowns, entry_values
+from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
+from ohmgrid.host.registers import countdowns, entry_values
 from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
@@ -24,7 +21,6 @@ from ohmgrid.model.device.population import populate
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
 from ohmgrid.registers.edge import PulseRegisters
-from ohmgrid.registers.layout import place_arrays
 from ohmgrid.registers.meters import (
     ARRAY_FIELDS,
     COUNTER_BITS,
@@ -35,90 +31,13 @@ from ohmgrid.registers.meters import (
 )
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import Step, StepVerb
-from ohmgrid.sim.cxxrtl.library import Library, build
+from ohmgrid.sim.gateware import Gateware
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["Gateware", "RtlCore", "RtlTile", "build_core"]
+__all__ = ["RtlCore", "RtlTile"]
 
 STATE_WORDS = sum(STATE.values()) // WORD_BITS
 """Words of an entry that verbs change."""
-
-
-@lru_cache(maxsize=16)
-def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
-    config = Config(formats=formats, build=parts)
-    return build(lambda: CoreGateware(config), "core", identity=f"Core {formats} {parts}")
-
-
-def build_core(config: Config) -> Library:
-    """Compile the gateware of a build and its formats (or take it from the cache).
-
-    Within a process it is elaborated once, however many nets run on it.
-    """
-    # Fraction bits are loaded at run time: they make no other gateware.
-    narrow = config.formats.edge_bits - 1
-    formats = replace(config.formats, x_frac=narrow, d_frac=narrow)
-    return _library(formats, config.build)
-
-
-class Gateware:
-    """One simulated core, and where the arrays of a net lie in it.
-
-    After an error of the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known
-    what it holds: it then refuses all calls until it is started anew.
-
-    Parameters
-    ----------
-    config : Config
-    shapes : sequence of (rows, cols)
-
-    Raises
-    ------
-    ConfigError
-        If the arrays do not fit ``config.build``, or are more than the array table has entries.
-
-    Attributes
-    ----------
-    places : list of Place
-    driver : CoreDriver
-        Sends the commands.
-    starts : int
-        How often it was started: what a start before the last has loaded is gone.
-    """
-
-    def __init__(self, config: Config, shapes: Sequence[tuple[int, int]]) -> None:
-        self.config = config
-        self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)
-        self.values = core_values(config)
-        self.starts = 0
-        self.lost = ""
-        """The error after which it is not known what the gateware holds."""
-
-    def start(self, tile: TileBase) -> None:
-        """Take a new instance, and load what all arrays share: registers, and a tile's device."""
-        driver = self.driver = CoreDriver(build_core(self.config).instance())
-        self.starts += 1
-        self.lost = ""
-        aging = tile.aging if countdowns(self.values, 0) else None
-        device = driver.device(tile.device, self.config.formats.weight_bits, aging)
-        self.send([*driver.registers(self.values), *device])
-
-    def send(
-        self, commands: list[int], words=(), results: int = 0, more: int = 0
-    ) -> tuple[np.ndarray, list]:
-        """Send checked commands and words; remember an error that comes in between."""
-        if self.lost:
-            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self.lost}")
-        try:
-            return self.driver.run(commands, words, results, more)
-        except BaseException as error:
-            self.lost = f"{type(error).__name__}: {error}"
-            raise
-
-    def ask(self, commands: list[int], words: list[int], results: int) -> np.ndarray:
-        """Send commands and words; return results, and leave the answers for later."""
-        answers = sum((c & 255) not in SILENT for c in commands)
-        return self.send(commands, words, results, -answers)[0]
 
 
 class RtlTile(TileBase):
@@ -347,6 +266,19 @@ class RtlCore(Core):
             self._steps = steps
         return commands
 
+    def _preparation(self, steps: list[Step], lr: float | None) -> list[int]:
+        """Return the commands that a run needs before it: tables, and learning rates if any."""
+        commands = []
+        for tile in self._tiles:
+            tile.check()
+            if lr is not None:
+                commands += tile.set_rate(lr)
+        return commands + self._tables(steps)
+
+    def load_training(self, lr: float) -> None:
+        """Load what training at a learning rate needs: what comes then are examples alone."""
+        self.gateware.send(self._preparation(self._training, lr))
+
     def _count(self, order: Order) -> None:
         """Read the counters of the gateware; add what is new to those of the order."""
         layers, fields = len(self._tiles), len(ARRAY_FIELDS)
@@ -379,12 +311,7 @@ class RtlCore(Core):
             raise ConfigError(
                 "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
             )
-        commands = []
-        for tile in self._tiles:
-            tile.check()
-            if learns:
-                commands += tile.set_rate(order.rate)
-        commands += self._tables(steps)
+        commands = self._preparation(steps, order.rate if learns else None)
         examples, counting = len(labels), int(order.counters is not None)
         commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         words = np.column_stack([labels, pixels])

@@ -105,8 +105,8 @@ class Comparison:
     """
 
     def __init__(self, engines: Sequence[str], config: Config, plan: Plan, data: Dataset) -> None:
-        self.plan, self.data = plan, data
-        self._config, self._engines = config, list(engines)
+        self.plan, self.data, self.config = plan, data, config
+        self._engines = list(engines)
         self._layers = len(plan.net().shapes)
         self._update = Update(config, self._layers)
         self._orders: dict[int, np.ndarray] = {}
@@ -138,7 +138,7 @@ class Comparison:
         """Return the number of the example of a step."""
         epoch, position = divmod(step, len(self.data.train_labels))
         if epoch not in self._orders:
-            order = epoch_order(self._config.seed, epoch, len(self.data.train_labels))
+            order = epoch_order(self.config.seed, epoch, len(self.data.train_labels))
             self._orders = {epoch: order}
         return int(self._orders[epoch][position])
 
@@ -154,10 +154,16 @@ class Comparison:
             layer, verb, _ = passes[0]
             place = first_unequal([values for _, _, values in passes])
             if place is not None:
-                line = "row" if verb == "forward" else "col"
+                line, forward = place[0], verb == "forward"
                 values = {e: p[2] for e, p in zip(self._engines, passes, strict=True)}
                 return Difference(
-                    step, verb, layer, "output", at_place(values, place), **{line: place[0]}
+                    step,
+                    verb,
+                    layer,
+                    "output",
+                    at_place(values, place),
+                    row=line if forward else None,
+                    col=None if forward else line,
                 )
         return None
 
@@ -221,7 +227,7 @@ class Comparison:
         """Train ``steps`` examples with each engine's own core, in mini-batches; see `run`."""
         with self._trainers(say) as trainers:
             states = trainers.initial_states()
-            block = INTERVAL * self._config.batch
+            block = INTERVAL * self.config.batch
             for first in range(0, steps, block):
                 span = range(first, min(first + block, steps))
                 found = trainers.check(states, span)
@@ -236,7 +242,7 @@ class Comparison:
         first = self.batch_of(example).start
         say(f"training {first} examples with engine {self._engines[0]}")
         states = self.states_before(first)
-        if self._config.batch == 1:
+        if self.config.batch == 1:
             found = self.replay(states, range(example, example + 1))
             if found is not None:
                 return found
@@ -247,20 +253,20 @@ class Comparison:
 
     def batch_of(self, example: int) -> range:
         """Return the examples of a mini-batch up to one of its examples."""
-        return range(example - example % self._config.batch, example + 1)
+        return range(example - example % self.config.batch, example + 1)
 
     def states_before(self, example: int) -> list[TileState]:
         """Return the states of the first engine before the mini-batch that an example begins."""
-        core = make_core(self._engines[0], self._config, self.plan.net())
+        core = make_core(self._engines[0], self.config, self.plan.net())
         try:
             core.initialise()
-            block = max(1, core.block // self._config.batch) * self._config.batch
+            block = max(1, core.block // self.config.batch) * self.config.batch
             for first in range(0, example, block):
                 part = self.examples(range(first, min(first + block, example)))
-                core.train(*part, self.plan.lr, self._config.batch)
+                core.train(*part, self.plan.lr, self.config.batch)
             return core.state()
         finally:
             core.close()
 
     def _trainers(self, say: Callable[[str], None]) -> Trainers:
-        return Trainers(self._engines, self._config, self.plan, self.examples, say)
+        return Trainers(self._engines, self.config, self.plan, self.examples, say)

@@ -113,8 +113,9 @@ def unequal_states(
         weights = {engine: each[layer].weights for engine, each in states.items()}
         place = first_unequal([*weights.values()])
         if place is not None:
+            row, col = place
             values = at_place(weights, place)
-            found.append(Difference(example, update, layer, "cell", values, *place))
+            found.append(Difference(example, update, layer, "cell", values, row, col))
         counts = {engine: np.array(each[layer].steps) for engine, each in states.items()}
         place = first_unequal([*counts.values()])
         if place is not None:

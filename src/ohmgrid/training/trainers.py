@@ -208,9 +208,15 @@ class Trainers:
         self, key: tuple[str, int, str], example: int, values: dict[str, int], line: int
     ) -> Difference:
         step, layer, what = key
-        lines: dict[str, int] = {}
         names = answer_names(self._net.softmax)
-        if what not in names:
-            lines = {"row" if step in ("forward", "loss") else "col": line}
-        name = names.get(what, what)
-        return Difference(example, step, layer, name, values, **lines, found_in="trainers")
+        by_row = step in ("forward", "loss")
+        return Difference(
+            example,
+            step,
+            layer,
+            names.get(what, what),
+            values,
+            row=line if by_row and what not in names else None,
+            col=None if by_row else line,
+            found_in="trainers",
+        )

@@ -1,6 +1,5 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 

@@ -182,11 +182,11 @@ class Trainers:
         """Return what steps of an example left that is not what the golden model's did."""
         before = example - part.start
         # Noise is counted by operations; those of the examples before are over.
-        advanced = [
-            TileState(state.weights, (state.steps[0] + before, state.steps[1] + back, updates))
-            for layer, state in enumerate(states)
-            for back, updates in [(before if layer else 0, state.steps[2])]
-        ]
+        advanced = []
+        for layer, state in enumerate(states):
+            forward, backward, update = state.steps
+            counts = forward + before, backward + (before if layer else 0), update + before
+            advanced.append(TileState(state.weights, counts))
         pixels, labels = self._examples(range(example, example + 1))
         cores = dict(self._cores)
         if GOLDEN not in cores:

@@ -130,11 +130,10 @@ class Multiply(wiring.Component):
         drop, power = read & (way.ir != 0), read & (way.w_kind != 0)
         last_sweep = part == Part.VALUE
         # No pass can follow: results leave as they come.
-        once, more = Signal(), Signal()
-        m.d.sync += [
-            once.eq(backward | (self.registers.forward_passes <= 1)),
-            more.eq(halvings + 1 < self.registers.forward_passes),
-        ]
+        once = Signal()
+        m.d.sync += once.eq(backward | (self.registers.forward_passes <= 1))
+        # There are no more halvings than can be counted, whatever a register says.
+        last = halvings.all() | (halvings + 1 >= self.registers.forward_passes)
         # Powers without weights are summed while the codes are made.
         additive = way.w_kind == W_NOISE_TYPES.index("additive-constant")
         # Long settled when the key is there.
@@ -202,9 +201,7 @@ class Multiply(wiring.Component):
                 m.next = "SEND"
                 with m.If(once):
                     m.next = "SENT"
-                with m.Elif(
-                    (outputs.saturated != 0) & (halvings + 1 < self.registers.forward_passes)
-                ):
+                with m.Elif((outputs.saturated != 0) & ~last):
                     m.d.comb += outputs.clear.eq(1)
                     m.d.sync += halvings.eq(halvings + 1)
                     first_sweep()

@@ -18,6 +18,7 @@ from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
     ARRAY_BITS,
+    IDLE_STEPS,
     MOST_SCALES,
     MOST_STEPS,
     STEP_BITS,
@@ -30,9 +31,6 @@ from ohmgrid.registers.steps import (
 __all__ = ["Sequencer"]
 
 BATCH_BITS = 16
-IDLE_STEPS = 2 * MOST_STEPS
-"""Steps without another example, taken or drained, after which a table is taken for one that never
-ends."""
 
 STEP = data.StructLayout(dict(WIDTHS))
 

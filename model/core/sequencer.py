@@ -37,10 +37,52 @@ from ohmgrid.model.periphery.functions import (
 )
 from ohmgrid.net import Answer
 from ohmgrid.registers.layers import Scale, exp_tables
-from ohmgrid.registers.steps import ARRAY_BITS, Bank, Func, Step, StepVerb, Until
+from ohmgrid.registers.steps import (
+    ARRAY_BITS,
+    IDLE_STEPS,
+    MOST_STEPS,
+    Bank,
+    Func,
+    Step,
+    StepVerb,
+    Until,
+    vector,
+)
 from ohmgrid.tile import TileEngine
 
-__all__ = ["Order", "Sequencer"]
+__all__ = ["IllegalStep", "Order", "Sequencer", "UndefinedStep"]
+
+
+class IllegalStep(ValueError):
+    """A step that cannot be done: the run is over, and what was done before stands.
+
+    Parameters
+    ----------
+    at : int
+        Number of the step.
+    problem : str
+    answers : list of Answer
+        Of the examples that were counted before.
+    no_array : bool
+        The step names an array that is not there.
+    """
+
+    def __init__(self, at: int, problem: str, answers: list[Answer], no_array: bool) -> None:
+        super().__init__(f"step {at}: {problem}")
+        self.answers, self.no_array = answers, no_array
+
+
+class UndefinedStep(ValueError):
+    """A step whose operands are not those that its verb needs; gateware does anything with them,
+    and ends the run all the same."""
+
+
+MOST_OWED = (1 << 16) - 1
+"""Examples taken and not drained that a sequencer counts."""
+
+
+class _NoArray(Exception):
+    """A step names an array that is not there."""
 
 
 class Order(NamedTuple):
@@ -95,6 +137,8 @@ class Sequencer:
         self._slot = self._filled = 0
         self._label = self._word = 0
         self._errors = np.zeros(0, np.int64)
+        # Array of the last MAC, if that was a forward one; and its results are what COUNT judges.
+        self._forward = -1
 
     def run(
         self, steps: Sequence[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
@@ -105,38 +149,95 @@ class Sequencer:
         ----------
         steps : sequence of Step
         pixels : integers, shape (examples, inputs)
-            ``x_frac`` fraction bits; one example at least.
+            ``x_frac`` fraction bits.
         labels : integers, shape (examples,)
         order : Order
+
+        Raises
+        ------
+        IllegalStep
+            A step cannot be done: an unknown verb or condition, no such array, no example left, or
+            `IDLE_STEPS` steps without another example, taken or drained.
+        UndefinedStep
+            A vector that this run has not made, or is not the array's; functions of other results.
         """
         self._reset()
         self._order = order
         examples = zip(pixels, labels.tolist(), strict=True)
         left, at, answers = len(labels), 0, []
-        while (step := steps[at]).verb != StepVerb.END:
-            at += 1
-            match step.verb:
-                case StepVerb.TAKE:
-                    left -= 1
-                    self._take(step, examples)
-                case StepVerb.MAC:
-                    self._multiply(step)
-                case StepVerb.LOSS:
-                    self._loss(step)
-                case StepVerb.PULSE:
-                    self._pulse(step)
-                case StepVerb.SEND if order.host:
-                    self._errors = order.host(self._results)
-                case StepVerb.WAIT:
-                    self._put(step, self._errors)
-                case StepVerb.COUNT:
-                    hit = int(self._results.argmax()) == self._label
-                    answers.append(Answer(hit, self._word))
-                case StepVerb.LOOP:
-                    at = step.dst if self._goes_back(step.cond, left) else at
-                case _:
-                    raise ValueError(f"step {at - 1}: unknown verb {step.verb}")
-        return answers
+        quiet = owed = 0
+
+        def illegal(problem: str, no_array: bool = False) -> IllegalStep:
+            return IllegalStep(at - 1, problem, answers, no_array)
+
+        while True:
+            if at >= len(steps):
+                raise UndefinedStep(f"step {at}: expected {len(steps)} steps at most, and an END")
+            step = steps[at]
+            at, quiet = at + 1, quiet + 1
+            if quiet == IDLE_STEPS:
+                raise illegal(f"expected another example within {IDLE_STEPS} steps")
+            try:
+                match step.verb:
+                    case StepVerb.END:
+                        return answers
+                    case StepVerb.TAKE if left == 0:
+                        raise illegal("expected an example, got none")
+                    case StepVerb.TAKE:
+                        left, quiet, owed = left - 1, 0, min(owed + 1, MOST_OWED)
+                    case StepVerb.LOOP if step.cond not in {*Until}:
+                        raise illegal(f"unknown condition {step.cond}")
+                    case StepVerb.LOOP:
+                        if step.cond == Until.DRAINED and owed:
+                            quiet, owed = 0, owed - 1
+                        if self._goes_back(step.cond, left):
+                            at = step.dst % MOST_STEPS
+                        continue
+                    case verb if verb not in {*StepVerb}:
+                        raise illegal(f"unknown verb {step.verb}")
+                self._do(step, examples, answers)
+            except _NoArray:
+                raise illegal("expected an array that is there", no_array=True) from None
+
+    def _do(
+        self,
+        step: Step,
+        examples: Iterator[tuple[np.ndarray, int]],
+        answers: list[Answer],
+    ) -> None:
+        """Do a step that does something with vectors."""
+        match step.verb:
+            case StepVerb.TAKE:
+                self._take(step, examples)
+            case StepVerb.MAC:
+                self._multiply(step)
+            case StepVerb.LOSS:
+                self._loss(step)
+            case StepVerb.PULSE:
+                self._pulse(step)
+            case StepVerb.SEND:
+                self._last_forward(step)
+                if self._order.host:
+                    self._errors = self._order.host(self._results)
+            case StepVerb.WAIT:
+                self._put(step, self._errors)
+                self._show("wait", step.dst % (1 << ARRAY_BITS), "error", self._errors)
+            case StepVerb.COUNT:
+                if self._forward < 0:
+                    raise UndefinedStep("COUNT: expected results of a forward MAC")
+                hit = int(self._results.argmax()) == self._label
+                answers.append(Answer(hit, self._word))
+
+    def _tile(self, array: int) -> TileEngine:
+        if array >= len(self.tiles):
+            raise _NoArray
+        return self.tiles[array]
+
+    def _last_forward(self, step: Step) -> None:
+        """Check that a step takes the results of the last MAC, a forward one of its array."""
+        self._tile(step.array)
+        if step.array != self._forward:
+            raise UndefinedStep(f"{step}: expected results of a forward MAC of its array")
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
@@ -151,13 +252,22 @@ class Sequencer:
             return more
         return cond == Until.ALWAYS or left > 0
 
-    def _get(self, number: int) -> np.ndarray:
-        return self._vectors[self._slot, number]
+    def _get(self, named: int, bank: Bank, array: int) -> np.ndarray:
+        """Return the vector of an array; ``named`` is what a step names it."""
+        found = self._vectors.get((self._slot, named))
+        if named != vector(bank, array) or found is None:
+            raise UndefinedStep(f"vector {named}: expected the array's own, and made in this run")
+        return found
 
     def _put(self, step: Step, values: np.ndarray) -> None:
         """Store a vector; activations get the always-on input behind them."""
-        if step.dst >> ARRAY_BITS == Bank.X:
+        tile = self._tile(step.dst % (1 << ARRAY_BITS))
+        made = step.verb == StepVerb.TAKE or (step.verb == StepVerb.MAC and not step.way & 1)
+        bank, lines = (Bank.X, tile.cols) if made else (Bank.D, tile.rows)
+        if made:
             values = np.append(values, self._one)
+        if step.dst >> ARRAY_BITS != bank or len(values) != lines:
+            raise UndefinedStep(f"{step}: expected a vector as long as an array's, got another")
         self._vectors[self._slot, step.dst] = values
 
     def _count(self, array: int, **values: int) -> None:
@@ -170,21 +280,25 @@ class Sequencer:
 
     def _take(self, step: Step, examples: Iterator[tuple[np.ndarray, int]]) -> None:
         pixels, self._label = next(examples)
-        self._show("take", 0, "input", np.asarray(pixels, np.int64))
         self._put(step, np.asarray(pixels, np.int64))
+        self._show("take", step.dst % (1 << ARRAY_BITS), "input", np.asarray(pixels, np.int64))
 
     def _multiply(self, step: Step) -> None:
-        tile, array = self.tiles[step.array], step.array
-        verb = "backward" if step.way else "forward"
-        if step.way:
-            self._results = tile.backward(self._get(step.a))
+        tile, array = self._tile(step.array), step.array
+        verb = "backward" if step.way & 1 else "forward"
+        func, kind = step.func & 7, step.func >> 3
+        expected = Func.BELOW if step.way & 1 and step.dst else Func.VALUE
+        if func != expected or (step.dst and step.coef >= len(self._scales)):
+            raise UndefinedStep(f"{step}: expected a function of its results, and a scale")
+        self._forward = -1 if step.way & 1 else array
+        if step.way & 1:
+            self._results = tile.backward(self._get(step.a, Bank.D, array))
             self._count(array, adc_backward=tile.saturated)
         else:
-            self._results = tile.forward(self._get(step.a))
+            self._results = tile.forward(self._get(step.a, Bank.X, array))
             self._count(array, adc_forward=tile.saturated, passes=tile.passes)
         self._show(verb, array, "output", self._results)
-        func, kind = step.func & 7, step.func >> 3
-        if not step.dst:
+        if not step.dst >> ARRAY_BITS:
             return
         if func == Func.VALUE:
             value = self._activate(array, self._scaled(step, self._results), kind)
@@ -192,13 +306,13 @@ class Sequencer:
             self._put(step, value)
         else:
             # The slope follows from the activation, which is the array's input.
-            value = self._get(int(Bank.X) << ARRAY_BITS | array)[:-1]
+            value = self._get(vector(Bank.X, array), Bank.X, array)[:-1]
             slope = slope_of(value, kind, self._formats.x_frac)
             exact = self._scaled(step, self._results[:-1])
             error, lost = error_below(exact, slope, self._top)
-            self._count(array - 1, error=int(np.count_nonzero(lost)))
-            self._show(verb, array, "error", error)
             self._put(step, error)
+            self._count(step.dst % (1 << ARRAY_BITS), error=int(np.count_nonzero(lost)))
+            self._show(verb, array, "error", error)
 
     def _scaled(self, step: Step, values: np.ndarray) -> np.ndarray:
         mantissa, shift = self._scales[step.coef]
@@ -212,8 +326,15 @@ class Sequencer:
 
     def _loss(self, step: Step) -> None:
         """Make errors (``d_frac``) of the last results, and the answer's word."""
-        loss = self._softmax if step.func & 7 == Func.SHARE else self._squared
-        error, over = loss(step)
+        self._last_forward(step)
+        losses = {Func.SHARE: self._softmax, Func.SQUARED: self._squared}
+        if (
+            step.func & 7 not in losses
+            or step.coef >= len(self._scales)
+            or step.dst != vector(Bank.D, step.array)
+        ):
+            raise UndefinedStep(f"{step}: expected a loss, a scale, and errors of its array")
+        error, over = losses[Func(step.func & 7)](step)
         self._count(step.array, error=int(np.count_nonzero(over)))
         self._show("loss", step.array, "error", error)
         self._put(step, error)
@@ -236,7 +357,8 @@ class Sequencer:
         return squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
 
     def _pulse(self, step: Step) -> None:
-        tile, array = self.tiles[step.array], step.array
-        tile.update(self._get(step.a), self._get(step.b), self._order.rate)
+        tile, array = self._tile(step.array), step.array
+        x, d = self._get(step.a, Bank.X, array), self._get(step.b, Bank.D, array)
+        tile.update(x, d, self._order.rate)
         if self._order.counters:
             self._order.counters.add_update(array, tile.pulses)

@@ -274,9 +274,9 @@ class RtlCore(Core):
                 commands += tile.set_rate(lr)
         return commands + self._tables(steps)
 
-    def load_training(self, lr: float) -> None:
-        """Load what training at a learning rate needs: what comes then are examples alone."""
-        self.gateware.send(self._preparation(self._training, lr))
+    def load_training(self, lr: float, batch: int) -> None:
+        """Load what training in mini-batches needs: what comes then are examples alone."""
+        self.gateware.send(self._preparation(self._training(batch), lr))
 
     def _count(self, order: Order) -> None:
         """Read the counters of the gateware; add what is new to those of the order."""

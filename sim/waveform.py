@@ -41,7 +41,7 @@ def write_waveform(
     try:
         core.load(states)
         # Tables, registers and states are there: the file begins with the examples.
-        core.load_training(lr)
+        core.load_training(lr, len(labels))
 
         def write(file) -> None:
             with core.gateware.driver.link.waveform(file):

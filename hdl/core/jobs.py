@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from ohmgrid.config import Config
@@ -21,6 +21,7 @@ __all__ = [
     "Work",
     "either",
     "entry_layout",
+    "of_direction",
     "over_lines",
     "same",
     "spanning",
@@ -60,6 +61,23 @@ def either(layout: data.Layout, *jobs: Any) -> data.View:
     return data.View(layout, asked)
 
 
+def of_direction(backward: Value, *sources: Any) -> Value:
+    """Return the fields of `WAY` in their order: those of the direction at work, each from the
+    source that has it; 0 where the build is without the physics that it is of."""
+
+    def of(name: str, bits: int) -> Value:
+        for source in sources:
+            if name in source.shape().members:
+                return Value.cast(source[name])
+        return Const(0, bits)
+
+    def chosen(name: str, bits: int) -> Value:
+        one = Mux(backward, of(f"backward_{name}", bits), of(f"forward_{name}", bits))
+        return (one | Const(0, bits))[:bits]
+
+    return Cat(chosen(name, field.width) for name, field in WAY)
+
+
 def spanning(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:
     """Return what says which lines of the array at work a vector is for.
 
@@ -84,7 +102,7 @@ def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0
 
     Parameters
     ----------
-    job : View of `ohmgrid.hdl.periphery.lines.pass_layout`
+    job : View of `ohmgrid.hdl.periphery.passes.pass_layout`
     entry : View of `entry_layout`
     side : Value or int
         `COLUMN` or `ROW`.
@@ -97,7 +115,6 @@ def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0
         *spanning(job, entry, side, devices, split),
         job.paired.eq(entry.paired & ~Value.cast(split)),
         job.turned.eq(entry.turned),
-        job.pace.eq(1),
     ]
 
 

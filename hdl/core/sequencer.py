@@ -11,9 +11,11 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.core.jobs import TRAINER_WRITE
-from ohmgrid.hdl.core.onward import LABEL_BITS, onward_layout
-from ohmgrid.hdl.periphery.edge import edge_depths
+from ohmgrid.hdl.core.onward import onward_layout
+from ohmgrid.hdl.core.taker import LABEL_BITS, Taker
+from ohmgrid.hdl.periphery.edge import edge_depths, vector_layout
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
+from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
@@ -63,10 +65,19 @@ class Sequencer(wiring.Component):
         What becomes of results; whether they stay in the core.
     biased : Out(1)
         A vector comes without the always-on input.
+    plan : Out(1), planned : Out, pending, ready, room : In, forget : Out(1)
+        Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
-    label_valid, label_ready, i : the stream of examples, while a label is to come.
+    label_valid, label_ready, i : the stream of examples, while one comes that is not the
+        loader's.
     label : Out(LABEL_BITS)
+    inputs : In, serial : In(1)
+        Of the array at work: inputs without the always-on one; it is pulsed slot by slot.
+    taking : Out(1), taken : Out(1), target : Out
+        An example is being taken beside updates; it has been (strobe), and for which array.
+    vector : Out(vector_layout) ; vector_taken : In(1)
+        Its inputs, as of `ohmgrid.hdl.periphery.edge.Edge`.
     answer_valid : Out(1), answer_ready : In(1)
         The example's answer is to be sent.
     """
@@ -93,6 +104,12 @@ class Sequencer(wiring.Component):
                 "job": Out(onward_layout(config)),
                 "inner": Out(1),
                 "biased": Out(1),
+                "plan": Out(1),
+                "planned": Out(ARRAY_BITS),
+                "pending": In(ENTRIES),
+                "room": In(1),
+                "ready": In(ENTRIES),
+                "forget": Out(1),
                 "slot": Out(range(config.build.edge)),
                 "column_base": Out(range(columns)),
                 "row_base": Out(range(rows)),
@@ -100,6 +117,13 @@ class Sequencer(wiring.Component):
                 "label_ready": Out(1),
                 "i": In(LABEL_BITS),
                 "label": Out(LABEL_BITS),
+                "inputs": In(range(config.build.inputs)),
+                "serial": In(1),
+                "taking": Out(1),
+                "taken": Out(1),
+                "target": Out(ARRAY_BITS),
+                "vector": Out(vector_layout(config)),
+                "vector_taken": In(1),
                 "answer_valid": Out(1),
                 "answer_ready": In(1),
             }
@@ -136,11 +160,13 @@ class Sequencer(wiring.Component):
             self.job.mantissa.eq(scale[:SCALE_BITS]),
             self.job.shift.eq(scale[SCALE_BITS:]),
             self.biased.eq(step.verb == StepVerb.TAKE),
+            self.planned.eq(step.array),
             self.inner.eq(step.verb != StepVerb.SEND),
         ]
         ops = {
             StepVerb.TAKE: Op.LOAD_X,
             StepVerb.PULSE: Op.UPDATE,
+            StepVerb.PLAN: Op.PLAN,
             StepVerb.LOSS: Op.LOSS,
             StepVerb.SEND: Op.SEND,
             StepVerb.WAIT: Op.LOAD_D,
@@ -151,6 +177,18 @@ class Sequencer(wiring.Component):
                     m.d.comb += self.op.eq(op)
             with m.Default():
                 m.d.comb += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
+
+        # Arrays that a step of this run was done with: they are there.
+        known = Signal(1 << ARRAY_BITS)
+        own = (StepVerb.TAKE, StepVerb.PLAN)
+        # Vectors of an update that is being planned stay what they are; with the physics of reads,
+        # codes and trains share what makes keys.
+        planning, held = self.pending.any(), Signal()
+        m.d.comb += held.eq(
+            planning
+            if self.config.build.read_physics
+            else stores & self.pending.bit_select(step.dst[:ARRAY_BITS], 1)
+        )
 
         def next_slot():
             m.d.sync += [
@@ -167,6 +205,40 @@ class Sequencer(wiring.Component):
             with m.If(owed != 0):
                 m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
 
+        m.submodules.taker = taker = Taker(self.config)
+        m.d.comb += [
+            taker.array.eq(step.dst),
+            taker.first.eq(line),
+            taker.pending.eq(self.pending),
+            taker.planned.eq(self.ready),
+            taker.valid.eq(self.label_valid),
+            taker.taken.eq(self.vector_taken),
+            self.taking.eq(taker.busy),
+            self.taken.eq(taker.done),
+            self.target.eq(taker.target),
+            self.vector.eq(taker.vector),
+        ]
+        # An example is taken beside updates that are planned already, and beside nothing else.
+        passes, found = Signal(), Signal()
+        kept = (self.pending | self.ready).bit_select(step.array, 1)
+        slots = (step.cond == Until.FILLED) | (step.cond == Until.DRAINED)
+        m.d.comb += passes.eq(
+            ~taker.busy
+            | ((step.verb == StepVerb.PULSE) & kept)
+            | ((step.verb == StepVerb.LOOP) & ~slots)
+        )
+        with m.If(taker.labels):
+            m.d.sync += self.label.eq(self.i)
+        with m.If(taker.busy):
+            m.d.comb += self.label_ready.eq(taker.ready)
+        # The vector that was taken last while nothing else was at work, if any: its size is known.
+        before = Signal(len(step.dst))
+
+        def take():
+            m.d.sync += [left.eq(left - 1), quiet.eq(0), found.eq(1)]
+            with m.If(~owed.all()):
+                m.d.sync += owed.eq(owed + 1)
+
         def end(illegal):
             m.d.sync += self.illegal.eq(illegal)
             m.next = "ENDED"
@@ -178,6 +250,7 @@ class Sequencer(wiring.Component):
                     self.counts.eq(self.counts_more),
                     at.eq(0),
                     quiet.eq(0),
+                    *(known.eq(0), before.eq(0), found.eq(0)),
                     filled.eq(0),
                     owed.eq(0),
                     self.illegal.eq(0),
@@ -194,45 +267,73 @@ class Sequencer(wiring.Component):
                 m.next = "LOOK_UP"
             with m.State("LOOK_UP"):
                 m.next = "DECODE"
-            with m.State("DECODE"):
+            with m.State("DECODE"), m.If(passes):
                 m.next = "DO"
                 with m.Switch(step.verb):
                     with m.Case(StepVerb.END):
                         end(0)
                     with m.Case(StepVerb.TAKE):
                         m.next = "LABEL"
+                        with m.If(step.cond[0] & (left == 0)):
+                            m.d.sync += found.eq(0)
+                            m.next = "FETCH"
+                        with m.Elif(step.cond[0] & (before == step.dst)):
+                            m.next = "TAKE"
                     with m.Case(StepVerb.COUNT):
                         m.next = "ANSWER"
                     with m.Case(StepVerb.LOOP):
                         m.next = "LOOP"
-                    with m.Case(StepVerb.MAC, *(v for v in ops if v != StepVerb.TAKE)):
+                    with m.Case(StepVerb.PLAN):
+                        with m.If(known.bit_select(step.array, 1)):
+                            m.next = "PLAN"
+                    with m.Case(StepVerb.MAC, *(v for v in ops if v not in own)):
                         pass
                     with m.Default():
                         end(1)
-                with m.If((quiet == IDLE_STEPS) | ((step.verb == StepVerb.TAKE) & (left == 0))):
+                short = (step.verb == StepVerb.TAKE) & (left == 0) & ~step.cond[0]
+                with m.If((quiet == IDLE_STEPS) | short):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)
                 with m.If(self.label_valid):
-                    m.d.sync += [self.label.eq(self.i), left.eq(left - 1), quiet.eq(0)]
-                    with m.If(~owed.all()):
-                        m.d.sync += owed.eq(owed + 1)
+                    m.d.sync += self.label.eq(self.i)
+                    take()
                     m.next = "DO"
+            with m.State("TAKE"):
+                m.d.comb += taker.start.eq(1)
+                take()
+                m.next = "FETCH"
             with m.State("DO"):
-                m.d.comb += self.go.eq(1)
-                with m.If(self.accepted):
+                m.d.comb += self.go.eq(~held)
+                with m.If(self.go & self.accepted):
                     m.next = "DOING"
             with m.State("DOING"), m.If(self.done):
                 m.next = "FETCH"
                 with m.If(self.failed):
                     end(1)
+                with m.Else():
+                    m.d.sync += known.bit_select(self.array, 1).eq(1)
+                    with m.If(step.verb == StepVerb.PLAN):
+                        m.next = "PLAN"
+                    with m.If(self.biased):
+                        m.d.sync += [
+                            before.eq(step.dst),
+                            taker.count.eq(self.inputs),
+                            taker.serial.eq(self.serial),
+                        ]
+            with m.State("PLAN"):
+                m.d.comb += self.plan.eq(self.room)
+                with m.If(self.room):
+                    m.next = "FETCH"
             with m.State("ANSWER"):
                 m.d.comb += self.answer_valid.eq(1)
                 with m.If(self.answer_ready):
                     m.next = "FETCH"
-            with m.State("LOOP"):
+            # Plans are of the slot at work.
+            with m.State("LOOP"), m.If(~planning):
                 back = Signal()
                 m.next = "FETCH"
+                m.d.comb += self.forget.eq(slots)
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)
@@ -252,13 +353,15 @@ class Sequencer(wiring.Component):
                             first_slot()
                     with m.Case(Until.EXAMPLES):
                         m.d.comb += back.eq(left != 0)
+                    with m.Case(Until.TAKEN):
+                        m.d.comb += back.eq(found)
                     with m.Default():
                         end(1)
                 with m.If(back):
                     m.d.sync += at.eq(step.dst)
             with m.State("ENDED"):
-                m.d.comb += self.ended.eq(1)
-                with m.If(self.accepted):
+                m.d.comb += self.ended.eq(~planning & ~taker.busy)
+                with m.If(self.ended & self.accepted):
                     m.next = "IDLE"
         m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
         return m

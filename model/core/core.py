@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
@@ -171,11 +171,10 @@ class Core:
             ]
         relu = net.activation == "relu"
         self.table = () if relu else activation_table(net.activation, formats.x_frac)
-        self._training = orders.training(len(tiles), net.activation, net.softmax)
         self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
-        self._sequencer = Sequencer(formats, self.tiles, self.scales, self.table)
+        self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
 
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""
@@ -214,6 +213,11 @@ class Core:
         """Take over the states of all tiles."""
         for tile, state in zip(self.tiles, states, strict=True):
             tile.load(state)
+
+    def _training(self, batch: int) -> list[Step]:
+        """Return the table that trains in mini-batches of a size."""
+        net, ahead = self.net, self.config.pulses.desired_bl <= SLOTS
+        return orders.training(len(self.tiles), net.activation, net.softmax, batch, ahead)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.
@@ -278,7 +282,8 @@ class Core:
         self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1
     ) -> list[Answer]:
         """Train as `train` does; return what each example came to."""
-        return self.run(self._training, pixels, labels, Order(batch, lr, self.counters))
+        order = Order(batch, lr, self.counters)
+        return self.run(self._training(batch), pixels, labels, order)
 
     def predict(self, pixels: np.ndarray) -> int:
         """Return the class of one example: the largest result, the first of equals.

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import FormatConfig
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.counters import Counters
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.periphery.functions import (
@@ -105,7 +105,7 @@ class Sequencer:
 
     Parameters
     ----------
-    formats : FormatConfig
+    config : Config
     tiles : sequence of TileEngine
         Entries of the array table.
     scales : sequence of Scale
@@ -116,13 +116,16 @@ class Sequencer:
 
     def __init__(
         self,
-        formats: FormatConfig,
+        config: Config,
         tiles: Sequence[TileEngine],
         scales: Sequence[Scale],
         table: Sequence[int],
     ) -> None:
+        formats = config.formats
         self.tiles = tiles
         self._formats, self._scales = formats, scales
+        # Longer trains are made in parts, of the vectors that are there then.
+        self._plans = config.pulses.desired_bl <= SLOTS
         self._top = (1 << (formats.edge_bits - 1)) - 1
         self._one = min(1 << formats.x_frac, self._top)
         self._table = np.array(table, np.int64)
@@ -134,8 +137,10 @@ class Sequencer:
         # Vectors by slot and by their number in a step, and the results of the last MAC.
         self._vectors: dict[tuple[int, int], np.ndarray] = {}
         self._results = np.zeros(0, np.int64)
+        self._planned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._slot = self._filled = 0
         self._label = self._word = 0
+        self._taken = False
         self._errors = np.zeros(0, np.int64)
         # Array of the last MAC, if that was a forward one; and its results are what COUNT judges.
         self._forward = -1
@@ -181,6 +186,9 @@ class Sequencer:
                 match step.verb:
                     case StepVerb.END:
                         return answers
+                    case StepVerb.TAKE if left == 0 and step.cond & 1:
+                        self._taken = False
+                        continue
                     case StepVerb.TAKE if left == 0:
                         raise illegal("expected an example, got none")
                     case StepVerb.TAKE:
@@ -213,6 +221,8 @@ class Sequencer:
                 self._multiply(step)
             case StepVerb.LOSS:
                 self._loss(step)
+            case StepVerb.PLAN:
+                self._plan(step)
             case StepVerb.PULSE:
                 self._pulse(step)
             case StepVerb.SEND:
@@ -241,6 +251,10 @@ class Sequencer:
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
+        if cond in (Until.FILLED, Until.DRAINED):
+            self._planned.clear()
+        if cond == Until.TAKEN:
+            return self._taken
         if cond == Until.FILLED:
             more = left > 0 and self._slot + 1 < self._order.batch
             self._filled = self._slot + 1
@@ -280,6 +294,7 @@ class Sequencer:
 
     def _take(self, step: Step, examples: Iterator[tuple[np.ndarray, int]]) -> None:
         pixels, self._label = next(examples)
+        self._taken = True
         self._put(step, np.asarray(pixels, np.int64))
         self._show("take", step.dst % (1 << ARRAY_BITS), "input", np.asarray(pixels, np.int64))
 
@@ -356,9 +371,20 @@ class Sequencer:
         self._word = int(half_squares(miss @ miss, formats.x_frac))
         return squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
 
+    def _plan(self, step: Step) -> None:
+        self._tile(step.array)
+        vectors = self._operands(step)
+        if self._plans:
+            self._planned[step.array] = vectors
+
+    def _operands(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
+        """Return activations and errors of an update."""
+        array = step.array
+        return self._get(step.a, Bank.X, array), self._get(step.b, Bank.D, array)
+
     def _pulse(self, step: Step) -> None:
         tile, array = self._tile(step.array), step.array
-        x, d = self._get(step.a, Bank.X, array), self._get(step.b, Bank.D, array)
-        tile.update(x, d, self._order.rate)
+        vectors = self._planned.pop(array, None) or self._operands(step)
+        tile.update(*vectors, self._order.rate)
         if self._order.counters:
             self._order.counters.add_update(array, tile.pulses)

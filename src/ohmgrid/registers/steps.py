@@ -43,12 +43,17 @@ class StepVerb(IntEnum):
     """The run is over."""
     TAKE = 1
     """The next example: its label, and its inputs, with the always-on one behind them, to ``dst``.
-    """
+    With ``cond`` 1 nothing is done if there is none; planned updates that follow need not wait."""
     MAC = 2
     """``array`` multiplies the vector ``a``; results go through ``func`` to ``dst``, if there is
     one."""
+    PLAN = 3
+    """The next update of ``array`` is with the vectors ``a`` and ``b`` as they are now: its trains
+    are made while other verbs are at work. Nothing is planned where trains may be longer than a
+    chunk of 31 slots, and what was is void after a LOOP that is about slots."""
     PULSE = 4
-    """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors)."""
+    """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors), or as
+    was planned."""
     LOSS = 12
     """From the results of the last MAC to errors in ``dst``, and to the example's answer."""
     SEND = 13
@@ -86,7 +91,7 @@ class Func(IntEnum):
 
 
 class Until(IntEnum):
-    """When a LOOP goes back; all conditions but the last are about the mini-batch."""
+    """When a LOOP goes back; `FILLED` and `DRAINED` are about the slots of a mini-batch."""
 
     ALWAYS = 0
     FILLED = 1
@@ -97,6 +102,8 @@ class Until(IntEnum):
     mini-batch is empty."""
     EXAMPLES = 3
     """There is an example more."""
+    TAKEN = 4
+    """The last TAKE found one."""
 
 
 WIDTHS: Mapping[str, int] = {

@@ -67,15 +67,29 @@ class Gateware:
         self.starts = 0
         self.lost = ""
         """The error after which it is not known what the gateware holds."""
+        self._stays = False
 
     def start(self, tile: TileBase) -> None:
-        """Take a new instance, and load what all arrays share: registers, and a tile's device."""
-        driver = self.driver = CoreDriver(build_core(self.config).instance())
+        """Take a new instance, and load what all arrays share: registers, and a tile's device.
+
+        After a `reset` it is the same one.
+        """
+        if not self._stays:
+            self.driver = CoreDriver(build_core(self.config).instance())
+        driver, self._stays = self.driver, False
         self.starts += 1
         self.lost = ""
         aging = tile.aging if countdowns(self.values, 0) else None
         device = driver.device(tile.device, self.config.formats.weight_bits, aging)
         self.send([*driver.registers(self.values), *device])
+
+    def reset(self, cycles: int = 1) -> None:
+        """Reset the gateware, whatever it does: then a state is to be loaded, as after an error.
+
+        Memories keep what they held. With no cycles nothing is reset, and all is loaded anew.
+        """
+        self.driver.link.reset(cycles)
+        self.lost, self._stays = "a reset", True
 
     def send(
         self, commands: list[int], words=(), results: int = 0, more: int = 0

@@ -276,7 +276,15 @@ class RtlCore(Core):
 
     def load_training(self, lr: float, batch: int) -> None:
         """Load what training in mini-batches needs: what comes then are examples alone."""
-        self.gateware.send(self._preparation(self._training(batch), lr))
+        self.load_table(self._training(batch), lr)
+
+    def forget_tables(self) -> None:
+        """Load all tables before the next run: others may be there now."""
+        self._start = 0
+
+    def load_table(self, steps: list[Step], lr: float) -> None:
+        """Load a step table, and all else that running it with a learning rate needs."""
+        self.gateware.send(self._preparation(steps, lr))
 
     def _count(self, order: Order) -> None:
         """Read the counters of the gateware; add what is new to those of the order."""

@@ -69,7 +69,7 @@ class IllegalStep(ValueError):
 
     def __init__(self, at: int, problem: str, answers: list[Answer], no_array: bool) -> None:
         super().__init__(f"step {at}: {problem}")
-        self.answers, self.no_array = answers, no_array
+        self.at, self.answers, self.no_array = at, answers, no_array
 
 
 class UndefinedStep(ValueError):
@@ -186,12 +186,14 @@ class Sequencer:
                 match step.verb:
                     case StepVerb.END:
                         return answers
+                    case StepVerb.TAKE if self._is_misused(step):
+                        pass
                     case StepVerb.TAKE if left == 0 and step.cond & 1:
                         self._taken = False
                         continue
                     case StepVerb.TAKE if left == 0:
                         raise illegal("expected an example, got none")
-                    case StepVerb.TAKE:
+                    case StepVerb.TAKE if not self._is_misused(step):
                         left, quiet, owed = left - 1, 0, min(owed + 1, MOST_OWED)
                     case StepVerb.LOOP if step.cond not in {*Until}:
                         raise illegal(f"unknown condition {step.cond}")
@@ -203,6 +205,8 @@ class Sequencer:
                         continue
                     case verb if verb not in {*StepVerb}:
                         raise illegal(f"unknown verb {step.verb}")
+                if self._is_misused(step):
+                    raise illegal("expected results, functions and vectors of its verb")
                 self._do(step, examples, answers)
             except _NoArray:
                 raise illegal("expected an array that is there", no_array=True) from None
@@ -226,15 +230,12 @@ class Sequencer:
             case StepVerb.PULSE:
                 self._pulse(step)
             case StepVerb.SEND:
-                self._last_forward(step)
                 if self._order.host:
                     self._errors = self._order.host(self._results)
             case StepVerb.WAIT:
                 self._put(step, self._errors)
                 self._show("wait", step.dst % (1 << ARRAY_BITS), "error", self._errors)
             case StepVerb.COUNT:
-                if self._forward < 0:
-                    raise UndefinedStep("COUNT: expected results of a forward MAC")
                 hit = int(self._results.argmax()) == self._label
                 answers.append(Answer(hit, self._word))
 
@@ -243,11 +244,32 @@ class Sequencer:
             raise _NoArray
         return self.tiles[array]
 
-    def _last_forward(self, step: Step) -> None:
-        """Check that a step takes the results of the last MAC, a forward one of its array."""
-        self._tile(step.array)
-        if step.array != self._forward:
-            raise UndefinedStep(f"{step}: expected results of a forward MAC of its array")
+    def _is_misused(self, step: Step) -> bool:
+        """Return whether a step asks for what its verb cannot do.
+
+        Functions of other results than those of the last MAC, a forward one of the same array;
+        vectors of the other side; a plan for an array that is planned.
+        """
+        own, back = step.array == self._forward, step.way & 1
+        bank, func = step.dst >> ARRAY_BITS, step.func & 7
+        match step.verb:
+            case StepVerb.TAKE:
+                return bank != Bank.X
+            case StepVerb.WAIT:
+                return bank != Bank.D
+            case StepVerb.MAC:
+                expected = Func.BELOW if back and bank else Func.VALUE
+                return func != expected or bank not in (Bank.NONE, Bank.D if back else Bank.X)
+            case StepVerb.LOSS:
+                errors = step.dst == vector(Bank.D, step.array)
+                return not (own and errors and func in (Func.SHARE, Func.SQUARED))
+            case StepVerb.SEND:
+                return not own
+            case StepVerb.COUNT:
+                return self._forward < 0
+            case StepVerb.PLAN:
+                return step.array in self._planned
+        return False
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
@@ -275,12 +297,13 @@ class Sequencer:
 
     def _put(self, step: Step, values: np.ndarray) -> None:
         """Store a vector; activations get the always-on input behind them."""
-        tile = self._tile(step.dst % (1 << ARRAY_BITS))
-        made = step.verb == StepVerb.TAKE or (step.verb == StepVerb.MAC and not step.way & 1)
-        bank, lines = (Bank.X, tile.cols) if made else (Bank.D, tile.rows)
-        if made:
+        array, activations = step.dst % (1 << ARRAY_BITS), step.dst >> ARRAY_BITS == Bank.X
+        if step.verb in (StepVerb.TAKE, StepVerb.WAIT):
+            self._tile(array)
+        if activations:
             values = np.append(values, self._one)
-        if step.dst >> ARRAY_BITS != bank or len(values) != lines:
+        shape = [(tile.rows, tile.cols) for tile in self.tiles[array : array + 1]]
+        if not shape or len(values) != shape[0][activations]:
             raise UndefinedStep(f"{step}: expected a vector as long as an array's, got another")
         self._vectors[self._slot, step.dst] = values
 
@@ -302,9 +325,6 @@ class Sequencer:
         tile, array = self._tile(step.array), step.array
         verb = "backward" if step.way & 1 else "forward"
         func, kind = step.func & 7, step.func >> 3
-        expected = Func.BELOW if step.way & 1 and step.dst else Func.VALUE
-        if func != expected or (step.dst and step.coef >= len(self._scales)):
-            raise UndefinedStep(f"{step}: expected a function of its results, and a scale")
         self._forward = -1 if step.way & 1 else array
         if step.way & 1:
             self._results = tile.backward(self._get(step.a, Bank.D, array))
@@ -330,6 +350,8 @@ class Sequencer:
             self._show(verb, array, "error", error)
 
     def _scaled(self, step: Step, values: np.ndarray) -> np.ndarray:
+        if step.coef >= len(self._scales):
+            raise UndefinedStep(f"{step}: expected a scale that is there")
         mantissa, shift = self._scales[step.coef]
         return shift_round(values * mantissa, shift)
 
@@ -341,15 +363,8 @@ class Sequencer:
 
     def _loss(self, step: Step) -> None:
         """Make errors (``d_frac``) of the last results, and the answer's word."""
-        self._last_forward(step)
-        losses = {Func.SHARE: self._softmax, Func.SQUARED: self._squared}
-        if (
-            step.func & 7 not in losses
-            or step.coef >= len(self._scales)
-            or step.dst != vector(Bank.D, step.array)
-        ):
-            raise UndefinedStep(f"{step}: expected a loss, a scale, and errors of its array")
-        error, over = losses[Func(step.func & 7)](step)
+        loss = self._softmax if step.func & 7 == Func.SHARE else self._squared
+        error, over = loss(step)
         self._count(step.array, error=int(np.count_nonzero(over)))
         self._show("loss", step.array, "error", error)
         self._put(step, error)

@@ -396,7 +396,11 @@ class Sequencer(wiring.Component):
 
     def _memory(self, m, name, table, bits, depth, address, part=None):
         """Return the word at an address, a cycle later, of a table that hosts write."""
-        m.submodules[name] = memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+        # A short one in LUTs, for block RAM is what runs out first.
+        short = {"ram_style": "distributed"} if depth <= MOST_SCALES else {}
+        m.submodules[name] = memory = Memory(
+            shape=unsigned(bits), depth=depth, init=[], attrs=short
+        )
         write, read = memory.write_port(), memory.read_port()
         written = self.write.address if part is None else self.write.address >> 1
         en = self.write.en & (self.write.table == TRAINER[table])

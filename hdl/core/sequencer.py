@@ -362,6 +362,9 @@ class Sequencer(wiring.Component):
                 back = Signal()
                 m.next = "FETCH"
                 m.d.comb += self.forget.eq(slots)
+                # Results are of the slot at work.
+                with m.If(slots):
+                    m.d.sync += judged.eq(0)
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)

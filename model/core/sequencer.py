@@ -142,7 +142,7 @@ class Sequencer:
         self._label = self._word = 0
         self._taken = False
         self._errors = np.zeros(0, np.int64)
-        # Array of the last MAC, if that was a forward one; and its results are what COUNT judges.
+        # Array of the last MAC, if that was a forward one, in the slot at work.
         self._forward = -1
 
     def run(
@@ -247,8 +247,8 @@ class Sequencer:
     def _is_misused(self, step: Step) -> bool:
         """Return whether a step asks for what its verb cannot do.
 
-        Functions of other results than those of the last MAC, a forward one of the same array;
-        vectors of the other side; a plan for an array that is planned.
+        Functions of other results than those of the last MAC, a forward one of the same array in
+        the same slot; vectors of the other side; a plan for an array that is planned.
         """
         own, back = step.array == self._forward, step.way & 1
         bank, func = step.dst >> ARRAY_BITS, step.func & 7
@@ -275,6 +275,7 @@ class Sequencer:
         """Return whether a LOOP goes back, and choose the slot."""
         if cond in (Until.FILLED, Until.DRAINED):
             self._planned.clear()
+            self._forward = -1
         if cond == Until.TAKEN:
             return self._taken
         if cond == Until.FILLED:

@@ -44,6 +44,7 @@ PATIENCE = 2_000_000
 """Cycles after which a run is taken for one that hangs: a table of 128 steps takes far fewer."""
 KNOWN = (0, Error.ILLEGAL, Error.SHAPE, Error.ILLEGAL | Error.SHAPE)
 """Errors that anything may end with; a cell that is written while it is read is a fault."""
+KINDS = ("defined", "illegal", "undefined", "registers", "truncated")
 NUMBERS = sorted(
     {register.number for group in (CORE, DEVICE) for register in group.values()}
     | {*TABLES.values(), *TRAINER.values()}
@@ -70,7 +71,8 @@ class StepFuzz:
     Attributes
     ----------
     kinds : dict
-        How many tables were ``defined``, ``illegal`` and ``undefined``.
+        How many tables were ``defined``, ``illegal`` and ``undefined``, and how many ``registers``
+        and ``truncated`` runs there were.
     """
 
     def __init__(self, seed: int, build: BuildConfig = BUILD) -> None:
@@ -79,7 +81,7 @@ class StepFuzz:
         self.golden, self.found = Core(config, NET), RtlCore(config, NET)
         golden = self.golden
         self._golden = Sequencer(config, golden.tiles, golden.scales, golden.table)
-        self.kinds = dict.fromkeys(("defined", "illegal", "undefined"), 0)
+        self.kinds = dict.fromkeys(KINDS, 0)
         self._start = [
             TileState(self._rng.integers(-9000, 9000, shape, dtype=np.int32), (0, 0, 0))
             for shape in NET.shapes
@@ -123,6 +125,15 @@ class StepFuzz:
         one, other = (core.answers(pixels, labels, RATE) for core in (self.golden, self.found))
         _differ("answers of training", one, other)
         self.compare()
+
+    def block(self, tables: int) -> None:
+        """Run tables, and with every tenth one registers and a truncated run; then train."""
+        for number in range(tables):
+            self.table()
+            if number % 10 == 9:
+                self.registers()
+                self.truncated()
+        self.train()
 
     # Tables
 
@@ -296,6 +307,7 @@ class StepFuzz:
             # No run of four billion examples: that is no hang.
             data = int(rng.integers(4)) << EXAMPLES_BITS | int(rng.integers(4))
             self.answer(command(Op(op), arg, data) if op in {*Op} else op | arg << 8 | data << 16)
+        self.kinds["registers"] += 1
         self.found.gateware.reset(0)
         self.answer(command(Op.SETUP, 0))
         self.reload()
@@ -321,6 +333,7 @@ class StepFuzz:
         else:
             if wanted["r"] > examples:
                 raise Fault("a run of three examples ended without all of its words")
+        self.kinds["truncated"] += 1
         self.found.gateware.reset(int(rng.integers(1, 4)))
         self.reload()
         self.train()

@@ -1,8 +1,8 @@
 """Random step tables, registers, truncated streams and resets, gateware beside golden interpreter.
 
-``python bench/fuzz_sequencer.py --tables 10000 --seed 1`` runs that many tables, and with every tenth
-one random registers and commands, and a run whose words end, with a reset. It stops at the first
-fault and prints what repeats it: each block of 25 tables has a seed of its own.
+``python bench/fuzz_sequencer.py --tables 10000 --seed 1`` runs that many tables, and with every
+tenth one random registers and commands, and a run whose words end, with a reset. It stops at the
+first fault and prints what repeats it: each block of 25 tables has a seed of its own.
 """
 
 import time

@@ -12,6 +12,7 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.array.array import LaneArray
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.array.cell_port import job_layout
+from ohmgrid.hdl.base.arith import saturate
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
 from ohmgrid.hdl.core.counters import AMOUNTS, Counters
@@ -136,6 +137,7 @@ class Core(wiring.Component):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
         lines, array, time = self._lines, self._array, self._time
         entry, way, keys = self._table.entry, self._way, self._keys
+        edge = self.config.formats.edge_bits
         m.d.comb += [
             lines.job.eq(
                 either(
@@ -156,7 +158,8 @@ class Core(wiring.Component):
                 Mux(
                     time.active,
                     time.value,
-                    Mux(self._commands.flowing, self._onward.value, self.i.payload),
+                    # What is beyond the edge is clipped: magnitudes have a bit less.
+                    Mux(self._commands.flowing, self._onward.value, saturate(self.i.payload, edge)),
                 )
             ),
             *(getattr(lines, name).eq(way[name]) for name in Voltages.REGISTERS),

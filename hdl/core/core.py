@@ -158,7 +158,6 @@ class Core(wiring.Component):
                 Mux(
                     time.active,
                     time.value,
-                    # What is beyond the edge is clipped: magnitudes have a bit less.
                     Mux(self._commands.flowing, self._onward.value, saturate(self.i.payload, edge)),
                 )
             ),

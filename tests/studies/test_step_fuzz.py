@@ -37,17 +37,17 @@ def test_the_fuzz_sees_a_fault(monkeypatch):
     """Of cells, answers, counters and error bits."""
     fuzz = StepFuzz(1, BUILD)
     fuzz.golden.tiles[0].load(TileState(fuzz.golden.tiles[0].state().weights + 1, (0, 0, 0)))
-    with pytest.raises(Fault, match="^cells of layer 0: "):
+    with pytest.raises(Fault, match=r"^cells of layer 0: "):
         fuzz.compare()
     fuzz.reload()
     fuzz.golden.counters.add(1, passes=1)
-    with pytest.raises(Fault, match="^counters: "):
+    with pytest.raises(Fault, match=r"^counters: "):
         fuzz.compare()
     fuzz.reload()
     real = fuzz.golden.answers
     wrong = lambda *args: [answer._replace(word=answer.word + 1) for answer in real(*args)]  # noqa: E731
     monkeypatch.setattr(fuzz.golden, "answers", wrong)
-    with pytest.raises(Fault, match="^answers of training: "):
+    with pytest.raises(Fault, match=r"^answers of training: "):
         fuzz.train()
     fuzz.reload()
 
@@ -56,7 +56,7 @@ def test_the_fuzz_sees_a_fault(monkeypatch):
 
     monkeypatch.setattr(fuzz._golden, "run", refused)
     monkeypatch.setattr(fuzz, "random_table", lambda: [Step()])
-    with pytest.raises(Fault, match="^error bits: expected 1, got 0"):
+    with pytest.raises(Fault, match=r"^error bits: expected 1, got 0"):
         fuzz.table()
 
 

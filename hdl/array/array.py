@@ -58,7 +58,7 @@ class LaneArray(wiring.Component):
     start : In(1)
         Strobe: do the sweep ``job``. Both are constant from three cycles before until `busy` falls.
     job : In(sweep_layout)
-    list : In(list_layout)
+    codes, pulses : In(list_layout)
         The serial lines that a sweep with ``chain`` or ``update`` visits.
     busy : Out(1)
     row_line, row_key, column_line : Out
@@ -95,7 +95,7 @@ class LaneArray(wiring.Component):
                 "array": In(array_layout(config)),
                 "start": In(1),
                 "job": In(sweep_layout(config)),
-                "list": In(list_layout(config)),
+                **dict.fromkeys(("codes", "pulses"), In(list_layout(config))),
                 "busy": Out(1),
                 "row_line": Out(range(build.outputs)),
                 "row_key": Out(range(build.outputs)),
@@ -170,7 +170,7 @@ class LaneArray(wiring.Component):
             sweep.start.eq(self.start),
             sweep.array.eq(array),
             sweep.job.eq(job),
-            sweep.list.eq(self.list),
+            *(getattr(sweep, name).eq(getattr(self, name)) for name in ("codes", "pulses")),
         ]
         for group, after in pairwise(groups):
             m.d.comb += group.chain_i.eq(after.chain_o)

@@ -59,7 +59,8 @@ def sweep_layout(config: Config) -> data.StructLayout:
 
     ``tree``: the products of all lanes are summed for each serial line. ``chain``: those of all
     serial lines, in the lanes. ``update``: cells that are hit go to the device units.
-    ``magnitude``: weights count by their magnitudes. Of the trains, ``slots`` count.
+    ``magnitude``: weights count by their magnitudes. Of the trains, ``slots`` count; serial lines
+    with pulses are ``listed`` ones in the list of the array's own, which begins at ``list``.
 
     ``block``: through a block alone, which is ``offset`` words and ``before`` lane lines behind the
     first. ``split``: devices of pairs are lines of their own; turned, the sweep then meets those
@@ -70,7 +71,7 @@ def sweep_layout(config: Config) -> data.StructLayout:
         {
             **{"tree": 1, "chain": 1, "update": 1, "magnitude": 1, "slots": SLOTS},
             **{"block": 1, "offset": range(build.words), "before": range(build.lines)},
-            **{"split": 1, "minus": 1},
+            **{"split": 1, "minus": 1, "listed": range(build.lines + 1), "list": range(build.lines)},
         }
     )
 

@@ -45,8 +45,10 @@ class Sweep(wiring.Component):
         Strobe: begin the sweep that ``array`` and ``job`` describe.
     array : In(array_layout), job : In(sweep_layout)
         Constant during a sweep.
-    list : In(list_layout)
-        What a sweep with ``chain`` or ``update`` visits. An update of no line does nothing.
+    codes, pulses : In(list_layout)
+        What a sweep with ``chain`` visits, and one with ``update``: of the latter, each array has a
+        list of its own, for it can be made while another array is at work. An update of no line
+        does nothing.
     go : In(1)
         Another visit of an update may be sent.
     bank_used : In(1)
@@ -75,7 +77,8 @@ class Sweep(wiring.Component):
                 "start": In(1),
                 "array": In(array_layout(config)),
                 "job": In(sweep_layout(config)),
-                "list": In(list_layout(config)),
+                "codes": In(list_layout(config)),
+                "pulses": In(list_layout(config)),
                 "go": In(1),
                 "bank_used": In(1),
                 "busy": Out(1),
@@ -194,7 +197,7 @@ class Sweep(wiring.Component):
         m.d.sync += single.eq(in_sweep <= self.lanes)
         # A register, for it starts all of this.
         idle = Signal()
-        m.d.sync += idle.eq(job.update & (count == 0))
+        m.d.sync += idle.eq(job.update & (job.listed == 0))
         with m.If(self.start & ~idle):
             m.d.sync += [
                 issuing.eq(1),
@@ -230,18 +233,25 @@ class Sweep(wiring.Component):
         its last one, and whether these steps come.
         """
         array, job, payload = self.array, self.job, self.visit.payload
-        m.submodules.list = lines = Memory(
-            shape=unsigned(len(payload.line)), depth=self._lines, init=[]
+        coded, pulsed = (
+            Memory(shape=unsigned(len(payload.line)), depth=self._lines, init=[]) for _ in range(2)
         )
-        write, read = lines.write_port(), lines.read_port()
+        m.submodules.codes, m.submodules.pulses = coded, pulsed
+        put = pulsed.write_port()
+        m.d.comb += [put.en.eq(self.pulses.put), put.data.eq(self.pulses.line)]
+        with m.If(self.pulses.clear):
+            m.d.sync += put.addr.eq(self.pulses.line)
+        with m.Elif(self.pulses.put):
+            m.d.sync += put.addr.eq(put.addr + 1)
+        write, read, pulses = coded.write_port(), coded.read_port(), pulsed.read_port()
         m.d.comb += [
-            write.en.eq(self.list.put),
+            write.en.eq(self.codes.put),
             write.addr.eq(count),
-            write.data.eq(self.list.line),
+            write.data.eq(self.codes.line),
         ]
-        with m.If(self.list.clear):
+        with m.If(self.codes.clear):
             m.d.sync += count.eq(0)
-        with m.Elif(self.list.put):
+        with m.Elif(self.codes.put):
             m.d.sync += count.eq(count + 1)
 
         visits = range(2 * self._lines)
@@ -250,7 +260,9 @@ class Sweep(wiring.Component):
         empty, lines_in = Signal(), Signal.like(count)
         m.d.sync += [
             empty.eq(count == 0),
-            lines_in.eq(Mux(listed, Mux(count == 0, 1, count), array.serial)),
+            lines_in.eq(
+                Mux(job.update, job.listed, Mux(listed, Mux(count == 0, 1, count), array.serial))
+            ),
             final.eq((lines_in << both) - 1),
             stride.eq(array.serial << array.paired),
         ]
@@ -259,7 +271,8 @@ class Sweep(wiring.Component):
         move, base = step | filling.any(), Signal(range(self._words))
         minus = Mux(both, number[0], job.split & job.minus)
         ends = number == final
-        # The line of each visit without a list.
+        # Where in the array's own list; and the line of each visit without a list.
+        place = Signal.like(pulses.addr)
         own = Signal.like(payload.line)
         last_line = Signal.like(payload.line)
         m.d.sync += last_line.eq(array.serial_line + array.serial - 1)
@@ -273,14 +286,19 @@ class Sweep(wiring.Component):
         m.d.comb += [
             read.addr.eq(Mux(both, number >> 1, number)),
             read.en.eq(move),
+            pulses.addr.eq(place),
+            pulses.en.eq(move),
             payload.minus.eq(stages[-1]["minus"]),
         ]
         with m.If(move):
             m.d.sync += [
                 number.eq(Mux(ends, 0, number + 1)),
+                place.eq(Mux(ends, job.list, place + (~both | number[0]))),
                 own.eq(Mux(ends, array.serial_line, own + (~both | number[0]))),
                 numbered.eq(own),
-                line.eq(Mux(listed & ~empty, read.data, numbered)),
+                line.eq(
+                    Mux(job.update, pulses.data, Mux(listed & ~empty, read.data, numbered))
+                ),
                 payload.line.eq(line),
                 payload.address.eq(base + word),
                 payload.bias.eq((line == last_line) & array.turned),
@@ -296,6 +314,7 @@ class Sweep(wiring.Component):
             m.d.sync += [
                 filling.eq(1),
                 number.eq(0),
+                place.eq(job.list),
                 own.eq(array.serial_line),
                 base.eq(array.origin + Mux(job.block, job.offset, 0)),
             ]

@@ -24,9 +24,6 @@ __all__ = [
     "soft_product",
 ]
 
-HELD_STAGES = 5
-"""Stages of a divider that share one register of a held denominator."""
-
 
 def _extended(value: Value, bits: int) -> Value:
     """Return a value as a signed one of at least so many bits."""
@@ -106,9 +103,6 @@ class Divider(wiring.Component):
     ----------
     numerator_bits, denominator_bits, quotient_bits : int
     rounded : bool
-    held : bool
-        The denominator is constant while its quotients are in flight: it is not registered at
-        each stage, which saves ``denominator_bits`` flip-flops in most.
 
     Members
     -------
@@ -125,7 +119,6 @@ class Divider(wiring.Component):
         denominator_bits: int,
         quotient_bits: int,
         rounded: bool = False,
-        held: bool = False,
     ):
         for name, value in (
             ("numerator_bits", numerator_bits),
@@ -133,7 +126,7 @@ class Divider(wiring.Component):
             ("quotient_bits", quotient_bits),
         ):
             check_int(name, value, 1, 64)
-        self._rounded, self._held = rounded, held
+        self._rounded = rounded
         # A quotient is never longer than its numerator.
         self._stages = min(numerator_bits, quotient_bits)
         super().__init__(
@@ -157,8 +150,6 @@ class Divider(wiring.Component):
         over = delayed(m, upper >= self.denominator, "over0")
         rest = delayed(m, upper[:width], "rest0")
         bits = delayed(m, self.numerator[:stages], "bits0")
-        # One register far from some of 20 stages would be slow: a held denominator has a few.
-        renewal = HELD_STAGES if self._held else 1
         denominator = delayed(m, self.denominator, "denominator0")
         for n in range(1, stages + 1):
             longer = Cat(bits[-1], rest)
@@ -175,7 +166,7 @@ class Divider(wiring.Component):
             rest = delayed(m, Mux(fits, difference, longer)[:width], f"rest{n}")
             if n < stages:
                 over = delayed(m, over, f"over{n}")
-            if n % renewal == 0 and (n < stages or self._rounded):
+            if n < stages or self._rounded:
                 denominator = delayed(m, denominator, f"denominator{n}")
         if self._rounded:
             # An odd floor goes up at a tie too: 2 rest + 1 > denominator.

@@ -5,16 +5,28 @@ one end of a register while the words of the entry before, which verbs have chan
 other.
 """
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.core.jobs import STATE_LAYOUT, entry_layout
-from ohmgrid.registers.arrays import ENTRIES, STATE, WORD_BITS
+from ohmgrid.registers.arrays import ENTRIES, STATE, WORD_BITS, entry_fields
 
-__all__ = ["ArrayTable"]
+__all__ = ["ArrayTable", "planned_layout"]
+
+PLANNED = (
+    *("rows", "cols", "input_line", "output_line", "turned", "paired", "serial", "number"),
+    *("rate", "rate_shift", "bl", "factor", "update_step"),
+)
+"""Fields that an update is planned from."""
+
+
+def planned_layout() -> data.StructLayout:
+    """Return the layout of what is known of an array whose update is planned."""
+    fields = entry_fields(False)
+    return data.StructLayout({name: fields[name] for name in PLANNED})
 
 
 class ArrayTable(wiring.Component):
@@ -40,6 +52,9 @@ class ArrayTable(wiring.Component):
         Its array is none that the build can hold; a cycle later.
     change, state : In
         Strobe: what verbs of this build change becomes this.
+    beside : In, fetch : In(1), fetched : Out(1), planned : Out(planned_layout)
+        Strobe: what an update of another array is planned from comes (strobe), and stays; the entry
+        at work stays, too, and goes first.
     """
 
     def __init__(self, config: Config):
@@ -57,6 +72,10 @@ class ArrayTable(wiring.Component):
                 "wrong": Out(1),
                 "change": In(1),
                 "state": In(STATE_LAYOUT),
+                "beside": In(range(ENTRIES)),
+                "fetch": In(1),
+                "fetched": Out(1),
+                "planned": Out(planned_layout()),
             }
         )
 
@@ -80,7 +99,6 @@ class ArrayTable(wiring.Component):
         m.d.sync += [moves.eq(0), place.eq(word)]
         m.d.comb += [
             self.entry.eq(chain),
-            read.addr.eq(Cat(word[: len(place)], self.number)),
             write.addr.eq(Cat(place, loaded)),
             write.data.eq(chain),
             write.en.eq(moves & valid),
@@ -102,7 +120,7 @@ class ArrayTable(wiring.Component):
         held = data.View(STATE_LAYOUT, chain[: STATE_LAYOUT.size])
         with m.If(self.change):
             m.d.sync += [held[name].eq(self.state[name]) for name in STATE if name not in kept]
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("READY"):
                 m.d.comb += self.busy.eq(self.load | self.write)
                 m.d.sync += [word.eq(0), writes.eq(self.write)]
@@ -131,4 +149,49 @@ class ArrayTable(wiring.Component):
             with m.State("DONE"):
                 m.d.comb += self.busy.eq(0)
                 m.next = "READY"
+        moving = fsm.ongoing("MOVE") | fsm.ongoing("MOVED")
+        beside = self._fetch(m, read, moving, valid & (loaded == self.beside))
+        m.d.comb += read.addr.eq(
+            Mux(moving, Cat(word[: len(place)], self.number), Cat(beside, self.beside))
+        )
         return m
+
+    def _fetch(self, m, read, moving, at_work):
+        """Read the words that an update is planned from, while no entry moves.
+
+        If one does it begins anew, for what was read may have changed. What verbs change of the
+        entry at work is in its registers alone.
+        """
+        layout = self._layout
+        places = {name: (layout[name].offset, layout[name].width) for name in PLANNED}
+        words = sorted(
+            {
+                word
+                for first, bits in places.values()
+                for word in range(first // WORD_BITS, (first + bits - 1) // WORD_BITS + 1)
+            }
+        )
+        chain = Signal(len(words) * WORD_BITS)
+        count, fetching, arrives = Signal(range(len(words) + 1)), Signal(), Signal()
+        reads = fetching & ~moving & (count != len(words))
+        ends = fetching & ~moving & (count == len(words)) & ~arrives
+        m.d.sync += [arrives.eq(reads), self.fetched.eq(ends)]
+        with m.If(arrives):
+            m.d.sync += chain.eq(Cat(chain[WORD_BITS:], read.data))
+        with m.If(self.fetch | moving):
+            m.d.sync += count.eq(0)
+        with m.Elif(reads):
+            m.d.sync += count.eq(count + 1)
+        with m.If(self.fetch):
+            m.d.sync += fetching.eq(1)
+        with m.Elif(ends):
+            m.d.sync += fetching.eq(0)
+            for name, (first, bits) in places.items():
+                at = words.index(first // WORD_BITS) * WORD_BITS + first % WORD_BITS
+                here = chain[at : at + bits]
+                if name in STATE:
+                    here = Mux(at_work, self.entry[name], here)
+                m.d.sync += self.planned[name].eq(here)
+        word = Signal(range(self._words))
+        m.d.comb += word.eq(Array(words)[count])
+        return word

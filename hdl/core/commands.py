@@ -161,6 +161,8 @@ class Commands(wiring.Component):
                             m.next = "MULTIPLY"
                         with m.Case(Op.UPDATE):
                             m.next = "UPDATE"
+                        with m.Case(Op.PLAN):
+                            m.next = "ANSWER"
             with m.State("LOADER"):
                 m.d.comb += self.loading.eq(1)
                 with work.until_done(self.load_vector, ~self.loader_done):

@@ -12,11 +12,11 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.array.array import LaneArray
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.array.cell_port import job_layout
-from ohmgrid.hdl.base.noise import KeySchedule
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
 from ohmgrid.hdl.core.counters import AMOUNTS, Counters
 from ohmgrid.hdl.core.jobs import KEY, STATE_LAYOUT, WAY, either, same
+from ohmgrid.hdl.core.key_desk import KeyDesk
 from ohmgrid.hdl.core.loader import Loader
 from ohmgrid.hdl.core.maxima import Maxima
 from ohmgrid.hdl.core.multiply import Multiply
@@ -25,8 +25,10 @@ from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
 from ohmgrid.hdl.core.time_effects import TimeEffects
+from ohmgrid.hdl.core.update import Update
 from ohmgrid.hdl.periphery.edge import vector_layout
-from ohmgrid.hdl.periphery.lines import Lines, pass_layout
+from ohmgrid.hdl.periphery.lines import Lines
+from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE, Op
 from ohmgrid.registers.arrays import WORD_BITS
@@ -72,7 +74,7 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, build = self.config, self.config.build
-        m.submodules.schedule = self._schedule = KeySchedule()
+        m.submodules.keys = self._keys = KeyDesk()
         m.submodules.settings = self._settings = Settings(build.device_sets)
         m.submodules.table = self._table = ArrayTable(config)
         m.submodules.loader = self._loader = Loader(config)
@@ -80,6 +82,7 @@ class Core(wiring.Component):
         m.submodules.array = self._array = LaneArray(config)
         m.submodules.multiply = self._multiply = Multiply(config, self._array.sum_bits)
         m.submodules.pulser = self._pulser = Pulser(config)
+        m.submodules.update = self._update = Update(config)
         m.submodules.onward = self._onward = Onward(config)
         m.submodules.maxima = self._maxima = Maxima(config)
         m.submodules.sequencer = self._sequencer = Sequencer(config)
@@ -103,10 +106,10 @@ class Core(wiring.Component):
 
     def _place(self, m):
         """Say where the array at work lies, and bring it its devices."""
-        array, entry, pulser = self._array, self._table.entry, self._pulser
+        array, entry = self._array, self._table.entry
         at = array.array
         # Devices of pairs are lines of their own in a refresh, if they lie on the serial side.
-        split = pulser.sweep.split & ~entry.turned
+        split = self._update.sweep.split & ~entry.turned
         paired = entry.paired & ~split
         rows = Mux(split, entry.rows << 1, entry.rows)
         row = Mux(split, entry.output_line << 1, entry.output_line)
@@ -130,13 +133,12 @@ class Core(wiring.Component):
     def _connect_lines(self, m):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
         lines, array, time = self._lines, self._array, self._time
-        entry, way = self._table.entry, self._way
+        entry, way, keys = self._table.entry, self._way, self._keys
         m.d.comb += [
             lines.job.eq(
                 either(
                     pass_layout(self.config),
                     self._multiply.lines,
-                    self._pulser.lines,
                     time.lines,
                     self._loader.lines,
                     self._onward.lines,
@@ -155,9 +157,9 @@ class Core(wiring.Component):
                 )
             ),
             *(getattr(lines, name).eq(way[name]) for name in Voltages.REGISTERS),
-            lines.key.eq(self._schedule.key),
+            lines.trains.eq(self._pulser.lines),
             lines.keys.static.eq(entry.static_key),
-            lines.keys.sub.eq(self._pulser.sub),
+            lines.keys.sub.eq(self._update.sub),
             lines.keys.row.eq(entry.output_line << entry.paired),
             lines.keys.column.eq(entry.input_line),
             lines.row_line.eq(array.row_line),
@@ -165,21 +167,22 @@ class Core(wiring.Component):
             lines.column_line.eq(array.column_line),
             array.rows.eq(lines.rows),
             array.columns.eq(lines.columns),
-            array.list.eq(lines.list),
+            *same(array, lines, "codes", "pulses"),
+            keys.load.eq(self._loader.seed),
+            keys.seed.eq(self._registers.seed),
+            keys.verb.eq(
+                either(KEY, self._multiply.key, self._update.key, time.key, self._loader.key)
+            ),
+            keys.verb_tile.eq(entry.number),
+            keys.pulser.eq(self._pulser.key),
+            keys.pulser_tile.eq(self._table.planned.number),
         ]
-        # Registers: the states of engines reach every bit of the key.
-        asked = Signal(KEY)
-        m.d.sync += asked.eq(
-            either(KEY, self._multiply.key, self._pulser.key, time.key, self._loader.key)
-        )
-        m.d.comb += [
-            self._schedule.load.eq(self._loader.seed),
-            self._schedule.start.eq(asked.start),
-            self._schedule.verb.eq(asked.verb),
-            self._schedule.step.eq(asked.step),
-            self._schedule.seed.eq(self._registers.seed),
-            self._schedule.tile.eq(self._table.entry.number),
-        ]
+        # What passes make keys of: not what a multiplication reads with, but for driven codes.
+        driven = self._commands.multiplying & (not self.config.build.read_physics)
+        with m.If(keys.pulser_done | (keys.verb_done & ~driven)):
+            m.d.sync += lines.key.eq(keys.key)
+        with m.If(keys.verb_done):
+            m.d.sync += lines.keys.cycle.eq(keys.key)
 
     def _direction(self, m):
         """Return the registers of the direction at work."""
@@ -205,7 +208,7 @@ class Core(wiring.Component):
         """Connect the engines to what they use."""
         array, lines, entry = self._array, self._lines, self._table.entry
         multiply, pulser, time = self._multiply, self._pulser, self._time
-        loader = self._loader
+        loader, update, table = self._loader, self._update, self._table
         one = {
             name: Signal(self.config.formats.edge_bits, name=name) for name in ("x_one", "d_one")
         }
@@ -217,41 +220,59 @@ class Core(wiring.Component):
         ]
         for engine in (multiply, pulser, time):
             m.d.comb += engine.registers.eq(self._registers)
-        for engine in (multiply, pulser, time, loader):
-            m.d.comb += [
-                engine.key_done.eq(self._schedule.done),
-                engine.lines_busy.eq(lines.busy),
-                engine.entry.eq(entry),
-            ]
+        for engine in (multiply, update, time, loader):
+            m.d.comb += [engine.key_done.eq(self._keys.verb_done), engine.entry.eq(entry)]
+        for engine in (multiply, time, loader):
+            m.d.comb += engine.lines_busy.eq(lines.busy)
         for engine in (time, loader):
             m.d.comb += [engine.taken.eq(lines.taken), engine.cells_busy.eq(array.cells_busy)]
         for engine in (multiply, pulser):
             m.d.comb += [
                 engine.x_one.eq(one["x_one"]),
                 engine.d_one.eq(one["d_one"]),
-                engine.sweep_busy.eq(array.busy),
+            ]
+        for engine in (multiply, update):
+            m.d.comb += engine.sweep_busy.eq(array.busy)
+        for engine in (update, pulser):
+            m.d.comb += [
+                engine.array.eq(self._commands.arg),
+                engine.refresh.eq(time.active),
+                engine.column.eq(time.column),
             ]
         m.d.comb += [
             time.one.eq(lines.one),
             self._onward.d_one.eq(one["d_one"]),
             multiply.backward.eq(self._commands.backward),
             multiply.way.eq(self._way),
-            multiply.op_key.eq(self._schedule.key),
+            multiply.op_key.eq(self._keys.key),
             multiply.power.eq(lines.power),
             *same(multiply, array, "tree_valid", "tree_sum", "chain_valid", "chain_sum"),
             multiply.lines_begun.eq(lines.begun),
-            array.start.eq(multiply.sweep_start | pulser.sweep_start),
-            array.job.eq(either(sweep_layout(self.config), multiply.sweep, pulser.sweep)),
-            pulser.start.eq(self._commands.update | time.pulse),
-            pulser.refresh.eq(time.active),
-            pulser.column.eq(time.column),
-            pulser.offset.eq(time.offset),
-            pulser.before.eq(time.before),
-            *same(multiply, self._maxima, "x_max", "d_max", "x_count"),
-            pulser.x_count.eq(self._maxima.x_count),
-            pulser.x_max.eq(Mux(time.active, lines.column_max, self._maxima.x_max)),
-            pulser.d_max.eq(Mux(time.active, lines.row_max, self._maxima.d_max)),
-            time.pulsed.eq(pulser.done),
+            array.start.eq(multiply.sweep_start | update.sweep_start),
+            array.job.eq(either(sweep_layout(self.config), multiply.sweep, update.sweep)),
+            update.start.eq(self._commands.update | time.pulse),
+            update.waits.eq(time.due & ~time.active),
+            *same(update, time, "offset", "before"),
+            *same(update, pulser, "pending", "ready", "kept", "served", "made"),
+            *same(pulser, update, "used", "wants"),
+            pulser.forget.eq(self._sequencer.start | self._sequencer.forget),
+            pulser.plan.eq(self._sequencer.plan),
+            pulser.plan_array.eq(self._sequencer.planned),
+            *same(self._sequencer, pulser, "pending", "room"),
+            *same(table, pulser, "fetch"),
+            *same(pulser, table, "fetched"),
+            table.beside.eq(pulser.at),
+            self._maxima.beside.eq(pulser.at),
+            pulser.entry.eq(table.planned),
+            pulser.key_done.eq(self._keys.pulser_done),
+            pulser.lines_busy.eq(lines.trains_busy),
+            pulser.lines_clipped.eq(lines.clipped),
+            pulser.pulses.eq(lines.pulses),
+            *same(multiply, self._maxima.found, "x_max", "d_max", "x_count"),
+            pulser.x_count.eq(self._maxima.planned.x_count),
+            pulser.x_max.eq(Mux(time.active, lines.column_max, self._maxima.planned.x_max)),
+            pulser.d_max.eq(Mux(time.active, lines.row_max, self._maxima.planned.d_max)),
+            time.pulsed.eq(update.done),
             time.seen.eq(array.seen),
             array.cells.eq(either(job_layout(self.config), time.cells, loader.cells)),
             loader.setup.eq(self._op == Op.SETUP),
@@ -293,7 +314,7 @@ class Core(wiring.Component):
             onward.column_base.eq(sequencer.column_base),
             *same(onward.table_write, write, "address", "data"),
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
-            *same(lines, onward, "share", "look"),
+            *same(lines, onward, "share", "looks", "looks_soon", "look"),
             maxima.slot.eq(sequencer.slot),
             maxima.count.eq(lines.column_count),
             maxima.array.eq(self._commands.arg),
@@ -311,25 +332,24 @@ class Core(wiring.Component):
 
     def _amounts(self, m):
         """Count what the verb at work came to; return it."""
-        pulser, array, onward = self._pulser, self._array, self._onward
+        update, array, onward = self._update, self._array, self._onward
         counters, sequencer = self._counters, self._sequencer
         amounts = Signal(AMOUNTS)
         # Of the update alone: a refresh after it pulses, too.
-        with m.If(pulser.done & ~self._time.active):
+        with m.If(update.done & ~self._time.active):
             m.d.sync += [
-                amounts.slots.eq(pulser.bl),
+                amounts.slots.eq(update.plan.bl),
                 *same(amounts, array, "up", "down", "held"),
-                *same(amounts, pulser, "active", "below", "clipped"),
+                *same(amounts, update.plan, "active", "below", "clipped"),
             ]
-        with m.If(self._multiply.done | (pulser.done & ~self._time.active)):
+        with m.If(self._multiply.done | (update.done & ~self._time.active)):
             m.d.sync += amounts.visits.eq(array.visits)
         m.d.sync += [
             *same(amounts, self._multiply, "saturated", "passes"),
             *same(amounts, onward, "activations", "errors", "hit"),
         ]
         m.d.comb += [
-            pulser.lines_clipped.eq(self._lines.clipped),
-            array.count.eq(self._multiply.start | pulser.start),
+            array.count.eq(self._multiply.start | update.start),
             counters.start.eq(sequencer.start),
             counters.counts.eq(sequencer.counts),
             counters.array.eq(self._commands.arg),
@@ -343,7 +363,7 @@ class Core(wiring.Component):
     def _connect_commands(self, m):
         """Connect what takes commands to all that does them."""
         commands, table, settings = self._commands, self._table, self._settings
-        multiply, pulser, onward = self._multiply, self._pulser, self._onward
+        multiply, update, onward = self._multiply, self._update, self._onward
         loader, time, sequencer = self._loader, self._time, self._sequencer
         counters = self._counters
         # A register by itself: a simulator that meets logic in a check takes it for feedback.
@@ -376,7 +396,7 @@ class Core(wiring.Component):
             commands.loader_done.eq(loader.done),
             commands.multiply_done.eq(multiply.done),
             commands.brought.eq(onward.done),
-            commands.updated.eq(pulser.done),
+            commands.updated.eq(update.done),
             commands.time_due.eq(time.due),
             commands.time_passed.eq(time.done),
             commands.wrong.eq(table.wrong),
@@ -431,7 +451,7 @@ class Core(wiring.Component):
         ]
         with m.Switch(self._op):
             with m.Case(Op.SETUP):
-                m.d.comb += after.static_key.eq(self._schedule.key)
+                m.d.comb += after.static_key.eq(self._keys.key)
             with m.Case(Op.FORWARD):
                 m.d.comb += after.forward_step.eq(entry.forward_step + 1)
             with m.Case(Op.BACKWARD):

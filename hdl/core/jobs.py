@@ -84,7 +84,7 @@ def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0
 
     Parameters
     ----------
-    job : View of `ohmgrid.hdl.periphery.lines.pass_layout`
+    job : View of `ohmgrid.hdl.periphery.passes.pass_layout`
     entry : View of `entry_layout`
     side : Value or int
         `COLUMN` or `ROW`.
@@ -97,7 +97,6 @@ def over_lines(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0
         *spanning(job, entry, side, devices, split),
         job.paired.eq(entry.paired & ~Value.cast(split)),
         job.turned.eq(entry.turned),
-        job.pace.eq(1),
     ]
 
 

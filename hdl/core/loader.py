@@ -8,7 +8,7 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.array.cell_port import job_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, ROW, Work, entry_layout, over_lines, spanning
 from ohmgrid.hdl.periphery.edge import vector_layout
-from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["Loader"]

@@ -2,14 +2,23 @@
 and how many activations are not 0."""
 
 from amaranth.hdl import Cat, Module, unsigned
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.registers.steps import ARRAY_BITS
 
-__all__ = ["Maxima"]
+__all__ = ["Maxima", "maxima_layout"]
+
+
+def maxima_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what is known of an array's vectors: largest magnitudes of activations
+    and errors, and how many activations are not 0."""
+    bits = config.formats.edge_bits - 1
+    return data.StructLayout(
+        {"x_max": bits, "d_max": bits, "x_count": range(config.build.inputs + 1)}
+    )
 
 
 class Maxima(wiring.Component):
@@ -21,9 +30,9 @@ class Maxima(wiring.Component):
 
     Members
     -------
-    slot, array : In
-        Example and array at work:
-    x_max, d_max, x_count : Out
+    slot, array, beside : In
+        Example at work, the array at work, and that of which an update is planned:
+    found, planned : Out(maxima_layout)
         their largest magnitudes, and how many activations are not 0, two cycles later.
     write, target, side, value, count : In
         Strobe: those of array ``target`` of this example, activations (0) or errors (1).
@@ -36,9 +45,9 @@ class Maxima(wiring.Component):
             {
                 "slot": In(range(self._slots)),
                 "array": In(ARRAY_BITS),
-                "x_max": Out(self._bits),
-                "d_max": Out(self._bits),
-                "x_count": Out(count),
+                "beside": In(ARRAY_BITS),
+                "found": Out(maxima_layout(config)),
+                "planned": Out(maxima_layout(config)),
                 "write": In(1),
                 "target": In(ARRAY_BITS),
                 "side": In(1),
@@ -50,19 +59,21 @@ class Maxima(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         kept = (
-            ("x_max", self.x_max, self.value, 0),
-            ("d_max", self.d_max, self.value, 1),
-            ("x_count", self.x_count, self.count, 0),
+            ("x_max", self.value, 0),
+            ("d_max", self.value, 1),
+            ("x_count", self.count, 0),
         )
-        for name, found, value, side in kept:
-            memory = Memory(shape=unsigned(len(found)), depth=self._slots << ARRAY_BITS, init=[])
+        for name, value, side in kept:
+            memory = Memory(shape=unsigned(len(value)), depth=self._slots << ARRAY_BITS, init=[])
             m.submodules[name] = memory
-            write, read = memory.write_port(), memory.read_port()
+            write = memory.write_port()
             m.d.comb += [
                 write.en.eq(self.write & (self.side == side)),
                 write.addr.eq(Cat(self.target, self.slot)),
                 write.data.eq(value),
-                read.addr.eq(Cat(self.array, self.slot)),
             ]
-            m.d.sync += found.eq(read.data)
+            for array, found in ((self.array, self.found), (self.beside, self.planned)):
+                read = memory.read_port()
+                m.d.comb += read.addr.eq(Cat(array, self.slot))
+                m.d.sync += found[name].eq(read.data)
         return m

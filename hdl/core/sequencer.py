@@ -14,6 +14,7 @@ from ohmgrid.hdl.core.jobs import TRAINER_WRITE
 from ohmgrid.hdl.core.onward import LABEL_BITS, onward_layout
 from ohmgrid.hdl.periphery.edge import edge_depths
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
+from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
@@ -65,6 +66,8 @@ class Sequencer(wiring.Component):
         What becomes of results; whether they stay in the core.
     biased : Out(1)
         A vector comes without the always-on input.
+    plan : Out(1), planned : Out, pending, room : In, forget : Out(1)
+        Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
     label_valid, label_ready, i : the stream of examples, while a label is to come.
@@ -95,6 +98,11 @@ class Sequencer(wiring.Component):
                 "job": Out(onward_layout(config)),
                 "inner": Out(1),
                 "biased": Out(1),
+                "plan": Out(1),
+                "planned": Out(ARRAY_BITS),
+                "pending": In(ENTRIES),
+                "room": In(1),
+                "forget": Out(1),
                 "slot": Out(range(config.build.edge)),
                 "column_base": Out(range(columns)),
                 "row_base": Out(range(rows)),
@@ -138,11 +146,13 @@ class Sequencer(wiring.Component):
             self.job.mantissa.eq(scale[:SCALE_BITS]),
             self.job.shift.eq(scale[SCALE_BITS:]),
             self.biased.eq(step.verb == StepVerb.TAKE),
+            self.planned.eq(step.array),
             self.inner.eq(step.verb != StepVerb.SEND),
         ]
         ops = {
             StepVerb.TAKE: Op.LOAD_X,
             StepVerb.PULSE: Op.UPDATE,
+            StepVerb.PLAN: Op.PLAN,
             StepVerb.LOSS: Op.LOSS,
             StepVerb.SEND: Op.SEND,
             StepVerb.WAIT: Op.LOAD_D,
@@ -153,6 +163,18 @@ class Sequencer(wiring.Component):
                     m.d.comb += self.op.eq(op)
             with m.Default():
                 m.d.comb += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
+
+        # Arrays that a step of this run was done with: they are there.
+        known = Signal(1 << ARRAY_BITS)
+        own = (StepVerb.TAKE, StepVerb.PLAN)
+        # Vectors of an update that is being planned stay what they are; with the physics of reads,
+        # codes and trains share what makes keys.
+        planning, held = self.pending.any(), Signal()
+        m.d.comb += held.eq(
+            planning
+            if self.config.build.read_physics
+            else stores & self.pending.bit_select(step.dst[:ARRAY_BITS], 1)
+        )
 
         def next_slot():
             m.d.sync += [
@@ -180,6 +202,7 @@ class Sequencer(wiring.Component):
                     self.counts.eq(self.counts_more),
                     at.eq(0),
                     quiet.eq(0),
+                    known.eq(0),
                     filled.eq(0),
                     owed.eq(0),
                     self.illegal.eq(0),
@@ -207,7 +230,10 @@ class Sequencer(wiring.Component):
                         m.next = "ANSWER"
                     with m.Case(StepVerb.LOOP):
                         m.next = "LOOP"
-                    with m.Case(StepVerb.MAC, *(v for v in ops if v != StepVerb.TAKE)):
+                    with m.Case(StepVerb.PLAN):
+                        with m.If(known.bit_select(step.array, 1)):
+                            m.next = "PLAN"
+                    with m.Case(StepVerb.MAC, *(v for v in ops if v not in own)):
                         pass
                     with m.Default():
                         end(1)
@@ -221,20 +247,30 @@ class Sequencer(wiring.Component):
                         m.d.sync += owed.eq(owed + 1)
                     m.next = "DO"
             with m.State("DO"):
-                m.d.comb += self.go.eq(1)
-                with m.If(self.accepted):
+                m.d.comb += self.go.eq(~held)
+                with m.If(self.go & self.accepted):
                     m.next = "DOING"
             with m.State("DOING"), m.If(self.done):
                 m.next = "FETCH"
                 with m.If(self.failed):
                     end(1)
+                with m.Else():
+                    m.d.sync += known.bit_select(self.array, 1).eq(1)
+                    with m.If(step.verb == StepVerb.PLAN):
+                        m.next = "PLAN"
+            with m.State("PLAN"):
+                m.d.comb += self.plan.eq(self.room)
+                with m.If(self.room):
+                    m.next = "FETCH"
             with m.State("ANSWER"):
                 m.d.comb += self.answer_valid.eq(1)
                 with m.If(self.answer_ready):
                     m.next = "FETCH"
-            with m.State("LOOP"):
+            # Plans are of the slot at work.
+            with m.State("LOOP"), m.If(~planning):
                 back = Signal()
                 m.next = "FETCH"
+                m.d.comb += self.forget.eq((step.cond == Until.FILLED) | (step.cond == Until.DRAINED))
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)
@@ -259,8 +295,8 @@ class Sequencer(wiring.Component):
                 with m.If(back):
                     m.d.sync += at.eq(step.dst)
             with m.State("ENDED"):
-                m.d.comb += self.ended.eq(1)
-                with m.If(self.accepted):
+                m.d.comb += self.ended.eq(~planning)
+                with m.If(self.ended & self.accepted):
                     m.next = "IDLE"
         m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
         return m

@@ -27,7 +27,7 @@ from ohmgrid.hdl.core.jobs import (
 )
 from ohmgrid.hdl.device.aging import Change
 from ohmgrid.hdl.periphery.edge import vector_layout
-from ohmgrid.hdl.periphery.lines import pass_layout
+from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.registers.arrays import COUNT_BITS
 from ohmgrid.registers.noise import Verb
 

@@ -1,8 +1,8 @@
 """DAC, ADC and firing probabilities: twins of `ohmgrid.model.periphery.converters` and of
 `ohmgrid.model.periphery.pulses.probabilities`.
 
-Both units are pipelines without stalls: one value a cycle, `latency` cycles each. Their registers
-(factor, divisor, scale, ...) are constant while values are in flight.
+Both units are pipelines without stalls: one value a cycle, `latency` cycles each. The registers of
+an ADC (scale, shift, ...) are constant while values are in flight.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
@@ -45,8 +45,10 @@ class Scaler(wiring.Component):
     Members
     -------
     value : ``In(signed(edge_bits))``
-    magnitude, factor, divisor, top : ``In``
-        Constant while values are in flight; ``divisor > 0``, ``top <= 65536``.
+    magnitude, factor, divisor : ``In``
+        Of that value; ``divisor > 0``.
+    top : ``In``
+        Of the value of `top_time` cycles ago, <= 65536.
     code : ``Out(signed(18))``
     clipped : ``Out(1)``
         With it: ``rint(|value| factor / divisor)`` is above ``top``.
@@ -63,9 +65,7 @@ class Scaler(wiring.Component):
     ):
         check_int("edge_bits", edge_bits, 2, 32)
         self.product = Product(edge_bits - 1, factor_bits, dsp_bits)
-        self.divider = Divider(
-            edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS, rounded=True, held=True
-        )
+        self.divider = Divider(edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS, rounded=True)
         super().__init__(
             {
                 "value": In(signed(edge_bits)),
@@ -81,7 +81,12 @@ class Scaler(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a value to its code: product, quotient, clipping, sign."""
-        return self.product.latency + self.divider.latency + 2
+        return self.top_time + 2
+
+    @property
+    def top_time(self) -> int:
+        """Cycles from a value until its ``top`` is wanted."""
+        return self.product.latency + self.divider.latency
 
     def elaborate(self, platform):
         m = Module()
@@ -96,7 +101,7 @@ class Scaler(wiring.Component):
             product.a.eq(Mux(self.value[-1], -self.value, self.value)),
             product.b.eq(self.factor),
             divider.numerator.eq(product.o),
-            divider.denominator.eq(self.divisor),
+            divider.denominator.eq(delayed(m, self.divisor, "divisor", product.latency)),
         ]
         m.d.comb += self.code.eq(delayed(m, Mux(sign, -clipped, clipped), "signed"))
         return m

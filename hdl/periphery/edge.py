@@ -8,10 +8,12 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import delayed
 
-__all__ = ["FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
+__all__ = ["FETCH", "LOOK", "TURN", "Edge", "edge_depths", "vector_layout"]
 
 FETCH = 3
 """Cycles from the number of a line until its value is there."""
+TURN = 2
+"""Cycles from the number of a line until the memory of its side is read."""
 LOOK = 2
 """Cycles of a look at a place."""
 
@@ -70,10 +72,8 @@ class Edge(wiring.Component):
         with ``skip``, of that column of those that are not 0:
     found, index : Out
         `FETCH` cycles later, and which line of the vector it is.
-    reading : In(1)
-        Columns are read so; else
-    look : In
-        this place of theirs:
+    looks : In(1), look : In
+        In place of what a column was asked for `TURN` cycles ago, the value of this place:
     looked : Out
         `LOOK` cycles later.
     """
@@ -99,7 +99,7 @@ class Edge(wiring.Component):
                 "skip": In(1),
                 "found": Out(signed(bits)),
                 "index": Out(range(build.lines + 1)),
-                "reading": In(1),
+                "looks": In(1),
                 "look": In(range(columns)),
                 "looked": Out(signed(bits)),
             }
@@ -127,18 +127,19 @@ class Edge(wiring.Component):
         listed, column, row = nonzero.read_port(), columns.read_port(), rows.read_port()
         # Out of the list, to a place, to the value; a register stands behind each block RAM.
         index, place = Signal.like(self.index), Signal.like(self.start)
-        which = Mux(self.skip, listed.data, delayed(m, self.number, "asked"))
+        skips, start = delayed(m, self.skip, "skips"), delayed(m, self.start, "begins")
+        which = Mux(skips, listed.data, delayed(m, self.number, "asked"))
         m.d.sync += [
             index.eq(which),
-            place.eq(self.start + which),
+            place.eq(start + which),
             self.index.eq(index),
             self.looked.eq(column.data),
         ]
         m.d.comb += [
             listed.addr.eq(self.start + self.number),
-            column.addr.eq(Mux(self.reading, place, self.look)),
+            column.addr.eq(Mux(self.looks, self.look, place)),
             row.addr.eq(place),
-            self.found.eq(Mux(self.side, row.data, column.data)),
+            self.found.eq(Mux(delayed(m, self.side, "of", FETCH), row.data, column.data)),
         ]
         return m
 

@@ -2,67 +2,44 @@
 
 Each side (columns: activations, rows: errors) has an edge buffer, for the vectors of one or more
 examples, and memories that the sweep reads. A *pass* goes through the lines of one side and fills
-some of those memories.
+some of those memories. There are two at a time: one of codes, for a multiplication, and one of
+trains, for an update to come. They share the edge buffers and the divider; codes go first.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import SLOTS
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.periphery.converters import DIVISOR_BITS, Scaler
 from ohmgrid.hdl.periphery.edge import FETCH, Edge
+from ohmgrid.hdl.periphery.passes import Pass, pass_layout, trains_layout
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import keys_layout, line_cycles, list_layout, values_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
-from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
+from ohmgrid.registers.edge import FACTOR_BITS
 from ohmgrid.registers.layers import SHARE_BITS
 from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
-__all__ = ["Lines", "pass_layout"]
+__all__ = ["LOOKS_AHEAD", "Lines"]
 
 SIDES = ("column", "row")
-TAKEN = ("vector", "value", "one", "column_base", "row_base", "look")
+TAKEN = ("vector", "value", "one", "column_base", "row_base", "looks", "look")
 GIVEN = ("taken", "column_max", "row_max", "column_count", "looked")
 """Members of the edge that are members of the whole."""
-
-
-def pass_layout(config: Config) -> data.StructLayout:
-    """Return the layout of what is done to lines; constant while a pass is `busy`, but for strobes.
-
-    ``side`` (0: columns, 1: rows): the array's ``count`` lines from the ``first`` one on; of
-    ``paired`` rows, devices in a pass of trains or keys. ``turned``: the columns are serial.
-
-    ``start`` (strobe): begin a pass, one line every ``pace`` cycles, that writes ``codes`` or
-    ``trains``, ``static_keys`` or ``cycle_keys``. ``factor``, ``divisor``, ``top``: scale of a
-    magnitude, DAC code or firing probability. ``sub``: slot or number of the pass, for keys and
-    voltages. ``bl``, ``chunk``, ``mode``: slots, part and pulse type of trains. ``drive``: codes
-    pass the DACs' non-idealities on their way, ``part`` says what they then are; ``exact``: codes
-    are the values themselves, without the fraction bits of a voltage (both in a build with
-    ``read_physics``). ``skip``: of columns alone, ``count`` is `Lines.column_count`, and lines of 0
-    are passed over: codes and trains of theirs stay what they were. ``share``: values are not those
-    of the edge buffer, but each line's ``share`` comes from outside, and takes the place of half of
-    ``factor``; results leave by ``shared``.
-    """
-    lines = config.build.lines
-    return data.StructLayout(
-        {
-            **{"side": 1, "count": range(lines + 1), "first": range(lines)},
-            **{"paired": 1, "turned": 1, "start": 1, "share": 1, "skip": 1},
-            **dict.fromkeys(("codes", "trains", "static_keys", "cycle_keys"), 1),
-            **{"factor": FACTOR_BITS, "divisor": DIVISOR_BITS, "top": 17, "pace": 7, "sub": 8},
-            **{"bl": BL_BITS, "chunk": 3, "mode": 2, "drive": 1, "exact": 1, "part": 2},
-        }
-    )
+ASKED = 1 + FETCH
+"""Cycles from a line's turn until its value is there."""
+LOOKS_AHEAD = 3
+"""Cycles from a line's turn until the edge buffer is read."""
 
 
 class Lines(wiring.Component):
-    """Edge buffers and line memories of both sides, and the pass that fills them.
+    """Edge buffers and line memories of both sides, and the passes that fill them.
 
     Lines have numbers in these memories: those of an array begin at ``first``. Of pairs, rows have
     two devices, 2 i and 2 i + 1 of line i, with keys of their own and the same train.
@@ -73,11 +50,17 @@ class Lines(wiring.Component):
 
     Members
     -------
-    job : In(pass_layout)
+    job : In(pass_layout), busy : Out(1)
+        A pass of codes, or of keys alone.
+    trains : In(trains_layout), trains_busy : Out(1)
+        A pass of trains and their keys; no pass of keys is at work at the same time, and in a build
+        with ``read_physics`` none of codes.
     vector, value, one, taken, column_max, row_max, column_count, column_base, row_base : In, Out
         Vectors that come in, and where they lie, as of `ohmgrid.hdl.periphery.edge.Edge`.
-    look, looked : In, Out
-        Likewise, while no pass goes through columns.
+    looks, look, looked : In, Out
+        Likewise; not while a pass of codes goes through columns.
+    looks_soon : In(1)
+        Is ``looks`` of `LOOKS_AHEAD` cycles later.
     share : In
         Of line ``number``, a cycle after that: its magnitude for a pass with ``share``.
     number : Out
@@ -89,16 +72,15 @@ class Lines(wiring.Component):
     power : Out
         Sum of a vector of powers.
     begun : Out(1)
-        The first code, or train, of the pass is there.
+        The first code of the pass is there.
     clipped : Out(1)
         In the last pass of trains, a line was to fire with a probability above 1.
     key : In
-        Operation key, for keys, trains and voltages.
+        Operation key of passes.
     keys : In(keys_layout)
         For keys that are computed while a sweep reads lines (a build with ``computed_keys``).
-    busy : Out(1)
-    list : Out(list_layout)
-        The lines of the serial side that have a code, or a train with pulses.
+    codes, pulses : Out(list_layout)
+        The lines of the serial side that have a code, and those that have a train with pulses.
     row_line, row_key, column_line : In
         Addresses: of rows, that of a line and that of its device.
     rows, columns : Out(values_layout)
@@ -114,7 +96,11 @@ class Lines(wiring.Component):
         super().__init__(
             {
                 "job": In(pass_layout(config)),
+                "busy": Out(1),
+                "trains": In(trains_layout(config)),
+                "trains_busy": Out(1),
                 **{name: passed[name] for name in (*TAKEN, *GIVEN)},
+                "looks_soon": In(1),
                 "share": In(SHARE_BITS),
                 "number": Out(range(build.lines + 1)),
                 "shared_valid": Out(1),
@@ -125,8 +111,8 @@ class Lines(wiring.Component):
                 "clipped": Out(1),
                 "key": In(64),
                 "keys": In(keys_layout(config)),
-                "busy": Out(1),
-                "list": Out(list_layout(config)),
+                "codes": Out(list_layout(config)),
+                "pulses": Out(list_layout(config)),
                 "row_line": In(range(build.outputs)),
                 "row_key": In(range(build.outputs)),
                 "column_line": In(range(build.inputs)),
@@ -141,8 +127,8 @@ class Lines(wiring.Component):
         self._voltages = Voltages()
         self._maker = TrainMaker(build.train_groups)
 
-    def cycles(self, count, pace=1, steps=0, drive=False):
-        """Return the cycles that `busy` is high in a pass over ``count`` lines.
+    def cycles(self, count, pace=1, steps=0, drive=False, keys=False):
+        """Return the cycles that a pass over ``count`` lines is busy, if no other one is.
 
         Parameters
         ----------
@@ -151,207 +137,288 @@ class Lines(wiring.Component):
         steps : int
             Cycles that the last line's train takes (`TrainMaker.steps`); 0 for a pass without
             trains.
-        drive : bool
+        drive, keys : bool
+            It makes driven codes; keys alone.
         """
         coded = self._scaler.latency + 1
-        last = max(coded, self._line_key.latency)
+        last = self._line_key.latency if keys else coded
         if steps:
             last = coded + steps - 1 + self._maker.latency
         if drive:
             last = coded + self._line_key.latency + self._voltages.latency
         # Start, issue and edge buffer, the last line's way, and the three that notice its end.
-        return 4 + FETCH + (count - 1) * pace + last
+        return 4 + ASKED + (count - 1) * pace + last
 
     def elaborate(self, platform):
         m = Module()
         job = self.job
-        m.submodules.scaler = scaler = self._scaler
-        build = self.config.build
-        # Keys of lines that are kept are made in passes, and those of inputs with noise.
-        line_key = self._line_key
-        if build.read_physics or not build.computed_keys:
-            m.submodules.line_key = line_key
-        m.submodules.trains = maker = self._maker
-        # The settings stay for a whole pass: their choice ends in registers.
-        held = delayed(m, job, "held")
         m.submodules.edge = edge = self._edge
         m.d.comb += [getattr(edge, name).eq(getattr(self, name)) for name in TAKEN]
         m.d.comb += [getattr(self, name).eq(getattr(edge, name)) for name in GIVEN]
+        bases = (self.column_base, self.row_base)
+        # Of pairs, a pass of trains or keys goes through devices.
+        codes = Pass(m, "codes", job, job.paired & job.side & ~job.codes, bases)
+        trains = Pass(m, "trains", self.trains, self.trains.paired & self.trains.side, bases)
+        codes.runs(1)
+        may = ~codes.turn & (trains.held.side | ~self.looks_soon)
+        trains.runs(may, trains.held.pace)
 
-        # One line every `pace` cycles: its value comes from the edge buffer in the next cycle.
-        # Results come back in order, so each path counts its own, and where they go. Of pairs,
-        # a pass of trains or keys goes through devices.
-        doubled = job.paired & job.side & ~job.codes
-        begin = Mux(doubled, job.first << 1, job.first)
-        coded, keyed, trained = (
-            _Count(m, name, self.config, job.start, begin) for name in ("coded", "keyed", "trained")
-        )
-        issue = _Count(m, "issued", self.config, job.start, begin)
-        twice = delayed(m, doubled, "twice")
-        wait, running = Signal(len(job.pace)), Signal()
-        issues = running & (wait == 0) & (issue.number != held.count)
-        issue.moves(issues)
-        with m.If(job.start):
-            m.d.sync += [running.eq(1), wait.eq(0)]
-        with m.Elif(issues):
-            m.d.sync += wait.eq(held.pace - 1)
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
-        # A line's value is there some cycles later: a list may have to say which line it is.
-        valid = strobe_after(m, issues, FETCH, "fetched")
-        number = delayed(m, issue.number, "number", FETCH)
-        index = Mux(held.skip, edge.index, number)
+        came = self._ask(m, codes, trains)
+        scaled = self._scale(m, codes, trains, came)
+        key, keyed = self._key(m, codes, trains, came, scaled)
+        code, coded = self._code(m, codes, scaled)
+        train, trained = self._train(m, trains, scaled)
+        self._remember(m, codes, trains, {"code": code, "train": train, "key": key})
+        self._list(m, codes, trains, code, train)
+
+        alone = codes.held.static_keys | codes.held.cycle_keys
+        seen = (trained.number == trains.held.count) | ~trains.held.trains
+        if not self.config.build.computed_keys:
+            seen = seen & (keyed["trains"].number == trains.held.count)
         m.d.comb += [
-            edge.side.eq(held.side),
-            edge.start.eq(
-                delayed(m, job.first + Mux(job.side, self.row_base, self.column_base), "start")
+            self.begun.eq(coded.number != 0),
+            self.busy.eq(
+                codes.ends(Mux(alone, keyed["codes"].number, coded.number) == codes.held.count)
             ),
-            edge.number.eq(Mux(twice, issue.number >> 1, issue.number)),
-            edge.skip.eq(held.skip),
-            edge.reading.eq(running & ~held.side),
+            self.trains_busy.eq(trains.ends(seen)),
         ]
+        return m
 
-        code_valid = Signal(scaler.latency + 1)
-        m.d.sync += code_valid.eq(code_valid << 1 | valid)
-        code, stored = self._code(m, code_valid[-1])
-        coded.moves(stored)
-        # Indices of the lines that are being coded.
-        m.submodules.indices = indices = Memory(
-            shape=unsigned(len(index)), depth=1 << scaler.latency.bit_length(), init=[]
-        )
-        write, read = indices.write_port(), indices.read_port(domain="comb")
-        m.d.comb += [write.en.eq(valid), write.data.eq(index)]
-        with m.If(job.start):
-            m.d.sync += [write.addr.eq(0), read.addr.eq(0)]
-        with m.Else():
-            m.d.sync += [
-                write.addr.eq(write.addr + valid),
-                read.addr.eq(read.addr + code_valid[-1]),
-            ]
-        coded_index = Mux(held.skip, read.data, Mux(twice, coded.number >> 1, coded.number))
-        coded_line = Mux(held.skip, held.first + read.data, Mux(twice, coded.line >> 1, coded.line))
-        keyed.moves(line_key.o_valid)
-        trained.moves(maker.o.valid)
+    def _ask(self, m, codes, trains):
+        """Ask the edge for the line that has its turn; return what came, and what it is for."""
+        edge, of_trains = self._edge, trains.turn
+        turn = {
+            "trains": of_trains,
+            "number": Mux(of_trains, trains.number, codes.number),
+            "twice": Mux(of_trains, trains.twice, codes.twice),
+            "start": Mux(of_trains, trains.start, codes.start),
+            "side": Mux(of_trains, trains.held.side, codes.held.side),
+            "skip": Mux(of_trains, trains.held.skip, codes.held.skip),
+        }
+        asked = {name: delayed(m, value, f"asked_{name}") for name, value in turn.items()}
+        m.d.comb += [
+            edge.number.eq(Mux(asked["twice"], asked["number"] >> 1, asked["number"])),
+            *(getattr(edge, name).eq(asked[name]) for name in ("start", "side", "skip")),
+            self.number.eq(delayed(m, codes.number, "shared_number", ASKED - 1)),
+        ]
+        came = {
+            name: delayed(m, asked[name], f"came_{name}", FETCH)
+            for name in ("trains", "number", "twice", "skip", "side")
+        }
+        came["valid"] = strobe_after(m, codes.turn | trains.turn, ASKED, "came")
+        # In the vector: of a line, or of a device.
+        came["device"] = Mux(came["skip"], edge.index, came["number"])
+        came["line"] = Mux(came["twice"], came["number"] >> 1, came["device"])
+        return came
 
+    def _scale(self, m, codes, trains, came):
+        """Scale what came; return what is there now, and for which pass."""
+        m.submodules.scaler = scaler = self._scaler
+        now, then = codes.held, trains.held
+        # A pass of keys alone needs no values.
+        valid = came["valid"] & Mux(came["trains"], then.trains, now.codes | now.share)
         # A register behind the edge buffers' block RAM.
         value = Signal(signed(self.config.formats.edge_bits), reset_less=True)
-        share = Signal(SHARE_BITS + 1, reset_less=True)
-        negative = Signal(scaler.latency)
-        m.d.sync += negative.eq(negative << 1 | (value < 0))
+        factor = Signal.like(scaler.factor, reset_less=True)
+        divisor = Signal.like(scaler.divisor, reset_less=True)
+        m.d.sync += value.eq(self._edge.found)
+        with m.If(came["trains"]):
+            m.d.sync += [factor.eq(then.factor), divisor.eq(then.divisor)]
+        with m.Else():
+            m.d.sync += [factor.eq(now.factor), divisor.eq(now.divisor)]
+            with m.If(now.share):
+                # Half of what a share is multiplied with: the edge is too narrow for the whole.
+                m.d.sync += [value.eq(now.factor >> 1), factor.eq(self.share << 1)]
+        coming, of_trains, negative = (
+            Signal(scaler.latency + 1, name=name) for name in ("coming", "of_trains", "negative")
+        )
+        m.d.sync += [
+            coming.eq(Cat(valid, coming)),
+            of_trains.eq(Cat(came["trains"], of_trains)),
+            negative.eq(Cat(self._edge.found < 0, negative)),
+        ]
         m.d.comb += [
             scaler.value.eq(value),
-            scaler.magnitude.eq(held.trains),
-            scaler.factor.eq(Mux(held.share, share, held.factor)),
-            scaler.divisor.eq(held.divisor),
-            scaler.top.eq(held.top),
-            line_key.key.eq(self.key),
-            line_key.index.eq(Mux(job.drive, self._driven, index)),
-            line_key.sub.eq(job.sub),
-            line_key.purpose.eq(
-                Mux(job.drive, Purpose.INPUT, Mux(held.side, Purpose.ROW, Purpose.COLUMN))
-            ),
-            line_key.i_valid.eq(Mux(job.drive, code_valid[-1], valid)),
-            maker.i.valid.eq(code_valid[-1] & held.trains),
-            maker.i.payload.index.eq(coded_index),
-            maker.i.payload.probability.eq(scaler.code),
-            maker.key.eq(self.key),
-            maker.row.eq(held.side),
-            maker.bl.eq(held.bl),
-            maker.chunk.eq(held.chunk),
-            maker.mode.eq(held.mode),
+            scaler.magnitude.eq(of_trains[0]),
+            scaler.factor.eq(factor),
+            scaler.divisor.eq(divisor),
+            scaler.top.eq(Mux(of_trains[scaler.top_time], 1 << 16, now.top)),
         ]
-
-        with m.If(job.start):
-            m.d.sync += self.clipped.eq(0)
-        with m.Elif(code_valid[-1] & held.trains & scaler.clipped):
-            m.d.sync += self.clipped.eq(1)
-
-        train_line = (held.first + maker.o.payload.index)[: len(held.first)]
-        # A pass of trains leaves the sign of each line where its code would be.
-        bits = code_bits(self.config)
-        signs = held.trains & code_valid[-1]
-        stores = {
-            "code": (
-                bits,
-                (held.codes & stored) | signs,
-                coded_line,
-                Mux(held.trains, negative[-1].replicate(bits), code),
-            ),
-            "train": (SLOTS, maker.o.valid, train_line, maker.o.payload.word),
-        }
-        if not build.computed_keys:
-            made = line_key.o_valid
-            key_index = delayed(m, index, "key_index", line_key.latency)
-            key_line = Mux(held.skip, held.first + key_index, keyed.line)
-            stores |= {
-                "static": (64, held.static_keys & made, key_line, line_key.o),
-                "cycle": (32, held.cycle_keys & made, key_line, line_key.o[:32]),
-            }
+        # Lines that are being scaled, in order.
+        m.submodules.indices = indices = Memory(
+            shape=unsigned(len(came["line"])), depth=1 << scaler.latency.bit_length(), init=[]
+        )
+        write, read = indices.write_port(), indices.read_port(domain="comb")
+        m.d.comb += [write.en.eq(valid), write.data.eq(came["line"])]
+        m.d.sync += [
+            write.addr.eq(write.addr + valid),
+            read.addr.eq(read.addr + coming[-1]),
+        ]
         m.d.comb += [
-            self.number.eq(delayed(m, issue.number, "asked", FETCH - 1)),
-            self.begun.eq(coded.number != 0),
-            self.shared_valid.eq(code_valid[-1] & held.share),
+            self.shared_valid.eq(coming[-1] & ~of_trains[-1] & now.share),
             self.shared.eq(scaler.code),
         ]
+        return {
+            "code": coming[-1] & ~of_trains[-1],
+            "train": coming[-1] & of_trains[-1],
+            "index": read.data,
+            "negative": negative[-1],
+        }
+
+    def _key(self, m, codes, trains, came, scaled):
+        """Make keys of lines: those of passes, and of inputs with noise.
+
+        Return what is written of them, and counts of either pass's.
+        """
+        line_key, build = self._line_key, self.config.build
+        # A line's key is made when its code is there, for that comes much later than the line.
+        drive, driven = codes.held.drive & build.read_physics, Signal(16)
+        with m.If(self.job.start):
+            m.d.sync += driven.eq(0)
+        with m.Elif(scaled["code"]):
+            m.d.sync += driven.eq(driven + 1)
+        alone = codes.held.static_keys | codes.held.cycle_keys
+        if build.read_physics or not build.computed_keys:
+            m.submodules.line_key = line_key
+        m.d.comb += [
+            line_key.key.eq(self.key),
+            line_key.index.eq(Mux(drive, driven, came["device"])),
+            line_key.sub.eq(Mux(came["trains"], trains.held.sub, codes.held.sub)),
+            line_key.purpose.eq(
+                Mux(drive, Purpose.INPUT, Mux(came["side"], Purpose.ROW, Purpose.COLUMN))
+            ),
+            line_key.i_valid.eq(
+                Mux(drive, scaled["code"], came["valid"] & (came["trains"] | alone))
+            ),
+        ]
+        # Of pairs lines come in order; so where a column lies is known from its number.
+        index = delayed(m, came["device"], "key_index", line_key.latency)
+        of_trains = trains.running
+        made = line_key.o_valid & ~drive
+        keyed = {
+            "codes": codes.count("keyed", made & ~of_trains),
+            "trains": trains.count("keyed", made & of_trains),
+        }
+        skipped = trains.held.first + index
+        lines = Mux(trains.held.skip, skipped, keyed["trains"].line)
+        return {
+            "side": Mux(of_trains, trains.held.side, codes.held.side),
+            "static": made & ~of_trains & codes.held.static_keys,
+            "cycle": made & (of_trains | codes.held.cycle_keys),
+            "line": Mux(of_trains, lines, keyed["codes"].line),
+        }, keyed
+
+    def _code(self, m, codes, scaled):
+        """Return what is stored as a line's code: the DAC's code, or its operand."""
+        job, now, scaler = self.job, codes.held, self._scaler
+        word, stored = scaler.code, scaled["code"]
+        if self.config.build.read_physics:
+            m.submodules.voltages = voltages = self._voltages
+            line_key = self._line_key
+            m.d.comb += [
+                voltages.first.eq(job.start),
+                voltages.valid.eq(line_key.o_valid & now.drive),
+                voltages.code.eq(delayed(m, scaler.code, "driven", line_key.latency)),
+                voltages.key.eq(line_key.o),
+                voltages.part.eq(now.part),
+                self.power.eq(voltages.power),
+                *(getattr(voltages, name).eq(getattr(self, name)) for name in Voltages.REGISTERS),
+            ]
+            plain = Mux(now.exact, scaler.code, scaler.code << VOLTAGE_FRAC)
+            word = Mux(now.drive, voltages.operand, plain)[: code_bits(self.config)].as_signed()
+            stored = Mux(now.drive, voltages.o_valid, stored)
+        coded = codes.count("coded", stored)
+        line = Mux(now.skip, now.first + scaled["index"], coded.line)
+        return {"en": now.codes & stored, "line": line, "word": word}, coded
+
+    def _train(self, m, trains, scaled):
+        """Return what is stored as a line's train: with its sign, at each of its devices."""
+        then = trains.held
+        m.submodules.trains = maker = self._maker
+        m.d.comb += [
+            maker.i.valid.eq(scaled["train"]),
+            maker.i.payload.index.eq(scaled["index"]),
+            maker.i.payload.sign.eq(scaled["negative"]),
+            maker.i.payload.probability.eq(self._scaler.code),
+            maker.key.eq(self.key),
+            maker.row.eq(then.side),
+            *(getattr(maker, name).eq(then[name]) for name in ("bl", "chunk", "mode")),
+        ]
+        with m.If(self.trains.start):
+            m.d.sync += self.clipped.eq(0)
+        with m.Elif(scaled["train"] & self._scaler.clipped):
+            m.d.sync += self.clipped.eq(1)
+        trained = trains.count("trained", maker.o.valid)
+        line = (then.first + maker.o.payload.index)[: len(then.first)]
+        word = Cat(maker.o.payload.word, maker.o.payload.sign)
+        first = ~trains.twice | trained.number[0]
+        return {
+            "en": maker.o.valid,
+            "line": Mux(then.skip, line, trained.line),
+            "word": word,
+            "listed": maker.o.valid & maker.o.payload.word.any() & first,
+            "of": line,
+        }, trained
+
+    def _remember(self, m, codes, trains, made):
+        """Write what was made to the memories of its side, and read them for the sweep."""
+        code, train, key = made["code"], made["train"], made["key"]
+        bits, build = code_bits(self.config), self.config.build
+        stores = {
+            "code": (bits, codes.held.side, code["en"], code["line"], code["word"]),
+            "train": (SLOTS + 1, trains.held.side, train["en"], train["line"], train["word"]),
+        }
+        if not build.computed_keys:
+            word = self._line_key.o
+            stores |= {
+                "static": (64, key["side"], key["static"], key["line"], word),
+                "cycle": (32, key["side"], key["cycle"], key["line"], word[:32]),
+            }
         for number, (side, depth) in enumerate(zip(SIDES, self._depths, strict=True)):
-            here = held.side == number
             m.submodules[f"{side}_memories"] = memories = Module()
-
-            def memory(name, bits, depth=depth, memories=memories):
-                store = Memory(shape=unsigned(bits), depth=depth, init=[])
-                memories.submodules[name] = store
-                return store.write_port(), store.read_port()
-
             found = self.rows if side == "row" else self.columns
             address = self.row_line if side == "row" else self.column_line
             keys = self.row_key if side == "row" else self.column_line
-            for name, (bits, condition, where, word) in stores.items():
-                write, read = memory(name, bits)
+            for name, (bits, of, condition, where, word) in stores.items():
+                memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+                memories.submodules[name] = memory
+                write, read = memory.write_port(), memory.read_port()
                 m.d.comb += [
-                    write.en.eq(here & condition),
+                    write.en.eq((of == number) & condition),
                     write.addr.eq(where),
                     write.data.eq(word),
-                    read.addr.eq(keys if name in ("static", "cycle") else address),
+                    read.addr.eq(address if name == "code" else keys),
                 ]
                 word = delayed(m, read.data, f"{side}_{name}", line_cycles(self.config) - 1)
                 m.d.comb += found[name].eq(word)
-                if name == "code":
+                if name == "train":
                     m.d.comb += found.sign.eq(word[-1])
             if build.computed_keys:
-                self._keys(m, side, keys, found)
-        m.d.sync += [value.eq(edge.found), share.eq(self.share << 1)]
-        with m.If(held.share):
-            # Half of what a share is multiplied with: the edge is too narrow for the whole.
-            m.d.sync += value.eq(held.factor >> 1)
+                self._computed_keys(m, side, keys, found)
 
-        serial = held.side != held.turned
-        made = maker.o.valid & maker.o.payload.word.any() & (~twice | trained.number[0])
+    def _list(self, m, codes, trains, code, train):
+        """List serial lines: those with a code, and those with a train that has pulses."""
+        job, of_trains = self.job, self.trains
         m.d.sync += [
-            self.list.clear.eq(job.start & (job.trains | job.codes) & (job.side != job.turned)),
-            self.list.put.eq(serial & (made | (held.codes & stored & (code != 0)))),
-            self.list.line.eq(Mux(held.codes, coded_line, train_line)),
+            self.codes.clear.eq(job.start & job.codes & (job.side != job.turned)),
+            self.codes.put.eq(
+                (codes.held.side != codes.held.turned) & code["en"] & (code["word"] != 0)
+            ),
+            self.codes.line.eq(code["line"]),
+            self.pulses.clear.eq(
+                of_trains.start & of_trains.trains & (of_trains.side != of_trains.turned)
+            ),
+            self.pulses.put.eq((trains.held.side != trains.held.turned) & train["listed"]),
+            self.pulses.line.eq(Mux(of_trains.start, trains.begin, train["of"])),
         ]
 
-        # All paths see all lines, wanted or not, so that one condition ends every pass.
-        finished = (
-            (coded.number == held.count)
-            & ((keyed.number == held.count) | build.computed_keys)
-            & (~held.trains | (trained.number == held.count))
-        )
-        # A register: the way from all counters to whoever waits is long.
-        ended = delayed(m, running & finished, "ended")
-        with m.If(running & ended & ~job.start):
-            m.d.sync += running.eq(0)
-        m.d.comb += self.busy.eq(running | job.start)
-        return m
-
-    def _keys(self, m, side, address, found):
+    def _computed_keys(self, m, side, address, found):
         """Compute the keys of the line at an address: `line_cycles` later they are there."""
         purpose = Purpose.ROW if side == "row" else Purpose.COLUMN
         index = delayed(m, address - self.keys[side], f"{side}_index")
         for name, key, number in (
             ("static", self.keys.static, 0),
-            ("cycle", self.key, self.keys.sub),
+            ("cycle", self.keys.cycle, self.keys.sub),
         ):
             m.submodules[f"{side}_{name}"] = line_key = LineKey()
             m.d.comb += [
@@ -361,46 +428,3 @@ class Lines(wiring.Component):
                 line_key.purpose.eq(purpose),
                 found[name].eq(line_key.o),
             ]
-
-    def _code(self, m, valid):
-        """Return what is stored as a line's code, and when: the DAC's code, or its operand.
-
-        A line's key is made when its code is there, for that comes much later than the line.
-        """
-        self._driven = Signal(16)
-        if not self.config.build.read_physics:
-            return self._scaler.code, valid
-        m.submodules.voltages = voltages = self._voltages
-        line_key, job = self._line_key, self.job
-        with m.If(job.start):
-            m.d.sync += self._driven.eq(0)
-        with m.Elif(valid):
-            m.d.sync += self._driven.eq(self._driven + 1)
-        m.d.comb += [
-            voltages.first.eq(job.start),
-            voltages.valid.eq(line_key.o_valid & job.drive),
-            voltages.code.eq(delayed(m, self._scaler.code, "driven", line_key.latency)),
-            voltages.key.eq(line_key.o),
-            voltages.part.eq(job.part),
-            self.power.eq(voltages.power),
-            *(getattr(voltages, name).eq(getattr(self, name)) for name in Voltages.REGISTERS),
-        ]
-        plain = Mux(job.exact, self._scaler.code, self._scaler.code << VOLTAGE_FRAC)
-        chosen = Mux(job.drive, voltages.operand, plain)[: code_bits(self.config)]
-        return chosen.as_signed(), Mux(job.drive, voltages.o_valid, valid)
-
-
-class _Count:
-    """Number of a line in its vector, and where it lies in the memories."""
-
-    def __init__(self, m, name, config, start, first):
-        self.number = Signal(range(config.build.lines + 1), name=f"{name}_number")
-        self.line = Signal(range(config.build.lines), name=f"{name}_line")
-        self._m, self._start, self._first = m, start, first
-
-    def moves(self, strobe):
-        """Count a line with each strobe, from the first one on after a start."""
-        with self._m.If(self._start):
-            self._m.d.sync += [self.number.eq(0), self.line.eq(self._first)]
-        with self._m.Elif(strobe):
-            self._m.d.sync += [self.number.eq(self.number + 1), self.line.eq(self.line + 1)]

@@ -35,9 +35,9 @@ SUB_BITS = 3
 CHUNKS = -(-((1 << BL_BITS) - 1) // SLOTS)
 """Chunks of the longest train."""
 
-LINE = data.StructLayout({"index": 16, "probability": PROBABILITY_BITS})
-"""What a `TrainMaker` takes."""
-TRAIN = data.StructLayout({"index": 16, "word": SLOTS})
+LINE = data.StructLayout({"index": 16, "sign": 1, "probability": PROBABILITY_BITS})
+"""What a `TrainMaker` takes; the sign is handed through."""
+TRAIN = data.StructLayout({"index": 16, "sign": 1, "word": SLOTS})
 """What it gives: bit k of the word is set where slot ``31 chunk + k`` fires."""
 
 
@@ -371,6 +371,7 @@ class TrainMaker(wiring.Component):
         m.d.comb += [
             self.o.payload.word.eq(word),
             self.o.payload.index.eq(delayed(m, line.index, "index", self._depth + 2)),
+            self.o.payload.sign.eq(delayed(m, line.sign, "sign", self._depth + 2)),
         ]
         ending = Signal(self._depth + 2)
         m.d.sync += ending.eq(Cat(last, ending))

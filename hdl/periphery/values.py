@@ -13,14 +13,18 @@ LINE = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
 
 
 def keys_layout(config: Config) -> data.StructLayout:
-    """Return the layout of what keys of lines are computed from, beside the operation's key.
+    """Return the layout of what keys of lines are computed from.
 
-    ``static``: operation key of what is fixed; ``sub``: slot or chunk of a sweep; ``row`` and
-    ``column``: where the array's first device row and its first column lie in the memories.
+    ``static``, ``cycle``: operation keys of what is fixed, and of the update; ``sub``: slot or
+    chunk of a sweep; ``row`` and ``column``: where the array's first device row and its first
+    column lie in the memories.
     """
     build = config.build
     return data.StructLayout(
-        {"static": 64, "sub": 8, "row": range(build.outputs), "column": range(build.inputs)}
+        {
+            **{"static": 64, "cycle": 64, "sub": 8},
+            **{"row": range(build.outputs), "column": range(build.inputs)},
+        }
     )
 
 
@@ -35,5 +39,8 @@ def values_layout(config: Config) -> data.StructLayout:
 
 
 def list_layout(config: Config) -> data.StructLayout:
-    """Return the layout of what makes a list of serial lines: empty it; ``put`` one at its end."""
+    """Return the layout of what makes a list of serial lines: empty it; ``put`` one at its end.
+
+    A list of pulses is one of many, one behind the other: with ``clear``, ``line`` says where.
+    """
     return data.StructLayout({"clear": 1, "put": 1, "line": range(config.build.lines)})

@@ -170,10 +170,9 @@ class Core:
             ]
         relu = net.activation == "relu"
         self.table = () if relu else activation_table(net.activation, formats.x_frac)
-        self._training = orders.training(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
-        self._sequencer = Sequencer(formats, self.tiles, self.scales, self.table)
+        self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
 
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""
@@ -213,6 +212,10 @@ class Core:
         for tile, state in zip(self.tiles, states, strict=True):
             tile.load(state)
 
+    def _training(self, batch: int) -> list[Step]:
+        """Return the table that trains in mini-batches of a size."""
+        return orders.training(len(self.tiles), self.net.activation, self.net.softmax, batch)
+
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.
 
@@ -225,7 +228,7 @@ class Core:
             Learning rate.
         """
         order = Order(rate=lr, counters=self.counters)
-        return self.run(self._training, pixels[None], np.array([label]), order)[0]
+        return self.run(self._training(1), pixels[None], np.array([label]), order)[0]
 
     def run(
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
@@ -254,7 +257,8 @@ class Core:
         batch : int
             Examples of a mini-batch; the last one may have fewer.
         """
-        answers = self.run(self._training, pixels, labels, Order(batch, lr, self.counters))
+        order = Order(batch, lr, self.counters)
+        answers = self.run(self._training(batch), pixels, labels, order)
         hits = sum(answer.hit for answer in answers)
         words = [answer.word for answer in answers]
         return outcome_of(self.net, self.config.formats.d_frac, hits, words)

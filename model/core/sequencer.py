@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import FormatConfig
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.counters import Counters
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.periphery.functions import (
@@ -61,7 +61,7 @@ class Sequencer:
 
     Parameters
     ----------
-    formats : FormatConfig
+    config : Config
     tiles : sequence of TileEngine
         Entries of the array table.
     scales : sequence of Scale
@@ -72,13 +72,16 @@ class Sequencer:
 
     def __init__(
         self,
-        formats: FormatConfig,
+        config: Config,
         tiles: Sequence[TileEngine],
         scales: Sequence[Scale],
         table: Sequence[int],
     ) -> None:
+        formats = config.formats
         self.tiles = tiles
         self._formats, self._scales = formats, scales
+        # Longer trains are made in parts, of the vectors that are there then.
+        self._plans = config.pulses.desired_bl <= SLOTS
         self._top = (1 << (formats.edge_bits - 1)) - 1
         self._one = min(1 << formats.x_frac, self._top)
         self._table = np.array(table, np.int64)
@@ -90,6 +93,7 @@ class Sequencer:
         # Vectors by slot and by their number in a step, and the results of the last MAC.
         self._vectors: dict[tuple[int, int], np.ndarray] = {}
         self._results = np.zeros(0, np.int64)
+        self._planned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._slot = self._filled = 0
         self._label = self._word = 0
         self._errors = np.zeros(0, np.int64)
@@ -121,6 +125,8 @@ class Sequencer:
                     self._multiply(step)
                 case StepVerb.LOSS:
                     self._loss(step)
+                case StepVerb.PLAN:
+                    self._plan(step)
                 case StepVerb.PULSE:
                     self._pulse(step)
                 case StepVerb.SEND if order.host:
@@ -138,6 +144,8 @@ class Sequencer:
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
+        if cond in (Until.FILLED, Until.DRAINED):
+            self._planned.clear()
         if cond == Until.FILLED:
             more = left > 0 and self._slot + 1 < self._order.batch
             self._filled = self._slot + 1
@@ -222,8 +230,13 @@ class Sequencer:
         self._word = int(half_squares(miss @ miss, formats.x_frac))
         return squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
 
+    def _plan(self, step: Step) -> None:
+        if self._plans:
+            self._planned[step.array] = (self._get(step.a), self._get(step.b))
+
     def _pulse(self, step: Step) -> None:
         tile, array = self.tiles[step.array], step.array
-        tile.update(self._get(step.a), self._get(step.b), self._order.rate)
+        vectors = self._planned.pop(array, None) or (self._get(step.a), self._get(step.b))
+        tile.update(*vectors, self._order.rate)
         if self._order.counters:
             self._order.counters.add_update(array, tile.pulses)

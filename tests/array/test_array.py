@@ -33,8 +33,12 @@ FREE = 9
 LIMIT = 5000
 NOTHING = (0,) * 1024
 ALL_SLOTS = (1 << 31) - 1
-NO_JOB = {"slots": ALL_SLOTS} | dict.fromkeys(
-    ("tree", "chain", "update", "magnitude", "block", "offset", "before", "split", "minus"), 0
+NO_JOB = (
+    {"slots": ALL_SLOTS}
+    | dict.fromkeys(
+        ("tree", "chain", "update", "magnitude", "block", "offset", "before", "split", "minus"), 0
+    )
+    | {"listed": 0, "list": 0}
 )
 # Every device goes through the core (test_core.py); this one has what the array must bring to it.
 DEVICE = SoftBoundsReference(
@@ -163,17 +167,18 @@ class Bench:
         ctx.set(dut.cells_o.ready, 0)
         return words
 
-    async def list_lines(self, ctx, lines) -> None:
-        """Make the list of serial lines."""
-        dut = self.dut
-        ctx.set(dut.list.clear, 1)
+    async def list_lines(self, ctx, made, lines, first: int = 0) -> dict[str, int]:
+        """Make a list of serial lines; return what a sweep is told of one of pulses."""
+        ctx.set(made.clear, 1)
+        ctx.set(made.line, first)
         await ctx.tick()
-        ctx.set(dut.list.clear, 0)
+        ctx.set(made.clear, 0)
         for line in lines:
-            ctx.set(dut.list.put, 1)
-            ctx.set(dut.list.line, int(line))
+            ctx.set(made.put, 1)
+            ctx.set(made.line, int(line))
             await ctx.tick()
-        ctx.set(dut.list.put, 0)
+        ctx.set(made.put, 0)
+        return {"listed": len(lines), "list": first}
 
     async def sweep(self, ctx, **job) -> tuple[int, list[int]]:
         """Sweep; return the cycles and the sums that came from chain or tree."""
@@ -193,7 +198,7 @@ class Bench:
         raise AssertionError(f"a sweep does not end in {LIMIT} cycles")
 
 
-KEYED = ("sign", "static", "cycle")
+KEYED = ("train", "sign", "static", "cycle")
 """Values that each device of a pair has for itself."""
 BENCHES: dict[tuple[int, int], Bench] = {}
 
@@ -338,6 +343,9 @@ def test_array_equals_the_model(
     row, column = (lines(rng, n, density, largest) for n in (build.outputs, build.inputs))
     if paired:
         row["sign"][1::2] = row["sign"][: len(row["sign"]) // 2 * 2 : 2]
+        # Only where devices are lines of their own do they have trains of their own.
+        own_row = row["train"].copy()
+        row["train"][1::2] = row["train"][: len(row["train"]) // 2 * 2 : 2]
     bench.memories = {"rows": row, "columns": column}
 
     row_keys = {name: at.row_devices(row[name]) for name in KEYED}
@@ -345,10 +353,11 @@ def test_array_equals_the_model(
     population = population_of(row_keys, columns, references, registers, weight_bits)
     down = row_keys["sign"][:, None] == columns["sign"]
     seen_weights = population.read(weights)
-    trains = at.rows(row["train"]).repeat(devices)
-    serial = columns if turned else {name: at.rows(row[name]) for name in ("code", "train")}
+    trains = at.row_devices(row["train"])
+    row_values = {"code": at.rows(row["code"]), "train": trains[::devices]}
+    serial = columns if turned else row_values
     # Devices of pairs that are lines of their own, in one block of lanes.
-    own_trains = at.row_devices(row["train"])
+    own_trains = at.row_devices(own_row if paired else row["train"])
     own_serial = columns["train"] if turned else own_trains
     block = int(rng.integers(-(-at.lane_lines // lanes)))
     in_block = np.arange(at.lane_lines) // lanes == block
@@ -387,7 +396,8 @@ def test_array_equals_the_model(
 
     async def sums(ctx, name, **job):
         """Sums of serial lines, and of lane lines."""
-        await bench.list_lines(ctx, at.first + np.flatnonzero(serial["code"]))
+        lines = at.first + np.flatnonzero(serial["code"])
+        await bench.list_lines(ctx, bench.dut.codes, lines)
         seen[f"tree{name}"] = await bench.sweep(ctx, tree=1, **job)
         seen[f"chain{name}"] = await bench.sweep(ctx, chain=1, **job)
 
@@ -399,16 +409,18 @@ def test_array_equals_the_model(
         await sums(ctx, "")
         if voltages:
             await sums(ctx, " of magnitudes", magnitude=1)
-        await bench.list_lines(ctx, at.first + listed)
-        seen["update"] = await bench.sweep(ctx, update=1)
-        seen["slot"] = await bench.sweep(ctx, update=1, slots=1 << slot)
+        there = await bench.list_lines(ctx, bench.dut.pulses, at.first + listed, 1)
+        seen["update"] = await bench.sweep(ctx, update=1, **there)
+        seen["slot"] = await bench.sweep(ctx, update=1, slots=1 << slot, **there)
         seen["slot cells"] = await bench.read(ctx, waits)
         if paired:
             place = at.place_of_devices()
             await bench.place(ctx, place)
-            await bench.list_lines(ctx, place["serial_line"] + own_listed)
+            bench.memories["rows"]["train"] = own_row
+            lines = place["serial_line"] + own_listed
+            there = await bench.list_lines(ctx, bench.dut.pulses, lines)
             seen["block"] = [
-                (await bench.sweep(ctx, update=1, minus=minus, **block_job))[0]
+                (await bench.sweep(ctx, update=1, minus=minus, **block_job, **there))[0]
                 for minus in range(2 if turned else 1)
             ]
             await bench.place(ctx, at.place())

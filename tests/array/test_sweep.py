@@ -180,14 +180,16 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
             ctx.set(dut.job[name], value)
         # Only an update asks the queues.
         ctx.set(dut.go, hits is not None)
-        ctx.set(dut.list.clear, 1)
+        made = dut.pulses if case.job["update"] else dut.codes
+        ctx.set(made.clear, 1)
+        ctx.set(made.line, case.job["list"])
         await ctx.tick()
-        ctx.set(dut.list.clear, 0)
+        ctx.set(made.clear, 0)
         for line in case.listed:
-            ctx.set(dut.list.put, 1)
-            ctx.set(dut.list.line, case.serial_line + line)
+            ctx.set(made.put, 1)
+            ctx.set(made.line, case.serial_line + line)
             await ctx.tick()
-        ctx.set(dut.list.put, 0)
+        ctx.set(made.put, 0)
         await ctx.tick().repeat(3)
         for _ in range(2):
             seen = await sweep(ctx)
@@ -217,7 +219,10 @@ def cases(draw) -> Case:
     turned, paired = draw(st.booleans()), draw(st.booleans())
     kind = draw(st.sampled_from(["tree", "chain", "update", "update"]))
     names = ("tree", "chain", "update", "block", "split", "minus", "offset", "before")
+    # Short blocks are those that meet in the queues.
+    listed = draw(st.lists(st.integers(0, serial - 1), unique=True, max_size=3))
     job: dict[str, int] = dict.fromkeys(names, 0) | {kind: 1}
+    job |= {"listed": len(listed), "list": draw(st.integers(0, LINES - 4))}
     if kind == "update":
         # Devices of pairs that are lines of their own: the minus devices in a sweep of their own.
         job["split"] = int(draw(st.booleans()))
@@ -237,8 +242,7 @@ def cases(draw) -> Case:
         turned=turned,
         paired=paired,
         job=job,
-        # Short blocks are those that meet in the queues.
-        listed=draw(st.lists(st.integers(0, serial - 1), unique=True, max_size=3)),
+        listed=listed,
     )
 
 
@@ -246,7 +250,7 @@ def pairs_along_lanes(lanes: int, lane_lines: int) -> Case:
     """Return an update that waits for banks: both devices of one serial line, in many blocks."""
     build = BuildConfig(lanes=lanes, share=4, queue=16, words=WORDS, inputs=LINES, outputs=LINES)
     names = ("tree", "chain", "block", "split", "minus", "offset", "before")
-    job: dict[str, int] = dict.fromkeys(names, 0) | {"update": 1}
+    job: dict[str, int] = dict.fromkeys(names, 0) | {"update": 1, "listed": 1, "list": 2}
     return Case(build, 1, lane_lines, 3, 4, 5, turned=True, paired=True, job=job, listed=[0])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from ohmgrid.config import PULSE_TYPES, SLOTS, BuildConfig, Config, ConverterConfig, PulseConfig
-from ohmgrid.hdl.periphery.lines import Lines
+from ohmgrid.hdl.periphery.lines import LOOKS_AHEAD, Lines
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
@@ -30,8 +30,8 @@ OUTPUTS, INPUTS = 8, 11
 MAX_ROWS, MAX_COLS = 6, 9
 CONFIG = Config(build=BuildConfig(lanes=2, inputs=INPUTS, outputs=OUTPUTS, train_groups=2))
 SIDES = {"column": (0, Purpose.COLUMN), "row": (1, Purpose.ROW)}
-KEYED = ("static", "cycle")
-"""Values that each device of a pair has for itself."""
+KEYED = ("train", "sign", "static", "cycle")
+"""Values that are there for each device of a pair."""
 GRANULARITY = 0.001
 
 
@@ -42,7 +42,7 @@ class Bench:
         self.config = config
         self.dut = Lines(config)
         self.job = None
-        self.listed: list[int] = []
+        self.listed: dict[str, list[int]] = {"codes": [], "pulses": []}
         self.simulator = Simulator(self.dut)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._jobs)
@@ -75,22 +75,29 @@ class Bench:
             await ctx.tick()
         ctx.set(dut.vector, {})
 
+    def look(self, ctx) -> None:
+        """Put down what is listed now."""
+        for name, listed in self.listed.items():
+            made = getattr(self.dut, name)
+            if ctx.get(made.clear):
+                listed.clear()
+            if ctx.get(made.put):
+                listed.append(ctx.get(made.line))
+
     async def fill(self, ctx, side: str, key: int = 0, **job: int) -> int:
-        """Run a pass; return its cycles."""
+        """Run a pass, of trains if it has a ``pace``; return its cycles."""
         dut = self.dut
-        job = {"side": SIDES[side][0], "pace": 1} | {name: int(job[name]) for name in job}
+        job = {"side": SIDES[side][0]} | {name: int(job[name]) for name in job}
+        port, busy = (dut.trains, dut.trains_busy) if "pace" in job else (dut.job, dut.busy)
         ctx.set(dut.key, key)
-        ctx.set(dut.job, job | {"start": 1})
+        ctx.set(port, job | {"start": 1})
         for cycle in range(2000):
             # The list's last line comes when the pass has ended.
-            if ctx.get(dut.list.clear):
-                self.listed = []
-            if ctx.get(dut.list.put):
-                self.listed.append(ctx.get(dut.list.line))
-            if not ctx.get(dut.busy):
+            self.look(ctx)
+            if not ctx.get(busy):
                 return cycle
             await ctx.tick()
-            ctx.set(dut.job, job)
+            ctx.set(port, job)
         raise AssertionError("a pass does not end")
 
     async def read(self, ctx, side: str, name: str, lines: range) -> list[int]:
@@ -191,16 +198,17 @@ def test_lines_equal_the_model(
         alpha = max(1, largest[side])
         scale = {"factor": half, "top": half, "divisor": alpha << halvings}
 
-        def listed(words):
+        def listed(words, name="codes"):
             """Check that the list is that of serial lines with a word."""
             if side == serial_side:
-                assert bench.listed == [n for n, word in zip(at, words, strict=True) if word]
+                found = [n for n, word in zip(at, words, strict=True) if word]
+                assert bench.listed[name] == found
 
         whole = range(depths[side])
         await bench.fill(ctx, side, old_key, static_keys=1, count=len(whole))
         await bench.load(ctx, side, first, found, waits)
-        cycles = await bench.fill(ctx, side, static_key, static_keys=1, **keys, **scale)
-        assert cycles == bench.dut.cycles(devices)
+        cycles = await bench.fill(ctx, side, static_key, static_keys=1, **keys)
+        assert cycles == bench.dut.cycles(devices, keys=True)
         static = joined(old_key, purpose, len(whole))
         static[device_at.start : device_at.stop] = joined(static_key, purpose, devices)
         assert_array_equal(await bench.read(ctx, side, "static", whole), static)
@@ -227,35 +235,37 @@ def test_lines_equal_the_model(
         assert_array_equal(await bench.read(ctx, side, "code", at), codes)
         listed(codes)
 
-        cycles = await bench.fill(ctx, side, cycle_key, cycle_keys=1, sub=slot, **keys)
-        assert cycles == bench.dut.cycles(devices)
-        low, _ = key_halves(cycle_key, purpose, devices, slot)
-        assert_array_equal(await bench.read(ctx, side, "cycle", device_at), low)
-        # A pass of keys alone leaves the list.
-        listed(codes)
+        # Keys alone, of either pass; they leave the lists.
+        for n, job in enumerate(({"cycle_keys": 1}, {"pace": 1})):
+            cycles = await bench.fill(ctx, side, cycle_key, sub=slot + n, **job, **keys)
+            assert cycles == bench.dut.cycles(devices, keys=True)
+            low, _ = key_halves(cycle_key, purpose, devices, slot + n)
+            assert_array_equal(await bench.read(ctx, side, "cycle", device_at), low)
+            listed(codes)
 
         factor, divisor = (
             (plan.x_factor, plan.x_divisor) if side == "column" else (plan.d_factor, plan.d_divisor)
         )
         probability = probabilities(found, factor, divisor)
-        train_scale = {"factor": factor, "divisor": divisor, "top": 1 << 16}
+        train_scale = {"factor": factor, "divisor": divisor}
         for chunk in range(chunks(plan.bl)):
             size = chunk_slots(plan.bl, chunk)
             of_row = SLOTS * chunk + size if side == "row" else 1
             pace = -(-size // 8) if mode == 0 else of_row
             job = {"bl": plan.bl, "chunk": chunk, "mode": mode, "pace": pace, "sub": chunk}
-            job |= {"trains": 1, "cycle_keys": 1}
+            job["trains"] = 1
             cycles = await bench.fill(ctx, side, cycle_key, **keys, **train_scale, **job)
             steps = maker.steps(int(probability[-1]), plan.bl, mode, side == "row", chunk)
             assert cycles == bench.dut.cycles(devices, pace, steps)
             trains = side_trains(found, purpose, plan, pulses.pulse_type, cycle_key, chunk)
-            assert_array_equal(await bench.read(ctx, side, "train", at), trains)
+            of_devices = trains.repeat(each[side])
+            assert_array_equal(await bench.read(ctx, side, "train", device_at), of_devices)
             low, _ = key_halves(cycle_key, purpose, devices, chunk)
             assert_array_equal(await bench.read(ctx, side, "cycle", device_at), low)
-            assert_array_equal(await bench.read(ctx, side, "sign", at), found < 0)
-            # They are where the codes were.
-            codes = -(found < 0).astype(np.int64)
-            listed(trains)
+            signs = (found < 0).repeat(each[side])
+            assert_array_equal(await bench.read(ctx, side, "sign", device_at), signs)
+            listed(trains, "pulses")
+        listed(codes)
         # What other passes wrote is still there.
         assert_array_equal(await bench.read(ctx, side, "static", whole), static)
         assert_array_equal(await bench.read(ctx, side, "code", at), codes)
@@ -293,8 +303,7 @@ def test_keys_that_are_computed_equal_the_model(seed, rows, paired, sub):
         cycles = await bench.fill(ctx, "row", codes=1, **place, **scale)
         assert cycles == bench.dut.cycles(rows)
         keys = {"static": static_key, "sub": sub, "row": each * first, "column": 2}
-        ctx.set(bench.dut.keys, keys)
-        ctx.set(bench.dut.key, cycle_key)
+        ctx.set(bench.dut.keys, keys | {"cycle": cycle_key})
         lines = range(first, first + rows)
         codes = dac(values, scale["divisor"], 0, 127)
         assert_array_equal(await bench.read(ctx, "row", "code", lines), codes)
@@ -339,19 +348,93 @@ def test_passes_go_over_columns_of_0(seed, zeros, mode):
         codes = dac(values, largest, 0, 127) << VOLTAGE_FRAC
         found = np.array(await bench.read(ctx, "column", "code", at))
         assert_array_equal(found[some], codes[some])
-        assert bench.listed == [first + line for line in some if codes[line]]
+        assert bench.listed["codes"] == [first + line for line in some if codes[line]]
 
-        scale = {"factor": 1 << 15, "divisor": largest, "top": 1 << 16}
+        scale = {"factor": 1 << 15, "divisor": largest}
         pace = -(-bl // 8) if mode == 0 else 1
-        train = {"trains": 1, "cycle_keys": 1, "bl": bl, "mode": mode, "pace": pace}
+        train = {"trains": 1, "bl": bl, "mode": mode, "pace": pace}
         await bench.fill(ctx, "column", key, **skip, **scale, **train)
         trains = side_trains(values, Purpose.COLUMN, plan, PULSE_TYPES[mode], key, 0)
         found = np.array(await bench.read(ctx, "column", "train", at))
         assert_array_equal(found[some], trains[some])
-        assert bench.listed == [first + line for line in some if trains[line]]
+        assert bench.listed["pulses"] == [first + line for line in some if trains[line]]
         low, _ = key_halves(key, Purpose.COLUMN, count, 0)
         found = np.array(await bench.read(ctx, "column", "cycle", at))
         assert_array_equal(found[some], low[some])
         assert (probability[some] > 0).any() or not trains.any()
+
+    BENCH.run(job)
+
+
+@settings(max_examples=8)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sides=st.tuples(st.sampled_from(list(SIDES)), st.sampled_from(list(SIDES))),
+    mode=st.sampled_from(range(len(PULSE_TYPES))),
+    zeros=st.sampled_from([0.0, 0.6]),
+    skips=st.booleans(),
+)
+def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, skips):
+    """A pass of either at the same time, begun at any time, beside looks at activations."""
+    print(f"seed={seed}")
+    rng = np.random.default_rng(seed)
+    coded, trained = sides
+    values = {side: vector(rng, int(rng.integers(1, MAX_ROWS)), zeros) for side in SIDES}
+    firsts = {
+        side: int(rng.integers(depth - len(values[side]) + 1))
+        for side, depth in (("column", INPUTS), ("row", OUTPUTS))
+    }
+    key, bl = int(rng.integers(2**63)), int(rng.integers(1, SLOTS + 1))
+    largest = {side: max(1, int(np.abs(found).max())) for side, found in values.items()}
+    plan = PulsePlan(bl, 1 << 15, largest[trained], 1 << 15, largest[trained])
+    pace = -(-bl // 8) if mode == 0 else bl
+    begins = rng.integers(0, 60, 2).tolist()
+    # Activations are looked at while codes are of rows alone.
+    looks = rng.random(400) < (0.5 if coded == "row" else 0.0)
+    place = int(rng.integers(len(values["column"])))
+
+    async def job(ctx):
+        bench, dut = BENCH, BENCH.dut
+        for side, found in values.items():
+            await bench.load(ctx, side, firsts[side], found, [0])
+        await ctx.tick().repeat(2)
+
+        def lines(side):
+            """Return which lines of a side a pass goes through."""
+            count = len(values[side])
+            some = {"skip": skips, "count": ctx.get(dut.column_count) if skips else count}
+            return {"side": SIDES[side][0], "first": firsts[side], "count": count} | (
+                some if side == "column" else {}
+            )
+
+        codes = lines(coded) | {"codes": 1, "factor": 127, "top": 127, "divisor": largest[coded]}
+        trains = lines(trained) | {"trains": 1, "bl": bl, "mode": mode, "pace": pace}
+        trains |= {"factor": 1 << 15, "divisor": largest[trained]}
+        jobs = ((dut.job, codes), (dut.trains, trains))
+        ctx.set(dut.key, key)
+        ctx.set(dut.look, firsts["column"] + place)
+        looked = []
+        for cycle in range(len(looks) - LOOKS_AHEAD):
+            for begin, (port, what) in zip(begins, jobs, strict=True):
+                ctx.set(port, {name: int(what[name]) for name in what} | {"start": cycle == begin})
+            ctx.set(dut.looks_soon, int(looks[cycle + LOOKS_AHEAD]))
+            ctx.set(dut.looks, int(looks[cycle]))
+            if cycle > 1 and looks[cycle - 2]:
+                looked.append(ctx.get(dut.looked))
+            await ctx.tick()
+        assert not ctx.get(dut.busy)
+        assert not ctx.get(dut.trains_busy)
+        ctx.set(dut.looks_soon, 0)
+        ctx.set(dut.looks, 0)
+        assert set(looked) <= {int(values["column"][place])}
+        some = {side: np.flatnonzero(values[side]) for side in SIDES}
+        at = {side: range(firsts[side], firsts[side] + len(values[side])) for side in SIDES}
+        found = np.array(await bench.read(ctx, coded, "code", at[coded]))
+        made = dac(values[coded], largest[coded], 0, 127) << VOLTAGE_FRAC
+        assert_array_equal(found[some[coded]], made[some[coded]])
+        found = np.array(await bench.read(ctx, trained, "train", at[trained]))
+        purpose = SIDES[trained][1]
+        made = side_trains(values[trained], purpose, plan, PULSE_TYPES[mode], key, 0)
+        assert_array_equal(found[some[trained]], made[some[trained]])
 
     BENCH.run(job)

@@ -69,12 +69,14 @@ class Op(IntEnum):
     COUNTER = 17
     """Send counter ``data`` of row ``arg`` (`ohmgrid.registers.meters`): the answer holds the count
     above its op. Taken while a run is at work, too."""
+    PLAN = 18
+    """Not for hosts: what a PLAN step does with an array that no step has named before."""
     COUNT = 16
     """Not for hosts: names the answer about an example, with `Answer.passes` 1 for a hit and its
     word (`ohmgrid.net.Answer`) in `Answer.saturated`."""
 
 
-INNER = (Op.LOSS, Op.SEND, Op.COUNT)
+INNER = (Op.LOSS, Op.SEND, Op.PLAN, Op.COUNT)
 """Commands that steps alone give."""
 
 SILENT = (Op.SET, Op.ENTRY)

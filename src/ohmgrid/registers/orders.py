@@ -42,46 +42,56 @@ def _forward(layers: int, kind: int) -> list[Step]:
     return steps
 
 
-def _learning(layers: int, kind: int) -> list[Step]:
-    """Return the steps from the errors of the last layer to those of the first."""
-    return [
-        Step(
-            StepVerb.MAC,
-            array=layer,
-            way=1,
-            a=vector(Bank.D, layer),
-            dst=vector(Bank.D, layer - 1),
-            index=SLOT,
-            func=Func.BELOW | kind << 3,
-            coef=backward_scale(layer),
-        )
-        for layer in range(layers - 1, 0, -1)
-    ]
+def _learning(layers: int, kind: int, plans: bool = False) -> list[Step]:
+    """Return the steps from the errors of the last layer to those of the first.
+
+    With ``plans`` an update is planned as soon as its errors are there.
+    """
+    steps = []
+    for layer in range(layers - 1, -1, -1):
+        if plans:
+            steps.append(_update(StepVerb.PLAN, layer))
+        if layer:
+            steps.append(
+                Step(
+                    StepVerb.MAC,
+                    array=layer,
+                    way=1,
+                    a=vector(Bank.D, layer),
+                    dst=vector(Bank.D, layer - 1),
+                    index=SLOT,
+                    func=Func.BELOW | kind << 3,
+                    coef=backward_scale(layer),
+                )
+            )
+    return steps
 
 
-def _updates(layers: int) -> list[Step]:
-    """Return the steps that update with the vectors of one slot."""
-    return [
-        Step(
-            StepVerb.PULSE,
-            array=layer,
-            a=vector(Bank.X, layer),
-            b=vector(Bank.D, layer),
-            index=SLOT,
-        )
-        for layer in range(layers - 1, -1, -1)
-    ]
+def _update(verb: StepVerb, layer: int) -> Step:
+    """Return the step that plans, or does, the update of a layer with the vectors of one slot."""
+    x, d = vector(Bank.X, layer), vector(Bank.D, layer)
+    return Step(verb, array=layer, a=x, b=d, index=SLOT)
+
+
+def _updates(layers: int, *verbs: StepVerb) -> list[Step]:
+    """Return steps that update, the last layer first."""
+    return [_update(verb, layer) for verb in verbs for layer in range(layers - 1, -1, -1)]
 
 
 def _batches(steps: list[Step], layers: int) -> list[Step]:
     """Return a table that fills mini-batches by some steps, then updates, until all are taken."""
     filled = [*steps, Step(StepVerb.LOOP, dst=0, cond=Until.FILLED)]
-    drained = [*_updates(layers), Step(StepVerb.LOOP, dst=len(filled), cond=Until.DRAINED)]
-    rest = [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
-    return [*filled, *drained, *rest]
+    updates = _updates(layers, StepVerb.PLAN, StepVerb.PULSE)
+    drained = [*updates, Step(StepVerb.LOOP, dst=len(filled), cond=Until.DRAINED)]
+    return [*filled, *drained, *_rest()]
 
 
-def training(layers: int, activation: str, softmax: bool) -> list[Step]:
+def _rest() -> list[Step]:
+    """Return the steps that begin anew with the next example, or end."""
+    return [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
+
+
+def training(layers: int, activation: str, softmax: bool, batch: int = 1) -> list[Step]:
     """Return the table that trains a net.
 
     Parameters
@@ -92,6 +102,8 @@ def training(layers: int, activation: str, softmax: bool) -> list[Step]:
         Of `ACTIVATIONS`.
     softmax : bool
         The loss is the cross-entropy, else the squared error.
+    batch : int
+        Examples of a mini-batch: trains of one alone are made while it goes backward.
     """
     kind, last = ACTIVATIONS.index(activation), layers - 1
     at_output = LINEAR if activation == "relu" else kind
@@ -104,7 +116,10 @@ def training(layers: int, activation: str, softmax: bool) -> list[Step]:
         coef=forward_scale(last),
     )
     counted = [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
-    return _batches([*counted, *_learning(layers, kind)], layers)
+    if batch > 1:
+        return _batches([*counted, *_learning(layers, kind)], layers)
+    learning = [*_learning(layers, kind, plans=True), *_updates(layers, StepVerb.PULSE)]
+    return [*counted, *learning, *_rest()]
 
 
 def hosted(layers: int, activation: str) -> list[Step]:
@@ -127,9 +142,4 @@ def predicting(layers: int, activation: str) -> list[Step]:
 def testing(layers: int, activation: str) -> list[Step]:
     """Return the table that counts how many examples are classified right."""
     kind = ACTIVATIONS.index(activation)
-    return [
-        *_forward(layers, kind),
-        Step(StepVerb.COUNT),
-        Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES),
-        Step(StepVerb.END),
-    ]
+    return [*_forward(layers, kind), Step(StepVerb.COUNT), *_rest()]

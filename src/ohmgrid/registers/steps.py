@@ -43,8 +43,13 @@ class StepVerb(IntEnum):
     MAC = 2
     """``array`` multiplies the vector ``a``; results go through ``func`` to ``dst``, if there is
     one."""
+    PLAN = 3
+    """The next update of ``array`` is with the vectors ``a`` and ``b`` as they are now: its trains
+    are made while other verbs are at work. Nothing is planned where trains may be longer than a
+    chunk of 31 slots, and what was is void after a LOOP that is about slots."""
     PULSE = 4
-    """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors)."""
+    """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors), or as
+    was planned."""
     LOSS = 12
     """From the results of the last MAC to errors in ``dst``, and to the example's answer."""
     SEND = 13

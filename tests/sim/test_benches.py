@@ -1,0 +1,32 @@
+"""Parts of a core under any pace, on exported Verilog: store, coder, reader, pulser."""
+
+from pathlib import Path
+
+from ohmgrid.config import BuildConfig, Config
+from ohmgrid.hdl.core.example_store import ExampleStore
+from ohmgrid.hdl.periphery.lines import Lines
+from ohmgrid.sim.runner import run_cocotb
+from ohmgrid.training.settings import config_to_toml
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_store():
+    sizes = {"size": 90, "examples": 4}
+    passed = run_cocotb(
+        ExampleStore(**sizes), TESTS / "cocotb_store.py", name="store", parameters=sizes
+    )
+    assert passed == 2
+
+
+def test_coder():
+    config = Config(
+        build=BuildConfig(lanes=2, inputs=11, outputs=8, train_groups=2, read_physics=False)
+    )
+    passed = run_cocotb(
+        Lines(config),
+        TESTS / "cocotb_coder.py",
+        name="coder",
+        parameters={"config": config_to_toml(config)},
+    )
+    assert passed == 2

@@ -65,22 +65,27 @@ class Streams:
 
     async def reset(self) -> None:
         """Forget all words, and reset the component for two cycles."""
-        await FallingEdge(self.dut.clk)
-        for name, queue in self.queues.items():
+        for queue in self.queues.values():
             queue.clear()
-            self._offered[name] = False
-            self._port(name, "valid").value = 0
-        for name in self._outputs:
-            self._port(name, "ready").value = 0
+        await self.rest()
         self.dut.rst.value = 1
         await FallingEdge(self.dut.clk)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
 
+    async def rest(self) -> None:
+        """Offer and accept nothing, from the next falling edge on: ports may be driven then."""
+        await FallingEdge(self.dut.clk)
+        for name in self.queues:
+            self._offered[name] = False
+            self._port(name, "valid").value = 0
+        for name in self._outputs:
+            self._port(name, "ready").value = 0
+
     async def cycle(self) -> list[tuple[str, int]]:
         """Run a cycle; return (stream, word) of all that moves in it, inputs first.
 
-        Before it returns, no port may be driven; after a `FallingEdge` again.
+        Nothing may be driven when it returns, before the next falling edge.
         """
         await FallingEdge(self.dut.clk)
         for name, queue in self.queues.items():
@@ -153,7 +158,7 @@ class Scoreboard:
                 self.came_out(stream, word)
 
     async def finish(self, streams: Streams, limit: int = LIMIT) -> None:
-        """Run until all words are in, and all that was expected is out.
+        """Run until all words are in, and all that was expected is out; then the streams rest.
 
         Raises
         ------
@@ -163,6 +168,7 @@ class Scoreboard:
         for _ in range(limit):
             await self.cycle(streams)
             if self.done and not any(streams.queues.values()):
+                await streams.rest()
                 return
         waiting = {name: len(queue) for name, queue in {**streams.queues, **self.expected}.items()}
         left = ", ".join(f"{count} of {name}" for name, count in waiting.items() if count)

@@ -5,6 +5,7 @@ from pathlib import Path
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.periphery.lines import Lines
+from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.training.settings import config_to_toml
 
@@ -28,5 +29,13 @@ def test_coder():
         TESTS / "cocotb_coder.py",
         name="coder",
         parameters={"config": config_to_toml(config)},
+    )
+    assert passed == 2
+
+
+def test_reader():
+    sizes = {"sum_bits": 34, "max_lines": 16}
+    passed = run_cocotb(
+        Outputs(**sizes), TESTS / "cocotb_reader.py", name="reader", parameters=sizes
     )
     assert passed == 2

@@ -24,6 +24,7 @@ from ohmgrid.hdl.core.onward import Onward
 from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
+from ohmgrid.hdl.core.taker import Taker
 from ohmgrid.hdl.core.time_effects import TimeEffects
 from ohmgrid.hdl.core.update import Update
 from ohmgrid.hdl.periphery.edge import vector_layout
@@ -87,6 +88,7 @@ class Core(wiring.Component):
         m.submodules.maxima = self._maxima = Maxima(config)
         m.submodules.sequencer = self._sequencer = Sequencer(config)
         m.submodules.counters = self._counters = Counters()
+        m.submodules.taker = self._taker = Taker(config)
         # A build without it asks for nothing in its place.
         self._time = TimeEffects(config, self._array.turn)
         if build.time:
@@ -146,7 +148,8 @@ class Core(wiring.Component):
             ),
             lines.vector.eq(
                 either(
-                    vector_layout(self.config), time.vector, self._loader.edge, self._onward.vector
+                    vector_layout(self.config),
+                    *(time.vector, self._loader.edge, self._onward.vector, self._taker.vector),
                 )
             ),
             lines.value.eq(
@@ -252,13 +255,14 @@ class Core(wiring.Component):
             array.job.eq(either(sweep_layout(self.config), multiply.sweep, update.sweep)),
             update.start.eq(self._commands.update | time.pulse),
             update.waits.eq(time.due & ~time.active),
+            update.taking.eq(self._taker.busy),
             *same(update, time, "offset", "before"),
             *same(update, pulser, "pending", "ready", "kept", "served", "made"),
             *same(pulser, update, "used", "wants"),
             pulser.forget.eq(self._sequencer.start | self._sequencer.forget),
             pulser.plan.eq(self._sequencer.plan),
             pulser.plan_array.eq(self._sequencer.planned),
-            *same(self._sequencer, pulser, "pending", "room"),
+            *same(self._sequencer, pulser, "pending", "ready", "room"),
             *same(table, pulser, "fetch"),
             *same(pulser, table, "fetched"),
             table.beside.eq(pulser.at),
@@ -289,6 +293,7 @@ class Core(wiring.Component):
         """Connect what runs the step table, and what brings results to the edge."""
         lines, time, onward = self._lines, self._time, self._onward
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
+        taker = self._taker
         build, write = self.config.build, self._settings.trainer_write
         # A refresh has vectors of its own, behind those of all examples.
         m.d.sync += [
@@ -322,7 +327,23 @@ class Core(wiring.Component):
             maxima.target.eq(sequencer.job.target),
             maxima.side.eq(sequencer.job.side),
         ]
-        with m.If(self._loader.done):
+        m.d.comb += [
+            taker.start.eq(sequencer.takes),
+            taker.array.eq(sequencer.job.target),
+            taker.first.eq(sequencer.job.first),
+            *same(taker, sequencer, "count", "serial"),
+            taker.pending.eq(self._pulser.pending),
+            taker.planned.eq(self._pulser.ready),
+            *same(taker, lines, "taken"),
+            taker.valid.eq(self.i.valid),
+            sequencer.inputs.eq(self._table.entry.cols - 1),
+            sequencer.by_slot.eq(self._table.entry.serial),
+            sequencer.taking.eq(taker.busy),
+            sequencer.labels.eq(taker.labels),
+        ]
+        with m.If(taker.done):
+            m.d.comb += [maxima.write.eq(1), maxima.target.eq(taker.target), maxima.side.eq(0)]
+        with m.Elif(self._loader.done):
             m.d.comb += [
                 maxima.write.eq(self._loader.vector),
                 maxima.target.eq(self._commands.arg),
@@ -428,8 +449,10 @@ class Core(wiring.Component):
                 self.o.valid.eq(multiply.o.valid & ~inner),
                 self.o.payload.eq(multiply.o.payload),
             ]
-        with m.If(commands.running):
-            m.d.comb += self.i.ready.eq(sequencer.label_ready)
+        with m.If(self._taker.busy):
+            m.d.comb += self.i.ready.eq(self._taker.ready)
+        with m.If(commands.running & sequencer.label_ready):
+            m.d.comb += self.i.ready.eq(1)
         with m.If(commands.loading):
             m.d.comb += self.i.ready.eq(loader.ready)
             with m.If(loader.passing):

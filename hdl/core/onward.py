@@ -12,6 +12,7 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.base.arith import beyond, saturate
 from ohmgrid.hdl.base.pipeline import strobe_after
 from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
+from ohmgrid.hdl.core.taker import LABEL_BITS
 from ohmgrid.hdl.periphery.activation import table_layout
 from ohmgrid.hdl.periphery.edge import LOOK, edge_depths, vector_layout
 from ohmgrid.hdl.periphery.functions import Functions
@@ -21,10 +22,8 @@ from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS, SHARE_BITS
 from ohmgrid.registers.steps import ARRAY_BITS, Func
 
-__all__ = ["LABEL_BITS", "Onward", "onward_layout"]
+__all__ = ["Onward", "onward_layout"]
 
-LABEL_BITS = 16
-"""Width of an example's label."""
 SETTLE = 3
 """Cycles from a vector's last value until its largest magnitude is there."""
 

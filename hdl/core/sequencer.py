@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.core.jobs import TRAINER_WRITE
-from ohmgrid.hdl.core.onward import LABEL_BITS, onward_layout
+from ohmgrid.hdl.core.onward import onward_layout
+from ohmgrid.hdl.core.taker import LABEL_BITS
 from ohmgrid.hdl.periphery.edge import edge_depths
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
 from ohmgrid.registers.arrays import ENTRIES
@@ -66,12 +67,16 @@ class Sequencer(wiring.Component):
         What becomes of results; whether they stay in the core.
     biased : Out(1)
         A vector comes without the always-on input.
-    plan : Out(1), planned : Out, pending, room : In, forget : Out(1)
+    plan : Out(1), planned : Out, pending, ready, room : In, forget : Out(1)
         Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
     label_valid, label_ready, i : the stream of examples, while a label is to come.
     label : Out(LABEL_BITS)
+    inputs : In, by_slot : In(1)
+        Inputs of the array at work, without the always-on one; it is pulsed slot by slot.
+    takes : Out(1), count : Out, serial : Out(1), taking, labels : In(1)
+        Strobe: take an example of so many inputs, as of `ohmgrid.hdl.core.taker.Taker`.
     answer_valid : Out(1), answer_ready : In(1)
         The example's answer is to be sent.
     """
@@ -102,6 +107,7 @@ class Sequencer(wiring.Component):
                 "planned": Out(ARRAY_BITS),
                 "pending": In(ENTRIES),
                 "room": In(1),
+                "ready": In(ENTRIES),
                 "forget": Out(1),
                 "slot": Out(range(config.build.edge)),
                 "column_base": Out(range(columns)),
@@ -110,6 +116,13 @@ class Sequencer(wiring.Component):
                 "label_ready": Out(1),
                 "i": In(LABEL_BITS),
                 "label": Out(LABEL_BITS),
+                "inputs": In(range(config.build.inputs)),
+                "by_slot": In(1),
+                "serial": Out(1),
+                "takes": Out(1),
+                "count": Out(range(config.build.inputs)),
+                "taking": In(1),
+                "labels": In(1),
                 "answer_valid": Out(1),
                 "answer_ready": In(1),
             }
@@ -191,6 +204,25 @@ class Sequencer(wiring.Component):
             with m.If(owed != 0):
                 m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
 
+        # An example is taken beside updates that are planned already, and beside nothing else.
+        passes, taken = Signal(), Signal()
+        kept = (self.pending | self.ready).bit_select(step.array, 1)
+        slots = (step.cond == Until.FILLED) | (step.cond == Until.DRAINED)
+        m.d.comb += passes.eq(
+            ~self.taking
+            | ((step.verb == StepVerb.PULSE) & kept)
+            | ((step.verb == StepVerb.LOOP) & ~slots)
+        )
+        with m.If(self.labels):
+            m.d.sync += self.label.eq(self.i)
+        # The vector that was taken last while nothing else was at work, if any: its size is known.
+        before = Signal(len(step.dst))
+
+        def take():
+            m.d.sync += [left.eq(left - 1), quiet.eq(0), taken.eq(1)]
+            with m.If(~owed.all()):
+                m.d.sync += owed.eq(owed + 1)
+
         def end(illegal):
             m.d.sync += self.illegal.eq(illegal)
             m.next = "ENDED"
@@ -202,7 +234,7 @@ class Sequencer(wiring.Component):
                     self.counts.eq(self.counts_more),
                     at.eq(0),
                     quiet.eq(0),
-                    known.eq(0),
+                    *(known.eq(0), before.eq(0), taken.eq(0)),
                     filled.eq(0),
                     owed.eq(0),
                     self.illegal.eq(0),
@@ -219,13 +251,18 @@ class Sequencer(wiring.Component):
                 m.next = "LOOK_UP"
             with m.State("LOOK_UP"):
                 m.next = "DECODE"
-            with m.State("DECODE"):
+            with m.State("DECODE"), m.If(passes):
                 m.next = "DO"
                 with m.Switch(step.verb):
                     with m.Case(StepVerb.END):
                         end(0)
                     with m.Case(StepVerb.TAKE):
                         m.next = "LABEL"
+                        with m.If(step.cond[0] & (left == 0)):
+                            m.d.sync += taken.eq(0)
+                            m.next = "FETCH"
+                        with m.Elif(step.cond[0] & (before == step.dst)):
+                            m.next = "TAKE"
                     with m.Case(StepVerb.COUNT):
                         m.next = "ANSWER"
                     with m.Case(StepVerb.LOOP):
@@ -237,15 +274,19 @@ class Sequencer(wiring.Component):
                         pass
                     with m.Default():
                         end(1)
-                with m.If((quiet == IDLE_STEPS) | ((step.verb == StepVerb.TAKE) & (left == 0))):
+                short = (step.verb == StepVerb.TAKE) & (left == 0) & ~step.cond[0]
+                with m.If((quiet == IDLE_STEPS) | short):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)
                 with m.If(self.label_valid):
-                    m.d.sync += [self.label.eq(self.i), left.eq(left - 1), quiet.eq(0)]
-                    with m.If(~owed.all()):
-                        m.d.sync += owed.eq(owed + 1)
+                    m.d.sync += self.label.eq(self.i)
+                    take()
                     m.next = "DO"
+            with m.State("TAKE"):
+                m.d.comb += self.takes.eq(1)
+                take()
+                m.next = "FETCH"
             with m.State("DO"):
                 m.d.comb += self.go.eq(~held)
                 with m.If(self.go & self.accepted):
@@ -258,6 +299,12 @@ class Sequencer(wiring.Component):
                     m.d.sync += known.bit_select(self.array, 1).eq(1)
                     with m.If(step.verb == StepVerb.PLAN):
                         m.next = "PLAN"
+                    with m.If(self.biased):
+                        m.d.sync += [
+                            before.eq(step.dst),
+                            self.count.eq(self.inputs),
+                            self.serial.eq(self.by_slot),
+                        ]
             with m.State("PLAN"):
                 m.d.comb += self.plan.eq(self.room)
                 with m.If(self.room):
@@ -270,7 +317,7 @@ class Sequencer(wiring.Component):
             with m.State("LOOP"), m.If(~planning):
                 back = Signal()
                 m.next = "FETCH"
-                m.d.comb += self.forget.eq((step.cond == Until.FILLED) | (step.cond == Until.DRAINED))
+                m.d.comb += self.forget.eq(slots)
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)
@@ -290,12 +337,14 @@ class Sequencer(wiring.Component):
                             first_slot()
                     with m.Case(Until.EXAMPLES):
                         m.d.comb += back.eq(left != 0)
+                    with m.Case(Until.TAKEN):
+                        m.d.comb += back.eq(taken)
                     with m.Default():
                         end(1)
                 with m.If(back):
                     m.d.sync += at.eq(step.dst)
             with m.State("ENDED"):
-                m.d.comb += self.ended.eq(~planning)
+                m.d.comb += self.ended.eq(~planning & ~self.taking)
                 with m.If(self.ended & self.accepted):
                     m.next = "IDLE"
         m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))

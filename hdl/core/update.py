@@ -31,8 +31,9 @@ class Update(wiring.Component):
         Write differences of this column back.
     offset, before : In
         Then, where the column's block lies, if the array is not turned.
-    waits : In(1)
-        The pulser is to be idle before `done`: others need it then.
+    waits, taking : In(1)
+        Before `done`, the pulser is to be idle and no example being taken: others need both then;
+        one is.
     done : Out(1)
         Strobe.
     array : In, entry : In(entry_layout)
@@ -59,6 +60,7 @@ class Update(wiring.Component):
                 "offset": In(range(build.words)),
                 "before": In(range(build.lines)),
                 "waits": In(1),
+                "taking": In(1),
                 "done": Out(1),
                 "array": In(ARRAY_BITS),
                 "entry": In(entry_layout(config)),
@@ -179,7 +181,7 @@ class Update(wiring.Component):
                         wants.keys.eq(0),
                     ]
                     m.next = "NEXT"
-            with m.State("DONE"), m.If(~(self.waits & self.pending.any())):
+            with m.State("DONE"), m.If(~(self.waits & (self.taking | self.pending.any()))):
                 m.d.comb += [self.done.eq(1), self.used.eq(kept)]
                 m.d.sync += [wants.valid.eq(0), kept.eq(0)]
                 m.next = "IDLE"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import SLOTS, Config
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
@@ -214,7 +214,8 @@ class Core:
 
     def _training(self, batch: int) -> list[Step]:
         """Return the table that trains in mini-batches of a size."""
-        return orders.training(len(self.tiles), self.net.activation, self.net.softmax, batch)
+        net, ahead = self.net, self.config.pulses.desired_bl <= SLOTS
+        return orders.training(len(self.tiles), net.activation, net.softmax, batch, ahead)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.

@@ -96,6 +96,7 @@ class Sequencer:
         self._planned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._slot = self._filled = 0
         self._label = self._word = 0
+        self._taken = False
         self._errors = np.zeros(0, np.int64)
 
     def run(
@@ -118,6 +119,8 @@ class Sequencer:
         while (step := steps[at]).verb != StepVerb.END:
             at += 1
             match step.verb:
+                case StepVerb.TAKE if step.cond and not left:
+                    self._taken = False
                 case StepVerb.TAKE:
                     left -= 1
                     self._take(step, examples)
@@ -146,6 +149,8 @@ class Sequencer:
         """Return whether a LOOP goes back, and choose the slot."""
         if cond in (Until.FILLED, Until.DRAINED):
             self._planned.clear()
+        if cond == Until.TAKEN:
+            return self._taken
         if cond == Until.FILLED:
             more = left > 0 and self._slot + 1 < self._order.batch
             self._filled = self._slot + 1
@@ -172,6 +177,7 @@ class Sequencer:
 
     def _take(self, step: Step, examples: Iterator[tuple[np.ndarray, int]]) -> None:
         pixels, self._label = next(examples)
+        self._taken = True
         self._put(step, np.asarray(pixels, np.int64))
 
     def _multiply(self, step: Step) -> None:

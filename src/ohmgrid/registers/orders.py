@@ -91,7 +91,9 @@ def _rest() -> list[Step]:
     return [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
 
 
-def training(layers: int, activation: str, softmax: bool, batch: int = 1) -> list[Step]:
+def training(
+    layers: int, activation: str, softmax: bool, batch: int = 1, ahead: bool = True
+) -> list[Step]:
     """Return the table that trains a net.
 
     Parameters
@@ -104,6 +106,9 @@ def training(layers: int, activation: str, softmax: bool, batch: int = 1) -> lis
         The loss is the cross-entropy, else the squared error.
     batch : int
         Examples of a mini-batch: trains of one alone are made while it goes backward.
+    ahead : bool
+        Then, the next example is taken while it updates: updates must be planned, so that their
+        trains take one chunk.
     """
     kind, last = ACTIVATIONS.index(activation), layers - 1
     at_output = LINEAR if activation == "relu" else kind
@@ -118,8 +123,12 @@ def training(layers: int, activation: str, softmax: bool, batch: int = 1) -> lis
     counted = [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
     if batch > 1:
         return _batches([*counted, *_learning(layers, kind)], layers)
-    learning = [*_learning(layers, kind, plans=True), *_updates(layers, StepVerb.PULSE)]
-    return [*counted, *learning, *_rest()]
+    learning, updates = _learning(layers, kind, plans=True), _updates(layers, StepVerb.PULSE)
+    if not ahead:
+        return [*counted, *learning, *updates, *_rest()]
+    more = Step(StepVerb.TAKE, dst=vector(Bank.X, 0), index=SLOT, cond=1)
+    loop = Step(StepVerb.LOOP, dst=1, cond=Until.TAKEN)
+    return [*counted, *learning, more, *updates, loop, Step(StepVerb.END)]
 
 
 def hosted(layers: int, activation: str) -> list[Step]:

@@ -39,7 +39,7 @@ class StepVerb(IntEnum):
     """The run is over."""
     TAKE = 1
     """The next example: its label, and its inputs, with the always-on one behind them, to ``dst``.
-    """
+    With ``cond`` 1 nothing is done if there is none; planned updates that follow need not wait."""
     MAC = 2
     """``array`` multiplies the vector ``a``; results go through ``func`` to ``dst``, if there is
     one."""
@@ -87,7 +87,7 @@ class Func(IntEnum):
 
 
 class Until(IntEnum):
-    """When a LOOP goes back; all conditions but the last are about the mini-batch."""
+    """When a LOOP goes back; `FILLED` and `DRAINED` are about the slots of a mini-batch."""
 
     ALWAYS = 0
     FILLED = 1
@@ -98,6 +98,8 @@ class Until(IntEnum):
     mini-batch is empty."""
     EXAMPLES = 3
     """There is an example more."""
+    TAKEN = 4
+    """The last TAKE found one."""
 
 
 WIDTHS: Mapping[str, int] = {

@@ -1,0 +1,106 @@
+"""The taker: takes an example while the updates of the one before are at work."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.periphery.edge import vector_layout
+from ohmgrid.registers.arrays import ENTRIES
+from ohmgrid.registers.steps import ARRAY_BITS
+
+__all__ = ["LABEL_BITS", "Taker"]
+
+LABEL_BITS = 16
+"""Width of an example's label."""
+
+
+class Taker(wiring.Component):
+    """Takes one example, from `start` to `done`: its label, then its inputs; 1.0 goes behind them.
+
+    Parameters
+    ----------
+    config : Config
+
+    Members
+    -------
+    start : In(1)
+        Strobe; ``array``, ``first``, ``count`` and ``pending`` are sampled then, or constant.
+    array, first, count, serial : In
+        Array that takes the inputs, its first line, how many come, and whether it is pulsed slot
+        by slot.
+    pending, planned : In
+        A bit for each array: an update of it is being planned, so its vectors stay what they are;
+        or has been, and they do as long as keys are made anew for each slot.
+    valid : In(1), ready : Out(1)
+        Of the stream that they come by.
+    labels : Out(1)
+        Strobe: what comes is the label.
+    vector : Out(vector_layout) ; taken : In(1)
+        As of `ohmgrid.hdl.periphery.edge.Edge`.
+    busy : Out(1)
+    done : Out(1)
+        Strobe: what is known of the vector is there.
+    target : Out
+        The array that it is for.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        layout = vector_layout(config)
+        super().__init__(
+            {
+                "start": In(1),
+                "array": In(ARRAY_BITS),
+                "first": In(layout["first"].shape),
+                "count": In(layout["count"].shape),
+                "serial": In(1),
+                "pending": In(ENTRIES),
+                "planned": In(ENTRIES),
+                "valid": In(1),
+                "ready": Out(1),
+                "labels": Out(1),
+                "vector": Out(layout),
+                "taken": In(1),
+                "busy": Out(1),
+                "done": Out(1),
+                "target": Out(ARRAY_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        vector, first = self.vector, Signal.like(self.first)
+        free, keyed = Signal(), self.serial & (not self.config.build.computed_keys)
+        held = self.pending | (self.planned & keyed.replicate(ENTRIES))
+        m.d.sync += free.eq(~held.bit_select(self.target, 1))
+        with m.If(self.busy):
+            m.d.comb += [vector.first.eq(first), vector.count.eq(self.count), vector.biased.eq(1)]
+        with m.FSM() as fsm:
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [self.target.eq(self.array), first.eq(self.first)]
+                m.next = "LOOK"
+            with m.State("LOOK"):
+                m.next = "WAIT"
+            with m.State("WAIT"), m.If(free):
+                m.next = "LABEL"
+            with m.State("LABEL"):
+                m.d.comb += [self.ready.eq(1), self.labels.eq(self.valid)]
+                with m.If(self.valid):
+                    m.d.comb += vector.clear.eq(1)
+                    m.next = "TAKE"
+                    # An array whose only input is the always-on one.
+                    with m.If(self.count == 0):
+                        m.next = "TAKEN"
+            with m.State("TAKE"):
+                m.d.comb += [self.ready.eq(1), vector.take.eq(self.valid)]
+                with m.If(self.taken):
+                    m.next = "TAKEN"
+            # Two cycles until the maximum is there.
+            with m.State("TAKEN"):
+                m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
+        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        return m

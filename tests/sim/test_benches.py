@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.core.example_store import ExampleStore
+from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.sim.runner import run_cocotb
@@ -39,3 +40,14 @@ def test_reader():
         Outputs(**sizes), TESTS / "cocotb_reader.py", name="reader", parameters=sizes
     )
     assert passed == 2
+
+
+def test_pulser():
+    config = Config(build=BuildConfig(lanes=2, inputs=16, outputs=8))
+    passed = run_cocotb(
+        Pulser(config),
+        TESTS / "cocotb_pulser.py",
+        name="pulser",
+        parameters={"config": config_to_toml(config)},
+    )
+    assert passed == 3

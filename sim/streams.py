@@ -32,10 +32,10 @@ class Streams:
         Streams that it reads, and that it writes.
     waiting : float
         Chance that a stream waits in a cycle, 0 to less than 1.
-    watched : sequence of str
-        Streams that somebody else drives: their words are told, too.
+    drives : bool
+        False if somebody else drives them: it is only told what moves.
     signed : sequence of str
-        Outputs whose words are signed numbers.
+        Streams whose words are read as signed numbers.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Streams:
         outputs: Sequence[str] = (),
         waiting: float = 0.0,
         *,
-        watched: Sequence[str] = (),
+        drives: bool = True,
         signed: Sequence[str] = (),
     ):
         self.dut, self.waiting = dut, waiting
         self.queues: dict[str, deque[int]] = {name: deque() for name in inputs}
-        self._outputs, self._watched, self._signed = outputs, watched, signed
+        self._outputs, self._drives, self._signed = outputs, drives, signed
         self._offered = dict.fromkeys(inputs, False)
 
     def send(self, stream: str, words: Iterable[int]) -> None:
@@ -88,6 +88,23 @@ class Streams:
         Nothing may be driven when it returns, before the next falling edge.
         """
         await FallingEdge(self.dut.clk)
+        if self._drives:
+            self._drive()
+        await ReadOnly()
+        moved = []
+        for name in (*self.queues, *self._outputs):
+            if not (int(self._port(name, "valid").value) and int(self._port(name, "ready").value)):
+                continue
+            if self._drives and name in self.queues:
+                moved.append((name, self.queues[name].popleft()))
+                self._offered[name] = False
+            else:
+                word = self._port(name, "payload").value
+                moved.append((name, word.to_signed() if name in self._signed else int(word)))
+        return moved
+
+    def _drive(self) -> None:
+        """Offer words, and room for words; or not."""
         for name, queue in self.queues.items():
             offered = bool(queue) and (self._offered[name] or self._goes())
             self._offered[name] = offered
@@ -97,18 +114,6 @@ class Streams:
                 payload.value = queue[0] & ((1 << len(payload)) - 1)
         for name in self._outputs:
             self._port(name, "ready").value = self._goes()
-        await ReadOnly()
-        moved = []
-        for name in (*self.queues, *self._outputs, *self._watched):
-            if not (int(self._port(name, "valid").value) and int(self._port(name, "ready").value)):
-                continue
-            if name in self.queues:
-                moved.append((name, self.queues[name].popleft()))
-                self._offered[name] = False
-            else:
-                word = self._port(name, "payload").value
-                moved.append((name, word.to_signed() if name in self._signed else int(word)))
-        return moved
 
     def _goes(self) -> bool:
         return random.random() >= self.waiting

@@ -20,11 +20,13 @@ from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layout import place_arrays
-from ohmgrid.sim.core_bench import ARRAY_VERBS, CoreBench
+from ohmgrid.sim.core_bench import ARRAY_VERBS, CoreBench, CoreScoreboard
 from ohmgrid.sim.runner import parameters
+from ohmgrid.sim.streams import Streams
 from ohmgrid.training.settings import parse_settings
 
 CONFIG = parse_settings(parameters()["config"]).config()
+PLACES = place_arrays([(3, 5)], CONFIG.device.devices, CONFIG.build, CONFIG.layout)
 MAX_ROWS = CONFIG.build.outputs // 2 // CONFIG.device.devices
 MAX_COLS = CONFIG.build.inputs // 2
 PAIRED = CONFIG.device.paired
@@ -136,3 +138,32 @@ async def nonsense_changes_nothing(dut):
         bench.entry(number, {"rows": rows, "cols": cols, **lines})
         bench.commands.extend(command(op, number) for op in verbs)
     await work(bench, 2)
+
+
+# The benches that docs/embedding.md shows.
+
+
+@cocotb.test()
+async def an_array_works(dut):
+    Clock(dut.clk, 10, unit="ns").start()
+    bench = CoreBench(dut, CONFIG, PLACES, waiting=0.3)
+    await bench.start()
+    bench.load_vectors(bench.scoreboard.arrays[0])
+    for op in (Op.FORWARD, Op.BACKWARD, Op.UPDATE, Op.READ_CELLS):
+        bench.commands.append(command(op, 0))
+    await bench.finish()
+
+
+async def watch(core):
+    board = CoreScoreboard(CONFIG, PLACES)
+    streams = Streams(core, ("i", "cmd"), ("o", "r"), drives=False, signed=("i", "o"))
+    while True:
+        await board.cycle(streams)
+
+
+@cocotb.test()
+async def an_array_is_watched(dut):
+    """By a second scoreboard, which sees the ports alone."""
+    watching = cocotb.start_soon(watch(dut))
+    await an_array_works.func(dut)
+    assert not watching.done()

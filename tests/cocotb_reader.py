@@ -5,6 +5,7 @@ import random
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
+from cocotb.task import Task
 from cocotb.triggers import FallingEdge
 
 from ohmgrid.config import ConverterConfig
@@ -29,6 +30,7 @@ class Reader:
         self.waiting = random.choice([0.0, 0.3, 0.7])
         self.streams = Streams(dut, (), ("o",), self.waiting, signed=("o",))
         self.board = Scoreboard()
+        self.bringing: Task | None = None
 
     async def start(self) -> None:
         await self.streams.reset()
@@ -80,12 +82,12 @@ class Reader:
             **{"half": io.adc_half, "exact": 0, "read": 0},
         )
         self.board.expect("o", results(codes, alpha, halvings).tolist())
-        bringing = cocotb.start_soon(self.bring(sums))
+        self.bringing = cocotb.start_soon(self.bring(sums))
         for _ in range(random.randint(4, 60)):
             await FallingEdge(self.dut.clk)
         await self.strobe("send")
         await self.board.finish(self.streams)
-        await bringing
+        await self.bringing
         assert int(self.dut.saturated.value) == saturated
 
     async def real(self) -> None:
@@ -157,6 +159,8 @@ async def reset_in_the_middle(dut):
         for _ in range(random.randint(1, 150)):
             await FallingEdge(dut.clk)
         working.cancel()
+        if reader.bringing:
+            reader.bringing.cancel()
         await FallingEdge(dut.clk)
         reader = Reader(dut)
         await reader.start()

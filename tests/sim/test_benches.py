@@ -1,5 +1,7 @@
 """Parts of a core under any pace, on exported Verilog: store, coder, reader, pulser."""
 
+import ast
+import re
 from pathlib import Path
 
 from ohmgrid.config import BuildConfig, Config
@@ -51,3 +53,21 @@ def test_pulser():
         parameters={"config": config_to_toml(config)},
     )
     assert passed == 3
+
+
+def statements(text: str) -> set[str]:
+    """Return the statements of a module, each name that it imports for itself."""
+    found = set()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"from {node.module} import {alias.name}" for alias in node.names}
+        else:
+            found.add(ast.unparse(node))
+    return found
+
+
+def test_the_documented_bench_is_one_that_runs():
+    """Core tests run it (test_gateware.py)."""
+    text = (TESTS.parent / "docs" / "embedding.md").read_text(encoding="utf-8")
+    bench, _, watch = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert statements(bench + watch) <= statements((TESTS / "cocotb_core.py").read_text())

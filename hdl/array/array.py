@@ -58,7 +58,7 @@ class LaneArray(wiring.Component):
     start : In(1)
         Strobe: do the sweep ``job``. Both are constant from three cycles before until `busy` falls.
     job : In(sweep_layout)
-    codes, pulses : In(list_layout)
+    codes, pulses : In(list_layout), coding : In(1)
         The serial lines that a sweep with ``chain`` or ``update`` visits.
     busy : Out(1)
     row_line, row_key, column_line : Out
@@ -96,6 +96,7 @@ class LaneArray(wiring.Component):
                 "start": In(1),
                 "job": In(sweep_layout(config)),
                 **dict.fromkeys(("codes", "pulses"), In(list_layout(config))),
+                "coding": In(1),
                 "busy": Out(1),
                 "row_line": Out(range(build.outputs)),
                 "row_key": Out(range(build.outputs)),
@@ -165,12 +166,11 @@ class LaneArray(wiring.Component):
         host = port.active
         by_row = delayed(m, job.chain | host, "by_row")
         # With one block of a pair's keys at a time, a bank's keys are free with those of the other.
+        given = ("start", "array", "job", "codes", "pulses", "coding")
         other_half = sweep.lane_paired << (len(sweep.next_bank) - 1)
         m.d.comb += [
-            sweep.start.eq(self.start),
-            sweep.array.eq(array),
-            sweep.job.eq(job),
-            *(getattr(sweep, name).eq(getattr(self, name)) for name in ("codes", "pulses")),
+            *(getattr(sweep, name).eq(getattr(self, name)) for name in given),
+            sweep.bare.eq(self.registers.visible == 0),
         ]
         for group, after in pairwise(groups):
             m.d.comb += group.chain_i.eq(after.chain_o)

@@ -19,13 +19,17 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.bundles import array_layout, load_layout, place_layout, sweep_layout
-from ohmgrid.hdl.base.pipeline import strobe_after
+from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.periphery.values import list_layout
 
 __all__ = ["Sweep"]
 
 FILL = 3
 """Cycles from the number of a visit within its block to its address."""
+COUNTED = 3
+"""Cycles from the last line of a list until it is known which visit is the last."""
+AHEAD = 3
+"""Lines that a list must have beyond the next one, while it grows."""
 BANK_SEEN = 3
 """Cycles from a change of `next_bank` until `bank_used` is about it."""
 
@@ -49,6 +53,10 @@ class Sweep(wiring.Component):
         What a sweep with ``chain`` visits, and one with ``update``: of the latter, each array has a
         list of its own, for it can be made while another array is at work. An update of no line
         does nothing.
+    coding : In(1)
+        The list of codes still grows: visits follow it.
+    bare : In(1)
+        Sums in the lanes need nothing of their lines: none is loaded in a sweep with ``chain``.
     go : In(1)
         Another visit of an update may be sent.
     bank_used : In(1)
@@ -79,6 +87,8 @@ class Sweep(wiring.Component):
                 "job": In(sweep_layout(config)),
                 "codes": In(list_layout(config)),
                 "pulses": In(list_layout(config)),
+                "coding": In(1),
+                "bare": In(1),
                 "go": In(1),
                 "bank_used": In(1),
                 "busy": Out(1),
@@ -103,10 +113,11 @@ class Sweep(wiring.Component):
         # What follows from settings alone comes from registers: they are there long before a start.
         # Both devices of a pair are visited, or one of them; turned, lane lines have keys for each.
         both = Signal()
-        listed, twice = Signal(), Signal()
+        listed, twice, bare = Signal(), Signal(), Signal()
         m.d.sync += [
             both.eq(array.paired & ~(job.split & array.turned)),
             listed.eq(job.chain | job.update),
+            bare.eq(job.chain & self.bare),
             self.lane_paired.eq(array.paired & array.turned & ~job.split),
             twice.eq(self.lane_paired & job.update),
         ]
@@ -116,12 +127,13 @@ class Sweep(wiring.Component):
         # Whether the block at work is the last one, in its first visit already.
         last_block, single = Signal(), Signal()
 
+        drained = Signal(init=1)
         step, count = self.visit.valid, Signal(range(self._lines + 1))
         ready = Signal()
         m.d.sync += self.held.eq(ready & ~step)
-        first, last, filling = self._walk(m, step, count, listed, both)
+        first, last, filling, there = self._walk(m, step, count, listed, both)
         m.d.comb += [
-            ready.eq(issuing & ~filling & (~first | loaded)),
+            ready.eq(issuing & ~filling & there & (~first | loaded) & (~last | drained)),
             step.eq(ready & (self.go | ~job.update)),
             self.visit.payload.first.eq(first),
             self.visit.payload.last.eq(last),
@@ -131,7 +143,7 @@ class Sweep(wiring.Component):
             self.busy.eq(issuing),
         ]
         with m.If(step & first):
-            m.d.sync += loaded.eq(0)
+            m.d.sync += loaded.eq(bare)
         with m.If(step & last):
             m.d.sync += [bank.eq(bank + 1), in_first_block.eq(0)]
             with m.If(last_block):
@@ -141,6 +153,13 @@ class Sweep(wiring.Component):
                     lines_left.eq(lines_left - self.lanes),
                     last_block.eq(lines_left <= 2 * self.lanes),
                 ]
+
+        # A block's sums leave by the chain, one a cycle, before the next ones are there.
+        draining = Signal(range(self.lanes))
+        with m.If(step & last & job.chain):
+            m.d.sync += [draining.eq(self.lanes - 1), drained.eq(self.lanes == 1)]
+        with m.Elif(draining != 0):
+            m.d.sync += [draining.eq(draining - 1), drained.eq(draining == 1)]
 
         # Loader: a block's first visit lets the next block be loaded, if there is one and the keys
         # of the block whose bank it takes are not needed any more: all its visits have come to the
@@ -155,8 +174,7 @@ class Sweep(wiring.Component):
         settled = strobe_after(m, step & last & job.update, self._settles, "settled")
         free = ~job.update | ((unsettled != most) & ~fresh.any() & ~self.bank_used)
         begins = wanted & free
-        # Sums of a block that leave by the chain take as long as loading all lanes.
-        ends = (lane[-1] | ((to_load == 1) & ~job.chain)) & (second | ~twice)
+        ends = (lane[-1] | (to_load == 1)) & (second | ~twice)
         m.d.comb += [
             self.load.valid.eq(lane.any() & (to_load != 0)),
             self.load.payload.lanes.eq(lane),
@@ -201,14 +219,14 @@ class Sweep(wiring.Component):
         with m.If(self.start & ~idle):
             m.d.sync += [
                 issuing.eq(1),
-                loaded.eq(0),
-                lane.eq(1),
+                loaded.eq(bare),
+                lane.eq(~bare),
                 second.eq(0),
                 wanted.eq(0),
                 load_bank.eq(0),
                 self.next_bank.eq(1),
                 unsettled.eq(1),
-                to_load.eq(in_sweep),
+                to_load.eq(Mux(bare, 0, in_sweep)),
                 lines_left.eq(in_sweep),
                 last_block.eq(single),
                 self.load_line.eq(array.lane_line + Mux(job.block, job.before, 0)),
@@ -230,7 +248,7 @@ class Sweep(wiring.Component):
 
         Visits are numbered within a block. Line and address follow `FILL` cycles behind: after a
         start, as many steps come unasked. Return whether the visit is a block's first one, whether
-        its last one, and whether these steps come.
+        its last one, whether these steps come, and whether the line of another one is known.
         """
         array, job, payload = self.array, self.job, self.visit.payload
         coded, pulsed = (
@@ -266,11 +284,20 @@ class Sweep(wiring.Component):
             final.eq((lines_in << both) - 1),
             stride.eq(array.serial << array.paired),
         ]
+        # A list that grows: the next line is there, and another one behind it, so it is not the
+        # last. Two may be taken before it is seen that they are.
+        whole, there = Signal(), Signal()
+        coded_all = delayed(m, ~(self.coding & job.chain), "coded_all", COUNTED)
+        m.d.sync += [
+            whole.eq(coded_all),
+            there.eq(coded_all | ((number >> both) + AHEAD < count)),
+        ]
         filling = Signal(FILL)
-        m.d.sync += filling.eq(filling << 1)
-        move, base = step | filling.any(), Signal(range(self._words))
+        with m.If(there):
+            m.d.sync += filling.eq(filling << 1)
+        move, base = step | (filling.any() & there), Signal(range(self._words))
         minus = Mux(both, number[0], job.split & job.minus)
-        ends = number == final
+        ends = (number == final) & whole
         # Where in the array's own list; and the line of each visit without a list.
         place = Signal.like(pulses.addr)
         own = Signal.like(payload.line)
@@ -322,4 +349,4 @@ class Sweep(wiring.Component):
             m.d.sync += [
                 flag.eq(name == "first") for stage in stages for name, flag in stage.items()
             ]
-        return stages[-1]["first"], stages[-1]["last"], filling.any()
+        return stages[-1]["first"], stages[-1]["last"], filling.any(), there

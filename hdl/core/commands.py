@@ -37,9 +37,9 @@ class Commands(wiring.Component):
         There is no such register; and what these wait for.
     changed : Out(1)
         Strobe: a verb has ended that changes the entry.
-    loading, multiplying, flowing, running : Out(1)
+    loading, multiplying, flowing, running, inner_results : Out(1)
         The loader passes its streams; results come; they, or what became of them, are on their way
-        to the edge; the sequencer may take a label.
+        to the edge; the sequencer may take a label; results stay in the core.
     wrong, sound : In(1)
         The array at work does not fit the build; no cell was written while it was read.
     amounts : In(AMOUNTS), hit, word : In
@@ -59,6 +59,7 @@ class Commands(wiring.Component):
         waits = ("unknown", "table_busy", "loader_done", "multiply_done", "brought", "updated")
         waits += ("time_due", "time_passed", "wrong", "sound", "hit", "counting")
         states = ("loading", "multiplying", "flowing", "running", "answer_ready", "backward")
+        states += ("inner_results",)
         steps = ("go", "inner", "steps", "ended", "illegal", "answer_valid")
         super().__init__(
             {
@@ -85,7 +86,8 @@ class Commands(wiring.Component):
         op, r, work = self.op, self.r, Work(m)
         illegal, peeked = Signal(), Signal()
         command = Cat(op, self.arg, self.argument)
-        inner = self.steps & self.inner
+        inner = self.inner_results
+        m.d.comb += inner.eq(self.steps & self.inner)
         # A register, for it chooses settings all over the core.
         m.d.sync += self.backward.eq(op == Op.BACKWARD)
         self._answer(m, illegal)

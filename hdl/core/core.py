@@ -4,7 +4,7 @@ A command stream starts everything (`ohmgrid.host.protocol`), vectors come in on
 leave on `o`, and each command but a register write is answered on `r`.
 """
 
-from amaranth.hdl import Assert, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ from ohmgrid.hdl.array.cell_port import job_layout
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
 from ohmgrid.hdl.core.counters import AMOUNTS, Counters
-from ohmgrid.hdl.core.jobs import KEY, STATE_LAYOUT, WAY, either, same
+from ohmgrid.hdl.core.jobs import KEY, STATE_LAYOUT, WAY, either, of_direction, same
 from ohmgrid.hdl.core.key_desk import KeyDesk
 from ohmgrid.hdl.core.loader import Loader
 from ohmgrid.hdl.core.maxima import Maxima
@@ -24,7 +24,6 @@ from ohmgrid.hdl.core.onward import Onward
 from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
-from ohmgrid.hdl.core.taker import Taker
 from ohmgrid.hdl.core.time_effects import TimeEffects
 from ohmgrid.hdl.core.update import Update
 from ohmgrid.hdl.periphery.edge import vector_layout
@@ -88,7 +87,6 @@ class Core(wiring.Component):
         m.submodules.maxima = self._maxima = Maxima(config)
         m.submodules.sequencer = self._sequencer = Sequencer(config)
         m.submodules.counters = self._counters = Counters()
-        m.submodules.taker = self._taker = Taker(config)
         # A build without it asks for nothing in its place.
         self._time = TimeEffects(config, self._array.turn)
         if build.time:
@@ -96,7 +94,9 @@ class Core(wiring.Component):
 
         m.submodules.commands = self._commands = Commands(config)
         self._registers, self._op = self._settings.registers, self._commands.op
-        self._way = self._direction(m)
+        entry = self._table.entry
+        self._way = way = Signal(WAY)
+        m.d.comb += way.eq(of_direction(self._commands.backward, self._registers, entry))
         self._place(m)
         self._connect_lines(m)
         self._connect_engines(m)
@@ -149,7 +149,7 @@ class Core(wiring.Component):
             lines.vector.eq(
                 either(
                     vector_layout(self.config),
-                    *(time.vector, self._loader.edge, self._onward.vector, self._taker.vector),
+                    *(time.vector, self._loader.edge, self._onward.vector, self._sequencer.vector),
                 )
             ),
             lines.value.eq(
@@ -170,7 +170,7 @@ class Core(wiring.Component):
             lines.column_line.eq(array.column_line),
             array.rows.eq(lines.rows),
             array.columns.eq(lines.columns),
-            *same(array, lines, "codes", "pulses"),
+            *(*same(array, lines, "codes", "pulses"), array.coding.eq(lines.busy)),
             keys.load.eq(self._loader.seed),
             keys.seed.eq(self._registers.seed),
             keys.verb.eq(
@@ -186,26 +186,6 @@ class Core(wiring.Component):
             m.d.sync += lines.key.eq(keys.key)
         with m.If(keys.verb_done):
             m.d.sync += lines.keys.cycle.eq(keys.key)
-
-    def _direction(self, m):
-        """Return the registers of the direction at work."""
-        entry, registers = self._table.entry, self._registers
-
-        def of(name):
-            for source in (registers, entry):
-                if name in source.shape().members:
-                    return source[name]
-            # A build without the physics that it is of.
-            return Const(0, 1)
-
-        way = Signal(WAY)
-        m.d.comb += [
-            way[name].eq(
-                Mux(self._commands.backward, of(f"backward_{name}"), of(f"forward_{name}"))
-            )
-            for name in WAY.members
-        ]
-        return way
 
     def _connect_engines(self, m):
         """Connect the engines to what they use."""
@@ -255,7 +235,7 @@ class Core(wiring.Component):
             array.job.eq(either(sweep_layout(self.config), multiply.sweep, update.sweep)),
             update.start.eq(self._commands.update | time.pulse),
             update.waits.eq(time.due & ~time.active),
-            update.taking.eq(self._taker.busy),
+            update.taking.eq(self._sequencer.taking),
             *same(update, time, "offset", "before"),
             *same(update, pulser, "pending", "ready", "kept", "served", "made"),
             *same(pulser, update, "used", "wants"),
@@ -263,10 +243,9 @@ class Core(wiring.Component):
             pulser.plan.eq(self._sequencer.plan),
             pulser.plan_array.eq(self._sequencer.planned),
             *same(self._sequencer, pulser, "pending", "ready", "room"),
-            *same(table, pulser, "fetch"),
-            *same(pulser, table, "fetched"),
-            table.beside.eq(pulser.at),
-            self._maxima.beside.eq(pulser.at),
+            table.fetch.eq(pulser.fetch),
+            pulser.fetched.eq(table.fetched),
+            *(one.beside.eq(pulser.at) for one in (table, self._maxima)),
             pulser.entry.eq(table.planned),
             pulser.key_done.eq(self._keys.pulser_done),
             pulser.lines_busy.eq(lines.trains_busy),
@@ -293,7 +272,6 @@ class Core(wiring.Component):
         """Connect what runs the step table, and what brings results to the edge."""
         lines, time, onward = self._lines, self._time, self._onward
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
-        taker = self._taker
         build, write = self.config.build, self._settings.trainer_write
         # A refresh has vectors of its own, behind those of all examples.
         m.d.sync += [
@@ -308,41 +286,26 @@ class Core(wiring.Component):
             sequencer.counts_more.eq(self._commands.arg[0]),
             sequencer.label_valid.eq(self.i.valid),
             sequencer.i.eq(self.i.payload),
-            onward.job.eq(sequencer.job),
+            *same(onward, sequencer, "job", "label", "column_base"),
             onward.entry.eq(self._table.entry),
             onward.backward.eq(self._commands.backward),
             *same(onward, registers, "x_frac", "d_frac"),
-            onward.label.eq(sequencer.label),
             onward.i.eq(self._multiply.o.payload),
             onward.lines_busy.eq(lines.busy),
             *same(onward, lines, "number", "shared_valid", "shared", "looked"),
-            onward.column_base.eq(sequencer.column_base),
             *same(onward.table_write, write, "address", "data"),
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
             *same(lines, onward, "share", "looks", "looks_soon", "look"),
             maxima.slot.eq(sequencer.slot),
-            maxima.count.eq(lines.column_count),
-            maxima.array.eq(self._commands.arg),
+            *(maxima.count.eq(lines.column_count), maxima.array.eq(self._commands.arg)),
             maxima.write.eq(onward.done & sequencer.job.stores),
-            maxima.target.eq(sequencer.job.target),
-            maxima.side.eq(sequencer.job.side),
-        ]
-        m.d.comb += [
-            taker.start.eq(sequencer.takes),
-            taker.array.eq(sequencer.job.target),
-            taker.first.eq(sequencer.job.first),
-            *same(taker, sequencer, "count", "serial"),
-            taker.pending.eq(self._pulser.pending),
-            taker.planned.eq(self._pulser.ready),
-            *same(taker, lines, "taken"),
-            taker.valid.eq(self.i.valid),
+            *same(maxima, sequencer.job, "target", "side"),
             sequencer.inputs.eq(self._table.entry.cols - 1),
-            sequencer.by_slot.eq(self._table.entry.serial),
-            sequencer.taking.eq(taker.busy),
-            sequencer.labels.eq(taker.labels),
+            sequencer.serial.eq(self._table.entry.serial),
+            sequencer.vector_taken.eq(lines.taken),
         ]
-        with m.If(taker.done):
-            m.d.comb += [maxima.write.eq(1), maxima.target.eq(taker.target), maxima.side.eq(0)]
+        with m.If(sequencer.taken):
+            m.d.comb += [maxima.write.eq(1), maxima.target.eq(sequencer.target), maxima.side.eq(0)]
         with m.Elif(self._loader.done):
             m.d.comb += [
                 maxima.write.eq(self._loader.vector),
@@ -408,8 +371,9 @@ class Core(wiring.Component):
             table.change.eq(commands.changed | loader.keyed),
             loader.start.eq(commands.load_vector),
             multiply.start.eq(commands.multiply),
+            multiply.inner.eq(commands.inner_results),
             multiply.again.eq((commands.op == Op.LOSS) | (commands.op == Op.SEND)),
-            onward.start.eq(commands.bring),
+            onward.start.eq(commands.bring | multiply.anew),
             time.start.eq(commands.pass_time),
             sequencer.start.eq(commands.run),
             commands.unknown.eq(settings.unknown),
@@ -449,10 +413,8 @@ class Core(wiring.Component):
                 self.o.valid.eq(multiply.o.valid & ~inner),
                 self.o.payload.eq(multiply.o.payload),
             ]
-        with m.If(self._taker.busy):
-            m.d.comb += self.i.ready.eq(self._taker.ready)
-        with m.If(commands.running & sequencer.label_ready):
-            m.d.comb += self.i.ready.eq(1)
+        with m.If(sequencer.running):
+            m.d.comb += self.i.ready.eq(sequencer.label_ready)
         with m.If(commands.loading):
             m.d.comb += self.i.ready.eq(loader.ready)
             with m.If(loader.passing):

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from ohmgrid.config import Config
@@ -21,6 +21,7 @@ __all__ = [
     "Work",
     "either",
     "entry_layout",
+    "of_direction",
     "over_lines",
     "same",
     "spanning",
@@ -58,6 +59,23 @@ def either(layout: data.Layout, *jobs: Any) -> data.View:
     for job in jobs[1:]:
         asked = asked | Value.cast(job)
     return data.View(layout, asked)
+
+
+def of_direction(backward: Value, *sources: Any) -> Value:
+    """Return the fields of `WAY` in their order: those of the direction at work, each from the
+    source that has it; 0 where the build is without the physics that it is of."""
+
+    def of(name: str, bits: int) -> Value:
+        for source in sources:
+            if name in source.shape().members:
+                return Value.cast(source[name])
+        return Const(0, bits)
+
+    def chosen(name: str, bits: int) -> Value:
+        one = Mux(backward, of(f"backward_{name}", bits), of(f"forward_{name}", bits))
+        return (one | Const(0, bits))[:bits]
+
+    return Cat(chosen(name, field.width) for name, field in WAY)
 
 
 def spanning(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:

@@ -14,7 +14,10 @@ from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.readout import DITHER_BITS, Part
 
-__all__ = ["Multiply"]
+__all__ = ["GONE", "Multiply"]
+
+GONE = 64
+"""Cycles in which what left is taken to the edge, at most."""
 
 
 class Multiply(wiring.Component):
@@ -36,6 +39,11 @@ class Multiply(wiring.Component):
     registers : In(REGISTERS), way : In(WAY), entry : In(entry_layout)
     again : In(1)
         With `start`: send the results that are there once more.
+    inner : In(1)
+        Results stay in the core, so that they can leave as they come even where bound management
+        may ask for another pass: then
+    anew : Out(1)
+        tells (strobe) that all that left is void, and that they will come once more.
     x_one, d_one, x_max, d_max, x_count : In
         1.0 at the edge, the largest magnitudes of the vectors there, and how many activations are
         not 0.
@@ -58,6 +66,8 @@ class Multiply(wiring.Component):
             {
                 "start": In(1),
                 "again": In(1),
+                "inner": In(1),
+                "anew": Out(1),
                 "backward": In(1),
                 "done": Out(1),
                 "registers": In(REGISTERS),
@@ -129,11 +139,11 @@ class Multiply(wiring.Component):
         ]
         drop, power = read & (way.ir != 0), read & (way.w_kind != 0)
         last_sweep = part == Part.VALUE
-        # No pass can follow: results leave as they come.
-        once, more = Signal(), Signal()
+        # No pass can follow, or nobody minds: results leave as they come.
+        once, more, gone = Signal(), Signal(), Signal(range(GONE))
         m.d.sync += [
-            once.eq(backward | (self.registers.forward_passes <= 1)),
-            more.eq(halvings + 1 < self.registers.forward_passes),
+            once.eq(backward | self.inner | (self.registers.forward_passes <= 1)),
+            more.eq(~backward & (halvings + 1 < self.registers.forward_passes)),
         ]
         # Powers without weights are summed while the codes are made.
         additive = way.w_kind == W_NOISE_TYPES.index("additive-constant")
@@ -172,8 +182,8 @@ class Multiply(wiring.Component):
                         first_sweep()
             with m.State("CODES"):
                 self._codes(m, read, perfect, alpha, halvings, part)
-                # Lane lines are loaded as they are coded, one a cycle; a list is waited for.
-                waits = self.lines_busy & ~(tree & ~read & self.lines_begun)
+                # Lane lines are loaded as they are coded, one a cycle, and a list is followed.
+                waits = self.lines_busy & ~(~read & self.lines_begun)
                 with work.until_done(self.lines.start, waits):
                     m.next = "SWEEP"
                     with m.If((part == Part.POWER) & additive):
@@ -200,13 +210,16 @@ class Multiply(wiring.Component):
                     m.next = "CONVERTED"
             with m.State("CONVERTED"), m.If(outputs.count == outputs.lines):
                 m.next = "SEND"
-                with m.If(once):
+                with m.If((outputs.saturated != 0) & more):
+                    m.next = "REPEAT"
+                with m.Elif(once):
                     m.next = "SENT"
-                with m.Elif(
-                    (outputs.saturated != 0) & (halvings + 1 < self.registers.forward_passes)
-                ):
-                    m.d.comb += outputs.clear.eq(1)
-                    m.d.sync += halvings.eq(halvings + 1)
+            # What left has to be gone before it can come once more.
+            with m.State("REPEAT"):
+                m.d.sync += gone.eq(gone + 1)
+                with m.If((~once | gone.all()) & ~outputs.busy):
+                    m.d.comb += [outputs.clear.eq(1), self.anew.eq(once)]
+                    m.d.sync += [halvings.eq(halvings + 1), gone.eq(0)]
                     first_sweep()
             with m.State("SEND"):
                 m.d.comb += outputs.send.eq(1)

@@ -55,7 +55,8 @@ class Onward(wiring.Component):
     Members
     -------
     start : In(1)
-        Strobe: results come; all settings are constant from some cycles before until `done`.
+        Strobe: results come, or come once more: those before are void, and none of them is on its
+        way. All settings are constant from some cycles before until `done`.
     done : Out(1)
         Strobe: their vector is at the edge.
     job : In(onward_layout), entry : In(entry_layout), backward : In(1)
@@ -206,12 +207,11 @@ class Onward(wiring.Component):
         m.d.sync += self.hit.eq(functions.best == self.label)
 
         work = Work(m)
-        settled = max(SETTLE, functions.squares_latency - functions.latency + 1)
-        settles = Signal(range(settled))
+        squared = max(SETTLE, functions.squares_latency - functions.latency + 1)
+        settles, settled = Signal(range(squared)), Signal(range(squared))
+        m.d.sync += settled.eq(Mux(job.func == Func.SQUARED, squared, SETTLE) - 1)
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
-                m.d.comb += vector.clear.eq(job.stores & ~share)
-                m.d.sync += settles.eq(0)
                 m.next = "RESULTS"
             with m.State("RESULTS"), m.If(made == results):
                 m.next = "SETTLE"
@@ -234,12 +234,15 @@ class Onward(wiring.Component):
             # The last value is taken, its magnitude compared, and the squares are added up.
             with m.State("SETTLE"):
                 m.d.sync += settles.eq(settles + 1)
-                with m.If(settles == settled - 1):
+                with m.If(settles == settled):
                     m.next = "DONE"
             with m.State("DONE"):
                 with m.If(job.func == Func.SQUARED):
                     m.d.sync += self.word.eq(functions.squares)
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
+        with m.If(self.start):
+            m.d.comb += vector.clear.eq(job.stores & ~share)
+            m.d.sync += settles.eq(0)
         m.d.comb += active.eq(~fsm.ongoing("IDLE") | self.start)
         return m

@@ -12,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.core.jobs import TRAINER_WRITE
 from ohmgrid.hdl.core.onward import onward_layout
-from ohmgrid.hdl.core.taker import LABEL_BITS
-from ohmgrid.hdl.periphery.edge import edge_depths
+from ohmgrid.hdl.core.taker import LABEL_BITS, Taker
+from ohmgrid.hdl.periphery.edge import edge_depths, vector_layout
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import SCALE_BITS
@@ -71,12 +71,15 @@ class Sequencer(wiring.Component):
         Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
-    label_valid, label_ready, i : the stream of examples, while a label is to come.
+    label_valid, label_ready, i : the stream of examples, while one comes that is not the
+        loader's.
     label : Out(LABEL_BITS)
-    inputs : In, by_slot : In(1)
-        Inputs of the array at work, without the always-on one; it is pulsed slot by slot.
-    takes : Out(1), count : Out, serial : Out(1), taking, labels : In(1)
-        Strobe: take an example of so many inputs, as of `ohmgrid.hdl.core.taker.Taker`.
+    inputs : In, serial : In(1)
+        Of the array at work: inputs without the always-on one; it is pulsed slot by slot.
+    taking : Out(1), taken : Out(1), target : Out
+        An example is being taken beside updates; it has been (strobe), and for which array.
+    vector : Out(vector_layout) ; vector_taken : In(1)
+        Its inputs, as of `ohmgrid.hdl.periphery.edge.Edge`.
     answer_valid : Out(1), answer_ready : In(1)
         The example's answer is to be sent.
     """
@@ -117,12 +120,12 @@ class Sequencer(wiring.Component):
                 "i": In(LABEL_BITS),
                 "label": Out(LABEL_BITS),
                 "inputs": In(range(config.build.inputs)),
-                "by_slot": In(1),
-                "serial": Out(1),
-                "takes": Out(1),
-                "count": Out(range(config.build.inputs)),
-                "taking": In(1),
-                "labels": In(1),
+                "serial": In(1),
+                "taking": Out(1),
+                "taken": Out(1),
+                "target": Out(ARRAY_BITS),
+                "vector": Out(vector_layout(config)),
+                "vector_taken": In(1),
                 "answer_valid": Out(1),
                 "answer_ready": In(1),
             }
@@ -204,22 +207,37 @@ class Sequencer(wiring.Component):
             with m.If(owed != 0):
                 m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
 
+        m.submodules.taker = taker = Taker(self.config)
+        m.d.comb += [
+            taker.array.eq(step.dst),
+            taker.first.eq(line),
+            taker.pending.eq(self.pending),
+            taker.planned.eq(self.ready),
+            taker.valid.eq(self.label_valid),
+            taker.taken.eq(self.vector_taken),
+            self.taking.eq(taker.busy),
+            self.taken.eq(taker.done),
+            self.target.eq(taker.target),
+            self.vector.eq(taker.vector),
+        ]
         # An example is taken beside updates that are planned already, and beside nothing else.
-        passes, taken = Signal(), Signal()
+        passes, found = Signal(), Signal()
         kept = (self.pending | self.ready).bit_select(step.array, 1)
         slots = (step.cond == Until.FILLED) | (step.cond == Until.DRAINED)
         m.d.comb += passes.eq(
-            ~self.taking
+            ~taker.busy
             | ((step.verb == StepVerb.PULSE) & kept)
             | ((step.verb == StepVerb.LOOP) & ~slots)
         )
-        with m.If(self.labels):
+        with m.If(taker.labels):
             m.d.sync += self.label.eq(self.i)
+        with m.If(taker.busy):
+            m.d.comb += self.label_ready.eq(taker.ready)
         # The vector that was taken last while nothing else was at work, if any: its size is known.
         before = Signal(len(step.dst))
 
         def take():
-            m.d.sync += [left.eq(left - 1), quiet.eq(0), taken.eq(1)]
+            m.d.sync += [left.eq(left - 1), quiet.eq(0), found.eq(1)]
             with m.If(~owed.all()):
                 m.d.sync += owed.eq(owed + 1)
 
@@ -234,7 +252,7 @@ class Sequencer(wiring.Component):
                     self.counts.eq(self.counts_more),
                     at.eq(0),
                     quiet.eq(0),
-                    *(known.eq(0), before.eq(0), taken.eq(0)),
+                    *(known.eq(0), before.eq(0), found.eq(0)),
                     filled.eq(0),
                     owed.eq(0),
                     self.illegal.eq(0),
@@ -259,7 +277,7 @@ class Sequencer(wiring.Component):
                     with m.Case(StepVerb.TAKE):
                         m.next = "LABEL"
                         with m.If(step.cond[0] & (left == 0)):
-                            m.d.sync += taken.eq(0)
+                            m.d.sync += found.eq(0)
                             m.next = "FETCH"
                         with m.Elif(step.cond[0] & (before == step.dst)):
                             m.next = "TAKE"
@@ -284,7 +302,7 @@ class Sequencer(wiring.Component):
                     take()
                     m.next = "DO"
             with m.State("TAKE"):
-                m.d.comb += self.takes.eq(1)
+                m.d.comb += taker.start.eq(1)
                 take()
                 m.next = "FETCH"
             with m.State("DO"):
@@ -302,8 +320,8 @@ class Sequencer(wiring.Component):
                     with m.If(self.biased):
                         m.d.sync += [
                             before.eq(step.dst),
-                            self.count.eq(self.inputs),
-                            self.serial.eq(self.by_slot),
+                            taker.count.eq(self.inputs),
+                            taker.serial.eq(self.serial),
                         ]
             with m.State("PLAN"):
                 m.d.comb += self.plan.eq(self.room)
@@ -338,13 +356,13 @@ class Sequencer(wiring.Component):
                     with m.Case(Until.EXAMPLES):
                         m.d.comb += back.eq(left != 0)
                     with m.Case(Until.TAKEN):
-                        m.d.comb += back.eq(taken)
+                        m.d.comb += back.eq(found)
                     with m.Default():
                         end(1)
                 with m.If(back):
                     m.d.sync += at.eq(step.dst)
             with m.State("ENDED"):
-                m.d.comb += self.ended.eq(~planning & ~self.taking)
+                m.d.comb += self.ended.eq(~planning & ~taker.busy)
                 with m.If(self.ended & self.accepted):
                     m.next = "IDLE"
         m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
@@ -352,7 +370,11 @@ class Sequencer(wiring.Component):
 
     def _memory(self, m, name, table, bits, depth, address, part=None):
         """Return the word at an address, a cycle later, of a table that hosts write."""
-        m.submodules[name] = memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+        # A short one in LUTs, for block RAM is what runs out first.
+        short = {"ram_style": "distributed"} if depth <= MOST_SCALES else {}
+        m.submodules[name] = memory = Memory(
+            shape=unsigned(bits), depth=depth, init=[], attrs=short
+        )
         write, read = memory.write_port(), memory.read_port()
         written = self.write.address if part is None else self.write.address >> 1
         en = self.write.en & (self.write.table == TRAINER[table])

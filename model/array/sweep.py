@@ -79,6 +79,7 @@ def sweep_cycles(
     devices: int = 1,
     turned: bool = False,
     chain: bool = False,
+    bare: bool = False,
     hits: np.ndarray | None = None,
 ) -> SweepCycles:
     """Return the cycles of a sweep through so many serial lines, clock by clock.
@@ -103,8 +104,10 @@ def sweep_cycles(
         The lanes lie along outputs: in updates, lane lines of pairs have keys for both devices, so
         that they are loaded twice and take two banks.
     chain : bool
-        Sums stay in the lanes: those of a block leave one a cycle, while the next one is loaded,
-        and its lanes without a line are waited for, too.
+        Sums stay in the lanes: those of a block leave one a cycle, all lanes', and the last visit
+        of the next block waits for that.
+    bare : bool
+        Then, nothing is loaded.
     hits : bool, shape (serial * devices, lane_lines), optional
         Cells to update, in the order of visits; without, the sweep is no update.
     """
@@ -116,13 +119,14 @@ def sweep_cycles(
     banks = build.key_banks // 2 if halved else build.key_banks
 
     def loading(block: int) -> int:
-        lines = build.lanes if chain else min(build.lanes, lane_lines - block * build.lanes)
+        lines = 0 if bare else min(build.lanes, lane_lines - block * build.lanes)
         return 2 * lines if update and halved else lines
 
     demand = [] if hits is None else group_hits(hits, build.lanes, build.share).tolist()
     queues = Queues(build, demand, visits, banks)
     issued, clock, last = 0, 0, 0
     loaded_block, loads_until, wanted = 0, max(loading(0), FILL), False
+    drained = 0
     # Clocks from which a bank is known to be free, and how far blocks have settled.
     bank_seen, settling = 0, deque()
     unsettled = 1
@@ -131,7 +135,8 @@ def sweep_cycles(
         block, visit = divmod(issued, visits)
         sends = (
             issued < visits * blocks
-            and (visit > 0 or (loaded_block == block and clock > loads_until))
+            and (bare or visit > 0 or (loaded_block == block and clock > loads_until))
+            and (clock > FILL and (visit < visits - 1 or clock >= drained))
             and queues.go
         )
         settled = bool(settling) and settling[0] == clock
@@ -150,6 +155,8 @@ def sweep_cycles(
             last = clock
             issued += 1
             wanted |= visit == 0 and block + 1 < blocks
+            if chain and visit == visits - 1:
+                drained = clock + build.lanes
             if visit == visits - 1 and update:
                 settling.append(clock + build.visit_cycles + SETTLE)
     return SweepCycles(max(last, queues.end), last)

@@ -33,6 +33,8 @@ class Case(NamedTuple):
     """Fields of `ohmgrid.hdl.array.bundles.sweep_layout`."""
     listed: list[int]
     """Serial lines in the list, counted from the array's first."""
+    bare: bool = False
+    """Sums in the lanes need nothing of their lines."""
 
     @property
     def devices(self) -> int:
@@ -99,7 +101,7 @@ class Case(NamedTuple):
         return [
             (n % lanes, self.lane_line + line, n // lanes % banks, each, self._is_bias(line))
             for n, line in enumerate(self.swept)
-            if self.visited
+            if self.visited and not self.bare
             for each in minus
         ]
 
@@ -118,15 +120,18 @@ class Seen(NamedTuple):
     """Cycles until the last visit is sent and all cells have left their queues."""
 
 
-def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
-    """Sweep twice; return what the second sweep did, for which the first left what it may leave."""
+def run_sweep(case: Case, hits: np.ndarray | None, pauses: list[int] | None = None) -> Seen:
+    """Sweep twice; return what the second sweep did, for which the first left what it may leave.
+
+    With ``pauses``, its list of codes grows while it runs: a line after each of them.
+    """
     build, job = case.build, case.job
     settles = build.visit_cycles + SETTLE
     dut = Sweep(Config(build=build), settles)
     demand = [] if hits is None else group_hits(hits, build.lanes, build.share).tolist()
     in_block = case.devices * len(case.visited)
     banks = build.key_banks // (2 if case.lane_paired else 1)
-    seen = Seen([], [], [], 0)
+    seen, grows = Seen([], [], [], 0), []
 
     async def sweep(ctx) -> Seen:
         visits, loads, lasts, busy = [], [], [], 0
@@ -180,6 +185,7 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
             ctx.set(dut.job[name], value)
         # Only an update asks the queues.
         ctx.set(dut.go, hits is not None)
+        ctx.set(dut.bare, case.bare)
         made = dut.pulses if case.job["update"] else dut.codes
         ctx.set(made.clear, 1)
         ctx.set(made.line, case.job["list"])
@@ -191,7 +197,14 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
             await ctx.tick()
         ctx.set(made.put, 0)
         await ctx.tick().repeat(3)
-        for _ in range(2):
+        for turn in range(2):
+            if pauses is not None and turn:
+                ctx.set(dut.coding, 1)
+                ctx.set(made.clear, 1)
+                await ctx.tick()
+                ctx.set(made.clear, 0)
+                await ctx.tick().repeat(4)
+                grows.append(1)
             seen = await sweep(ctx)
             # As long as results take to come back, and longer.
             await ctx.tick().repeat(settles + 2)
@@ -199,6 +212,21 @@ def run_sweep(case: Case, hits: np.ndarray | None) -> Seen:
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
+
+    async def grow(ctx):
+        while not grows:
+            await ctx.tick()
+        for line, pause in zip(case.listed, pauses or [], strict=True):
+            for _ in range(pause):
+                await ctx.tick()
+            ctx.set(dut.codes.put, 1)
+            ctx.set(dut.codes.line, case.serial_line + line)
+            await ctx.tick()
+            ctx.set(dut.codes.put, 0)
+        ctx.set(dut.coding, 0)
+
+    if pauses is not None:
+        simulator.add_testbench(grow, background=True)
     simulator.run()
     return seen
 
@@ -243,6 +271,7 @@ def cases(draw) -> Case:
         paired=paired,
         job=job,
         listed=listed,
+        bare=kind == "chain" and draw(st.booleans()),
     )
 
 
@@ -278,12 +307,26 @@ def test_sweep_visits_loads_and_cycles(case: Case, density: float, seed: int):
         devices=case.devices,
         turned=case.turned,
         chain=chain,
+        bare=case.bare,
         hits=hits,
     )
     assert (seen.total, seen.lasts[-1] if seen.lasts else 0) == cycles
     if chain:
         # A block's sums leave one a cycle.
         assert all(later - last >= case.build.lanes for last, later in pairwise(seen.lasts))
+
+
+@given(cases(), st.data())
+def test_visits_follow_a_list_that_grows(case: Case, data):
+    """Whenever its lines come, they are visited as if they had been there."""
+    job = case.job | {"update": 0, "tree": 0, "chain": 1, "block": 0, "split": 0, "minus": 0}
+    case = case._replace(job=job)
+    few = st.integers(0, 12)
+    pauses = data.draw(st.lists(few, min_size=len(case.listed), max_size=len(case.listed)))
+    seen = run_sweep(case, None, pauses)
+    assert seen.visits == case.visits()
+    assert seen.loads == case.loads()
+    assert all(later - last >= case.build.lanes for last, later in pairwise(seen.lasts))
 
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 20))

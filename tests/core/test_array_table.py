@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmgrid.config import BuildConfig, Config
-from ohmgrid.hdl.core.array_table import ArrayTable
+from ohmgrid.hdl.core.array_table import ArrayTable, planned_layout
 from ohmgrid.registers.arrays import ENTRIES, STATE, entry_fields, entry_words
 from ohmgrid.sim.tables import run_clocked
 
@@ -81,6 +81,35 @@ class Table:
         found = {name: self._ctx.get(self._dut.entry[name]) for name in expected}
         assert found == expected
 
+    async def fetch(self, number: int, loads: list[int]) -> None:
+        """Fetch what an update is planned from, while other entries are loaded; check it."""
+        ctx, dut, seen = self._ctx, self._dut, 0
+
+        async def tick() -> None:
+            nonlocal seen
+            seen += ctx.get(dut.fetched)
+            await ctx.tick()
+
+        ctx.set(dut.beside, number)
+        ctx.set(dut.fetch, 1)
+        await tick()
+        ctx.set(dut.fetch, 0)
+        for load in loads:
+            ctx.set(dut.number, load)
+            ctx.set(dut.load, 1)
+            for _ in range(int(self._rng.integers(1, 40))):
+                await tick()
+                ctx.set(dut.load, 0)
+            while ctx.get(dut.busy):
+                await tick()
+            self.loaded = load
+            await tick()
+        for _ in range(30):
+            await tick()
+        assert seen == 1
+        found = {name: ctx.get(dut.planned[name]) for name in planned_layout().members}
+        assert found == {name: self.entries[number][name] for name in found}
+
     async def change(self) -> None:
         """Change the state of the entry at work."""
         assert self.loaded is not None
@@ -119,6 +148,9 @@ def test_entries_keep_what_was_written_and_changed(read_physics, time, seed):
                 await table.write(int(rng.choice(numbers)), rng.permutation(words)[:2].tolist())
             elif act < 5 and table.loaded is not None:
                 await table.change()
+            elif act < 7:
+                loads = rng.choice(numbers, rng.integers(3)).tolist()
+                await table.fetch(int(rng.choice(numbers)), loads)
             else:
                 await table.load(int(rng.choice(numbers)))
         for number in numbers:

@@ -81,6 +81,42 @@ def test_any_net_trains_and_tests_as_the_model_does(data, seed, sizes, batch, ki
     assert_equal(golden, found)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_results_that_clipped_come_once_more(batch, rng):
+    """Where bound management repeats a pass, what went on before it is void."""
+    narrow = {"out_bound": 0.2, "bound_management": "iterative"}
+    config = Config(seed=5, build=BUILDS[4], device=PRESETS["gokmen-vlasov"]).replace(
+        forward=narrow
+    )
+    net = Net((7, 6, 5, 3))
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 6)
+    for _ in range(2):
+        losses = [core.train(pixels, labels, 0.05, batch) for core in (golden, found)]
+        assert losses[0] == losses[1]
+        assert_equal(golden, found)
+    assert (golden.counters["passes"] > golden.counters["updates"]).all()
+
+
+@pytest.mark.parametrize("preset", ["gokmen-vlasov", "reram-array-om"])
+@pytest.mark.parametrize("desired_bl", [31, 60])
+def test_plans_are_of_vectors_as_they_were(preset, desired_bl, rng):
+    """An update that was planned is with the vectors of then, but for trains of several chunks."""
+    base = Config(seed=6, build=BUILDS[4], device=PRESETS[preset])
+    config = base.replace(pulses={"desired_bl": desired_bl})
+    net = Net((6, 5, 4))
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 5)
+    table = orders.training(2, "sigmoid", True, ahead=False)
+    plans = [n for n, step in enumerate(table) if step.verb == StepVerb.PLAN]
+    # Behind all plans, the first array multiplies once more: its noise, so its results are others.
+    steps = [*table[: plans[-1] + 1], table[1], *table[plans[-1] + 1 :]]
+    for core in (golden, found):
+        core.run(steps, pixels, labels, Order(1, 0.05, core.counters))
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
 def test_a_host_may_have_a_loss_of_its_own(rng):
     """The host sees the same results, and its errors train the same weights."""
     net, config = Net((7, 5, 3)), Config(seed=3, build=BUILDS[4], device=PRESETS["gokmen-vlasov"])

@@ -167,7 +167,7 @@ async def work(coder: Coder) -> None:
     sides = [0, 1]
     for turned in (0, 1):
         random.shuffle(sides)
-        places = {}
+        places: dict[int, tuple[int, np.ndarray]] = {}
         for side in sides:
             count = random.randint(1, DEPTHS[side])
             places[side] = random.randint(0, DEPTHS[side] - count), random_vector(count)

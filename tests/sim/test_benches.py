@@ -39,7 +39,10 @@ def test_coder():
 def test_reader():
     sizes = {"sum_bits": 34, "max_lines": 16}
     passed = run_cocotb(
-        Outputs(**sizes), TESTS / "cocotb_reader.py", name="reader", parameters=sizes
+        Outputs(sizes["sum_bits"], sizes["max_lines"]),
+        TESTS / "cocotb_reader.py",
+        name="reader",
+        parameters=sizes,
     )
     assert passed == 2
 

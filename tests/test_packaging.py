@@ -72,6 +72,8 @@ PARTS = {
     "core/counters": "core/sequencer",
     "core/maxima": "core/sequencer",
     "core/onward": "core/sequencer",
+    "core/example_decoder": "core/example_store",
+    "core/example_memory": "core/example_store",
     "core/jobs": "core/core",
     "core/loader": "core/core",
     "core/settings": "core/core",

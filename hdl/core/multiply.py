@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import W_NOISE_TYPES, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout, over_lines
-from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.outputs import Outputs
+from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.noise import Verb

@@ -349,8 +349,7 @@ def test_array_equals_the_model(
     down = row_keys["sign"][:, None] == columns["sign"]
     seen_weights = population.read(weights)
     trains = at.row_devices(row["train"])
-    row_values = {"code": at.rows(row["code"]), "train": trains[::devices]}
-    serial = columns if turned else row_values
+    serial = columns if turned else {"code": at.rows(row["code"]), "train": trains[::devices]}
     # Devices of pairs that are lines of their own, in one block of lanes.
     own_trains = at.row_devices(own_row if paired else row["train"])
     own_serial = columns["train"] if turned else own_trains

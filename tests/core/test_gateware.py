@@ -210,4 +210,4 @@ def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
             "config": config_to_toml(config),
         },
     )
-    assert passed == 4
+    assert passed == 6

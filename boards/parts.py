@@ -135,6 +135,7 @@ REGISTRY: dict[str, Part] = {
             config, import_module("ohmgrid.hdl.array.array").LaneArray(config).turn
         ),
     ),
+    "core.ExampleStore": Part("example_store", lambda hdl, config: hdl.ExampleStore()),
     "core.Core": Part("core", lambda hdl, config: hdl.Core(config)),
 }
 """``room.Class`` -> what makes the component for a configuration."""

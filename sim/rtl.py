@@ -1,18 +1,15 @@
 """The `rtl` engine: the gateware itself, compiled to a shared library and driven by its streams."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import lru_cache
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.config import Config
+from ohmgrid.core import Seen
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.core.core import Core as CoreGateware
-from ohmgrid.host.driver import CoreDriver
-from ohmgrid.host.protocol import EXAMPLES_BITS, SILENT, Op, command
-from ohmgrid.host.registers import core_values, countdowns, entry_values
+from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
+from ohmgrid.host.registers import countdowns, entry_values
 from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
@@ -23,7 +20,6 @@ from ohmgrid.model.device.population import populate
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
 from ohmgrid.registers.edge import PulseRegisters
-from ohmgrid.registers.layout import place_arrays
 from ohmgrid.registers.meters import (
     ARRAY_FIELDS,
     COUNTER_BITS,
@@ -34,90 +30,13 @@ from ohmgrid.registers.meters import (
 )
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import Step, StepVerb
-from ohmgrid.sim.cxxrtl.library import Library, build
+from ohmgrid.sim.gateware import Gateware
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["Gateware", "RtlCore", "RtlTile", "build_core"]
+__all__ = ["RtlCore", "RtlTile"]
 
 STATE_WORDS = sum(STATE.values()) // WORD_BITS
 """Words of an entry that verbs change."""
-
-
-@lru_cache(maxsize=16)
-def _library(formats: FormatConfig, parts: BuildConfig) -> Library:
-    config = Config(formats=formats, build=parts)
-    return build(lambda: CoreGateware(config), "core", identity=f"Core {formats} {parts}")
-
-
-def build_core(config: Config) -> Library:
-    """Compile the gateware of a build and its formats (or take it from the cache).
-
-    Within a process it is elaborated once, however many nets run on it.
-    """
-    # Fraction bits are loaded at run time: they make no other gateware.
-    narrow = config.formats.edge_bits - 1
-    formats = replace(config.formats, x_frac=narrow, d_frac=narrow)
-    return _library(formats, config.build)
-
-
-class Gateware:
-    """One simulated core, and where the arrays of a net lie in it.
-
-    After an error of the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known
-    what it holds: it then refuses all calls until it is started anew.
-
-    Parameters
-    ----------
-    config : Config
-    shapes : sequence of (rows, cols)
-
-    Raises
-    ------
-    ConfigError
-        If the arrays do not fit ``config.build``, or are more than the array table has entries.
-
-    Attributes
-    ----------
-    places : list of Place
-    driver : CoreDriver
-        Sends the commands.
-    starts : int
-        How often it was started: what a start before the last has loaded is gone.
-    """
-
-    def __init__(self, config: Config, shapes: Sequence[tuple[int, int]]) -> None:
-        self.config = config
-        self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)
-        self.values = core_values(config)
-        self.starts = 0
-        self.lost = ""
-        """The error after which it is not known what the gateware holds."""
-
-    def start(self, tile: TileBase) -> None:
-        """Take a new instance, and load what all arrays share: registers, and a tile's device."""
-        driver = self.driver = CoreDriver(build_core(self.config).instance())
-        self.starts += 1
-        self.lost = ""
-        aging = tile.aging if countdowns(self.values, 0) else None
-        device = driver.device(tile.device, self.config.formats.weight_bits, aging)
-        self.send([*driver.registers(self.values), *device])
-
-    def send(
-        self, commands: list[int], words=(), results: int = 0, more: int = 0
-    ) -> tuple[np.ndarray, list]:
-        """Send checked commands and words; remember an error that comes in between."""
-        if self.lost:
-            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self.lost}")
-        try:
-            return self.driver.run(commands, words, results, more)
-        except BaseException as error:
-            self.lost = f"{type(error).__name__}: {error}"
-            raise
-
-    def ask(self, commands: list[int], words: list[int], results: int) -> np.ndarray:
-        """Send commands and words; return results, and leave the answers for later."""
-        answers = sum((c & 255) not in SILENT for c in commands)
-        return self.send(commands, words, results, -answers)[0]
 
 
 class RtlTile(TileBase):
@@ -221,6 +140,13 @@ class RtlTile(TileBase):
         self._steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
+
+    def backward_of_edge(self) -> np.ndarray:
+        """Return ``W^T d`` (int64, shape (cols,)) of the errors that the core holds for the array.
+
+        They are those that the last run left, of the first example of a mini-batch.
+        """
+        return self._send([self._command(Op.BACKWARD)], (), self.cols)[0]
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
@@ -339,6 +265,27 @@ class RtlCore(Core):
             self._steps = steps
         return commands
 
+    def _preparation(self, steps: list[Step], lr: float | None) -> list[int]:
+        """Return the commands that a run needs before it: tables, and learning rates if any."""
+        commands = []
+        for tile in self._tiles:
+            tile.check()
+            if lr is not None:
+                commands += tile.set_rate(lr)
+        return commands + self._tables(steps)
+
+    def load_training(self, lr: float, batch: int) -> None:
+        """Load what training in mini-batches needs: what comes then are examples alone."""
+        self.load_table(self._training(batch), lr)
+
+    def forget_tables(self) -> None:
+        """Load all tables before the next run: others may be there now."""
+        self._start = 0
+
+    def load_table(self, steps: list[Step], lr: float) -> None:
+        """Load a step table, and all else that running it with a learning rate needs."""
+        self.gateware.send(self._preparation(steps, lr))
+
     def _count(self, order: Order) -> None:
         """Read the counters of the gateware; add what is new to those of the order."""
         layers, fields = len(self._tiles), len(ARRAY_FIELDS)
@@ -365,38 +312,37 @@ class RtlCore(Core):
         if not len(labels):
             return []
         verbs = {step.verb for step in steps}
-        learns, sends = StepVerb.PULSE in verbs, StepVerb.SEND in verbs
+        learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
         room, size = self.config.build.edge, min(order.batch, len(labels))
         if learns and size > room:
             raise ConfigError(
                 "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
             )
-        commands = []
-        for tile in self._tiles:
-            tile.check()
-            if learns:
-                commands += tile.set_rate(order.rate)
-        commands += self._tables(steps)
+        commands = self._preparation(steps, order.rate if learns else None)
         examples, counting = len(labels), int(order.counters is not None)
         commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         words = np.column_stack([labels, pixels])
         counts = examples if StepVerb.COUNT in verbs else 0
-        if sends and counts:
-            raise ValueError("steps: expected SEND or COUNT, got both")
-        if sends:
-            answers = self._ask(commands, words, order, counts, StepVerb.WAIT in verbs)
+        if waits and counts:
+            raise ValueError("steps: expected WAIT or COUNT, got both")
+        if waits:
+            answers = self._ask(commands, words, order)
         else:
-            answers = self.gateware.send(commands, words.ravel(), 0, counts)[1]
+            sent = [self._tiles[step.array].rows for step in steps if step.verb == StepVerb.SEND]
+            results, answers = self.gateware.send(
+                commands, words.ravel(), examples * sum(sent), counts
+            )
             self.cycles = self.gateware.driver.cycles
+            if order.host and sent:
+                for each in np.split(results, np.cumsum(sent * examples)[:-1]):
+                    order.host(each)
         for number, tile in enumerate(self._tiles):
             tile.advance(examples, examples * (learns and number > 0), examples * learns)
         self._count(order)
         return [Answer(bool(answer.passes), answer.saturated) for answer in answers[:counts]]
 
-    def _ask(
-        self, commands: list[int], words: np.ndarray, order: Order, counts: int, waits: bool
-    ) -> list:
-        """Run a table that sends results to the host, and takes errors if it ``waits`` for them.
+    def _ask(self, commands: list[int], words: np.ndarray, order: Order) -> list:
+        """Run a table that sends results to the host and waits for their errors.
 
         Return its answers, which come at the end.
         """
@@ -405,7 +351,33 @@ class RtlCore(Core):
             results = self.gateware.ask(commands, [*errors, *example.tolist()], rows)
             cycles += self.gateware.driver.cycles
             answered = order.host(results) if order.host else results
-            commands, errors = [], answered.tolist() if waits else []
-        answers = self.gateware.send([], errors, 0, counts + 1)[1]
+            commands, errors = [], answered.tolist()
+        answers = self.gateware.send([], errors, 0, 1)[1]
         self.cycles = cycles + self.gateware.driver.cycles
         return answers
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Take one example forward and backward in the gateware; return what it shows.
+
+        Results of an array leave by a SEND behind the step. Those of backward operations have none:
+        the table ends before, and a command has the array multiply the errors that lie at its edge.
+        """
+        start, example = self.state(), (pixels[None], np.array([label]))
+        learning = self._sensing.index(Step(StepVerb.COUNT)) + 1
+        steps = []
+        for step in self._sensing[:learning]:
+            steps.append(step)
+            if step.verb == StepVerb.MAC:
+                steps.append(Step(StepVerb.SEND, array=step.array))
+        results: list[np.ndarray] = []
+        [answer] = self.run(
+            [*steps, Step(StepVerb.END)], *example, Order(host=lambda y: results.append(y) or y)
+        )
+        seen = [Seen("forward", n, "output", values) for n, values in enumerate(results)]
+        seen += self._seen_answer(answer)
+        for place in range(learning, len(self._sensing) - 1):
+            self.load(start)
+            self.run([*self._sensing[:place], Step(StepVerb.END)], *example, Order())
+            tile = self._tiles[self._sensing[place].array]
+            seen.append(Seen("backward", tile.number, "output", tile.backward_of_edge()))
+        return seen

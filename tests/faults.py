@@ -41,7 +41,7 @@ OPTIONS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("config",): (*NUMBERS, *NAMES),
     # Too few outputs for the data, which is looked at last: no engine is ever started.
     ("compare", "--data", "blobs.npz", "--layers", "16-6-2"): (
-        "engines", "steps", "activation", "loss", "crop", *NUMBERS[:5],
+        "engines", "steps", "example", "waveform", "activation", "loss", "crop", *NUMBERS[:5],
     ),
     ("bench", "--data", "blobs.npz", "--layers", "16-6-2"): (
         "engines", "device", "batch", "threads", "lr", "warm-up", "rounds", "seconds", "crop",

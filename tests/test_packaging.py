@@ -67,16 +67,22 @@ PARTS = {
     "periphery/function_job": "periphery/functions",
     "periphery/scaling": "periphery/functions",
     "periphery/sums": "periphery/functions",
+    "periphery/passes": "periphery/lines",
     "periphery/values": "periphery/lines",
     "core/commands": "core/sequencer",
     "core/counters": "core/sequencer",
     "core/maxima": "core/sequencer",
     "core/onward": "core/sequencer",
+    "core/example_decoder": "core/example_store",
+    "core/example_memory": "core/example_store",
     "core/jobs": "core/core",
+    "core/key_desk": "core/core",
     "core/loader": "core/core",
     "core/settings": "core/core",
     "core/multiply": "core/operations",
     "core/pulser": "core/operations",
+    "core/taker": "core/sequencer",
+    "core/update": "core/operations",
 }
 
 

@@ -71,7 +71,12 @@ def sweep_layout(config: Config) -> data.StructLayout:
         {
             **{"tree": 1, "chain": 1, "update": 1, "magnitude": 1, "slots": SLOTS},
             **{"block": 1, "offset": range(build.words), "before": range(build.lines)},
-            **{"split": 1, "minus": 1, "listed": range(build.lines + 1), "list": range(build.lines)},
+            **{
+                "split": 1,
+                "minus": 1,
+                "listed": range(build.lines + 1),
+                "list": range(build.lines),
+            },
         }
     )
 

@@ -323,9 +323,7 @@ class Sweep(wiring.Component):
                 place.eq(Mux(ends, job.list, place + (~both | number[0]))),
                 own.eq(Mux(ends, array.serial_line, own + (~both | number[0]))),
                 numbered.eq(own),
-                line.eq(
-                    Mux(job.update, pulses.data, Mux(listed & ~empty, read.data, numbered))
-                ),
+                line.eq(Mux(job.update, pulses.data, Mux(listed & ~empty, read.data, numbered))),
                 payload.line.eq(line),
                 payload.address.eq(base + word),
                 payload.bias.eq((line == last_line) & array.turned),

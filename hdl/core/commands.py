@@ -85,16 +85,18 @@ class Commands(wiring.Component):
         m = Module()
         op, r, work = self.op, self.r, Work(m)
         illegal, peeked = Signal(), Signal()
+        # Of the command at work, not of an entry that was loaded before it.
+        misfit = Signal()
         command = Cat(op, self.arg, self.argument)
         inner = self.inner_results
         m.d.comb += inner.eq(self.steps & self.inner)
         # A register, for it chooses settings all over the core.
         m.d.sync += self.backward.eq(op == Op.BACKWARD)
-        self._answer(m, illegal)
+        self._answer(m, illegal, misfit)
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += self.cmd.ready.eq(1)
-                m.d.sync += command.eq(self.cmd.payload)
+                m.d.sync += [command.eq(self.cmd.payload), misfit.eq(0)]
                 with m.If(self.cmd.valid):
                     m.next = "DISPATCH"
             with m.State("DISPATCH"):
@@ -129,7 +131,7 @@ class Commands(wiring.Component):
                     m.d.sync += [op.eq(self.step_op), self.arg.eq(self.step_array)]
                     m.next = "LOAD"
                 with m.Elif(self.ended):
-                    m.d.sync += [op.eq(Op.RUN), illegal.eq(self.illegal)]
+                    m.d.sync += [op.eq(Op.RUN), illegal.eq(illegal | self.illegal)]
                     m.next = "ANSWER"
                 with m.Elif(self.cmd.valid & (self.cmd.payload[:8] == Op.COUNTER) & ~answers):
                     m.d.comb += self.cmd.ready.eq(1)
@@ -156,6 +158,7 @@ class Commands(wiring.Component):
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.next = "ANSWER"
+                m.d.sync += misfit.eq(self.wrong)
                 with m.If(~self.wrong):
                     m.next = "LOADER"
                     with m.Switch(op):
@@ -199,8 +202,8 @@ class Commands(wiring.Component):
                 with m.Elif(self.steps):
                     m.d.comb += [
                         self.done.eq(1),
-                        self.failed.eq(self.wrong),
-                        self.count.eq(~self.wrong),
+                        self.failed.eq(misfit),
+                        self.count.eq(~misfit),
                     ]
                     m.next = "RUN"
                 with m.Else():
@@ -213,7 +216,7 @@ class Commands(wiring.Component):
             m.d.sync += illegal.eq(1)
         return m
 
-    def _answer(self, m, illegal):
+    def _answer(self, m, illegal, misfit):
         """Say what an answer is."""
         op, amounts = self.op, self.amounts
         forward = op == Op.FORWARD
@@ -222,7 +225,7 @@ class Commands(wiring.Component):
         saturated = Mux(forward | (op == Op.BACKWARD), amounts.saturated, 0)
         no_byte = Const(0, 8)
         m.d.comb += [
-            self.errors.eq(Cat(illegal, self.wrong & self.busy, ~self.sound)),
+            self.errors.eq(Cat(illegal, misfit & self.busy, ~self.sound)),
             self.counted_op.eq(Mux(self.answer_valid, Op.COUNT, op)),
             self.r.payload.eq(Cat(op, self.errors, passes, slots, saturated)),
         ]

@@ -12,6 +12,7 @@ from ohmgrid.config import Config
 from ohmgrid.hdl.array.array import LaneArray
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.array.cell_port import job_layout
+from ohmgrid.hdl.base.arith import saturate
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
 from ohmgrid.hdl.core.counters import AMOUNTS, Counters
@@ -136,6 +137,9 @@ class Core(wiring.Component):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
         lines, array, time = self._lines, self._array, self._time
         entry, way, keys = self._table.entry, self._way, self._keys
+        # What comes from beyond the edge is clipped: magnitudes have a bit less.
+        own = saturate(self.i.payload, self.config.formats.edge_bits)
+        came = Mux(self._commands.flowing, self._onward.value, own)
         m.d.comb += [
             lines.job.eq(
                 either(
@@ -152,13 +156,7 @@ class Core(wiring.Component):
                     *(time.vector, self._loader.edge, self._onward.vector, self._sequencer.vector),
                 )
             ),
-            lines.value.eq(
-                Mux(
-                    time.active,
-                    time.value,
-                    Mux(self._commands.flowing, self._onward.value, self.i.payload),
-                )
-            ),
+            lines.value.eq(Mux(time.active, time.value, came)),
             *(getattr(lines, name).eq(way[name]) for name in Voltages.REGISTERS),
             lines.trains.eq(self._pulser.lines),
             lines.keys.static.eq(entry.static_key),

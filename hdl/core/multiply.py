@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import W_NOISE_TYPES, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout, over_lines
-from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.outputs import Outputs
+from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.noise import Verb
@@ -143,7 +143,8 @@ class Multiply(wiring.Component):
         once, more, gone = Signal(), Signal(), Signal(range(GONE))
         m.d.sync += [
             once.eq(backward | self.inner | (self.registers.forward_passes <= 1)),
-            more.eq(~backward & (halvings + 1 < self.registers.forward_passes)),
+            # There are no more halvings than can be counted, whatever a register says.
+            more.eq(~(backward | halvings.all()) & (halvings + 1 < self.registers.forward_passes)),
         ]
         # Powers without weights are summed while the codes are made.
         additive = way.w_kind == W_NOISE_TYPES.index("additive-constant")

@@ -159,6 +159,7 @@ class Pulser(wiring.Component):
         left, size = Signal(BL_BITS), Signal(range(SLOTS + 1))
         m.d.comb += left.eq(Mux(more, wants.left, planner.bl))
         m.d.sync += size.eq(Mux(left > SLOTS, SLOTS, left))
+
         def passes(state, side, factor, divisor, trains, after):
             """Make trains and keys of a side, or keys alone."""
             with m.State(state):

@@ -4,7 +4,7 @@ The twin is `ohmgrid.model.core.sequencer`. It reads a step and what the step na
 the core has done it; labels, slots and loops are its own.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -20,11 +20,13 @@ from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
     ARRAY_BITS,
+    IDLE_STEPS,
     MOST_SCALES,
     MOST_STEPS,
     STEP_BITS,
     WIDTHS,
     Bank,
+    Func,
     StepVerb,
     Until,
 )
@@ -32,9 +34,6 @@ from ohmgrid.registers.steps import (
 __all__ = ["Sequencer"]
 
 BATCH_BITS = 16
-IDLE_STEPS = 2 * MOST_STEPS
-"""Steps without another example, taken or drained, after which a table is taken for one that never
-ends."""
 
 STEP = data.StructLayout(dict(WIDTHS))
 
@@ -233,6 +232,31 @@ class Sequencer(wiring.Component):
             m.d.sync += self.label.eq(self.i)
         with m.If(taker.busy):
             m.d.comb += self.label_ready.eq(taker.ready)
+        # What no verb can do: functions of other results than the last, vectors of another side, a
+        # plan for what is planned.
+        results, judged, misused = Signal(ARRAY_BITS), Signal(), Signal()
+        bank, func, own_results = step.dst[ARRAY_BITS:], step.func[:3], Signal()
+        m.d.comb += own_results.eq(judged & (results == step.array))
+        with m.Switch(step.verb):
+            with m.Case(StepVerb.TAKE):
+                m.d.comb += misused.eq(bank != Bank.X)
+            with m.Case(StepVerb.WAIT):
+                m.d.comb += misused.eq(bank != Bank.D)
+            with m.Case(StepVerb.MAC):
+                m.d.comb += misused.eq(
+                    (func != Mux(step.way[0] & stores, Func.BELOW, Func.VALUE))
+                    | (stores & (bank != Mux(step.way[0], Bank.D, Bank.X)))
+                )
+            with m.Case(StepVerb.LOSS):
+                loss = (func == Func.SHARE) | (func == Func.SQUARED)
+                own_errors = step.dst == Cat(step.array, Const(Bank.D, len(bank)))
+                m.d.comb += misused.eq(~(own_results & loss & own_errors))
+            with m.Case(StepVerb.SEND):
+                m.d.comb += misused.eq(~own_results)
+            with m.Case(StepVerb.COUNT):
+                m.d.comb += misused.eq(~judged)
+            with m.Case(StepVerb.PLAN):
+                m.d.comb += misused.eq(kept)
         # The vector that was taken last while nothing else was at work, if any: its size is known.
         before = Signal(len(step.dst))
 
@@ -252,7 +276,7 @@ class Sequencer(wiring.Component):
                     self.counts.eq(self.counts_more),
                     at.eq(0),
                     quiet.eq(0),
-                    *(known.eq(0), before.eq(0), found.eq(0)),
+                    *(known.eq(0), before.eq(0), found.eq(0), judged.eq(0)),
                     filled.eq(0),
                     owed.eq(0),
                     self.illegal.eq(0),
@@ -293,7 +317,7 @@ class Sequencer(wiring.Component):
                     with m.Default():
                         end(1)
                 short = (step.verb == StepVerb.TAKE) & (left == 0) & ~step.cond[0]
-                with m.If((quiet == IDLE_STEPS) | short):
+                with m.If((quiet == IDLE_STEPS) | short | misused):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)
@@ -315,6 +339,8 @@ class Sequencer(wiring.Component):
                     end(1)
                 with m.Else():
                     m.d.sync += known.bit_select(self.array, 1).eq(1)
+                    with m.If(step.verb == StepVerb.MAC):
+                        m.d.sync += [judged.eq(~step.way[0]), results.eq(step.array)]
                     with m.If(step.verb == StepVerb.PLAN):
                         m.next = "PLAN"
                     with m.If(self.biased):
@@ -336,6 +362,9 @@ class Sequencer(wiring.Component):
                 back = Signal()
                 m.next = "FETCH"
                 m.d.comb += self.forget.eq(slots)
+                # Results are of the slot at work.
+                with m.If(slots):
+                    m.d.sync += judged.eq(0)
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)

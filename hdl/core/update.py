@@ -181,9 +181,12 @@ class Update(wiring.Component):
                         wants.keys.eq(0),
                     ]
                     m.next = "NEXT"
-            with m.State("DONE"), m.If(~(self.waits & (self.taking | self.pending.any()))):
-                m.d.comb += [self.done.eq(1), self.used.eq(kept)]
+            with m.State("DONE"):
+                # At once: what is waited for may wait for these.
+                m.d.comb += self.used.eq(kept)
                 m.d.sync += [wants.valid.eq(0), kept.eq(0)]
-                m.next = "IDLE"
+                with m.If(~(self.waits & (self.taking | self.pending.any()))):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
         m.d.sync += working.eq(~fsm.ongoing("IDLE") | self.start)
         return m

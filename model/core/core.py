@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import SLOTS, Config
+from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
@@ -170,6 +171,7 @@ class Core:
             ]
         relu = net.activation == "relu"
         self.table = () if relu else activation_table(net.activation, formats.x_frac)
+        self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
@@ -228,8 +230,21 @@ class Core:
         lr : float
             Learning rate.
         """
-        order = Order(rate=lr, counters=self.counters)
-        return self.run(self._training(1), pixels[None], np.array([label]), order)[0]
+        return self.answers(pixels[None], np.array([label]), lr)[0]
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Take one example forward and backward; see `ohmgrid.core.Core.sense`."""
+        seen: list[Seen] = []
+        order = Order(rate=lr, watch=lambda *part: seen.append(Seen(*part)))
+        [answer] = self.run(self._sensing, pixels[None], np.array([label]), order)
+        return seen + self._seen_answer(answer)
+
+    def _seen_answer(self, answer: Answer) -> list[Seen]:
+        last = len(self.tiles) - 1
+        return [
+            Seen("loss", last, "hit", np.array([int(answer.hit)])),
+            Seen("loss", last, "word", np.array([answer.word])),
+        ]
 
     def run(
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
@@ -258,11 +273,17 @@ class Core:
         batch : int
             Examples of a mini-batch; the last one may have fewer.
         """
-        order = Order(batch, lr, self.counters)
-        answers = self.run(self._training(batch), pixels, labels, order)
+        answers = self.answers(pixels, labels, lr, batch)
         hits = sum(answer.hit for answer in answers)
         words = [answer.word for answer in answers]
         return outcome_of(self.net, self.config.formats.d_frac, hits, words)
+
+    def answers(
+        self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1
+    ) -> list[Answer]:
+        """Train as `train` does; return what each example came to."""
+        order = Order(batch, lr, self.counters)
+        return self.run(self._training(batch), pixels, labels, order)
 
     def predict(self, pixels: np.ndarray) -> int:
         """Return the class of one example: the largest result, the first of equals.

@@ -37,10 +37,52 @@ from ohmgrid.model.periphery.functions import (
 )
 from ohmgrid.net import Answer
 from ohmgrid.registers.layers import Scale, exp_tables
-from ohmgrid.registers.steps import ARRAY_BITS, Bank, Func, Step, StepVerb, Until
+from ohmgrid.registers.steps import (
+    ARRAY_BITS,
+    IDLE_STEPS,
+    MOST_STEPS,
+    Bank,
+    Func,
+    Step,
+    StepVerb,
+    Until,
+    vector,
+)
 from ohmgrid.tile import TileEngine
 
-__all__ = ["Order", "Sequencer"]
+__all__ = ["IllegalStep", "Order", "Sequencer", "UndefinedStep"]
+
+
+class IllegalStep(ValueError):
+    """A step that cannot be done: the run is over, and what was done before stands.
+
+    Parameters
+    ----------
+    at : int
+        Number of the step.
+    problem : str
+    answers : list of Answer
+        Of the examples that were counted before.
+    no_array : bool
+        The step names an array that is not there.
+    """
+
+    def __init__(self, at: int, problem: str, answers: list[Answer], no_array: bool) -> None:
+        super().__init__(f"step {at}: {problem}")
+        self.at, self.answers, self.no_array = at, answers, no_array
+
+
+class UndefinedStep(ValueError):
+    """A step whose operands are not those that its verb needs; gateware does anything with them,
+    and ends the run all the same."""
+
+
+MOST_OWED = (1 << 16) - 1
+"""Examples taken and not drained that a sequencer counts."""
+
+
+class _NoArray(Exception):
+    """A step names an array that is not there."""
 
 
 class Order(NamedTuple):
@@ -54,6 +96,8 @@ class Order(NamedTuple):
     """Counts what clips and what is pulsed, if it is to be counted."""
     host: Callable[[np.ndarray], np.ndarray] | None = None
     """Gives the errors of the results that are sent to it."""
+    watch: Callable[[str, int, str, np.ndarray], object] | None = None
+    """Sees what steps leave, as of `ohmgrid.core.Seen`."""
 
 
 class Sequencer:
@@ -98,6 +142,8 @@ class Sequencer:
         self._label = self._word = 0
         self._taken = False
         self._errors = np.zeros(0, np.int64)
+        # Array of the last MAC, if that was a forward one, in the slot at work.
+        self._forward = -1
 
     def run(
         self, steps: Sequence[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
@@ -108,47 +154,128 @@ class Sequencer:
         ----------
         steps : sequence of Step
         pixels : integers, shape (examples, inputs)
-            ``x_frac`` fraction bits; one example at least.
+            ``x_frac`` fraction bits.
         labels : integers, shape (examples,)
         order : Order
+
+        Raises
+        ------
+        IllegalStep
+            A step cannot be done: an unknown verb or condition, no such array, no example left, or
+            `IDLE_STEPS` steps without another example, taken or drained.
+        UndefinedStep
+            A vector that this run has not made, or is not the array's; functions of other results.
         """
         self._reset()
         self._order = order
         examples = zip(pixels, labels.tolist(), strict=True)
         left, at, answers = len(labels), 0, []
-        while (step := steps[at]).verb != StepVerb.END:
-            at += 1
-            match step.verb:
-                case StepVerb.TAKE if step.cond and not left:
-                    self._taken = False
-                case StepVerb.TAKE:
-                    left -= 1
-                    self._take(step, examples)
-                case StepVerb.MAC:
-                    self._multiply(step)
-                case StepVerb.LOSS:
-                    self._loss(step)
-                case StepVerb.PLAN:
-                    self._plan(step)
-                case StepVerb.PULSE:
-                    self._pulse(step)
-                case StepVerb.SEND if order.host:
-                    self._errors = order.host(self._results)
-                case StepVerb.WAIT:
-                    self._put(step, self._errors)
-                case StepVerb.COUNT:
-                    hit = int(self._results.argmax()) == self._label
-                    answers.append(Answer(hit, self._word))
-                case StepVerb.LOOP:
-                    at = step.dst if self._goes_back(step.cond, left) else at
-                case _:
-                    raise ValueError(f"step {at - 1}: unknown verb {step.verb}")
-        return answers
+        quiet = owed = 0
+
+        def illegal(problem: str, no_array: bool = False) -> IllegalStep:
+            return IllegalStep(at - 1, problem, answers, no_array)
+
+        while True:
+            if at >= len(steps):
+                raise UndefinedStep(f"step {at}: expected {len(steps)} steps at most, and an END")
+            step = steps[at]
+            at, quiet = at + 1, quiet + 1
+            if quiet == IDLE_STEPS:
+                raise illegal(f"expected another example within {IDLE_STEPS} steps")
+            try:
+                match step.verb:
+                    case StepVerb.END:
+                        return answers
+                    case StepVerb.TAKE if self._is_misused(step):
+                        pass
+                    case StepVerb.TAKE if left == 0 and step.cond & 1:
+                        self._taken = False
+                        continue
+                    case StepVerb.TAKE if left == 0:
+                        raise illegal("expected an example, got none")
+                    case StepVerb.TAKE if not self._is_misused(step):
+                        left, quiet, owed = left - 1, 0, min(owed + 1, MOST_OWED)
+                    case StepVerb.LOOP if step.cond not in {*Until}:
+                        raise illegal(f"unknown condition {step.cond}")
+                    case StepVerb.LOOP:
+                        if step.cond == Until.DRAINED and owed:
+                            quiet, owed = 0, owed - 1
+                        if self._goes_back(step.cond, left):
+                            at = step.dst % MOST_STEPS
+                        continue
+                    case verb if verb not in {*StepVerb}:
+                        raise illegal(f"unknown verb {step.verb}")
+                if self._is_misused(step):
+                    raise illegal("expected results, functions and vectors of its verb")
+                self._do(step, examples, answers)
+            except _NoArray:
+                raise illegal("expected an array that is there", no_array=True) from None
+
+    def _do(
+        self,
+        step: Step,
+        examples: Iterator[tuple[np.ndarray, int]],
+        answers: list[Answer],
+    ) -> None:
+        """Do a step that does something with vectors."""
+        match step.verb:
+            case StepVerb.TAKE:
+                self._take(step, examples)
+            case StepVerb.MAC:
+                self._multiply(step)
+            case StepVerb.LOSS:
+                self._loss(step)
+            case StepVerb.PLAN:
+                self._plan(step)
+            case StepVerb.PULSE:
+                self._pulse(step)
+            case StepVerb.SEND:
+                if self._order.host:
+                    self._errors = self._order.host(self._results)
+            case StepVerb.WAIT:
+                self._put(step, self._errors)
+                self._show("wait", step.dst % (1 << ARRAY_BITS), "error", self._errors)
+            case StepVerb.COUNT:
+                hit = int(self._results.argmax()) == self._label
+                answers.append(Answer(hit, self._word))
+
+    def _tile(self, array: int) -> TileEngine:
+        if array >= len(self.tiles):
+            raise _NoArray
+        return self.tiles[array]
+
+    def _is_misused(self, step: Step) -> bool:
+        """Return whether a step asks for what its verb cannot do.
+
+        Functions of other results than those of the last MAC, a forward one of the same array in
+        the same slot; vectors of the other side; a plan for an array that is planned.
+        """
+        own, back = step.array == self._forward, step.way & 1
+        bank, func = step.dst >> ARRAY_BITS, step.func & 7
+        match step.verb:
+            case StepVerb.TAKE:
+                return bank != Bank.X
+            case StepVerb.WAIT:
+                return bank != Bank.D
+            case StepVerb.MAC:
+                expected = Func.BELOW if back and bank else Func.VALUE
+                return func != expected or bank not in (Bank.NONE, Bank.D if back else Bank.X)
+            case StepVerb.LOSS:
+                errors = step.dst == vector(Bank.D, step.array)
+                return not (own and errors and func in (Func.SHARE, Func.SQUARED))
+            case StepVerb.SEND:
+                return not own
+            case StepVerb.COUNT:
+                return self._forward < 0
+            case StepVerb.PLAN:
+                return step.array in self._planned
+        return False
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
         if cond in (Until.FILLED, Until.DRAINED):
             self._planned.clear()
+            self._forward = -1
         if cond == Until.TAKEN:
             return self._taken
         if cond == Until.FILLED:
@@ -162,47 +289,70 @@ class Sequencer:
             return more
         return cond == Until.ALWAYS or left > 0
 
-    def _get(self, number: int) -> np.ndarray:
-        return self._vectors[self._slot, number]
+    def _get(self, named: int, bank: Bank, array: int) -> np.ndarray:
+        """Return the vector of an array; ``named`` is what a step names it."""
+        found = self._vectors.get((self._slot, named))
+        if named != vector(bank, array) or found is None:
+            raise UndefinedStep(f"vector {named}: expected the array's own, and made in this run")
+        return found
 
     def _put(self, step: Step, values: np.ndarray) -> None:
         """Store a vector; activations get the always-on input behind them."""
-        if step.dst >> ARRAY_BITS == Bank.X:
+        array, activations = step.dst % (1 << ARRAY_BITS), step.dst >> ARRAY_BITS == Bank.X
+        if step.verb in (StepVerb.TAKE, StepVerb.WAIT):
+            self._tile(array)
+        if activations:
             values = np.append(values, self._one)
+        shape = [(tile.rows, tile.cols) for tile in self.tiles[array : array + 1]]
+        if not shape or len(values) != shape[0][activations]:
+            raise UndefinedStep(f"{step}: expected a vector as long as an array's, got another")
         self._vectors[self._slot, step.dst] = values
 
     def _count(self, array: int, **values: int) -> None:
         if self._order.counters:
             self._order.counters.add(array, **values)
 
+    def _show(self, step: str, layer: int, what: str, values: np.ndarray) -> None:
+        if self._order.watch:
+            self._order.watch(step, layer, what, values.copy())
+
     def _take(self, step: Step, examples: Iterator[tuple[np.ndarray, int]]) -> None:
         pixels, self._label = next(examples)
         self._taken = True
         self._put(step, np.asarray(pixels, np.int64))
+        self._show("take", step.dst % (1 << ARRAY_BITS), "input", np.asarray(pixels, np.int64))
 
     def _multiply(self, step: Step) -> None:
-        tile, array = self.tiles[step.array], step.array
-        if step.way:
-            self._results = tile.backward(self._get(step.a))
+        tile, array = self._tile(step.array), step.array
+        verb = "backward" if step.way & 1 else "forward"
+        func, kind = step.func & 7, step.func >> 3
+        self._forward = -1 if step.way & 1 else array
+        if step.way & 1:
+            self._results = tile.backward(self._get(step.a, Bank.D, array))
             self._count(array, adc_backward=tile.saturated)
         else:
-            self._results = tile.forward(self._get(step.a))
+            self._results = tile.forward(self._get(step.a, Bank.X, array))
             self._count(array, adc_forward=tile.saturated, passes=tile.passes)
-        func, kind = step.func & 7, step.func >> 3
-        if not step.dst:
+        self._show(verb, array, "output", self._results)
+        if not step.dst >> ARRAY_BITS:
             return
         if func == Func.VALUE:
-            self._put(step, self._activate(array, self._scaled(step, self._results), kind))
+            value = self._activate(array, self._scaled(step, self._results), kind)
+            self._show(verb, array, "activation", value)
+            self._put(step, value)
         else:
             # The slope follows from the activation, which is the array's input.
-            value = self._get(int(Bank.X) << ARRAY_BITS | array)[:-1]
+            value = self._get(vector(Bank.X, array), Bank.X, array)[:-1]
             slope = slope_of(value, kind, self._formats.x_frac)
             exact = self._scaled(step, self._results[:-1])
             error, lost = error_below(exact, slope, self._top)
-            self._count(array - 1, error=int(np.count_nonzero(lost)))
             self._put(step, error)
+            self._count(step.dst % (1 << ARRAY_BITS), error=int(np.count_nonzero(lost)))
+            self._show(verb, array, "error", error)
 
     def _scaled(self, step: Step, values: np.ndarray) -> np.ndarray:
+        if step.coef >= len(self._scales):
+            raise UndefinedStep(f"{step}: expected a scale that is there")
         mantissa, shift = self._scales[step.coef]
         return shift_round(values * mantissa, shift)
 
@@ -217,6 +367,7 @@ class Sequencer:
         loss = self._softmax if step.func & 7 == Func.SHARE else self._squared
         error, over = loss(step)
         self._count(step.array, error=int(np.count_nonzero(over)))
+        self._show("loss", step.array, "error", error)
         self._put(step, error)
 
     def _softmax(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
@@ -237,12 +388,19 @@ class Sequencer:
         return squared_error(miss, slope, formats.x_frac, formats.d_frac, self._top)
 
     def _plan(self, step: Step) -> None:
+        self._tile(step.array)
+        vectors = self._operands(step)
         if self._plans:
-            self._planned[step.array] = (self._get(step.a), self._get(step.b))
+            self._planned[step.array] = vectors
+
+    def _operands(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
+        """Return activations and errors of an update."""
+        array = step.array
+        return self._get(step.a, Bank.X, array), self._get(step.b, Bank.D, array)
 
     def _pulse(self, step: Step) -> None:
-        tile, array = self.tiles[step.array], step.array
-        vectors = self._planned.pop(array, None) or (self._get(step.a), self._get(step.b))
+        tile, array = self._tile(step.array), step.array
+        vectors = self._planned.pop(array, None) or self._operands(step)
         tile.update(*vectors, self._order.rate)
         if self._order.counters:
             self._order.counters.add_update(array, tile.pulses)

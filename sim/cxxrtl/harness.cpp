@@ -10,11 +10,15 @@
 #define CXXRTL_NDEBUG
 #include <cxxrtl/cxxrtl.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <unistd.h>
 
 namespace ohmgrid {
 
@@ -205,6 +209,53 @@ struct Checker : cxxrtl::performer {
 	}
 };
 
+// One value of a waveform.
+struct Wave {
+	const uint32_t *data;
+	unsigned bits;
+	std::vector<uint32_t> shown;
+};
+
+template<size_t Bits>
+Wave wave(const cxxrtl::value<Bits> &v) { return {v.data, Bits, {}}; }
+template<size_t Bits>
+Wave wave(const cxxrtl::wire<Bits> &w) { return {w.curr.data, Bits, {}}; }
+
+// Writes the body of a VCD file: what has changed, cycle by cycle. The clock has number 0.
+struct Watcher {
+	std::vector<Wave> waves;
+	FILE *file = nullptr;
+	uint64_t cycle = 0;
+	int error = 0;
+
+	void sample() {
+		fprintf(file, "#%llu\n10\n", (unsigned long long)(2 * cycle));
+		for (size_t k = 0; k < waves.size(); k++) {
+			Wave &wave = waves[k];
+			const unsigned chunks = (wave.bits + 31) / 32;
+			if (!wave.shown.empty() && !memcmp(wave.shown.data(), wave.data, 4 * chunks))
+				continue;
+			wave.shown.assign(wave.data, wave.data + chunks);
+			if (wave.bits == 1) {
+				fprintf(file, "%c%zx\n", '0' + int(wave.data[0] & 1), k + 1);
+				continue;
+			}
+			// Zeros in front are left out.
+			unsigned bits = wave.bits;
+			while (bits > 1 && !(wave.data[(bits - 1) / 32] >> (bits - 1) % 32 & 1))
+				bits--;
+			std::string text = "b";
+			while (bits--)
+				text += char('0' + (wave.data[bits / 32] >> bits % 32 & 1));
+			fprintf(file, "%s %zx\n", text.c_str(), k + 1);
+		}
+		fprintf(file, "#%llu\n00\n", (unsigned long long)(2 * cycle + 1));
+		cycle++;
+		if (ferror(file) && !error)
+			error = errno ? errno : EIO;
+	}
+};
+
 enum Status { DONE = 0, TIMEOUT = 1, FAILED = 2 };
 
 struct Simulation {
@@ -213,6 +264,7 @@ struct Simulation {
 	std::vector<Port> ports;
 	uint64_t cycles = 0;
 	bool settled = false;
+	std::unique_ptr<Watcher> watcher;
 
 	Simulation() {
 #define X(member) ports.push_back(port(top.member));
@@ -254,6 +306,8 @@ struct Simulation {
 	}
 
 	void edge() {
+		if (watcher)
+			watcher->sample();
 #if OHMGRID_SINGLE_PASS
 		top.commit();
 #else
@@ -323,6 +377,28 @@ OHMGRID_API int ohmgrid_reset(Simulation *s, uint64_t cycles) {
 	s->top.p_rst.data[0] = 0;
 #endif
 	return status;
+}
+
+OHMGRID_API void ohmgrid_watch(Simulation *s, int descriptor) {
+	auto watcher = std::make_unique<Watcher>();
+#define W(member) watcher->waves.push_back(wave(s->top.member));
+	OHMGRID_WAVES
+#undef W
+	const int own = dup(descriptor);
+	watcher->file = own < 0 ? nullptr : fdopen(own, "ab");
+	if (watcher->file)
+		s->watcher = std::move(watcher);
+}
+
+// Returns the error number of what could not be written, 0 if all is there.
+OHMGRID_API int ohmgrid_unwatch(Simulation *s) {
+	if (!s->watcher)
+		return EBADF;
+	int error = s->watcher->error;
+	if (fclose(s->watcher->file) && !error)
+		error = errno;
+	s->watcher.reset();
+	return error;
 }
 
 // Push every word of `in` and pop every word of `out`, each stream at its own pace. `seed` is not 0.

@@ -1,12 +1,17 @@
 """One running copy of a component: its clock, its ports, its streams."""
 
 import ctypes
+import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from ohmgrid.sim.cxxrtl.waves import head
 
 __all__ = ["AssertFailed", "Instance", "Ports", "load"]
 
@@ -44,6 +49,8 @@ def load(path: Path) -> ctypes.CDLL:
         ("get", ctypes.c_int, [self, u32, words]),
         ("step", ctypes.c_int, [self, u64]),
         ("reset", ctypes.c_int, [self, u64]),
+        ("watch", None, [self, ctypes.c_int]),
+        ("unwatch", ctypes.c_int, [self]),
         ("transact", ctypes.c_int, [self, streams, u32, streams, u32, u64, u64]),
     ):
         function = getattr(code, f"ohmgrid_{name}")
@@ -89,9 +96,10 @@ class Instance:
     in any thread, but only one at a time; other threads of Python go on meanwhile.
     """
 
-    def __init__(self, code: ctypes.CDLL, ports: Ports):
+    def __init__(self, code: ctypes.CDLL, ports: Ports, waves: Sequence[tuple[str, int]] = ()):
         self._code = code
         self._ports = ports
+        self._waves = waves
         self._self = code.ohmgrid_new()
         # Also at the interpreter's exit, when this module may be half gone already.
         weakref.finalize(self, code.ohmgrid_free, self._self)
@@ -108,6 +116,27 @@ class Instance:
     def step(self, cycles: int = 1) -> None:
         """Run some clock cycles with the inputs as they are."""
         self._check(self._code.ohmgrid_step(self._self, _count("cycles", cycles)))
+
+    @contextmanager
+    def waveform(self, file: BinaryIO) -> Iterator[None]:
+        """Write what happens meanwhile into a file, as VCD: all ports and registers.
+
+        A cycle takes two units of time; registers change at its beginning, when ``clk`` rises.
+
+        Raises
+        ------
+        OSError
+            The file could not be written.
+        """
+        file.write(head(self._waves).encode())
+        file.flush()
+        self._code.ohmgrid_watch(self._self, file.fileno())
+        try:
+            yield
+        finally:
+            error = self._code.ohmgrid_unwatch(self._self)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def set(self, port: str, value: int) -> None:
         """Set an input; a negative value in two's complement."""

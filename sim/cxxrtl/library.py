@@ -23,7 +23,7 @@ from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 
 from ohmgrid.sim.cxxrtl.instance import AssertFailed, Instance, Ports, load
-from ohmgrid.sim.cxxrtl.make import FLAGS, LIBRARY, make_library, read_ports
+from ohmgrid.sim.cxxrtl.make import FLAGS, LIBRARY, make_library, read_ports, read_waves
 from ohmgrid.storage.published import Shelf
 from ohmgrid.storage.sources import fingerprint
 from ohmgrid.tools import toolchain
@@ -48,11 +48,12 @@ class Library:
     def __init__(self, folder: Path):
         self.folder = folder
         self._ports = Ports(read_ports(folder))
+        self._waves = read_waves(folder)
         self._code = load(folder / LIBRARY)
 
     def instance(self) -> Instance:
         """Return a new, independent instance in its power-up state."""
-        return Instance(self._code, self._ports)
+        return Instance(self._code, self._ports, self._waves)
 
 
 class Recipe:

@@ -22,6 +22,7 @@ from ohmgrid.sim.cxxrtl.text import (
     specialise,
     unsettled,
 )
+from ohmgrid.sim.cxxrtl.waves import registers_in
 from ohmgrid.sim.cxxrtl.words import Unfamiliar, unfamiliar
 from ohmgrid.storage.cache import note
 from ohmgrid.tools import toolchain
@@ -36,6 +37,7 @@ __all__ = [
     "difference",
     "make_library",
     "read_ports",
+    "read_waves",
 ]
 
 HARNESS = Path(__file__).with_name("harness.cpp")
@@ -144,6 +146,12 @@ def read_ports(folder: Path) -> dict[str, tuple[int, str, int]]:
     return json.loads((folder / "ports.json").read_text(encoding="utf-8"))
 
 
+def read_waves(folder: Path) -> list[tuple[str, int]]:
+    """Return what a waveform of a library shows: name and width of each value."""
+    waves = json.loads((folder / "waves.json").read_text(encoding="utf-8"))
+    return [(name, width) for name, width in waves]
+
+
 def _plain(design: str, work: Path) -> None:
     _compile(_yosys(design, _PLAIN, work), design, work, single=False)
 
@@ -205,6 +213,12 @@ def _compile(cpp: str, design: str, work: Path, single: bool) -> None:
                 table[name] = (len(table), way, width)
                 members.append(f"X({mangled(name)})")
         text.append(f"#define OHMGRID_{direction.upper()}S {' '.join(members)}")
+    registers = registers_in(cpp)
+    shown = [f"W({mangled(name)})" for name in table] + [f"W({wave.member})" for wave in registers]
+    text.append(f"#define OHMGRID_WAVES {' '.join(shown)}")
+    waves = [(name, width) for name, (_, _, width) in table.items()]
+    waves += [(wave.name, wave.width) for wave in registers]
+    (work / "waves.json").write_text(json.dumps(waves), encoding="utf-8")
     (work / "design.cc").write_text(cpp, encoding="utf-8")
     (work / "ports.inc").write_text("\n".join(text) + "\n", encoding="utf-8")
     (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")

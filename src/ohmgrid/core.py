@@ -1,7 +1,7 @@
 """A core: what every engine offers, a net on its arrays, trained in place."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,7 +10,20 @@ from ohmgrid.counters import Counters
 from ohmgrid.net import Answer, Net, Outcome
 from ohmgrid.tile import TileEngine, TileState
 
-__all__ = ["Core"]
+__all__ = ["Core", "Seen"]
+
+
+class Seen(NamedTuple):
+    """What one step of the step table left, as far as an engine shows it."""
+
+    step: str
+    """``take``, ``forward``, ``loss`` or ``backward``."""
+    layer: int
+    what: str
+    """``input``, ``output`` (results of an array), ``activation``, ``error``, or of the answer
+    ``hit`` and ``word``."""
+    values: np.ndarray
+    """Integers, a value for each line."""
 
 
 class Core(Protocol):
@@ -75,8 +88,22 @@ class Core(Protocol):
         """
         ...
 
+    def answers(
+        self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1
+    ) -> list[Answer]:
+        """Train as `train` does; return what each example came to."""
+        ...
+
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example."""
+        ...
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Take one example forward and backward; return what the steps left.
+
+        An engine shows what its own training can show: other engines may show more, or less. It may
+        also train: the state afterwards is not said, and another is to be loaded.
+        """
         ...
 
     def predict(self, pixels: np.ndarray) -> int:

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.devices.steps import SoftBoundsReference
 from ohmgrid.hdl.array.array import LaneArray
+from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.host.registers import device_tables, device_values
 from ohmgrid.model.array.array import (
     apply_pulses,
@@ -33,13 +34,7 @@ FREE = 9
 LIMIT = 5000
 NOTHING = (0,) * 1024
 ALL_SLOTS = (1 << 31) - 1
-NO_JOB = (
-    {"slots": ALL_SLOTS}
-    | dict.fromkeys(
-        ("tree", "chain", "update", "magnitude", "block", "offset", "before", "split", "minus"), 0
-    )
-    | {"listed": 0, "list": 0}
-)
+NO_JOB = dict.fromkeys(sweep_layout(Config()).members, 0) | {"slots": ALL_SLOTS}
 # Every device goes through the core (test_core.py); this one has what the array must bring to it.
 DEVICE = SoftBoundsReference(
     dw_min=0.02, dw_min_dtod=0.5, w_max_dtod=0.3, corrupt_devices_prob=0.1, perfect_bias=True
@@ -354,8 +349,7 @@ def test_array_equals_the_model(
     down = row_keys["sign"][:, None] == columns["sign"]
     seen_weights = population.read(weights)
     trains = at.row_devices(row["train"])
-    row_values = {"code": at.rows(row["code"]), "train": trains[::devices]}
-    serial = columns if turned else row_values
+    serial = columns if turned else {"code": at.rows(row["code"]), "train": trains[::devices]}
     # Devices of pairs that are lines of their own, in one block of lanes.
     own_trains = at.row_devices(own_row if paired else row["train"])
     own_serial = columns["train"] if turned else own_trains

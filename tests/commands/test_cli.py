@@ -4,9 +4,7 @@ import json
 import signal
 import sys
 import types
-from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,8 +14,6 @@ from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.tile import Tile
-from ohmgrid.tile import make_tiles
 from ohmgrid.training.session import Session
 from ohmgrid.training.settings import load_settings, parse_settings
 
@@ -261,100 +257,6 @@ def test_an_engine_that_cannot_start_gets_one_line(blobs, tmp_path, monkeypatch)
     result = CliRunner().invoke(cli, ["train", "--data", blobs, *SMALL, "--engine", "rtl"])
     assert result.exit_code == 1
     assert result.stderr == "error: rtl engine: expected a C++ compiler; install it\n"
-
-
-@pytest.fixture
-def other_engine(monkeypatch):
-    """Put the golden core with another class of tile behind the name ``rtl``."""
-
-    def put(tile_class):
-        def make(config, net, threads):
-            return Core(config, net, threads, make_tiles(tile_class, config, net.shapes))
-
-        module = types.SimpleNamespace(Other=make)
-        monkeypatch.setitem(sys.modules, "engine_for_tests", module)
-        monkeypatch.setitem(engines.ENGINES, "rtl", "engine_for_tests:Other")
-
-    return put
-
-
-def test_compare_finds_equal_engines_equal(blobs, other_engine):
-    other_engine(Tile)
-    words = ("compare", "--data", blobs, "--layers", "16-6-3", "--steps", "25")
-    found = json.loads(run(*words, "--json")[0])
-    assert found["engines"] == ["model", "rtl"]
-    assert found["equal"] is True
-    assert (found["cells"], found["steps"]) == (6 * 17 + 3 * 7, 25)
-    assert found["first_difference"] is None
-    assert len(found["state_sha256"]) == 64
-    assert "25 training steps: equal" in run(*words)[0]
-    config = Path(blobs).with_name("c.toml")
-    config.write_text("[training]\nepochs = 3\n")
-    _, stderr = run(*words, "--config", str(config))
-    assert stderr == (
-        "warning: training.epochs: not used, --steps says how many examples are compared\n"
-    )
-
-
-def test_compare_names_the_first_cell_that_differs(blobs, other_engine):
-    class Faulty(Tile):
-        """Gets one cell wrong by one LSB at the 14th update of tile 1 (step 13)."""
-
-        def update(self, x, d, lr):
-            super().update(x, d, lr)
-            if self.number == 1 and self.state().steps[2] == 14:
-                self.weights[2, 5] += 1
-
-    other_engine(Faulty)
-    words = ("compare", "--data", blobs, "--layers", "16-6-3", "--steps", "30")
-    out, _ = run(*words, "--json", status=1)
-    found = json.loads(out)
-    assert found["equal"] is False
-    first = found["first_difference"]
-    place = {"step": 13, "tile": 1, "what": "cell", "row": 2, "col": 5}
-    assert {key: first[key] for key in place} == place
-    assert first["values"]["rtl"] == first["values"]["model"] + 1
-    assert "step 13, cell, tile 1, row 2, col 5" in run(*words, status=1)[0]
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-def test_compare_runs_the_engines_own_trainers_in_batches(batch, blobs, monkeypatch):
-    words = ("compare", "--data", blobs, "--layers", "16-6-3", "--steps", "25", "--batch", batch)
-    words = (*words, "--engines", "model,compiled", "--json")
-    found = json.loads(run(*words)[0])
-    assert (found["equal"], found["batch"]) == (True, batch)
-
-    real = CompiledCore.train
-
-    def faulty(self, *examples, **options):
-        outcome = real(self, *examples, **options)
-        self.counters.add(1, passes=1)
-        return outcome
-
-    monkeypatch.setattr(CompiledCore, "train", faulty)
-    first = json.loads(run(*words, status=1)[0])["first_difference"]
-    assert (first["tile"], first["what"]) == (1, "counter passes")
-
-    def wrong(self, *examples, **options):
-        self.tiles[0].array.hidden[3] += 1
-        return real(self, *examples, **options)
-
-    monkeypatch.setattr(CompiledCore, "train", wrong)
-    first = json.loads(run(*words, status=1)[0])["first_difference"]
-    assert first["what"] == "cell"
-    assert first["step"] == min(10 * batch, 25) - 1
-
-
-def test_compare_names_the_first_output_that_differs(blobs, other_engine):
-    class Faulty(Tile):
-        def forward(self, x):
-            return super().forward(x) + (np.arange(self.rows) == 2) * (self.state().steps[0] == 4)
-
-    other_engine(Faulty)
-    out, _ = run("compare", "--data", blobs, "--layers", "16-6-3", "--json", status=1)
-    first = json.loads(out)["first_difference"]
-    assert (first["step"], first["tile"], first["what"]) == (3, 0, "forward output")
-    assert (first["row"], first["col"]) == (2, None)
 
 
 def test_devices_and_config_print_tables_and_objects():

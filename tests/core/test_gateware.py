@@ -26,7 +26,8 @@ from ohmgrid.host.protocol import Op
 from ohmgrid.host.registers import core_values
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.time_effects import TimeEffects
-from ohmgrid.sim.rtl import Gateware, RtlTile, build_core
+from ohmgrid.sim.gateware import Gateware, build_core
+from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.tile import TileState
 from ohmgrid.training.settings import config_to_toml
@@ -209,4 +210,4 @@ def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
             "config": config_to_toml(config),
         },
     )
-    assert passed == 4
+    assert passed == 6

@@ -45,7 +45,7 @@ OPTIONS = (
 )
 OTHERS = (
     *(("train", o) for o in ("engine", "threads", "out", "checkpoint-every", "data", "crop")),
-    *(("compare", o) for o in ("engines", "steps", "layers")),
+    *(("compare", o) for o in ("engines", "steps", "layers", "example", "waveform")),
     *(("device", o) for o in ("up", "down", "cells", "engine", "out")),
     *(("symmetry", o) for o in ("pairs", "cells", "out")),
     *(("bench", o) for o in ("engines", "batch", "threads", "warm-up", "rounds", "seconds")),

@@ -287,7 +287,7 @@ class Recorder(Sequencer):
     """The golden interpreter; keeps the results of each layer, and what it made of them."""
 
     def __init__(self, core: Core):
-        super().__init__(core.config.formats, core.tiles, core.scales, core.table)
+        super().__init__(core.config, core.tiles, core.scales, core.table)
         self.y: dict[int, np.ndarray] = {}
         self.z: dict[int, np.ndarray] = {}
         self.values: dict[int, np.ndarray] = {}

@@ -16,7 +16,8 @@ from ohmgrid.host.protocol import Op, command
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import Net
 from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.sim.rtl import RtlCore, RtlTile, build_core
+from ohmgrid.sim.gateware import build_core
+from ohmgrid.sim.rtl import RtlCore, RtlTile
 from ohmgrid.tile import TileState
 
 # The build of test_gateware.py: compiled once.

@@ -13,6 +13,7 @@ from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
+from ohmgrid.core import Seen
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.periphery.pulses import chunks
@@ -195,10 +196,24 @@ class CompiledCore(Core):
         hits, words = self._train(pixels, labels, lr, batch)
         return outcome_of(self.net, self.config.formats.d_frac, int(hits.sum()), words)
 
-    def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
-        """Train on one example; see `Core.train_one`."""
-        hits, words = self._train(pixels[None], np.array([label]), lr, 1)
-        return Answer(bool(hits[0]), int(words[0]))
+    def answers(
+        self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1
+    ) -> list[Answer]:
+        """Train as `train` does; return what each example came to."""
+        hits, words = self._train(pixels, labels, lr, batch)
+        return [Answer(*each) for each in zip(hits.tolist(), words.tolist(), strict=True)]
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Train on one example; return the vectors that its updates were made of."""
+        [answer] = self.answers(pixels[None], np.array([label]), lr)
+        last, seen = len(self._net.layers) - 1, self._seen_answer(answer)
+        for n, layer in enumerate(self._net.layers):
+            x = self._signals.x[0, layer.col : layer.col + layer.cols - 1]
+            d = self._signals.d[0, layer.row : layer.row + layer.rows]
+            came = ("forward", n - 1, "activation") if n else ("take", 0, "input")
+            back = ("loss", n, "error") if n == last else ("backward", n + 1, "error")
+            seen += [Seen(*came, x.astype(np.int64)), Seen(*back, d.astype(np.int64))]
+        return seen
 
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""

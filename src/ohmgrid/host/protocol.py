@@ -149,3 +149,7 @@ class Answer(NamedTuple):
             word >> 24 & 255,
             word >> 32 & (2**32 - 1),
         )
+
+    def encode(self) -> int:
+        """Return the answer as one word."""
+        return self.op | self.error << 8 | self.passes << 16 | self.bl << 24 | self.saturated << 32

@@ -7,7 +7,15 @@ updates with one after the other; an example alone is a mini-batch of one. Stand
 from ohmgrid.registers.layers import ACTIVATIONS, LINEAR
 from ohmgrid.registers.steps import Bank, Func, Step, StepVerb, Until, vector
 
-__all__ = ["backward_scale", "forward_scale", "hosted", "predicting", "testing", "training"]
+__all__ = [
+    "backward_scale",
+    "forward_scale",
+    "hosted",
+    "predicting",
+    "sensing",
+    "testing",
+    "training",
+]
 
 SLOT = 1
 """`Step.index`: vectors of the slot at work."""
@@ -86,6 +94,21 @@ def _batches(steps: list[Step], layers: int) -> list[Step]:
     return [*filled, *drained, *_rest()]
 
 
+def _counted(layers: int, kind: int, activation: str, softmax: bool) -> list[Step]:
+    """Return the steps from an example's inputs to the errors of the last layer and the answer."""
+    last = layers - 1
+    at_output = LINEAR if activation == "relu" else kind
+    loss = Step(
+        StepVerb.LOSS,
+        array=last,
+        dst=vector(Bank.D, last),
+        index=SLOT,
+        func=Func.SHARE if softmax else Func.SQUARED | at_output << 3,
+        coef=forward_scale(last),
+    )
+    return [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
+
+
 def _rest() -> list[Step]:
     """Return the steps that begin anew with the next example, or end."""
     return [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
@@ -110,17 +133,8 @@ def training(
         Then, the next example is taken while it updates: updates must be planned, so that their
         trains take one chunk.
     """
-    kind, last = ACTIVATIONS.index(activation), layers - 1
-    at_output = LINEAR if activation == "relu" else kind
-    loss = Step(
-        StepVerb.LOSS,
-        array=last,
-        dst=vector(Bank.D, last),
-        index=SLOT,
-        func=Func.SHARE if softmax else Func.SQUARED | at_output << 3,
-        coef=forward_scale(last),
-    )
-    counted = [*_forward(layers, kind), loss, Step(StepVerb.COUNT)]
+    kind = ACTIVATIONS.index(activation)
+    counted = _counted(layers, kind, activation, softmax)
     if batch > 1:
         return _batches([*counted, *_learning(layers, kind)], layers)
     learning, updates = _learning(layers, kind, plans=True), _updates(layers, StepVerb.PULSE)
@@ -129,6 +143,13 @@ def training(
     more = Step(StepVerb.TAKE, dst=vector(Bank.X, 0), index=SLOT, cond=1)
     loop = Step(StepVerb.LOOP, dst=1, cond=Until.TAKEN)
     return [*counted, *learning, more, *updates, loop, Step(StepVerb.END)]
+
+
+def sensing(layers: int, activation: str, softmax: bool) -> list[Step]:
+    """Return the table that takes one example forward and backward, as training does."""
+    kind = ACTIVATIONS.index(activation)
+    counted = _counted(layers, kind, activation, softmax)
+    return [*counted, *_learning(layers, kind), Step(StepVerb.END)]
 
 
 def hosted(layers: int, activation: str) -> list[Step]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 
 __all__ = [
+    "IDLE_STEPS",
     "MOST_SCALES",
     "MOST_STEPS",
     "STEP_BITS",
@@ -27,6 +28,9 @@ __all__ = [
 
 MOST_STEPS = 128
 """Steps of a table."""
+IDLE_STEPS = 2 * MOST_STEPS
+"""Steps without another example, taken or drained, after which a table is taken for one that never
+ends."""
 MOST_SCALES = 64
 """Scales that steps can name."""
 

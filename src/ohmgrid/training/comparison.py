@@ -1,11 +1,13 @@
 """The same training steps on several engines, every output, cell and counter compared.
 
 Twice: example by example through the golden core, which shows every output of every tile; and
-through each engine's own core, in mini-batches, which is what ``ohmgrid train`` runs.
+through each engine's own training, in mini-batches, which is what ``ohmgrid train`` runs
+(`ohmgrid.training.trainers`). A difference is looked for again until its place is known.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,26 @@ from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import Core, epoch_order
-from ohmgrid.registers.meters import FIELDS
 from ohmgrid.tile import TileEngine, TileState
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.differences import (
+    Difference,
+    at_place,
+    first_of,
+    first_unequal,
+    unequal_states,
+)
 from ohmgrid.training.plan import Plan
+from ohmgrid.training.trainers import Trainers, Update
 
 __all__ = ["Comparison"]
 
 INTERVAL = 10
-"""Steps between two comparisons of all cells; a difference is then replayed step by step."""
+"""Mini-batches between two comparisons of all cells; a difference is then looked for anew."""
+
+
+def nothing(done: Any) -> None:
+    """Tell nobody."""
 
 
 class _Recorder:
@@ -79,55 +92,6 @@ class _Run:
         self.seconds += time.perf_counter() - begin
 
 
-class _Loop:
-    """One engine's own training."""
-
-    def __init__(self, engine: str, config: Config, plan: Plan) -> None:
-        self.engine = engine
-        self.core = make_core(engine, config, plan.net())
-        self.core.initialise()
-
-
-def _values(runs: "Sequence[_Run | _Loop]", values: Sequence[Any]) -> dict[str, int]:
-    return {run.engine: int(value) for run, value in zip(runs, values, strict=True)}
-
-
-def _first_unequal(one: np.ndarray, other: np.ndarray) -> tuple[int, ...] | None:
-    if one.shape != other.shape:
-        return (0,) * one.ndim
-    places = np.argwhere(one != other)
-    return tuple(int(i) for i in places[0]) if len(places) else None
-
-
-def _difference(
-    step: int,
-    tile: int,
-    what: str,
-    values: dict[str, int],
-    row: int | None = None,
-    col: int | None = None,
-) -> dict[str, Any]:
-    """Return one difference as `Comparison` reports it."""
-    return {"step": step, "tile": tile, "what": what, "row": row, "col": col, "values": values}
-
-
-def _cell_difference(runs: "Sequence[_Run | _Loop]", step: int) -> dict[str, Any] | None:
-    """Return the first cell, or count of operations, that is not the same everywhere."""
-    states = [run.core.state() for run in runs]
-    for tile, same_tile in enumerate(zip(*states, strict=True)):
-        for other in same_tile[1:]:
-            place = _first_unequal(same_tile[0].weights, other.weights)
-            if place is not None:
-                values = _values(runs, [state.weights[place] for state in same_tile])
-                return _difference(step, tile, "cell", values, *place)
-            counts = _first_unequal(np.array(same_tile[0].steps), np.array(other.steps))
-            if counts is not None:
-                what = f"count of {('forward', 'backward', 'update')[counts[0]]} operations"
-                values = _values(runs, [state.steps[counts[0]] for state in same_tile])
-                return _difference(step, tile, what, values)
-    return None
-
-
 class Comparison:
     """Runs that must be equal.
 
@@ -141,8 +105,10 @@ class Comparison:
     """
 
     def __init__(self, engines: Sequence[str], config: Config, plan: Plan, data: Dataset) -> None:
-        self.plan, self.data = plan, data
-        self._config = config
+        self.plan, self.data, self.config = plan, data, config
+        self._engines = list(engines)
+        self._layers = len(plan.net().shapes)
+        self._update = Update(config, self._layers)
         self._orders: dict[int, np.ndarray] = {}
         self.runs: list[_Run] = []
         try:
@@ -163,11 +129,16 @@ class Comparison:
         """Return the states of the first engine's tiles."""
         return self.runs[0].core.state()
 
+    def examples(self, steps: range) -> tuple[np.ndarray, np.ndarray]:
+        """Return the examples of some steps, pixels and labels."""
+        chosen = [self._chosen(step) for step in steps]
+        return self.data.train_x[chosen], self.data.train_labels[chosen]
+
     def _chosen(self, step: int) -> int:
         """Return the number of the example of a step."""
         epoch, position = divmod(step, len(self.data.train_labels))
         if epoch not in self._orders:
-            order = epoch_order(self._config.seed, epoch, len(self.data.train_labels))
+            order = epoch_order(self.config.seed, epoch, len(self.data.train_labels))
             self._orders = {epoch: order}
         return int(self._orders[epoch][position])
 
@@ -177,91 +148,58 @@ class Comparison:
         for run in self.runs:
             run.step(self.data.train_x[chosen], int(self.data.train_labels[chosen]), self.plan.lr)
 
-    def _output_difference(self, step: int) -> dict[str, Any] | None:
+    def _output_difference(self, step: int) -> Difference | None:
         """Return the first output of this step that is not the same everywhere."""
         for passes in zip(*(run.results for run in self.runs), strict=True):
-            tile, verb, values = passes[0]
-            for _, _, others in passes[1:]:
-                place = _first_unequal(values, others)
-                if place is not None:
-                    line = place[0]
-                    return _difference(
-                        step,
-                        tile,
-                        f"{verb} output",
-                        _values(self.runs, [p[2][line] for p in passes]),
-                        row=line if verb == "forward" else None,
-                        col=line if verb == "backward" else None,
-                    )
-        return None
-
-    def _check(self, step: int) -> dict[str, Any] | None:
-        return self._output_difference(step) or _cell_difference(self.runs, step)
-
-    def _loop_difference(self, loops: Sequence[_Loop], steps: range) -> dict[str, Any] | None:
-        """Train every loop on the examples of some steps; return what is not the same then."""
-        chosen = [self._chosen(step) for step in steps]
-        examples = self.data.train_x[chosen], self.data.train_labels[chosen]
-        found = [loop.core.train(*examples, self.plan.lr, self._config.batch) for loop in loops]
-        different = _cell_difference(loops, steps[-1])
-        if different is not None:
-            return different
-        counted = [loop.core.counters.counts for loop in loops]
-        for counts, outcome in zip(counted[1:], found[1:], strict=True):
-            place = _first_unequal(counted[0], counts)
+            layer, verb, _ = passes[0]
+            place = first_unequal([values for _, _, values in passes])
             if place is not None:
-                what = f"counter {list(FIELDS)[place[1]]}"
-                values = _values(loops, [each[place] for each in counted])
-                return _difference(steps[-1], place[0], what, values)
-            if outcome.hits != found[0].hits:
-                values = _values(loops, [each.hits for each in found])
-                return _difference(steps[-1], len(counts) - 1, "hits", values)
+                line, forward = place[0], verb == "forward"
+                values = {e: p[2] for e, p in zip(self._engines, passes, strict=True)}
+                return Difference(
+                    step,
+                    verb,
+                    layer,
+                    "output",
+                    at_place(values, place),
+                    row=line if forward else None,
+                    col=None if forward else line,
+                )
         return None
 
-    def run_loops(self, steps: int) -> dict[str, Any] | None:
-        """Train ``steps`` examples with each engine's own core, in mini-batches.
+    def _state_difference(self, step: int, load: bool = False) -> Difference | None:
+        states = {run.engine: run.core.state() for run in self.runs}
+        names = ["load"] * self._layers if load else self._update.names(step)
+        return first_of(unequal_states(states, step, names), self._layers)
 
-        Returns
-        -------
-        dict or None
-            The first difference; its step is the last one of the examples trained in one call.
-        """
-        loops: list[_Loop] = []
-        try:
-            for run in self.runs:
-                # One by one: what has started is closed where the next one cannot start.
-                loops.append(_Loop(run.engine, self._config, self.plan))  # noqa: PERF401
-            block = INTERVAL * self._config.batch
-            for first in range(0, steps, block):
-                found = self._loop_difference(loops, range(first, min(first + block, steps)))
-                if found is not None:
-                    return found
-            return None
-        finally:
-            for loop in loops:
-                loop.core.close()
-
-    def _replay(self, states: Sequence[TileState], first: int, last: int) -> dict[str, Any] | None:
-        """Repeat steps with a comparison after each of them."""
+    def replay(self, states: Sequence[TileState], steps: range) -> Difference | None:
+        """Train from given states on, with a comparison after each example."""
         for run in self.runs:
             run.core.load(states)
-        for step in range(first, last + 1):
+        for step in steps:
             self._step(step)
-            found = self._check(step)
+            found = self._output_difference(step) or self._state_difference(step)
             if found is not None:
                 return found
         return None
 
-    def run(self, steps: int, on_step: Callable[[int], None]) -> dict[str, Any] | None:
-        """Train ``steps`` examples; return the first difference, or None if all is equal.
+    def run(
+        self,
+        steps: int,
+        on_step: Callable[[int], None] = nothing,
+        say: Callable[[str], None] = nothing,
+    ) -> Difference | None:
+        """Train ``steps`` examples, verb by verb; return the first difference, if there is one.
 
         Parameters
         ----------
         steps : int
         on_step : callable
             Called with the number of steps done.
+        say : callable
+            Called with a line about a difference that is looked for.
         """
-        found = _cell_difference(self.runs, -1)
+        found = self._state_difference(0, load=True)
         if found is not None:
             return found
         good, good_step = self.states(), 0
@@ -270,11 +208,65 @@ class Comparison:
             found = self._output_difference(step)
             due = (step + 1) % INTERVAL == 0 or step + 1 == steps
             if found is None and due:
-                found = _cell_difference(self.runs, step)
+                found = self._state_difference(step)
             if found is not None:
-                # A replay that finds nothing means an engine that does not repeat itself.
-                return self._replay(good, good_step, step) or found
+                say(f"a difference at example {good_step} or later: again, one by one")
+                again = self.replay(good, range(good_step, step + 1))
+                return again or replace(found, repeats=False)
             if due:
                 good, good_step = self.states(), step + 1
             on_step(step + 1)
         return None
+
+    def run_trainers(
+        self,
+        steps: int,
+        on_step: Callable[[int], None] = nothing,
+        say: Callable[[str], None] = nothing,
+    ) -> Difference | None:
+        """Train ``steps`` examples with each engine's own core, in mini-batches; see `run`."""
+        with self._trainers(say) as trainers:
+            states = trainers.initial_states()
+            block = INTERVAL * self.config.batch
+            for first in range(0, steps, block):
+                span = range(first, min(first + block, steps))
+                found = trainers.check(states, span)
+                if found is not None:
+                    return trainers.locate(states, span, found)
+                states = trainers.states()
+                on_step(span.stop)
+            return None
+
+    def run_example(self, example: int, say: Callable[[str], None] = nothing) -> Difference | None:
+        """Train as far as one example, compare what the engines make of it; see `run`."""
+        first = self.batch_of(example).start
+        say(f"training {first} examples with engine {self._engines[0]}")
+        states = self.states_before(first)
+        if self.config.batch == 1:
+            found = self.replay(states, range(example, example + 1))
+            if found is not None:
+                return found
+        span = range(first, example + 1)
+        with self._trainers(say) as trainers:
+            found = trainers.check(states, span)
+            return found and trainers.locate(states, span, found)
+
+    def batch_of(self, example: int) -> range:
+        """Return the examples of a mini-batch up to one of its examples."""
+        return range(example - example % self.config.batch, example + 1)
+
+    def states_before(self, example: int) -> list[TileState]:
+        """Return the states of the first engine before the mini-batch that an example begins."""
+        core = make_core(self._engines[0], self.config, self.plan.net())
+        try:
+            core.initialise()
+            block = max(1, core.block // self.config.batch) * self.config.batch
+            for first in range(0, example, block):
+                part = self.examples(range(first, min(first + block, example)))
+                core.train(*part, self.plan.lr, self.config.batch)
+            return core.state()
+        finally:
+            core.close()
+
+    def _trainers(self, say: Callable[[str], None]) -> Trainers:
+        return Trainers(self._engines, self.config, self.plan, self.examples, say)

@@ -1,0 +1,96 @@
+"""Examples for a core: out of a stream of bytes, or by their numbers out of block RAM."""
+
+from amaranth.hdl import Cat, Module, Mux, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.hdl.core.example_decoder import BYTE, FORM, TABLE_WRITE, ExampleDecoder
+from ohmgrid.hdl.core.example_memory import ExampleMemory
+from ohmgrid.registers.examples import NUMBER_BITS, VALUE_BITS, ExampleError
+
+__all__ = ["ExampleStore"]
+
+
+class ExampleStore(wiring.Component):
+    """Gives a core's stream ``i`` what a step TAKE takes: a label, then its inputs.
+
+    Parameters
+    ----------
+    size, examples : int
+        Bytes of block RAM, and most examples in it.
+
+    Members
+    -------
+    i : In(stream.Signature(BYTE))
+        Examples, as `docs/examples.md` has them.
+    kept : In(1)
+        They are kept, and given as `order` says; else they are given as they come, and an order
+        waits. It changes while not `busy`, and between two examples of `i`.
+    forget : In(1)
+        Strobe: forget all that is kept.
+    stored : Out
+        Examples that are kept.
+    order : In(stream.Signature(24))
+        Numbers of examples, from 0.
+    form : In(FORM)
+        Format; constant while `busy`.
+    table : In(TABLE_WRITE)
+        Value of a pixel; likewise.
+    o : Out(stream.Signature(signed(16)))
+        Of each example the label, then the values.
+    clear : In(1)
+        Strobe: no error has been seen.
+    errors : Out(5)
+        Bits of `ohmgrid.registers.examples.ExampleError`: errors since then.
+    busy : Out(1)
+        An example is on its way to the core.
+    """
+
+    def __init__(self, size: int = 16384, examples: int = 256):
+        self._decoder, self._memory = ExampleDecoder(), ExampleMemory(size, examples)
+        super().__init__(
+            {
+                "i": In(stream.Signature(BYTE)),
+                "kept": In(1),
+                "forget": In(1),
+                "stored": Out(range(examples + 1)),
+                "order": In(stream.Signature(NUMBER_BITS)),
+                "form": In(FORM),
+                "table": In(TABLE_WRITE),
+                "o": Out(stream.Signature(signed(VALUE_BITS))),
+                "clear": In(1),
+                "errors": Out(len(ExampleError)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.decoder = decoder = self._decoder
+        m.submodules.memory = memory = self._memory
+        wiring.connect(m, decoder.o, wiring.flipped(self.o))
+        m.d.comb += [
+            memory.i.payload.eq(self.i.payload),
+            memory.i.valid.eq(self.i.valid & self.kept),
+            decoder.i.payload.eq(Mux(self.kept, memory.o.payload, self.i.payload)),
+            decoder.i.valid.eq(Mux(self.kept, memory.o.valid, self.i.valid)),
+            self.i.ready.eq(Mux(self.kept, memory.i.ready, decoder.i.ready)),
+            memory.o.ready.eq(decoder.i.ready & self.kept),
+            memory.forget.eq(self.forget),
+            self.stored.eq(memory.stored),
+            memory.order.payload.eq(self.order.payload),
+            memory.order.valid.eq(self.order.valid & self.kept),
+            self.order.ready.eq(memory.order.ready & self.kept),
+            decoder.form.eq(self.form),
+            decoder.table.eq(self.table),
+            self.busy.eq(decoder.busy | memory.busy),
+        ]
+        seen = {
+            ExampleError.SHORT: decoder.short,
+            ExampleError.LONG: decoder.long,
+            ExampleError.CODE: decoder.code,
+            ExampleError.NUMBER: memory.number,
+            ExampleError.FULL: memory.full,
+        }
+        m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | Cat(*seen.values()))
+        return m

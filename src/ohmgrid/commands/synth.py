@@ -85,8 +85,8 @@ ESTIMATE = (*PLAN, "turned", "positions", "examples")
 def synth(ctx: click.Context, estimate: bool, as_json: bool, **given: Any) -> None:
     """Synthesise one component of the gateware alone, and count what it costs by part.
 
-    With --estimate: how many clock cycles, and at a clock examples in a second, a net takes to train
-    on a build. COMPONENT is one of: {components}.
+    With --estimate, how many clock cycles a build takes to train a net on an example, by verb.
+    COMPONENT is one of: {components}.
     """
     _check_alone(ctx, estimate)
     if estimate:

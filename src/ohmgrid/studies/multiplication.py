@@ -1,4 +1,4 @@
-"""When a multiplication's codes, sweeps and results come, from the cycle in which its key is there."""
+"""When a multiplication's codes, sweeps and results come, from when its operation key is there."""
 
 from typing import NamedTuple
 
@@ -74,13 +74,14 @@ class Multiplication:
         if not facts.passes:
             return Times(now + latencies.send_all(lines), ())
         coding: list[tuple[int, int]] = []
+        counted = now
         for number, listed in enumerate(facts.passes):
             if number:
                 now += 1 + latencies.fixed.repeat
             if io.physics:
-                counted = now = self._read_pass(facts.coded, listed, backward, now, coding)
+                now = counted = self._read_pass(facts.coded, listed, backward, now, coding)
             else:
-                counted = now = self._pass(facts.coded, listed[0], backward, now, coding)
+                now = counted = self._pass(facts.coded, listed[0], backward, now, coding)
         return Times(counted + latencies.send, tuple(coding))
 
     def _pass(

@@ -1,4 +1,4 @@
-"""When what is done: the order of work of a core as a model of events, cycle by cycle where it waits.
+"""When what is done: the order of work of a core, as a model of events.
 
 Three threads share a clock, as three things are done at a time in the gateware: the *steps* of the
 table, one after the other, with the verbs that have the array; the *pulser*, which plans updates

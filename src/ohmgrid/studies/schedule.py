@@ -86,8 +86,11 @@ class Schedule:
         self._pending: set[int] = set()
         self._ready: set[int] = set()
         self._planned: dict[int, Updated] = {}
-        self._wanted: tuple[int, str, int] | None = None
-        self._next, self._served = "", False
+        # Array that an update wants something of, and whether its trains are there; then, chunk,
+        # and whether keys alone are wanted.
+        self._wanted: tuple[int, bool] | None = None
+        self._next: tuple[int, bool] | None = None
+        self._served = False
         self._taking, self._ended = False, False
 
     def run(self, steps: Sequence[Step], examples: int, batch: int) -> None:
@@ -120,7 +123,7 @@ class Schedule:
                     if found:
                         left -= 1
                         self._taking = True
-                        taker = self._taker(step.dst & ((1 << ARRAY_BITS) - 1))
+                        taker = self._taker(_array(step))
                         heapq.heappush(self._threads, (self.now + 1, 1, taker))
                         yield 1
                 case StepVerb.TAKE:
@@ -167,12 +170,12 @@ class Schedule:
         if self._physics:
             return bool(self._pending)
         stores = step.dst >> ARRAY_BITS != Bank.NONE
-        return stores and step.dst & ((1 << ARRAY_BITS) - 1) in self._pending
+        return stores and _array(step) in self._pending
 
     def _do(self, step: Step) -> Thread:
         """Do a step that the core has a command for."""
         latencies, verb = self._latencies, step.verb
-        array = step.dst & ((1 << ARRAY_BITS) - 1) if verb == StepVerb.TAKE else step.array
+        array = _array(step) if verb == StepVerb.TAKE else step.array
         while self._held(step):
             yield 1
         yield 1
@@ -250,23 +253,21 @@ class Schedule:
         planned = array in self._ready
         alone = planned and (self._computed or not self._serial)
         if not alone:
-            self._wanted = array, "resume" if planned else "plan", 0
-            self._served = False
+            self._wanted, self._served = (array, planned), False
         yield 1
         if not alone:
             yield from self._wait_served()
         yield 1
-        drain, first = latencies.array.drain(True), True
+        drain = latencies.array.drain(True)
         for number, chunk in enumerate(facts.chunks):
-            for hits in chunk.sweeps:
-                if first:
+            for slot, hits in enumerate(chunk.sweeps):
+                if not (number or slot):
                     if self._computed:
                         yield self._verb_key()
-                elif hits is chunk.sweeps[0]:
-                    yield from self._ask_next("trains", number)
-                elif not self._computed:
-                    yield from self._ask_next("keys", number)
-                first = False
+                elif not (slot and self._computed):
+                    # Trains of another chunk, or keys of another slot.
+                    self._next, self._served = (number, slot > 0), False
+                    yield from self._wait_served()
                 yield 1
                 yield sweep(latencies.config, place, chunk.listed, hits=hits).total + drain + 2
                 yield 1
@@ -275,14 +276,8 @@ class Schedule:
             self._ready.discard(array)
         yield 1
 
-    def _ask_next(self, what: str, chunk: int) -> Thread:
-        """Have the pulser make trains of another chunk, or keys of another slot."""
-        self._next, self._served = what, False
-        if self._wanted is not None:
-            self._wanted = self._wanted[0], self._wanted[1], chunk
-        yield from self._wait_served()
-
     def _wait_served(self) -> Thread:
+        """Wait until the pulser has done what the update at work wants."""
         while not self._served:
             yield 1
         yield 1
@@ -307,7 +302,7 @@ class Schedule:
             array = self._queue.popleft() if wanted is None else wanted[0]
             yield 1
             yield from self._fetch()
-            resumes = wanted is not None and wanted[1] == "resume"
+            resumes = wanted is not None and wanted[1]
             if not resumes:
                 self._planned[array] = next(self._facts[array]["plan"])
             facts = self._planned[array]
@@ -329,11 +324,11 @@ class Schedule:
             self._served = True
             yield 1
             while self._wanted is not None:
-                if not self._next:
+                if self._next is None:
                     yield 1
                     continue
-                keys, self._next = self._next == "keys", ""
-                yield from self._sides(array, facts, self._wanted[2], keys)
+                (chunk, keys), self._next = self._next, None
+                yield from self._sides(array, facts, chunk, keys)
                 self._served = True
                 yield 1
 
@@ -371,3 +366,8 @@ class Schedule:
         while spans and spans[0][1] <= self.now:
             spans.popleft()
         return any(begin <= self.now < end for begin, end in spans)
+
+
+def _array(step: Step) -> int:
+    """Return the array whose vector a step writes."""
+    return step.dst & (1 << ARRAY_BITS) - 1

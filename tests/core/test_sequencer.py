@@ -106,7 +106,7 @@ def test_codes_that_are_all_0_are_no_codes_of_before(rng):
     )
     net = Net((6, 4))
     golden, found = cores(config, net, rng)
-    pixels, labels = examples(rng, config, net, 4)
+    pixels, _labels = examples(rng, config, net, 4)
     pixels[0], pixels[1:] = 1 << config.formats.x_frac, 0
     pixels[2:, 3] = 1
     for example in pixels:

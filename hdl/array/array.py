@@ -298,7 +298,7 @@ class LaneArray(wiring.Component):
         m.d.comb += [
             *(visit[name].eq(here.payload[name]) for name in ("first", "last", "minus", "bias")),
             *(visit[name].eq(here.payload[name]) for name in ("address", "bank")),
-            visit.code.eq(Mux(host, 1, Mux(silent, 0, code))),
+            visit.code.eq(Mux(host, 1, Mux(silent | here.payload.none, 0, code))),
             *(visit[name].eq(values[name]) for name in LINE),
             visit.train.eq(values.train & job.slots),
             *(lane_line[name].eq(load.payload[name]) for name in load.payload.shape().members),

@@ -86,7 +86,8 @@ def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
 
     It is a block's ``first`` or ``last`` one, of the ``start`` if that block is the sweep's first,
     and ``final`` if it is the last; of a pair, that of the ``minus`` device; ``bias``: its serial
-    line is the always-on input. The keys of the block's lane lines lie in ``bank``.
+    line is the always-on input; ``none``: there is none with a code, so that its own counts as 0.
+    The keys of the block's lane lines lie in ``bank``.
     """
     return data.StructLayout(
         {
@@ -96,6 +97,7 @@ def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
             "final": 1,
             "minus": 1,
             "bias": 1,
+            "none": 1,
             "line": range(lines),
             "address": range(words),
             "bank": range(banks),

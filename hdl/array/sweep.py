@@ -276,7 +276,7 @@ class Sweep(wiring.Component):
 
         visits = range(2 * self._lines)
         number, final, stride = Signal(visits), Signal(visits), Signal(range(self._words))
-        # The first line of an empty list: its code is 0, and so are all sums.
+        # For an empty list the first line is visited, in the place of one whose code is 0.
         empty, lines_in = Signal(), Signal.like(count)
         m.d.sync += [
             empty.eq(count == 0),
@@ -318,6 +318,7 @@ class Sweep(wiring.Component):
             pulses.addr.eq(place),
             pulses.en.eq(move),
             payload.minus.eq(stages[-1]["minus"]),
+            payload.none.eq(empty & job.chain),
         ]
         with m.If(move):
             m.d.sync += [

@@ -180,7 +180,9 @@ class Core(wiring.Component):
         ]
         # What passes make keys of: not what a multiplication reads with, but for driven codes.
         driven = self._commands.multiplying & (not self.config.build.read_physics)
-        with m.If(keys.pulser_done | (keys.verb_done & ~driven)):
+        with m.If(self._pulser.begins):
+            m.d.sync += lines.key.eq(keys.planned)
+        with m.Elif(keys.verb_done & ~driven):
             m.d.sync += lines.key.eq(keys.key)
         with m.If(keys.verb_done):
             m.d.sync += lines.keys.cycle.eq(keys.key)
@@ -240,7 +242,7 @@ class Core(wiring.Component):
             pulser.forget.eq(self._sequencer.start | self._sequencer.forget),
             pulser.plan.eq(self._sequencer.plan),
             pulser.plan_array.eq(self._sequencer.planned),
-            *same(self._sequencer, pulser, "pending", "ready", "room"),
+            *same(self._sequencer, pulser, "pending", "reading", "ready", "room"),
             table.fetch.eq(pulser.fetch),
             pulser.fetched.eq(table.fetched),
             *(one.beside.eq(pulser.at) for one in (table, self._maxima)),

@@ -24,7 +24,8 @@ class KeyDesk(wiring.Component):
         Number of the array that each is about.
     verb_done, pulser_done : Out(1)
         Strobe: ``key`` is what it asked for, in this cycle.
-    key : Out(64)
+    key, planned : Out(64)
+        The key that is there now, and the one that the pulser was given last.
     """
 
     verb: In(KEY)
@@ -36,6 +37,7 @@ class KeyDesk(wiring.Component):
     verb_done: Out(1)
     pulser_done: Out(1)
     key: Out(64)
+    planned: Out(64)
 
     def elaborate(self, platform):
         m = Module()
@@ -63,4 +65,6 @@ class KeyDesk(wiring.Component):
         ]
         with m.If(schedule.start | self.load):
             m.d.sync += of_pulser.eq(goes[1])
+        with m.If(self.pulser_done):
+            m.d.sync += self.planned.eq(self.key)
         return m

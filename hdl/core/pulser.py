@@ -20,7 +20,7 @@ from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.values import list_layout
 from ohmgrid.registers.arrays import ENTRIES
-from ohmgrid.registers.edge import BL_BITS
+from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import ARRAY_BITS
 
@@ -51,6 +51,31 @@ def plan_layout(config: Config) -> data.StructLayout:
     )
 
 
+PASSED = ("rows", "cols", "input_line", "output_line", "turned", "paired", "serial")
+"""What passes have to know of an array,"""
+PLANNED = ("bl", "below", "x_factor", "x_divisor", "d_factor", "d_divisor")
+"""and of its plan."""
+
+
+def work_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what passes are made from.
+
+    The array ``at`` work, for an update that waits (``own``) or for a plan to keep; in a
+    ``refresh``; its place and its plan, and slots of the first chunk; ``active``: neither vector is
+    0; how many activations are not.
+    """
+    planned, edge = planned_layout(), config.formats.edge_bits
+    return data.StructLayout(
+        {
+            **{"at": ARRAY_BITS, "own": 1, "refresh": 1},
+            **{name: planned[name].shape for name in PASSED},
+            **{"bl": BL_BITS, "below": 1, "size": range(SLOTS + 1), "active": 1},
+            **{"x_factor": FACTOR_BITS, "d_factor": FACTOR_BITS},
+            **{"x_divisor": edge, "d_divisor": edge, "x_count": range(config.build.inputs + 1)},
+        }
+    )
+
+
 class Pulser(wiring.Component):
     """Prepares updates, one after the other.
 
@@ -68,8 +93,9 @@ class Pulser(wiring.Component):
         The array at work.
     forget, used : In(1)
         Strobes: all plans are void; that of the array at work has been used.
-    pending, ready : Out
-        A bit for each array: it is waiting, or being planned; its plan is kept. Where trains may
+    pending, reading, ready : Out
+        A bit for each array: it is waiting, or being planned; so that its activations are wanted;
+        its plan is kept. Where trains may
         be longer than a chunk none is: what they come from may change before they are swept.
     kept : Out(plan_layout)
         That of the array at work.
@@ -80,6 +106,8 @@ class Pulser(wiring.Component):
     refresh, column : In
         What is wanted is to write differences of this column back: rate and key are those of a
         refresh, rows those of devices.
+    begins : Out(1)
+        Strobe: passes begin for the array that was planned.
     at : Out
         The array that is being planned; of it:
     fetch : Out(1), fetched : In(1), entry : In(planned_layout)
@@ -106,6 +134,7 @@ class Pulser(wiring.Component):
                 "forget": In(1),
                 "used": In(1),
                 "pending": Out(ENTRIES),
+                "reading": Out(ENTRIES),
                 "ready": Out(ENTRIES),
                 "kept": Out(plan_layout(config)),
                 "wants": In(WANTS),
@@ -113,6 +142,7 @@ class Pulser(wiring.Component):
                 "made": Out(plan_layout(config)),
                 "refresh": In(1),
                 "column": In(range(build.inputs)),
+                "begins": Out(1),
                 "at": Out(ARRAY_BITS),
                 "fetch": Out(1),
                 "fetched": In(1),
@@ -146,49 +176,32 @@ class Pulser(wiring.Component):
             queue.w_en.eq(self.plan & accepts),
             queue.w_data.eq(self.plan_array),
         ]
-        keep = Signal()
-        self._remember(m, queue.w_en, keep)
-        m.d.sync += made.active.eq((self.x_max != 0) & (self.d_max != 0))
-        m.d.comb += [made.bl.eq(planner.bl), made.below.eq(planner.below)]
+        # The next update is planned while passes are made for the one before.
+        work = Signal(work_layout(self.config))
+        keep, x_kept, next_ready = Signal(), Signal(), Signal()
+        self._remember(m, work, queue.w_en, keep, x_kept)
+        m.d.comb += [made[name].eq(work[name]) for name in ("bl", "active", "below")]
         with m.If(self.pulses.clear):
             m.d.sync += made.listed.eq(0)
         with m.Elif(self.pulses.put):
             m.d.sync += made.listed.eq(made.listed + 1)
 
-        more = own & (wants.chunk != 0)
-        left, size = Signal(BL_BITS), Signal(range(SLOTS + 1))
-        m.d.comb += left.eq(Mux(more, wants.left, planner.bl))
-        m.d.sync += size.eq(Mux(left > SLOTS, SLOTS, left))
-
-        def passes(state, side, factor, divisor, trains, after):
-            """Make trains and keys of a side, or keys alone."""
-            with m.State(state):
-                self._pass(m, side, trains, size, refresh)
-                m.d.comb += [
-                    self.lines.factor.eq(factor),
-                    self.lines.divisor.eq(divisor),
-                    self.lines.bl.eq(planner.bl),
-                    self.lines.chunk.eq(Mux(own, wants.chunk, 0)),
-                    self.lines.sub.eq(Mux(own, Mux(entry.serial, wants.slot, wants.chunk), 0)),
-                ]
-                with work.until_done(self.lines.start, self.lines_busy):
-                    if trains:
-                        m.d.sync += made.clipped.eq(made.clipped | self.lines_clipped)
-                    m.next = after
-
-        work, planned, keyed = Work(m), Signal(), Signal()
-        with m.FSM():
+        waits, planned, keyed = Work(m), Signal(), Signal()
+        # What an update wants is asked for once.
+        asked = Signal()
+        with m.If(~wants.valid):
+            m.d.sync += asked.eq(0)
+        with m.FSM(name="planning"):
             with m.State("IDLE"):
+                asks = wants.valid & ~asked
                 m.d.sync += [
-                    *(planned.eq(0), keyed.eq(0)),
-                    own.eq(wants.valid),
-                    self.at.eq(Mux(wants.valid, self.array, queue.r_data)),
+                    *(planned.eq(0), keyed.eq(0), own.eq(asks)),
+                    self.at.eq(Mux(asks, self.array, queue.r_data)),
                 ]
-                with m.If(wants.valid | queue.r_rdy):
-                    m.d.comb += queue.r_en.eq(~wants.valid)
-                    m.d.sync += made.clipped.eq(0)
+                with m.If(asks | queue.r_rdy):
+                    m.d.comb += queue.r_en.eq(~asks)
                     m.next = "FETCH"
-            with m.State("FETCH"), work.until_done(self.fetch, ~self.fetched):
+            with m.State("FETCH"), waits.until_done(self.fetch, ~self.fetched):
                 m.next = "PLAN"
             with m.State("PLAN"):
                 step = entry.update_step
@@ -201,33 +214,64 @@ class Pulser(wiring.Component):
                     planned.eq(planned | planner.done),
                     keyed.eq(keyed | self.key_done),
                 ]
-                with work.until_done(self.key.start, ~(planned & keyed)):
-                    m.next = "ROW_TRAINS"
+                with waits.until_done(self.key.start, ~(planned & keyed)):
+                    m.next = "PLANNED"
+            with m.State("PLANNED"):
+                m.d.comb += next_ready.eq(1)
+                with m.If(self.begins):
+                    m.d.sync += asked.eq(asked | own)
+                    m.next = "IDLE"
+        with m.If(self.begins):
+            m.d.sync += [
+                *(work[name].eq(entry[name]) for name in PASSED),
+                *(work[name].eq(getattr(planner, name)) for name in PLANNED),
+                *(work.at.eq(self.at), work.own.eq(own), work.refresh.eq(refresh)),
+                work.size.eq(Mux(planner.bl > SLOTS, SLOTS, planner.bl)),
+                work.active.eq((self.x_max != 0) & (self.d_max != 0)),
+                work.x_count.eq(self.x_count),
+            ]
+
+        steps = Work(m)
+
+        def passes(state, side, trains, after):
+            """Make trains and keys of a side, or keys alone."""
+            with m.State(state):
+                self._pass(m, work, side, trains)
+                with steps.until_done(self.lines.start, self.lines_busy):
+                    if trains:
+                        m.d.sync += made.clipped.eq(made.clipped | self.lines_clipped)
+                    if trains and side == COLUMN:
+                        m.d.comb += x_kept.eq(~work.own)
+                    m.next = after
+
+        with m.FSM(name="passes"):
+            with m.State("IDLE"):
+                m.d.sync += made.clipped.eq(0)
+                m.d.comb += self.begins.eq(next_ready)
+                with m.If(next_ready):
+                    m.next = "COLUMN_TRAINS"
                     with m.If((planner.bl == 0) | (own & wants.resume)):
                         m.next = "DONE"
-            row, column = (
-                (getattr(planner, f"{side}_factor"), getattr(planner, f"{side}_divisor"))
-                for side in ("d", "x")
-            )
-            passes("ROW_TRAINS", ROW, *row, 1, "COLUMN_TRAINS")
-            passes("COLUMN_TRAINS", COLUMN, *column, 1, "DONE")
+            # Activations first: they may be written over then.
+            passes("COLUMN_TRAINS", COLUMN, 1, "ROW_TRAINS")
+            passes("ROW_TRAINS", ROW, 1, "DONE")
             if not self.config.build.computed_keys:
-                passes("ROW_KEYS", ROW, *row, 0, "COLUMN_KEYS")
-                passes("COLUMN_KEYS", COLUMN, *column, 0, "DONE")
+                passes("COLUMN_KEYS", COLUMN, 0, "ROW_KEYS")
+                passes("ROW_KEYS", ROW, 0, "DONE")
             with m.State("DONE"):
-                m.d.comb += [self.served.eq(own), keep.eq(~own)]
+                m.d.comb += [self.served.eq(work.own), keep.eq(~work.own)]
                 m.next = "IDLE"
-                with m.If(own):
+                with m.If(work.own):
                     m.next = "HELD"
             # For the update at work, until it wants nothing more.
             with m.State("HELD"):
                 with m.If(~wants.valid):
                     m.next = "IDLE"
                 with m.Elif(wants.next):
-                    m.next = "ROW_TRAINS"
+                    m.next = "COLUMN_TRAINS"
                     if not self.config.build.computed_keys:
                         with m.If(wants.keys):
-                            m.next = "ROW_KEYS"
+                            m.next = "COLUMN_KEYS"
         return m
 
     def _planner(self, m, refresh):
@@ -256,27 +300,37 @@ class Pulser(wiring.Component):
         ]
         return planner
 
-    def _pass(self, m, side, trains, size, refresh):
-        """Say which lines a pass goes through, and at which pace."""
-        entry, lines, slots = self.entry, self.lines, 4 * self.config.build.train_groups
+    def _pass(self, m, work, side, trains):
+        """Say which lines a pass goes through, at which pace, and what it makes."""
+        lines, wants, slots = self.lines, self.wants, 4 * self.config.build.train_groups
+        more = work.own & (wants.chunk != 0)
+        size = Mux(more, Mux(wants.left > SLOTS, SLOTS, wants.left), work.size)
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
-        mode = Mux(refresh, 0, self.registers.pulse_type)
+        mode = Mux(work.refresh, 0, self.registers.pulse_type)
         # A deterministic train of a row is followed from its first slot on.
-        followed = Mux(self.wants.valid, self.wants.slot, 0) + size if side == ROW else 1
+        followed = Mux(work.own, wants.slot, 0) + size if side == ROW else 1
+        factor, divisor = (
+            work[f"{'d' if side == ROW else 'x'}_{name}"] for name in ("factor", "divisor")
+        )
         m.d.comb += [
-            *spanning(lines, entry, side, devices=1, split=refresh),
-            lines.paired.eq(entry.paired & ~refresh),
-            lines.turned.eq(entry.turned),
+            *spanning(lines, work, side, devices=1, split=work.refresh),
+            lines.paired.eq(work.paired & ~work.refresh),
+            lines.turned.eq(work.turned),
             lines.trains.eq(trains),
+            lines.factor.eq(factor),
+            lines.divisor.eq(divisor),
+            lines.bl.eq(work.bl),
+            lines.chunk.eq(Mux(work.own, wants.chunk, 0)),
+            lines.sub.eq(Mux(work.own, Mux(work.serial, wants.slot, wants.chunk), 0)),
             lines.mode.eq(mode),
             lines.pace.eq(Mux(mode == 0, hashed, followed) if trains else 1),
         ]
         # A list takes no column of 0: it has no pulses.
         if side == COLUMN:
-            with m.If(entry.turned & ~refresh):
-                m.d.comb += [lines.skip.eq(1), lines.count.eq(self.x_count)]
+            with m.If(work.turned & ~work.refresh):
+                m.d.comb += [lines.skip.eq(1), lines.count.eq(work.x_count)]
 
-    def _remember(self, m, plan, keep):
+    def _remember(self, m, work, plan, keep, x_kept):
         """Keep the plans of arrays, and say which ones there are."""
         record = plan_layout(self.config)
         m.submodules.plans = plans = Memory(
@@ -285,17 +339,21 @@ class Pulser(wiring.Component):
         write, read = plans.write_port(), plans.read_port(domain="comb")
         m.d.comb += [
             write.en.eq(keep),
-            write.addr.eq(self.at),
+            write.addr.eq(work.at),
             write.data.eq(self.made),
             read.addr.eq(self.array),
             self.kept.eq(read.data),
         ]
         for number in range(ENTRIES):
-            here, planned = self.array == number, self.at == number
+            here, planned = self.array == number, work.at == number
             with m.If(plan & (self.plan_array == number)):
                 m.d.sync += self.pending[number].eq(1)
             with m.Elif(keep & planned):
                 m.d.sync += self.pending[number].eq(0)
+            with m.If(plan & (self.plan_array == number)):
+                m.d.sync += self.reading[number].eq(1)
+            with m.Elif((keep | x_kept) & planned):
+                m.d.sync += self.reading[number].eq(0)
             with m.If((self.used & here) | self.forget):
                 m.d.sync += self.ready[number].eq(0)
             with m.Elif(keep & planned):

@@ -66,7 +66,7 @@ class Sequencer(wiring.Component):
         What becomes of results; whether they stay in the core.
     biased : Out(1)
         A vector comes without the always-on input.
-    plan : Out(1), planned : Out, pending, ready, room : In, forget : Out(1)
+    plan : Out(1), planned : Out, pending, reading, ready, room : In, forget : Out(1)
         Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
@@ -108,6 +108,7 @@ class Sequencer(wiring.Component):
                 "plan": Out(1),
                 "planned": Out(ARRAY_BITS),
                 "pending": In(ENTRIES),
+                "reading": In(ENTRIES),
                 "room": In(1),
                 "ready": In(ENTRIES),
                 "forget": Out(1),
@@ -188,7 +189,8 @@ class Sequencer(wiring.Component):
         m.d.comb += held.eq(
             planning
             if self.config.build.read_physics
-            else stores & self.pending.bit_select(step.dst[:ARRAY_BITS], 1)
+            else stores
+            & Mux(row_side, self.pending, self.reading).bit_select(step.dst[:ARRAY_BITS], 1)
         )
 
         def next_slot():
@@ -210,8 +212,8 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             taker.array.eq(step.dst),
             taker.first.eq(line),
-            taker.pending.eq(self.pending),
-            taker.planned.eq(self.ready),
+            taker.reading.eq(self.reading),
+            taker.planned.eq(self.pending | self.ready),
             taker.valid.eq(self.label_valid),
             taker.taken.eq(self.vector_taken),
             self.taking.eq(taker.busy),

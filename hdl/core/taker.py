@@ -25,13 +25,14 @@ class Taker(wiring.Component):
     Members
     -------
     start : In(1)
-        Strobe; ``array``, ``first``, ``count`` and ``pending`` are sampled then, or constant.
+        Strobe; ``array`` and ``first`` are sampled then, the others constant.
     array, first, count, serial : In
         Array that takes the inputs, its first line, how many come, and whether it is pulsed slot
         by slot.
-    pending, planned : In
-        A bit for each array: an update of it is being planned, so its vectors stay what they are;
-        or has been, and they do as long as keys are made anew for each slot.
+    reading, planned : In
+        A bit for each array: trains are being made of its activations, so that they stay what they
+        are; it has an update that is planned or about to be, and where keys are made anew for each
+        slot they stay until that is over.
     valid : In(1), ready : Out(1)
         Of the stream that they come by.
     labels : Out(1)
@@ -55,7 +56,7 @@ class Taker(wiring.Component):
                 "first": In(layout["first"].shape),
                 "count": In(layout["count"].shape),
                 "serial": In(1),
-                "pending": In(ENTRIES),
+                "reading": In(ENTRIES),
                 "planned": In(ENTRIES),
                 "valid": In(1),
                 "ready": Out(1),
@@ -72,7 +73,7 @@ class Taker(wiring.Component):
         m = Module()
         vector, first = self.vector, Signal.like(self.first)
         free, keyed = Signal(), self.serial & (not self.config.build.computed_keys)
-        held = self.pending | (self.planned & keyed.replicate(ENTRIES))
+        held = self.reading | (self.planned & keyed.replicate(ENTRIES))
         m.d.sync += free.eq(~held.bit_select(self.target, 1))
         with m.If(self.busy):
             m.d.comb += [vector.first.eq(first), vector.count.eq(self.count), vector.biased.eq(1)]

@@ -336,10 +336,10 @@ def test_array_equals_the_model(
     voltages = build.read_physics
     largest = (1 << (VOLTAGE_BITS - 1)) - 1 if voltages else 127
     row, column = (lines(rng, n, density, largest) for n in (build.outputs, build.inputs))
+    # Only where devices are lines of their own do they have trains of their own.
+    own_row = row["train"].copy()
     if paired:
         row["sign"][1::2] = row["sign"][: len(row["sign"]) // 2 * 2 : 2]
-        # Only where devices are lines of their own do they have trains of their own.
-        own_row = row["train"].copy()
         row["train"][1::2] = row["train"][: len(row["train"]) // 2 * 2 : 2]
     bench.memories = {"rows": row, "columns": column}
 
@@ -351,7 +351,7 @@ def test_array_equals_the_model(
     trains = at.row_devices(row["train"])
     serial = columns if turned else {"code": at.rows(row["code"]), "train": trains[::devices]}
     # Devices of pairs that are lines of their own, in one block of lanes.
-    own_trains = at.row_devices(own_row if paired else row["train"])
+    own_trains = at.row_devices(own_row)
     own_serial = columns["train"] if turned else own_trains
     block = int(rng.integers(-(-at.lane_lines // lanes)))
     in_block = np.arange(at.lane_lines) // lanes == block

@@ -15,7 +15,7 @@ from ohmgrid.model.array.sweep import SETTLE, Queues, group_hits, memory_order, 
 LINES = 40
 WORDS = 1 << 9
 MAX_SERIAL = 6
-PLACE = ("line", "minus", "address", "bank", "first", "last", "start", "bias")
+PLACE = ("line", "minus", "address", "bank", "first", "last", "start", "bias", "none")
 
 
 class Case(NamedTuple):
@@ -84,6 +84,7 @@ class Case(NamedTuple):
                         n == len(each) - 1,
                         block == 0,
                         self.turned and line == self.serial - 1,
+                        bool(self.job["chain"]) and not self.listed,
                     )
                 )
         return sent

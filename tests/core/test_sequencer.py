@@ -98,6 +98,22 @@ def test_results_that_clipped_come_once_more(batch, rng):
     assert (golden.counters["passes"] > golden.counters["updates"]).all()
 
 
+def test_codes_that_are_all_0_are_no_codes_of_before(rng):
+    """Turned, with inputs that all round to 0: nothing is listed, and no column's old code counts."""
+    config = Config(seed=7, build=BUILDS[4], device=PRESETS["gokmen-vlasov"]).replace(
+        forward={"noise_management": "none", "bound_management": "none", "out_noise": 0.0},
+        layout=LayoutConfig((0,)),
+    )
+    net = Net((6, 4))
+    golden, found = cores(config, net, rng)
+    pixels, _labels = examples(rng, config, net, 4)
+    pixels[0], pixels[1:] = 1 << config.formats.x_frac, 0
+    pixels[2:, 3] = 1
+    for example in pixels:
+        x = np.append(example, 0)
+        assert_array_equal(found.forward(0, x), golden.forward(0, x))
+
+
 @pytest.mark.parametrize("preset", ["gokmen-vlasov", "reram-array-om"])
 @pytest.mark.parametrize("desired_bl", [31, 60])
 def test_plans_are_of_vectors_as_they_were(preset, desired_bl, rng):

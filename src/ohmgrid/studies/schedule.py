@@ -1,8 +1,8 @@
 """When what is done: the order of work of a core, as a model of events.
 
-Three threads share a clock, as three things are done at a time in the gateware: the *steps* of the
-table, one after the other, with the verbs that have the array; the *pulser*, which plans updates
-and makes their trains beside them; the *taker*, which takes the next example. How long a thing
+Four threads share a clock, as four things are done at a time in the gateware: the *steps* of the
+table, one after the other, with the verbs that have the array; the pulser's *planning* of the next
+update, and its *passes*, which make trains; the *taker*, which takes the next example. How long a thing
 takes is asked of `Latencies` and of the golden twin of a sweep; what it depends on comes from
 `Facts`. Ageing and refreshes are left out.
 """
@@ -10,6 +10,7 @@ takes is asked of `Latencies` and of the golden twin of a sweep; what it depends
 import heapq
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
+from typing import NamedTuple
 
 from ohmgrid.config import SLOTS
 from ohmgrid.registers.layout import Place
@@ -25,6 +26,21 @@ PARTS = ("take", "forward", "loss", "backward", "update", "answer")
 
 Thread = Generator[int, None, None]
 """Gives the cycles until it has to be asked again."""
+
+
+TAKER = 3
+"""Turn of the taker in a cycle: before the steps."""
+
+
+class Planned(NamedTuple):
+    """What planning hands over to the passes."""
+
+    array: int
+    facts: Updated
+    own: bool
+    """It is for the update at work, which waits."""
+    resumes: bool
+    """Its trains are there."""
 
 
 class Schedule:
@@ -83,21 +99,25 @@ class Schedule:
         self._coding: deque[tuple[int, int]] = deque()
         self._looking: deque[tuple[int, int]] = deque()
         self._queue: deque[int] = deque()
+        # Arrays whose update is being planned, that whose activations are still wanted, and that
+        # whose update is planned.
         self._pending: set[int] = set()
+        self._reading: set[int] = set()
         self._ready: set[int] = set()
-        self._planned: dict[int, Updated] = {}
+        self._plan_of: dict[int, Updated] = {}
+        self._planned: Planned | None = None
         # Array that an update wants something of, and whether its trains are there; then, chunk,
         # and whether keys alone are wanted.
         self._wanted: tuple[int, bool] | None = None
         self._next: tuple[int, bool] | None = None
-        self._served = False
+        self._asked, self._served = False, False
         self._taking, self._ended = False, False
 
     def run(self, steps: Sequence[Step], examples: int, batch: int) -> None:
         """Run a table that trains on so many examples in mini-batches."""
-        # In a cycle the pulser comes first: those who wait for it see what it has done.
-        for number, thread in enumerate((self._pulser(), self._steps(steps, examples, batch))):
-            self._threads.append((0, 2 * number, thread))
+        # In a cycle those come first whom others wait for: they see what has been done.
+        threads = self._planning(), self._passes(), self._steps(steps, examples, batch)
+        self._threads = [(0, 2 * number, thread) for number, thread in enumerate(threads)]
         while not self._ended:
             self.now, number, thread = heapq.heappop(self._threads)
             wait = next(thread, None)
@@ -112,7 +132,7 @@ class Schedule:
             step = steps[at]
             at += 1
             yield fixed.decode
-            while self._taking and not self._passes(step):
+            while self._taking and not self._goes_on(step):
                 yield 1
             yield 1
             match step.verb:
@@ -124,7 +144,7 @@ class Schedule:
                         left -= 1
                         self._taking = True
                         taker = self._taker(_array(step))
-                        heapq.heappush(self._threads, (self.now + 1, 1, taker))
+                        heapq.heappush(self._threads, (self.now + 1, TAKER, taker))
                         yield 1
                 case StepVerb.TAKE:
                     left -= 1
@@ -136,6 +156,7 @@ class Schedule:
                     if self._plans:
                         self._queue.append(step.array)
                         self._pending.add(step.array)
+                        self._reading.add(step.array)
                     yield 1
                 case StepVerb.LOOP:
                     while self._pending:
@@ -159,7 +180,7 @@ class Schedule:
                     yield from self._do(step)
         self._ended = True
 
-    def _passes(self, step: Step) -> bool:
+    def _goes_on(self, step: Step) -> bool:
         """Return whether a step may be done while an example is being taken."""
         if step.verb == StepVerb.PULSE:
             return step.array in self._pending or step.array in self._ready
@@ -169,8 +190,8 @@ class Schedule:
         """Return whether a step writes to a vector that an update is being planned from."""
         if self._physics:
             return bool(self._pending)
-        stores = step.dst >> ARRAY_BITS != Bank.NONE
-        return stores and _array(step) in self._pending
+        read = {Bank.X: self._reading, Bank.D: self._pending}
+        return _array(step) in read.get(Bank(step.dst >> ARRAY_BITS), ())
 
     def _do(self, step: Step) -> Thread:
         """Do a step that the core has a command for."""
@@ -271,7 +292,7 @@ class Schedule:
                 yield 1
                 yield sweep(latencies.config, place, chunk.listed, hits=hits).total + drain + 2
                 yield 1
-        self._wanted = None
+        self._wanted, self._asked = None, False
         if planned:
             self._ready.discard(array)
         yield 1
@@ -288,24 +309,26 @@ class Schedule:
         """Take an example: its label, and its inputs, once no update needs those before."""
         yield 2
         keyed = self._serial and not self._computed
-        while array in self._pending or (keyed and array in self._ready):
+        while array in self._reading or (keyed and array in self._pending | self._ready):
             yield 1
         yield self._latencies.fixed.taker + self._places[array].cols - 1
         self._taking = False
 
-    def _pulser(self) -> Thread:
+    def _planning(self) -> Thread:
+        """Plan updates, one after the other; hand each over to the passes."""
         latencies = self._latencies
         while True:
-            while self._wanted is None and not self._queue:
+            while (self._wanted is None or self._asked) and not self._queue:
                 yield 1
-            wanted = self._wanted
-            array = self._queue.popleft() if wanted is None else wanted[0]
+            own = self._wanted is not None and not self._asked
+            array, resumes = (
+                self._wanted if own and self._wanted else (self._queue.popleft(), False)
+            )
             yield 1
             yield from self._fetch()
-            resumes = wanted is not None and wanted[1]
             if not resumes:
-                self._planned[array] = next(self._facts[array]["plan"])
-            facts = self._planned[array]
+                self._plan_of[array] = next(self._facts[array]["plan"])
+            facts = self._plan_of[array]
             # The key and the plan, at the same time.
             planned = self.now + latencies.plan(self._rate_shift, facts.nothing)
             yield 1
@@ -314,11 +337,25 @@ class Schedule:
                 yield 1
             self._key_free = self.now + latencies.key
             yield max(self._key_free, planned) + 2 - self.now
+            self._planned = Planned(array, facts, own, resumes)
+            self._asked |= own
+            yield 1
+            while self._planned is not None:
+                yield 1
+
+    def _passes(self) -> Thread:
+        """Make trains, and for the update at work what else it wants."""
+        while True:
+            while self._planned is None:
+                yield 1
+            (array, facts, own, resumes), self._planned = self._planned, None
+            yield 1
             if facts.bl and not resumes:
                 yield from self._sides(array, facts, 0)
-            if wanted is None:
+            if not own:
                 yield 1
                 self._pending.discard(array)
+                self._reading.discard(array)
                 self._ready.add(array)
                 continue
             self._served = True
@@ -343,11 +380,13 @@ class Schedule:
         yield self._latencies.fixed.fetched
 
     def _sides(self, array: int, facts: Updated, chunk: int, keys: bool = False) -> Thread:
-        """Make trains, or keys alone, of rows and of columns."""
+        """Make trains, or keys alone, of columns and of rows."""
         place = self._places[array]
         columns = facts.columns if place.turned else place.cols
-        yield from self._pass(place.rows * place.devices, facts, chunk, True, keys)
         yield from self._pass(columns, facts, chunk, False, keys)
+        # Activations may be written over then.
+        self._reading.discard(array)
+        yield from self._pass(place.rows * place.devices, facts, chunk, True, keys)
 
     def _pass(self, lines: int, facts: Updated, chunk: int, row: bool, keys: bool) -> Thread:
         """Let lines have their turns where no pass of codes has, and no slope needs the edge."""

@@ -2,8 +2,8 @@
 
 Four threads share a clock, as four things are done at a time in the gateware: the *steps* of the
 table, one after the other, with the verbs that have the array; the pulser's *planning* of the next
-update, and its *passes*, which make trains; the *taker*, which takes the next example. How long a thing
-takes is asked of `Latencies` and of the golden twin of a sweep; what it depends on comes from
+update, and its *passes*, which make trains; the *taker*, which takes the next example. How long a
+thing takes is asked of `Latencies` and of the golden twin of a sweep; what it depends on comes from
 `Facts`. Ageing and refreshes are left out.
 """
 

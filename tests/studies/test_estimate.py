@@ -31,12 +31,13 @@ DEVICES = {
     "pcm": replace(PRESETS["pcm"], refresh_every=0),
 }
 NETS = (
-    ((20, 9), (0,)),
-    ((20, 9), ()),
-    ((14, 9, 5), (1,)),
-    ((40, 8, 7, 3), ()),
-    ((12, 8, 6, 5, 4), (0, 2)),
+    ((20, 9), (0,), 1),
+    ((20, 9), (), 3),
+    ((14, 9, 5), (1,), 1),
+    ((40, 8, 7, 3), (), 3),
+    ((12, 8, 6, 5, 4), (0, 2), 1),
 )
+"""Layers, arrays that lie turned, examples of a mini-batch."""
 PHYSICS = {
     "forward": {"ir_drop": 1.0, "inp_noise": 0.05, "w_noise": 0.1, "w_noise_type": "pcm-read"},
     "backward": {"w_noise": 0.1, "w_noise_type": "additive-constant", "out_noise_std": 0.3},
@@ -92,8 +93,7 @@ def check(rng: np.random.Generator, config: Config, net: Net, batch: int) -> Non
         assert schedule.cycles[verb] == pytest.approx(cycles, abs=0.03 * found.cycles), verb
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize(("layers", "turned"), NETS)
+@pytest.mark.parametrize(("layers", "turned", "batch"), NETS)
 @pytest.mark.parametrize(
     ("lanes", "device"),
     [(3, "gokmen-vlasov"), *((lanes, of) for lanes in (4, 16) for of in DEVICES)],

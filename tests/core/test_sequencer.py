@@ -99,7 +99,7 @@ def test_results_that_clipped_come_once_more(batch, rng):
 
 
 def test_codes_that_are_all_0_are_no_codes_of_before(rng):
-    """Turned, with inputs that all round to 0: nothing is listed, and no column's old code counts."""
+    """Turned, with inputs that all round to 0: nothing is listed, and no old code counts."""
     config = Config(seed=7, build=BUILDS[4], device=PRESETS["gokmen-vlasov"]).replace(
         forward={"noise_management": "none", "bound_management": "none", "out_noise": 0.0},
         layout=LayoutConfig((0,)),

@@ -50,7 +50,7 @@ METERS = {
 TOTAL_FIELDS = {
     "examples": "examples that were counted",
     "hits": "of these, those whose largest output was the label's",
-    "cycles_take": "clock cycles in which examples were taken",
+    "cycles_take": "clock cycles in which an example was taken and nothing else was done",
     "visits": "words of each lane that sweeps read",
 }
 """Counters of the row `TOTALS`."""

@@ -12,7 +12,7 @@ SMALL = ("--layers", "16-6-3", "--positions", "40,0", "--examples", "4")
 PARTS = ["take", "forward", "loss", "backward", "update", "answer"]
 
 
-def estimate(*words: str) -> tuple[str, str]:
+def estimate(*words: object) -> tuple[str, str]:
     """Return what is printed on stdout and on stderr."""
     result = CliRunner().invoke(cli, ["synth", "--estimate", *map(str, words)])
     assert result.exit_code == 0, (result.stdout, result.stderr, result.exception)

@@ -1,17 +1,16 @@
 """The cycles that a schedule predicts are those of the gateware, simulated."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tile_cases import BUILDS, random_weights
 
 from ohmgrid.config import BuildConfig, Config, LayoutConfig
-from ohmgrid.core import Core as CoreEngine
+from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.model.core.core import Core
-from ohmgrid.net import Net
+from ohmgrid.net import Net, Outcome
 from ohmgrid.registers.layout import Place, place_arrays
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.sim.rtl import RtlCore
@@ -20,15 +19,18 @@ from ohmgrid.studies.facts import Facts
 from ohmgrid.studies.latencies import Latencies
 from ohmgrid.studies.schedule import PARTS
 from ohmgrid.tile import TileState
+from ohmgrid.training.data import Dataset
 
 EXAMPLES = 18
 LR = 0.05
+PCM = PRESETS["pcm"]
+assert isinstance(PCM, OneSided)
 DEVICES = {
     "gokmen-vlasov": PRESETS["gokmen-vlasov"],
     # Pulsed slot by slot, with write noise.
     "reram-array-om": PRESETS["reram-array-om"],
     # Refreshes are no part of the schedule.
-    "pcm": replace(PRESETS["pcm"], refresh_every=0),
+    "pcm": replace(PCM, refresh_every=0),
 }
 NETS = (
     ((20, 9), (0,), 1),
@@ -142,6 +144,7 @@ class Untrained(Core):
 
     def train(self, pixels, labels, lr, batch=1):
         self.blocks.append((len(labels), batch))
+        return Outcome(0, 0.0)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -151,8 +154,8 @@ def test_an_estimate_is_of_examples_in_the_midst_of_a_run(batch, rng):
     config = Config(seed=5, build=BUILDS[3], device=DEVICES["gokmen-vlasov"], batch=batch)
     net = Net((14, 9, 5))
     pixels, labels = rng.integers(0, 4096, (40, 14)), rng.integers(0, 5, 40)
-    data = SimpleNamespace(train_x=pixels, train_labels=labels)
-    engine: CoreEngine = Untrained(config, net)
+    data = Dataset("random", pixels, labels, pixels[:1], labels[:1], (14,))
+    engine = Untrained(config, net)
     trained: list[int] = []
     first, second = estimate(config, net, data, LR, engine, [0, 60], 6, trained.append)
     assert (first.position, second.position) == (0, 60)

@@ -14,7 +14,7 @@ from amaranth.lib import data
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.device.ports import REGISTERS
-from ohmgrid.hdl.periphery.values import LINE, list_places
+from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
 from ohmgrid.registers.device import VISIBLE_BITS
 
@@ -75,7 +75,7 @@ def sweep_layout(config: Config) -> data.StructLayout:
                 "split": 1,
                 "minus": 1,
                 "listed": range(build.lines + 1),
-                "list": range(list_places(config)),
+                "list": range(build.lines),
             },
         }
     )

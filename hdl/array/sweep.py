@@ -20,7 +20,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.array.bundles import array_layout, load_layout, place_layout, sweep_layout
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
-from ohmgrid.hdl.periphery.values import list_layout, list_places
+from ohmgrid.hdl.periphery.values import list_layout
 
 __all__ = ["Sweep"]
 
@@ -79,7 +79,6 @@ class Sweep(wiring.Component):
     def __init__(self, config: Config, settles: int):
         build = config.build
         self.lanes, self._lines, self._words = build.lanes, build.lines, build.words
-        self._places = list_places(config)
         self._banks, self._settles = build.key_banks, settles
         super().__init__(
             {
@@ -253,8 +252,7 @@ class Sweep(wiring.Component):
         """
         array, job, payload = self.array, self.job, self.visit.payload
         coded, pulsed = (
-            Memory(shape=unsigned(len(payload.line)), depth=depth, init=[])
-            for depth in (self._lines, self._places)
+            Memory(shape=unsigned(len(payload.line)), depth=self._lines, init=[]) for _ in range(2)
         )
         m.submodules.codes, m.submodules.pulses = coded, pulsed
         put = pulsed.write_port()

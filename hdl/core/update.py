@@ -84,7 +84,7 @@ class Update(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         entry, refresh, wants, plan = self.entry, self.refresh, self.wants, self.plan
-        build, computed = self.config.build, self.config.build.computed_keys
+        computed = self.config.build.computed_keys
         # The chunk at work and its slots: the first of them, how many are left of the train from
         # there on; of devices that are pulsed slot by slot, the one at work and its place.
         chunk, left, slot = Signal(3), Signal(BL_BITS), Signal(BL_BITS)
@@ -111,11 +111,7 @@ class Update(wiring.Component):
         ]
         with m.If(working):
             m.d.comb += self.sweep.list.eq(
-                Mux(
-                    entry.turned,
-                    entry.input_line,
-                    (entry.output_line << entry.paired) + build.inputs,
-                )
+                Mux(entry.turned, entry.input_line, entry.output_line << entry.paired)
             )
 
         work, kept = Work(m), Signal()

@@ -399,8 +399,6 @@ class Lines(wiring.Component):
     def _list(self, m, codes, trains, code, train):
         """List serial lines: those with a code, and those with a train that has pulses."""
         job, of_trains = self.job, self.trains
-        # Lists of rows lie behind those of columns.
-        begin = trains.begin + Mux(of_trains.side, self.config.build.inputs, 0)
         m.d.sync += [
             self.codes.clear.eq(job.start & job.codes & (job.side != job.turned)),
             self.codes.put.eq(
@@ -411,7 +409,7 @@ class Lines(wiring.Component):
                 of_trains.start & of_trains.trains & (of_trains.side != of_trains.turned)
             ),
             self.pulses.put.eq((trains.held.side != trains.held.turned) & train["listed"]),
-            self.pulses.line.eq(Mux(of_trains.start, begin, train["of"])),
+            self.pulses.line.eq(Mux(of_trains.start, trains.begin, train["of"])),
         ]
 
     def _computed_keys(self, m, side, address, found):

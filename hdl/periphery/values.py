@@ -6,7 +6,7 @@ from amaranth.lib import data
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.periphery.voltages import code_bits
 
-__all__ = ["LINE", "keys_layout", "line_cycles", "list_layout", "list_places", "values_layout"]
+__all__ = ["LINE", "keys_layout", "line_cycles", "list_layout", "values_layout"]
 
 LINE = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
 """What a line has beside its code: train and sign, noise keys of device and cycle."""
@@ -41,16 +41,6 @@ def values_layout(config: Config) -> data.StructLayout:
 def list_layout(config: Config) -> data.StructLayout:
     """Return the layout of what makes a list of serial lines: empty it; ``put`` one at its end.
 
-    A list of pulses is one of many, one behind the other: with ``clear``, ``line`` says where, of
-    `list_places`.
+    A list of pulses is one of many, one behind the other: with ``clear``, ``line`` says where.
     """
-    return data.StructLayout({"clear": 1, "put": 1, "line": range(list_places(config))})
-
-
-def list_places(config: Config) -> int:
-    """Return the places of the lists of pulses: those of columns, and behind them those of rows.
-
-    An array's list begins where its lines do. Lists of both sides are there at the same time: that
-    of an array which lies turned is of columns, that of another one of rows.
-    """
-    return config.build.inputs + config.build.outputs
+    return data.StructLayout({"clear": 1, "put": 1, "line": range(config.build.lines)})

@@ -133,18 +133,6 @@ def test_plans_are_of_vectors_as_they_were(preset, desired_bl, rng):
         assert_array_equal(other.weights, one.weights)
 
 
-@pytest.mark.parametrize("turned", [(2,), (0, 2)])
-def test_plans_of_plain_and_turned_arrays_stand_beside_each_other(turned, rng):
-    """Lists of columns and of rows: here their lines have the same numbers."""
-    base = Config(seed=5, build=BUILDS[3], device=PRESETS["gokmen-vlasov"])
-    net, config = Net((12, 8, 6, 5, 4)), base.replace(layout=LayoutConfig(turned))
-    golden, found = cores(config, net, rng)
-    pixels, labels = examples(rng, config, net, 12)
-    for core in (golden, found):
-        core.train(pixels, labels, 0.05)
-    assert_equal(golden, found)
-
-
 def test_a_host_may_have_a_loss_of_its_own(rng):
     """The host sees the same results, and its errors train the same weights."""
     net, config = Net((7, 5, 3)), Config(seed=3, build=BUILDS[4], device=PRESETS["gokmen-vlasov"])

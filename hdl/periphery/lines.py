@@ -402,7 +402,13 @@ class Lines(wiring.Component):
                 of_trains.start & of_trains.trains & (of_trains.side != of_trains.turned)
             ),
             self.pulses.put.eq((trains.held.side != trains.held.turned) & train["listed"]),
-            self.pulses.line.eq(Mux(of_trains.start, trains.begin, train["of"])),
+            self.pulses.line.eq(
+                Mux(
+                    of_trains.start,
+                    trains.begin + Mux(of_trains.turned, 0, self.config.build.inputs),
+                    train["of"],
+                )
+            ),
         ]
 
     def _computed_keys(self, m, side, address, found):

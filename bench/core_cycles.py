@@ -30,7 +30,7 @@ PARTS = ("take", "forward", "loss", "backward", "update")
 @click.option("--positions", default="0,1200,6000,30000,100000", help="Examples trained before.")
 @click.option("--examples", default=100, help="Examples counted at each position [100].")
 @click.option("--builds", default="84:14,42:7", help="LANES:SHARE,... [84:14,42:7].")
-@click.option("--train-groups", default=2, help="`build.train_groups` [2].")
+@click.option("--train-groups", default=4, help="`build.train_groups` [4].")
 @click.option("--words", default=0, help="Words of a lane; 0: as many as 168 block RAMs hold [0].")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(

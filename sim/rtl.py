@@ -22,8 +22,8 @@ from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
 from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.meters import (
     ARRAY_FIELDS,
-    COUNTER_BITS,
     FIELDS,
+    METER_BITS,
     METERS,
     TOTAL_FIELDS,
     TOTALS,
@@ -294,7 +294,7 @@ class RtlCore(Core):
         counts = np.array(self.gateware.driver.counters(rows + totals), np.int64)
         if self._started != self.gateware.starts:
             self._meters, self._started = np.zeros_like(counts), self.gateware.starts
-        new, self._meters = (counts - self._meters) % (1 << COUNTER_BITS), counts
+        new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
         of_arrays = new[: layers * fields].reshape(layers, fields)
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
             zip(TOTAL_FIELDS, new[layers * fields :].tolist(), strict=True)

@@ -52,7 +52,7 @@ class Coder:
     async def reset(self) -> None:
         dut = self.dut
         await FallingEdge(dut.clk)
-        for port in ("job", "trains", "vector", "column_base", "row_base", "looks", "looks_soon"):
+        for port in ("job", "trains", "vector", "column_base", "row_base"):
             getattr(dut, port).value = 0
         dut.rst.value = 1
         await FallingEdge(dut.clk)

@@ -182,7 +182,7 @@ class Pulser:
                 self.listed[self.at] = listed
 
     def expect(self, number: int, chunk: int = 0) -> None:
-        """Expect the passes of a chunk of an array's trains: of rows, of columns."""
+        """Expect the passes of a chunk of an array's trains: of columns, of rows."""
         array = self.arrays[number]
         plan, fields = array.plan, array.fields
         if chunk >= chunks(plan.bl):
@@ -193,7 +193,7 @@ class Pulser:
         columns = {"side": COLUMN, "first": fields["input_line"], "count": fields["cols"]}
         rows |= {"factor": plan.d_factor, "divisor": plan.d_divisor}
         columns |= {"factor": plan.x_factor, "divisor": plan.x_divisor}
-        self.board.expect("passes", [pack(PASSES, common | side) for side in (rows, columns)])
+        self.board.expect("passes", [pack(PASSES, common | side) for side in (columns, rows)])
 
     async def until(self, happens, what: str) -> None:
         for _ in range(LIMIT):

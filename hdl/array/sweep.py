@@ -80,6 +80,7 @@ class Sweep(wiring.Component):
         build = config.build
         self.lanes, self._lines, self._words = build.lanes, build.lines, build.words
         self._banks, self._settles = build.key_banks, settles
+        self._lists = build.inputs + build.outputs
         super().__init__(
             {
                 "start": In(1),
@@ -252,7 +253,8 @@ class Sweep(wiring.Component):
         """
         array, job, payload = self.array, self.job, self.visit.payload
         coded, pulsed = (
-            Memory(shape=unsigned(len(payload.line)), depth=self._lines, init=[]) for _ in range(2)
+            Memory(shape=unsigned(len(payload.line)), depth=depth, init=[])
+            for depth in (self._lines, self._lists)
         )
         m.submodules.codes, m.submodules.pulses = coded, pulsed
         put = pulsed.write_port()

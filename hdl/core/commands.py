@@ -10,7 +10,7 @@ from ohmgrid.hdl.core.jobs import Work
 from ohmgrid.host.protocol import COMMAND_BITS, INNER, Op
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import LOSS_BITS
-from ohmgrid.registers.meters import COUNTER_BITS, TOTALS
+from ohmgrid.registers.meters import METER_BITS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["Commands"]
@@ -48,7 +48,7 @@ class Commands(wiring.Component):
         As of `ohmgrid.hdl.core.sequencer.Sequencer` (``steps``: it runs).
     accepted, done, failed : Out(1) ; answer_valid : In(1) ; answer_ready : Out(1)
         As there.
-    count : Out(1), counted_op : Out(8), counting : In(1), counter : In(COUNTER_BITS)
+    count : Out(1), counted_op : Out(8), counting : In(1), counter : In(METER_BITS)
         Strobe, what it counts, that counters are at work, and the one that a host reads.
     """
 
@@ -77,7 +77,7 @@ class Commands(wiring.Component):
                 "step_op": In(8),
                 "step_array": In(ARRAY_BITS),
                 "counted_op": Out(8),
-                "counter": In(COUNTER_BITS),
+                "counter": In(METER_BITS),
             }
         )
 

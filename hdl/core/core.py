@@ -295,7 +295,7 @@ class Core(wiring.Component):
             *same(onward, lines, "number", "shared_valid", "shared", "looked"),
             *same(onward.table_write, write, "address", "data"),
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
-            *same(lines, onward, "share", "looks", "looks_soon", "look"),
+            *same(lines, onward, "share", "look"),
             maxima.slot.eq(sequencer.slot),
             *(maxima.count.eq(lines.column_count), maxima.array.eq(self._commands.arg)),
             maxima.write.eq(onward.done & sequencer.job.stores),

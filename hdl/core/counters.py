@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.host.protocol import Op
-from ohmgrid.registers.meters import ARRAY_FIELDS, COUNTER_BITS, ROW_FIELDS, TOTAL_FIELDS, TOTALS
+from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, ROW_FIELDS, TOTAL_FIELDS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["AMOUNTS", "Counters"]
@@ -39,7 +39,7 @@ class Counters(wiring.Component):
     busy : Out(1)
     row, field : In
         Counter that is read:
-    value : Out(COUNTER_BITS)
+    value : Out(METER_BITS)
         two cycles later, while not `busy`.
     """
 
@@ -56,14 +56,14 @@ class Counters(wiring.Component):
                 "busy": Out(1),
                 "row": In(ARRAY_BITS),
                 "field": In(range(ROW_FIELDS)),
-                "value": Out(COUNTER_BITS),
+                "value": Out(METER_BITS),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = Memory(
-            shape=unsigned(COUNTER_BITS), depth=ROW_FIELDS << ARRAY_BITS, init=[]
+            shape=unsigned(METER_BITS), depth=ROW_FIELDS << ARRAY_BITS, init=[]
         )
         write, read = memory.write_port(), memory.read_port()
         # A verb's cycles are those since the one before ended.

@@ -16,7 +16,6 @@ from ohmgrid.hdl.core.taker import LABEL_BITS
 from ohmgrid.hdl.periphery.activation import table_layout
 from ohmgrid.hdl.periphery.edge import LOOK, edge_depths, vector_layout
 from ohmgrid.hdl.periphery.functions import Functions
-from ohmgrid.hdl.periphery.lines import LOOKS_AHEAD
 from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.layers import LINEAR, LOSS_BITS, MOST_CLASSES, SCALE_BITS, SHARE_BITS
@@ -68,7 +67,7 @@ class Onward(wiring.Component):
     lines : Out(pass_layout) ; lines_busy : In(1)
     number, shared_valid, shared : In ; share : Out
     vector : Out(vector_layout) ; value : Out
-    looks, looks_soon : Out(1) ; look : Out ; looked : In ; column_base : In
+    look : Out ; looked : In ; column_base : In
         As of `ohmgrid.hdl.periphery.lines.Lines`.
     hit : Out(1), word : Out(LOSS_BITS)
         Of the example, once its last results and its errors are there (`ohmgrid.net.Answer`).
@@ -104,8 +103,6 @@ class Onward(wiring.Component):
                 "share": Out(SHARE_BITS),
                 "vector": Out(vector_layout(config)),
                 "value": Out(signed(edge)),
-                "looks": Out(1),
-                "looks_soon": Out(1),
                 "look": Out(range(columns)),
                 "looked": In(signed(edge)),
                 "column_base": In(range(columns)),
@@ -156,21 +153,12 @@ class Onward(wiring.Component):
         with m.If(self.start):
             m.d.sync += [come.eq(0), made.eq(0), self.look.eq(self.column_base + entry.input_line)]
         with m.Else():
+            looks = strobe_after(m, self.i_valid, functions.activation_time - LOOK, "looks")
             m.d.sync += [
                 come.eq(come + self.i_valid),
                 made.eq(made + functions.o_valid),
-                self.look.eq(self.look + self.looks),
+                self.look.eq(self.look + looks),
             ]
-
-        # The slope of a layer's errors follows from its activations.
-        slopes = Signal()
-        m.d.sync += slopes.eq(job.func == Func.BELOW)
-        ahead = functions.activation_time - LOOK - LOOKS_AHEAD
-        soon = strobe_after(m, self.i_valid & slopes, ahead, "soon")
-        m.d.comb += [
-            self.looks_soon.eq(soon),
-            self.looks.eq(strobe_after(m, soon, LOOKS_AHEAD, "looking")),
-        ]
 
         # An error of a softmax: the share less what it should be, a cycle after it came.
         aim = Signal(signed(18))

@@ -111,7 +111,11 @@ class Update(wiring.Component):
         ]
         with m.If(working):
             m.d.comb += self.sweep.list.eq(
-                Mux(entry.turned, entry.input_line, entry.output_line << entry.paired)
+                Mux(
+                    entry.turned,
+                    entry.input_line,
+                    self.config.build.inputs + (entry.output_line << entry.paired),
+                )
             )
 
         work, kept = Work(m), Signal()

@@ -8,12 +8,10 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import delayed
 
-__all__ = ["FETCH", "LOOK", "TURN", "Edge", "edge_depths", "vector_layout"]
+__all__ = ["FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
 
 FETCH = 3
 """Cycles from the number of a line until its value is there."""
-TURN = 2
-"""Cycles from the number of a line until the memory of its side is read."""
 LOOK = 2
 """Cycles of a look at a place."""
 
@@ -72,10 +70,8 @@ class Edge(wiring.Component):
         with ``skip``, of that column of those that are not 0:
     found, index : Out
         `FETCH` cycles later, and which line of the vector it is.
-    looks : In(1), look : In
-        In place of what a column was asked for `TURN` cycles ago, the value of this place:
-    looked : Out
-        `LOOK` cycles later.
+    look : In, looked : Out
+        Of this place of the columns the value, `LOOK` cycles later: beside all that.
     """
 
     def __init__(self, config: Config):
@@ -99,7 +95,6 @@ class Edge(wiring.Component):
                 "skip": In(1),
                 "found": Out(signed(bits)),
                 "index": Out(range(build.lines + 1)),
-                "looks": In(1),
                 "look": In(range(columns)),
                 "looked": Out(signed(bits)),
             }
@@ -125,6 +120,8 @@ class Edge(wiring.Component):
         self._list(m, nonzero.write_port(), writes)
 
         listed, column, row = nonzero.read_port(), columns.read_port(), rows.read_port()
+        # A block RAM of its own, so that no pass has to wait.
+        looked = columns.read_port()
         # Out of the list, to a place, to the value; a register stands behind each block RAM.
         index, place = Signal.like(self.index), Signal.like(self.start)
         skips, start = delayed(m, self.skip, "skips"), delayed(m, self.start, "begins")
@@ -133,11 +130,12 @@ class Edge(wiring.Component):
             index.eq(which),
             place.eq(start + which),
             self.index.eq(index),
-            self.looked.eq(column.data),
+            self.looked.eq(looked.data),
         ]
         m.d.comb += [
             listed.addr.eq(self.start + self.number),
-            column.addr.eq(Mux(self.looks, self.look, place)),
+            column.addr.eq(place),
+            looked.addr.eq(self.look),
             row.addr.eq(place),
             self.found.eq(Mux(delayed(m, self.side, "of", FETCH), row.data, column.data)),
         ]

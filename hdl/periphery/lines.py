@@ -26,16 +26,14 @@ from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 
-__all__ = ["LOOKS_AHEAD", "Lines"]
+__all__ = ["Lines"]
 
 SIDES = ("column", "row")
-TAKEN = ("vector", "value", "one", "column_base", "row_base", "looks", "look")
+TAKEN = ("vector", "value", "one", "column_base", "row_base", "look")
 GIVEN = ("taken", "column_max", "row_max", "column_count", "looked")
 """Members of the edge that are members of the whole."""
 ASKED = 1 + FETCH
 """Cycles from a line's turn until its value is there."""
-LOOKS_AHEAD = 3
-"""Cycles from a line's turn until the edge buffer is read."""
 
 
 class Lines(wiring.Component):
@@ -56,11 +54,8 @@ class Lines(wiring.Component):
         A pass of trains and their keys; no pass of keys is at work at the same time, and in a build
         with ``read_physics`` none of codes.
     vector, value, one, taken, column_max, row_max, column_count, column_base, row_base : In, Out
+    look, looked : In, Out
         Vectors that come in, and where they lie, as of `ohmgrid.hdl.periphery.edge.Edge`.
-    looks, look, looked : In, Out
-        Likewise; not while a pass of codes goes through columns.
-    looks_soon : In(1)
-        Is ``looks`` of `LOOKS_AHEAD` cycles later.
     share : In
         Of line ``number``, a cycle after that: its magnitude for a pass with ``share``.
     number : Out
@@ -100,7 +95,6 @@ class Lines(wiring.Component):
                 "trains": In(trains_layout(config)),
                 "trains_busy": Out(1),
                 **{name: passed[name] for name in (*TAKEN, *GIVEN)},
-                "looks_soon": In(1),
                 "share": In(SHARE_BITS),
                 "number": Out(range(build.lines + 1)),
                 "shared_valid": Out(1),
@@ -160,8 +154,7 @@ class Lines(wiring.Component):
         codes = Pass(m, "codes", job, job.paired & job.side & ~job.codes, bases)
         trains = Pass(m, "trains", self.trains, self.trains.paired & self.trains.side, bases)
         codes.runs(1)
-        may = ~codes.turn & (trains.held.side | ~self.looks_soon)
-        trains.runs(may, trains.held.pace)
+        trains.runs(~codes.turn, trains.held.pace)
 
         came = self._ask(m, codes, trains)
         scaled = self._scale(m, codes, trains, came)
@@ -409,7 +402,13 @@ class Lines(wiring.Component):
                 of_trains.start & of_trains.trains & (of_trains.side != of_trains.turned)
             ),
             self.pulses.put.eq((trains.held.side != trains.held.turned) & train["listed"]),
-            self.pulses.line.eq(Mux(of_trains.start, trains.begin, train["of"])),
+            self.pulses.line.eq(
+                Mux(
+                    of_trains.start,
+                    trains.begin + Mux(of_trains.turned, 0, self.config.build.inputs),
+                    train["of"],
+                )
+            ),
         ]
 
     def _computed_keys(self, m, side, address, found):

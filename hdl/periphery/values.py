@@ -41,6 +41,8 @@ def values_layout(config: Config) -> data.StructLayout:
 def list_layout(config: Config) -> data.StructLayout:
     """Return the layout of what makes a list of serial lines: empty it; ``put`` one at its end.
 
-    A list of pulses is one of many, one behind the other: with ``clear``, ``line`` says where.
+    A list of pulses is one of many, with ``clear`` ``line`` says where it begins: at the number of
+    its first column or, behind all those, of its first row's device.
     """
-    return data.StructLayout({"clear": 1, "put": 1, "line": range(config.build.lines)})
+    places = config.build.inputs + config.build.outputs
+    return data.StructLayout({"clear": 1, "put": 1, "line": range(places)})

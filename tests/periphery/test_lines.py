@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from ohmgrid.config import PULSE_TYPES, SLOTS, BuildConfig, Config, ConverterConfig, PulseConfig
-from ohmgrid.hdl.periphery.lines import LOOKS_AHEAD, Lines
+from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
@@ -389,8 +389,7 @@ def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, sk
     plan = PulsePlan(bl, 1 << 15, largest[trained], 1 << 15, largest[trained])
     pace = -(-bl // 8) if mode == 0 else bl
     begins = rng.integers(0, 60, 2).tolist()
-    # Activations are looked at while codes are of rows alone.
-    looks = rng.random(400) < (0.5 if coded == "row" else 0.0)
+    looks = rng.random(400) < 0.5
     place = int(rng.integers(len(values["column"])))
 
     async def job(ctx):
@@ -412,20 +411,16 @@ def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, sk
         trains |= {"factor": 1 << 15, "divisor": largest[trained]}
         jobs = ((dut.job, codes), (dut.trains, trains))
         ctx.set(dut.key, key)
-        ctx.set(dut.look, firsts["column"] + place)
         looked = []
-        for cycle in range(len(looks) - LOOKS_AHEAD):
+        for cycle in range(len(looks)):
             for begin, (port, what) in zip(begins, jobs, strict=True):
                 ctx.set(port, {name: int(what[name]) for name in what} | {"start": cycle == begin})
-            ctx.set(dut.looks_soon, int(looks[cycle + LOOKS_AHEAD]))
-            ctx.set(dut.looks, int(looks[cycle]))
+            ctx.set(dut.look, firsts["column"] + place if looks[cycle] else 0)
             if cycle > 1 and looks[cycle - 2]:
                 looked.append(ctx.get(dut.looked))
             await ctx.tick()
         assert not ctx.get(dut.busy)
         assert not ctx.get(dut.trains_busy)
-        ctx.set(dut.looks_soon, 0)
-        ctx.set(dut.looks, 0)
         assert set(looked) <= {int(values["column"][place])}
         some = {side: np.flatnonzero(values[side]) for side in SIDES}
         at = {side: range(firsts[side], firsts[side] + len(values[side])) for side in SIDES}

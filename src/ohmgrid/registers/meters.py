@@ -14,6 +14,7 @@ __all__ = [
     "COUNTER_BITS",
     "FIELDS",
     "METERS",
+    "METER_BITS",
     "ROW_FIELDS",
     "TOTALS",
     "TOTAL_FIELDS",
@@ -21,7 +22,9 @@ __all__ = [
 ]
 
 COUNTER_BITS = 48
-"""Width of a counter (unsigned); it wraps."""
+"""Width of a count (unsigned); it wraps."""
+METER_BITS = 36
+"""Of it, what gateware holds: whoever reads it adds up differences."""
 
 FIELDS: dict[str, str] = {
     "adc_forward": "outputs that the ADC clipped in the last pass of a forward operation",

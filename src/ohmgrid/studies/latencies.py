@@ -10,9 +10,8 @@ from ohmgrid.hdl.base.noise import KeySchedule
 from ohmgrid.hdl.core.array_table import PLANNED, ArrayTable
 from ohmgrid.hdl.core.multiply import GONE
 from ohmgrid.hdl.core.onward import SETTLE
-from ohmgrid.hdl.periphery.edge import LOOK
 from ohmgrid.hdl.periphery.functions import Functions
-from ohmgrid.hdl.periphery.lines import LOOKS_AHEAD, Lines
+from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.pulses import Planner, TrainMaker
 from ohmgrid.registers.arrays import WORD_BITS, entry_fields
@@ -67,9 +66,8 @@ class Latencies:
         From the last code until the last result has left, less a cycle.
     driven : int
         Of a pass of codes with the physics of reads, less a cycle a line; then comes its sweep.
-    functions, look, squares : int
-        From a result to what is made of it; to the look at its activation; and from the last value
-        to the sum of squares.
+    functions, squares : int
+        From a result to what is made of it; and from the last value to the sum of squares.
     counters : int
         Cycles in which counters are at work.
     """
@@ -87,7 +85,6 @@ class Latencies:
         self._planner = Planner(formats.edge_bits)
         self.key, self.entry = KeySchedule().cycles, ArrayTable(config).cycles
         self.functions = functions.latency
-        self.look = functions.activation_time - LOOK - LOOKS_AHEAD
         self.squares = functions.squares_latency - functions.latency + 1
         self.driven = self.lines.cycles(1, drive=True)
         self.outputs, self.store = self._outputs.latency, self._outputs.store_latency

@@ -97,7 +97,6 @@ class Schedule:
         self._loaded, self._moving = 0, (0, 0)
         self._key_free = self._counters_free = self._added = 0
         self._coding: deque[tuple[int, int]] = deque()
-        self._looking: deque[tuple[int, int]] = deque()
         self._queue: deque[int] = deque()
         # Arrays whose update is being planned, that whose activations are still wanted, and that
         # whose update is planned.
@@ -244,11 +243,7 @@ class Schedule:
         times = multiplication.times(next(self._facts[array][name]), backward, self.now)
         for begin, count in times.coding:
             self._coding.append((begin, begin + count))
-        place, latencies = self._places[array], self._latencies
-        results = place.cols if backward else place.rows
-        if step.func & 7 == Func.BELOW:
-            end = times.result + latencies.look + 1
-            self._looking.append((end - results, end))
+        latencies = self._latencies
         yield times.result - self.now + latencies.functions + 2
         yield latencies.settle + latencies.fixed.brought - 2
 
@@ -389,22 +384,22 @@ class Schedule:
         yield from self._pass(place.rows * place.devices, facts, chunk, True, keys)
 
     def _pass(self, lines: int, facts: Updated, chunk: int, row: bool, keys: bool) -> Thread:
-        """Let lines have their turns where no pass of codes has, and no slope needs the edge."""
+        """Let lines have their turns where no pass of codes has."""
         latencies, first = self._latencies, SLOTS * chunk
         pace = 1 if keys else latencies.pace(min(SLOTS, facts.bl - first), row, first)
         yield 1
         for line in range(lines):
-            while self._blocked(self._coding) or (not row and self._blocked(self._looking)):
+            while self._codes_have_turns():
                 yield 1
             if line < lines - 1:
                 yield pace
         yield latencies.last_key() if keys else latencies.last_train(pace)
 
-    def _blocked(self, spans: deque[tuple[int, int]]) -> bool:
-        """Return whether now lies in one of some spans of cycles, those that are over forgotten."""
-        while spans and spans[0][1] <= self.now:
-            spans.popleft()
-        return any(begin <= self.now < end for begin, end in spans)
+    def _codes_have_turns(self) -> bool:
+        """Return whether lines of a pass of codes have their turns now."""
+        while self._coding and self._coding[0][1] <= self.now:
+            self._coding.popleft()
+        return any(begin <= self.now < end for begin, end in self._coding)
 
 
 def _array(step: Step) -> int:

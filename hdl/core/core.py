@@ -135,7 +135,7 @@ class Core(wiring.Component):
 
     def _connect_lines(self, m):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
-        lines, array, time = self._lines, self._array, self._time
+        lines, array, time, build = self._lines, self._array, self._time, self.config.build
         entry, way, keys = self._table.entry, self._way, self._keys
         # What comes from beyond the edge is clipped: magnitudes have a bit less.
         own = saturate(self.i.payload, self.config.formats.edge_bits)
@@ -178,11 +178,11 @@ class Core(wiring.Component):
             keys.pulser.eq(self._pulser.key),
             keys.pulser_tile.eq(self._table.planned.number),
         ]
-        # What passes make keys of: not what a multiplication reads with, but for driven codes.
-        driven = self._commands.multiplying & (not self.config.build.read_physics)
+        # What passes make keys of: of a verb's, driven codes, and what no sweep computes.
+        wanted = Mux(self._commands.multiplying, build.read_physics, not build.computed_keys)
         with m.If(self._pulser.begins):
             m.d.sync += lines.key.eq(keys.planned)
-        with m.Elif(keys.verb_done & ~driven):
+        with m.Elif(keys.verb_done & wanted):
             m.d.sync += lines.key.eq(keys.key)
         with m.If(keys.verb_done):
             m.d.sync += lines.keys.cycle.eq(keys.key)

@@ -89,6 +89,7 @@ class Pulser:
         self.arrays = [random_vectors(self.config) for _ in range(ARRAYS)]
         self.board = Scoreboard()
         self.clipped, self.listed = [False] * ARRAYS, [0] * ARRAYS
+        self.passing = 0
 
     async def start(self) -> None:
         """Reset, load registers, and answer what is asked from then on."""
@@ -157,6 +158,9 @@ class Pulser:
         dut, lists = self.dut, list_layout(CONFIG)
         while True:
             await FallingEdge(dut.clk)
+            # The next array is planned meanwhile.
+            if int(dut.begins.value):
+                self.passing = self.at
             job = PASSES.from_bits(int(dut.lines.value))
             if not job.start:
                 continue
@@ -177,9 +181,9 @@ class Pulser:
             clipped = random.random() < 0.2
             dut.lines_clipped.value = clipped
             dut.lines_busy.value = 0
-            self.clipped[self.at] |= clipped
+            self.clipped[self.passing] |= clipped
             if serial:
-                self.listed[self.at] = listed
+                self.listed[self.passing] = listed
 
     def expect(self, number: int, chunk: int = 0) -> None:
         """Expect the passes of a chunk of an array's trains: of columns, of rows."""

@@ -75,7 +75,7 @@ def sweep_layout(config: Config) -> data.StructLayout:
                 "split": 1,
                 "minus": 1,
                 "listed": range(build.lines + 1),
-                "list": range(build.lines),
+                "list": range(build.inputs + build.outputs),
             },
         }
     )

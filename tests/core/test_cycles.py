@@ -9,12 +9,12 @@ from ohmgrid.devices.presets import PRESETS
 from ohmgrid.sim.rtl import RtlTile
 
 CYCLES = {
-    ("gokmen-vlasov", False): (157, 153, 409),
-    ("gokmen-vlasov", True): (153, 146, 374),
-    ("reram-array-om", False): (157, 153, 328),
-    ("reram-array-om", True): (153, 146, 322),
-    ("pcm", False): (178, 174, 1444),
-    ("pcm", True): (162, 168, 1745),
+    ("gokmen-vlasov", False): (158, 150, 427),
+    ("gokmen-vlasov", True): (151, 147, 392),
+    ("reram-array-om", False): (158, 150, 346),
+    ("reram-array-om", True): (151, 147, 340),
+    ("pcm", False): (179, 169, 1420),
+    ("pcm", True): (159, 169, 1721),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

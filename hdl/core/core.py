@@ -265,7 +265,7 @@ class Core(wiring.Component):
             loader.reads.eq(self._op == Op.READ_CELLS),
             loader.references.eq(self._op == Op.WRITE_REFERENCES),
             loader.valid.eq(self.i.valid),
-            array.cells_i.payload.eq(self.i.payload),
+            array.cells_i.payload.eq(saturate(self.i.payload, self.config.formats.weight_bits)),
         ]
 
     def _connect_trainer(self, m):

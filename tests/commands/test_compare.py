@@ -273,9 +273,10 @@ def test_the_printed_command_repeats_it_with_a_waveform(small, monkeypatch, batc
     # The fault itself is in the file, too: cells come in by the same stream.
     assert times >= 2 * cycles
     taken = np.array(taken[: 17 * size]).reshape(size, 17)
-    data = np.load(small[1])
-    assert taken[-1, 0] in data["train_labels"]
-    assert [row for row in data["train_images"].reshape(-1, 16) if is_scaled(row, taken[-1, 1:])]
+    with np.load(small[1]) as data:
+        labels, images = data["train_labels"], data["train_images"].reshape(-1, 16)
+    assert taken[-1, 0] in labels
+    assert [row for row in images if is_scaled(row, taken[-1, 1:])]
 
 
 def is_scaled(pixels: np.ndarray, edge: np.ndarray) -> bool:

@@ -84,6 +84,13 @@ class ArrayTable(wiring.Component):
         """Cycles that `busy` is high while another entry is loaded."""
         return self._words + 2
 
+    @property
+    def planned_words(self) -> list[int]:
+        """Words of an entry that an update is planned from."""
+        fields = [self._layout[name] for name in PLANNED]
+        ends = [(field.offset, field.offset + field.width - 1) for field in fields]
+        return sorted({n for a, b in ends for n in range(a // WORD_BITS, b // WORD_BITS + 1)})
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.entries = entries = Memory(
@@ -162,15 +169,7 @@ class ArrayTable(wiring.Component):
         If one does it begins anew, for what was read may have changed. What verbs change of the
         entry at work is in its registers alone.
         """
-        layout = self._layout
-        places = {name: (layout[name].offset, layout[name].width) for name in PLANNED}
-        words = sorted(
-            {
-                word
-                for first, bits in places.values()
-                for word in range(first // WORD_BITS, (first + bits - 1) // WORD_BITS + 1)
-            }
-        )
+        words = self.planned_words
         chain = Signal(len(words) * WORD_BITS)
         count, fetching, arrives = Signal(range(len(words) + 1)), Signal(), Signal()
         reads = fetching & ~moving & (count != len(words))
@@ -186,9 +185,11 @@ class ArrayTable(wiring.Component):
             m.d.sync += fetching.eq(1)
         with m.Elif(ends):
             m.d.sync += fetching.eq(0)
-            for name, (first, bits) in places.items():
-                at = words.index(first // WORD_BITS) * WORD_BITS + first % WORD_BITS
-                here = chain[at : at + bits]
+            for name in PLANNED:
+                field = self._layout[name]
+                word, place = divmod(field.offset, WORD_BITS)
+                at = words.index(word) * WORD_BITS + place
+                here = chain[at : at + field.width]
                 if name in STATE:
                     here = Mux(at_work, self.entry[name], here)
                 m.d.sync += self.planned[name].eq(here)

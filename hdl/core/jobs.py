@@ -9,6 +9,7 @@ from amaranth.lib import data
 from ohmgrid.config import Config
 from ohmgrid.registers.arrays import STATE, entry_fields
 from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS, STEP_WORD_BITS
+from ohmgrid.registers.noise import Verb
 
 __all__ = [
     "COLUMN",
@@ -25,6 +26,7 @@ __all__ = [
     "over_lines",
     "same",
     "spanning",
+    "update_key",
 ]
 
 COLUMN, ROW = 0, 1
@@ -76,6 +78,21 @@ def of_direction(backward: Value, *sources: Any) -> Value:
         return (one | Const(0, bits))[:bits]
 
     return Cat(chosen(name, field.width) for name, field in WAY)
+
+
+def update_key(key: Any, refresh: Value, step: Value, column: Value) -> list[Any]:
+    """Return what asks for the key of an update, or of writing a column back in a refresh.
+
+    Parameters
+    ----------
+    key : View of `KEY`
+    refresh, step, column : Value
+        Whether it is that; updates of the array before; the column.
+    """
+    return [
+        key.verb.eq(Mux(refresh, Verb.REWRITE, Verb.UPDATE)),
+        key.step.eq(Mux(refresh, Cat(step[:32], column), step)),
+    ]
 
 
 def spanning(job: Any, entry: Any, side: Any, devices: int = 0, split: Any = 0) -> list[Any]:

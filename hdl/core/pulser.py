@@ -7,7 +7,7 @@ slot. In a refresh it writes back the differences of a column of pairs: then the
 are lines of their own, with trains of their own.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -15,13 +15,12 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.core.array_table import planned_layout
-from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, spanning
+from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, spanning, update_key
 from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.values import list_layout
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
-from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["WANTS", "Pulser", "plan_layout"]
@@ -204,10 +203,8 @@ class Pulser(wiring.Component):
             with m.State("FETCH"), waits.until_done(self.fetch, ~self.fetched):
                 m.next = "PLAN"
             with m.State("PLAN"):
-                step = entry.update_step
                 m.d.comb += [
-                    self.key.verb.eq(Mux(refresh, Verb.REWRITE, Verb.UPDATE)),
-                    self.key.step.eq(Mux(refresh, Cat(step[:32], self.column), step)),
+                    *update_key(self.key, refresh, entry.update_step, self.column),
                     planner.start.eq(self.key.start),
                 ]
                 m.d.sync += [
@@ -231,12 +228,13 @@ class Pulser(wiring.Component):
                 work.x_count.eq(self.x_count),
             ]
 
-        steps = Work(m)
+        steps, row = Work(m), Signal()
+        self._pass(m, work, row)
 
         def passes(state, side, trains, after):
             """Make trains and keys of a side, or keys alone."""
             with m.State(state):
-                self._pass(m, work, side, trains)
+                m.d.comb += [row.eq(side == ROW), self.lines.trains.eq(trains)]
                 with steps.until_done(self.lines.start, self.lines_busy):
                     if trains:
                         m.d.sync += made.clipped.eq(made.clipped | self.lines_clipped)
@@ -300,35 +298,30 @@ class Pulser(wiring.Component):
         ]
         return planner
 
-    def _pass(self, m, work, side, trains):
-        """Say which lines a pass goes through, at which pace, and what it makes."""
+    def _pass(self, m, work, row):
+        """Say which lines a pass over rows, or columns, goes through, and at which pace."""
         lines, wants, slots = self.lines, self.wants, 4 * self.config.build.train_groups
         more = work.own & (wants.chunk != 0)
         size = Mux(more, Mux(wants.left > SLOTS, SLOTS, wants.left), work.size)
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
         mode = Mux(work.refresh, 0, self.registers.pulse_type)
         # A deterministic train of a row is followed from its first slot on.
-        followed = Mux(work.own, wants.slot, 0) + size if side == ROW else 1
-        factor, divisor = (
-            work[f"{'d' if side == ROW else 'x'}_{name}"] for name in ("factor", "divisor")
-        )
+        followed = Mux(row, Mux(work.own, wants.slot, 0) + size, 1)
         m.d.comb += [
-            *spanning(lines, work, side, devices=1, split=work.refresh),
+            *spanning(lines, work, row, devices=1, split=work.refresh),
             lines.paired.eq(work.paired & ~work.refresh),
             lines.turned.eq(work.turned),
-            lines.trains.eq(trains),
-            lines.factor.eq(factor),
-            lines.divisor.eq(divisor),
+            lines.factor.eq(Mux(row, work.d_factor, work.x_factor)),
+            lines.divisor.eq(Mux(row, work.d_divisor, work.x_divisor)),
             lines.bl.eq(work.bl),
             lines.chunk.eq(Mux(work.own, wants.chunk, 0)),
             lines.sub.eq(Mux(work.own, Mux(work.serial, wants.slot, wants.chunk), 0)),
             lines.mode.eq(mode),
-            lines.pace.eq(Mux(mode == 0, hashed, followed) if trains else 1),
+            lines.pace.eq(Mux(lines.trains, Mux(mode == 0, hashed, followed), 1)),
         ]
         # A list takes no column of 0: it has no pulses.
-        if side == COLUMN:
-            with m.If(work.turned & ~work.refresh):
-                m.d.comb += [lines.skip.eq(1), lines.count.eq(work.x_count)]
+        with m.If(~row & work.turned & ~work.refresh):
+            m.d.comb += [lines.skip.eq(1), lines.count.eq(work.x_count)]
 
     def _remember(self, m, work, plan, keep, x_kept):
         """Keep the plans of arrays, and say which ones there are."""
@@ -346,15 +339,11 @@ class Pulser(wiring.Component):
         ]
         for number in range(ENTRIES):
             here, planned = self.array == number, work.at == number
-            with m.If(plan & (self.plan_array == number)):
-                m.d.sync += self.pending[number].eq(1)
-            with m.Elif(keep & planned):
-                m.d.sync += self.pending[number].eq(0)
-            with m.If(plan & (self.plan_array == number)):
-                m.d.sync += self.reading[number].eq(1)
-            with m.Elif((keep | x_kept) & planned):
+            with m.If(planned & keep):
+                m.d.sync += [self.pending[number].eq(0), self.ready[number].eq(1)]
+            with m.If(planned & (keep | x_kept)):
                 m.d.sync += self.reading[number].eq(0)
             with m.If((self.used & here) | self.forget):
                 m.d.sync += self.ready[number].eq(0)
-            with m.Elif(keep & planned):
-                m.d.sync += self.ready[number].eq(1)
+            with m.If(plan & (self.plan_array == number)):
+                m.d.sync += [self.pending[number].eq(1), self.reading[number].eq(1)]

@@ -203,11 +203,6 @@ class Sequencer(wiring.Component):
         def first_slot():
             m.d.sync += [slot.eq(0), self.column_base.eq(0), self.row_base.eq(0)]
 
-        def drained():
-            # Of a slot that was filled by an example: loops over slots alone do not count.
-            with m.If(owed != 0):
-                m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
-
         m.submodules.taker = taker = Taker(self.config)
         m.d.comb += [
             taker.array.eq(step.dst),
@@ -364,32 +359,30 @@ class Sequencer(wiring.Component):
                 back = Signal()
                 m.next = "FETCH"
                 m.d.comb += self.forget.eq(slots)
-                # Results are of the slot at work.
-                with m.If(slots):
-                    m.d.sync += judged.eq(0)
                 with m.Switch(step.cond):
                     with m.Case(Until.ALWAYS):
                         m.d.comb += back.eq(1)
                     with m.Case(Until.FILLED):
                         m.d.sync += filled.eq(slot + 1)
                         m.d.comb += back.eq((left != 0) & (slot + 1 < batch))
-                        with m.If(back):
-                            next_slot()
-                        with m.Else():
-                            first_slot()
                     with m.Case(Until.DRAINED):
                         m.d.comb += back.eq(slot + 1 < filled)
-                        drained()
-                        with m.If(back):
-                            next_slot()
-                        with m.Else():
-                            first_slot()
+                        # Of a slot that was filled by an example: loops over slots alone do not
+                        # count.
+                        with m.If(owed != 0):
+                            m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
                     with m.Case(Until.EXAMPLES):
                         m.d.comb += back.eq(left != 0)
                     with m.Case(Until.TAKEN):
                         m.d.comb += back.eq(found)
                     with m.Default():
                         end(1)
+                # Results are of the slot at work.
+                with m.If(slots):
+                    m.d.sync += judged.eq(0)
+                    first_slot()
+                with m.If(slots & back):
+                    next_slot()
                 with m.If(back):
                     m.d.sync += at.eq(step.dst)
             with m.State("ENDED"):

@@ -1,16 +1,15 @@
 """Update: sweep with the trains that the pulser has made; chunk by chunk, slot by slot if told."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
-from ohmgrid.hdl.core.jobs import KEY, Work, entry_layout
+from ohmgrid.hdl.core.jobs import KEY, Work, entry_layout, update_key
 from ohmgrid.hdl.core.pulser import WANTS, plan_layout
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.edge import BL_BITS
-from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["Update"]
@@ -89,7 +88,7 @@ class Update(wiring.Component):
         # there on; of devices that are pulsed slot by slot, the one at work and its place.
         chunk, left, slot = Signal(3), Signal(BL_BITS), Signal(BL_BITS)
         place, working = Signal(range(SLOTS)), Signal()
-        size = Signal(range(SLOTS + 1))
+        size, kept = Signal(range(SLOTS + 1)), Signal()
         whole = refresh & entry.turned
         planned = self.ready.bit_select(self.array, 1) & ~refresh
         pending = self.pending.bit_select(self.array, 1) & ~refresh
@@ -98,6 +97,7 @@ class Update(wiring.Component):
         m.d.comb += [
             size.eq(Mux(left > SLOTS, SLOTS, left)),
             self.sub.eq(Mux(working, Mux(entry.serial, slot, chunk), 0)),
+            wants.resume.eq(kept),
             wants.chunk.eq(chunk),
             wants.slot.eq(slot),
             wants.left.eq(left),
@@ -118,7 +118,7 @@ class Update(wiring.Component):
                 )
             )
 
-        work, kept = Work(m), Signal()
+        work = Work(m)
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.sync += [slot.eq(0), place.eq(0), chunk.eq(0), wants.valid.eq(0)]
@@ -126,7 +126,7 @@ class Update(wiring.Component):
                     m.next = "LOOK"
             with m.State("LOOK"), m.If(~pending):
                 m.d.sync += [
-                    *(kept.eq(planned), wants.resume.eq(planned), wants.valid.eq(~alone)),
+                    *(kept.eq(planned), wants.valid.eq(~alone)),
                     *(plan.eq(self.kept), left.eq(self.kept.bl)),
                 ]
                 m.next = "ASK"
@@ -142,11 +142,7 @@ class Update(wiring.Component):
                     m.next = "DONE"
             if computed:
                 with m.State("KEY"):
-                    step = entry.update_step
-                    m.d.comb += [
-                        self.key.verb.eq(Mux(refresh, Verb.REWRITE, Verb.UPDATE)),
-                        self.key.step.eq(Mux(refresh, Cat(step[:32], self.column), step)),
-                    ]
+                    m.d.comb += update_key(self.key, refresh, entry.update_step, self.column)
                     with work.until_done(self.key.start, ~self.key_done):
                         m.next = "SETTLE"
             with m.State("NEXT"):

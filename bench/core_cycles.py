@@ -16,7 +16,7 @@ from ohmgrid.commands.options import Options, choose, choose_plan
 from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.config import BuildConfig
 from ohmgrid.doors.checks import ConfigError, check_int, parse_int
-from ohmgrid.model.core.core import epoch_order
+from ohmgrid.model.core.core import run_order
 from ohmgrid.sim.rtl import RtlCore
 
 PARTS = ("take", "forward", "loss", "backward", "update")
@@ -52,8 +52,7 @@ def main(
     chosen = choose(options)
     plan, images = choose_plan(chosen)
     net, count = plan.net(), len(images.train_labels)
-    epochs = range((places[-1] + examples) // count + 1)
-    order = np.concatenate([epoch_order(chosen.config.seed, epoch, count) for epoch in epochs])
+    order = run_order(chosen.config.seed, count, places[-1] + examples)
     console = Console(stderr=True)
 
     states, done = {}, 0

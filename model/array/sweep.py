@@ -133,10 +133,11 @@ def sweep_cycles(
     while issued < visits * blocks or queues.busy:
         clock += 1
         block, visit = divmod(issued, visits)
+        there = (bare and block > 0) or (loaded_block == block and clock > loads_until)
         sends = (
             issued < visits * blocks
-            and (bare or visit > 0 or (loaded_block == block and clock > loads_until))
-            and (clock > FILL and (visit < visits - 1 or clock >= drained))
+            and (visit > 0 or there)
+            and (visit < visits - 1 or clock >= drained)
             and queues.go
         )
         settled = bool(settling) and settling[0] == clock

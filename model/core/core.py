@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.doors.checks import check_int
@@ -116,6 +116,12 @@ def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     return np.argsort(keys, kind="stable")
 
 
+def run_order(seed: int, count: int, examples: int) -> np.ndarray:
+    """Return the order of a run's first ``examples`` (int64), ``count`` of them in an epoch."""
+    epochs = range(-(-examples // count))
+    return np.concatenate([epoch_order(seed, epoch, count) for epoch in epochs])[:examples]
+
+
 class Core:
     """A net on tiles, one for each layer, and stochastic gradient descent with it.
 
@@ -216,7 +222,7 @@ class Core:
 
     def _training(self, batch: int) -> list[Step]:
         """Return the table that trains in mini-batches of a size."""
-        net, ahead = self.net, self.config.pulses.desired_bl <= SLOTS
+        net, ahead = self.net, self.config.pulses.one_chunk
         return orders.training(len(self.tiles), net.activation, net.softmax, batch, ahead)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:

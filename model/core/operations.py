@@ -27,7 +27,15 @@ from ohmgrid.registers.edge import ConverterRegisters, PulseRegisters
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts
 
-__all__ = ["Trains", "multiply", "part_sums", "pulse_slots", "update_trains"]
+__all__ = [
+    "Trains",
+    "input_alpha",
+    "input_voltages",
+    "multiply",
+    "part_sums",
+    "pulse_slots",
+    "update_trains",
+]
 
 
 def multiply(
@@ -64,9 +72,7 @@ def multiply(
     """
     if io.perfect:
         return array_sums(matrix, values) >> VOLTAGE_FRAC, 1, 0
-    alpha = input_scale(values, io, frac)
-    if alpha == 0 and readout is not None and readout.awake:
-        alpha = 1 << frac
+    alpha = input_alpha(values, io, frac, readout)
     if alpha == 0:
         return np.zeros(len(matrix), np.int64), 1, 0
     most = io.max_passes if io.bound_management == "iterative" else 1
@@ -77,14 +83,28 @@ def multiply(
             sums = array_sums(matrix, dac(values, alpha, halvings, io.dac_half))
             codes, saturated = convert(sums, key, halvings, registers, io.adc_half)
         else:
-            read = readout.registers
-            half = io.dac_half << DITHER_BITS if read.inp_dither else io.dac_half
-            drive = voltages(dac(values, alpha, halvings, half), key, halvings, read)
-            found = part_sums(matrix, sizes, drive, read)
+            drive = input_voltages(values, alpha, halvings, io, key, readout)
+            found = part_sums(matrix, sizes, drive, readout.registers)
             codes, saturated = convert_parts(found, key, halvings, registers, io.adc_half, readout)
         if saturated == 0 or halvings + 1 == most:
             return results(codes, alpha, halvings), halvings + 1, saturated
         halvings += 1
+
+
+def input_alpha(values: np.ndarray, io: ConverterConfig, frac: int, readout: Readout | None) -> int:
+    """Return what scales the inputs of an operation, as `multiply` takes them; 0 if all are 0."""
+    alpha = input_scale(values, io, frac)
+    # With input noise, zeros are not nothing.
+    return 1 << frac if alpha == 0 and readout is not None and readout.awake else alpha
+
+
+def input_voltages(
+    values: np.ndarray, alpha: int, halvings: int, io: ConverterConfig, key: int, readout: Readout
+) -> np.ndarray:
+    """Return the voltages of a pass of an operation (int64, shape (inputs,))."""
+    registers = readout.registers
+    half = io.dac_half << DITHER_BITS if registers.inp_dither else io.dac_half
+    return voltages(dac(values, alpha, halvings, half), key, halvings, registers)
 
 
 def part_sums(

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.periphery.functions import (
@@ -125,7 +125,7 @@ class Sequencer:
         self.tiles = tiles
         self._formats, self._scales = formats, scales
         # Longer trains are made in parts, of the vectors that are there then.
-        self._plans = config.pulses.desired_bl <= SLOTS
+        self._plans = config.pulses.one_chunk
         self._top = (1 << (formats.edge_bits - 1)) - 1
         self._one = min(1 << formats.x_frac, self._top)
         self._table = np.array(table, np.int64)

@@ -335,6 +335,11 @@ class PulseConfig:
         grows = not self.managed and not self.fixed_bl
         return max(self.desired_bl, SLOTS) if grows else self.desired_bl
 
+    @property
+    def one_chunk(self) -> bool:
+        """Whether trains take one chunk at most: then updates can be planned ahead."""
+        return self.most_slots <= SLOTS
+
 
 def default_converters(preset_device: bool) -> tuple[ConverterConfig, ConverterConfig]:
     """Return forward and backward converters: those that presets come with, or the plain ones.

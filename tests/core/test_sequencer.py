@@ -10,6 +10,7 @@ from tile_cases import BUILDS, MAX_ROWS, SEEDS, configs, random_weights
 from ohmgrid.config import Config, LayoutConfig
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.host.trainer import load_steps
 from ohmgrid.model.core.core import Core
@@ -186,7 +187,7 @@ def run_table(core: RtlCore, steps: list[Step], value: int) -> int:
     """Run a table on up to two examples, all of one value; return the bits of its error."""
     core.gateware.driver.run(load_steps(steps))
     link, run = core.gateware.driver.link, command(Op.RUN, 0, 1 << 32 | 2)
-    link.transact({"cmd": np.array([(run & (2**64 - 1), run >> 64)], np.uint64)}, {}, 1000)
+    link.transact({"cmd": command_words([run])}, {}, 1000)
     for name, level in (("i__valid", 1), ("i__payload", value), ("o__ready", 1)):
         link.set(name, level)
     for _ in range(10_000):
@@ -243,7 +244,7 @@ def test_random_tables_end_and_say_when_they_are_none(table, value):
         assert error == 0
         assert_equal(golden, found)
     # The step table in the gateware is another one now.
-    found._steps = []
+    found.forget_tables()
     for core in (golden, found):
         core.load(start)
         core.train(pixels, labels, 0.05)

@@ -22,7 +22,7 @@ from ohmgrid.registers.device import DeviceRegisters
 from ohmgrid.registers.map import CORE, DEVICE
 from ohmgrid.registers.time import AgingRegisters
 
-__all__ = ["CoreDriver"]
+__all__ = ["CoreDriver", "command_words"]
 
 TIMEOUT = 50_000_000
 """Cycles after which a command that has not answered is taken for dead."""
@@ -97,7 +97,7 @@ class CoreDriver:
         """Return counters of a core, by row and field (`ohmgrid.registers.meters`)."""
         commands = [command(Op.COUNTER, row, field) for row, field in rows]
         words, _ = self.link.transact(
-            {"cmd": _words(commands)},
+            {"cmd": command_words(commands)},
             {"r": len(commands)},
             max_cycles=TIMEOUT,
         )
@@ -125,7 +125,7 @@ class CoreDriver:
         """
         answers = more + sum((c & 255) not in SILENT for c in commands)
         words, self.cycles = self.link.transact(
-            {"cmd": _words(commands), "i": np.asarray(vector, np.int64)},
+            {"cmd": command_words(commands), "i": np.asarray(vector, np.int64)},
             {"o": results, "r": answers},
             max_cycles=TIMEOUT,
         )
@@ -138,7 +138,7 @@ class CoreDriver:
         return (words["o"].view(np.int64) << spare) >> spare, decoded
 
 
-def _words(commands: Sequence[int]) -> np.ndarray:
+def command_words(commands: Sequence[int]) -> np.ndarray:
     """Return commands as a link takes them: uint64, shape (commands, 2), low bits first."""
     columns = [(word & (2**64 - 1), word >> 64) for word in commands]
     return np.array(columns, np.uint64).reshape(-1, 2)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.core import Core as CoreEngine
 from ohmgrid.host.registers import core_values
-from ohmgrid.model.core.core import Core, epoch_order
+from ohmgrid.model.core.core import Core, run_order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.edge import pulse_registers
@@ -97,7 +97,7 @@ def predict(
     config = latencies.config
     registers = pulse_registers(config, latencies.device.granularity, lr)
     schedule = Schedule(latencies, places, facts, registers.rate_shift)
-    ahead = config.pulses.desired_bl <= SLOTS
+    ahead = config.pulses.one_chunk
     steps = orders.training(len(places), net.activation, net.softmax, batch, ahead)
     schedule.run(steps, len(facts[0].forward), batch)
     return schedule
@@ -136,8 +136,7 @@ def estimate(
     latencies, batch = Latencies(config), config.batch
     places = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
     count, taken = len(data.train_labels), examples + 2 * batch
-    epochs = range((positions[-1] + taken) // count + 1)
-    order = np.concatenate([epoch_order(config.seed, epoch, count) for epoch in epochs])
+    order = run_order(config.seed, count, positions[-1] + taken)
     engine.initialise()
     done, block = 0, max(1, BLOCK // batch) * batch
     for position in positions:

@@ -12,15 +12,15 @@ import numpy as np
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.model.array.array import pulse_counts
 from ohmgrid.model.base.noise import op_key, seed_key
-from ohmgrid.model.core.operations import Trains, update_trains
+from ohmgrid.model.core.operations import Trains, input_alpha, input_voltages, update_trains
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.periphery.converters import dac, input_scale
+from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.pulses import chunk_slots
 from ohmgrid.model.periphery.readout import Readout
-from ohmgrid.model.periphery.voltages import operands, voltages
+from ohmgrid.model.periphery.voltages import operands
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.noise import Verb
-from ohmgrid.registers.readout import DITHER_BITS, parts
+from ohmgrid.registers.readout import parts
 
 __all__ = ["Chunk", "Facts", "Multiplied", "RecordingTile", "Updated"]
 
@@ -167,9 +167,7 @@ def _listed(
     """
     if io.perfect:
         return ((int(np.count_nonzero(values)),),)
-    alpha = input_scale(values, io, frac)
-    if alpha == 0 and readout is not None and readout.awake:
-        alpha = 1 << frac
+    alpha = input_alpha(values, io, frac, readout)
     if alpha == 0:
         return ()
     found = []
@@ -179,8 +177,7 @@ def _listed(
             found.append((int(np.count_nonzero(codes)),))
             continue
         registers = readout.registers
-        half = io.dac_half << DITHER_BITS if registers.inp_dither else io.dac_half
-        drive = voltages(dac(values, alpha, halvings, half), key, halvings, registers)
+        drive = input_voltages(values, alpha, halvings, io, key, readout)
         driven = (operands(drive, part, registers) for part in parts(registers))
         found.append(tuple(int(np.count_nonzero(operand)) for operand in driven))
     return tuple(found)

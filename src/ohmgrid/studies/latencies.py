@@ -4,23 +4,20 @@ names: states that take a cycle each, counted in `ohmgrid.hdl.core`.
 
 from dataclasses import dataclass
 
-from ohmgrid.config import PULSE_TYPES, SLOTS, Config
+from ohmgrid.config import PULSE_TYPES, Config
 from ohmgrid.hdl.array.array import LaneArray
 from ohmgrid.hdl.base.noise import KeySchedule
-from ohmgrid.hdl.core.array_table import PLANNED, ArrayTable
+from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.multiply import GONE
 from ohmgrid.hdl.core.onward import SETTLE
 from ohmgrid.hdl.periphery.functions import Functions
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.pulses import Planner, TrainMaker
-from ohmgrid.registers.arrays import WORD_BITS, entry_fields
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.meters import ROW_FIELDS, TOTAL_FIELDS
 
 __all__ = ["Fixed", "Latencies"]
-
-STOCHASTIC = "stochastic-compressed"
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,14 @@ class Latencies:
         self._outputs = Outputs(self.array.sum_bits, build.lines, build.read_physics)
         functions, self._maker = Functions(config), TrainMaker(build.train_groups)
         self._planner = Planner(formats.edge_bits)
-        self.key, self.entry = KeySchedule().cycles, ArrayTable(config).cycles
+        table = ArrayTable(config)
+        self.key, self.entry = KeySchedule().cycles, table.cycles
         self.functions = functions.latency
         self.squares = functions.squares_latency - functions.latency + 1
         self.driven = self.lines.cycles(1, drive=True)
         self.outputs, self.store = self._outputs.latency, self._outputs.store_latency
         self.send = self._outputs.send_cycles(0)
-        self.fetch = _planned_words(build.read_physics)
+        self.fetch = len(table.planned_words)
         self.settle = SETTLE
         self.counters = 2 * (ROW_FIELDS + len(TOTAL_FIELDS))
         self._mode = PULSE_TYPES.index(config.pulses.pulse_type)
@@ -106,20 +104,9 @@ class Latencies:
         """Return the cycles in which an update is planned."""
         return self._planner.cycles(rate_shift, nothing, self.config.pulses.managed)
 
-    def pace(self, slots: int, row: bool, first: int = 0) -> int:
-        """Return the cycles from a line to the next one, in a pass of trains.
-
-        Parameters
-        ----------
-        slots : int
-            Of the chunk.
-        row : bool
-        first : int
-            Slots before the chunk.
-        """
-        if PULSE_TYPES[self._mode] == STOCHASTIC:
-            return max(1, -(-slots // (4 * self.config.build.train_groups)))
-        return first + min(slots, SLOTS) if row else 1
+    def pace(self, bl: int, row: bool, chunk: int) -> int:
+        """Return the cycles from a line to the next one, in a pass of trains: of one that fires."""
+        return self._maker.steps(1, bl, self._mode, row, chunk)
 
     def last_train(self, steps: int) -> int:
         """Return the cycles from the last line's turn until a pass of trains has ended."""
@@ -128,13 +115,3 @@ class Latencies:
     def last_key(self) -> int:
         """Return the cycles from the last line's turn until a pass of keys has ended."""
         return self.lines.cycles(1, keys=True)
-
-
-def _planned_words(read_physics: bool) -> int:
-    """Return the words of an entry that an update is planned from."""
-    words, place = set(), 0
-    for name, bits in entry_fields(read_physics).items():
-        if name in PLANNED:
-            words |= set(range(place // WORD_BITS, (place + bits - 1) // WORD_BITS + 1))
-        place += bits
-    return len(words)

@@ -12,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
-from ohmgrid.config import SLOTS
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.steps import ARRAY_BITS, Bank, Func, Step, StepVerb, Until
 from ohmgrid.studies.facts import Facts, Updated
@@ -78,7 +77,7 @@ class Schedule:
         self._physics = config.build.read_physics
         self._computed = config.build.computed_keys
         self._serial = latencies.device.serial
-        self._plans = config.pulses.desired_bl <= SLOTS
+        self._plans = config.pulses.one_chunk
         self._facts = [
             {
                 "forward": iter(of.forward),
@@ -385,8 +384,8 @@ class Schedule:
 
     def _pass(self, lines: int, facts: Updated, chunk: int, row: bool, keys: bool) -> Thread:
         """Let lines have their turns where no pass of codes has."""
-        latencies, first = self._latencies, SLOTS * chunk
-        pace = 1 if keys else latencies.pace(min(SLOTS, facts.bl - first), row, first)
+        latencies = self._latencies
+        pace = 1 if keys else latencies.pace(facts.bl, row, chunk)
         yield 1
         for line in range(lines):
             while self._codes_have_turns():

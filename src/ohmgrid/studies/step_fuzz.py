@@ -13,6 +13,7 @@ import numpy as np
 
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.counters import Counters
+from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import EXAMPLES_BITS, Answer, Error, Op, command
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.core.sequencer import IllegalStep, Order, Sequencer, UndefinedStep
@@ -20,7 +21,7 @@ from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
-from ohmgrid.registers.meters import FIELDS
+from ohmgrid.registers.meters import FIELDS, METER_BITS
 from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
 from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.tile import TileState
@@ -116,7 +117,7 @@ class StepFuzz:
         for layer, tiles in enumerate(zip(self.golden.tiles, self.found.tiles, strict=True)):
             one, other = (tile.state().weights.tolist() for tile in tiles)
             _differ(f"cells of layer {layer}", one, other)
-        counted = (self._counts() - self._base) % (1 << 48)
+        counted = (self._counts() - self._base) % (1 << METER_BITS)
         _differ("counters", self.golden.counters.counts.tolist(), counted.tolist())
 
     def train(self) -> None:
@@ -242,7 +243,7 @@ class StepFuzz:
         link = self.found.gateware.driver.link
         try:
             out, _ = link.transact(
-                {"cmd": _split(commands), "i": np.array(words, np.int64)},
+                {"cmd": command_words(commands), "i": np.array(words, np.int64)},
                 {"o": results, "r": answers},
                 max_cycles=PATIENCE,
             )
@@ -264,7 +265,7 @@ class StepFuzz:
     def answer(self, word: int) -> int:
         """Send a command, words without end, and take all that comes; return its error bits."""
         rng, link = self._rng, self.found.gateware.driver.link
-        link.transact({"cmd": _split([word])}, {}, PATIENCE)
+        link.transact({"cmd": command_words([word])}, {}, PATIENCE)
         # What is refused is answered, of silent commands too.
         if word & 255 == Op.SET or (word & 255 == Op.ENTRY and word >> 8 & 255 < ENTRIES):
             return 0
@@ -325,7 +326,9 @@ class StepFuzz:
         wanted = {"r": int(rng.integers(0, examples + 2))}
         try:
             link.transact(
-                {"cmd": _split([run]), "i": given}, wanted, max_cycles=int(rng.integers(1, 9000))
+                {"cmd": command_words([run]), "i": given},
+                wanted,
+                max_cycles=int(rng.integers(1, 9000)),
             )
         except TimeoutError:
             # Words that it waits for, or answers that nobody takes.
@@ -337,9 +340,3 @@ class StepFuzz:
         self.found.gateware.reset(int(rng.integers(1, 4)))
         self.reload()
         self.train()
-
-
-def _split(commands: Sequence[int]) -> np.ndarray:
-    """Return commands as a link takes them: uint64, shape (commands, 2), low bits first."""
-    low = [(word & (1 << 64) - 1, word >> 64) for word in commands]
-    return np.array(low, np.uint64).reshape(-1, 2)

@@ -179,6 +179,15 @@ class Identity(NamedTuple):
 
     FORM = "<BH8sIHIH"
 
+    def pack(self) -> bytes:
+        """Return the bytes."""
+        return struct.pack(self.FORM, *self)
+
+    @classmethod
+    def unpack(cls, head: bytes) -> "Identity":
+        """Return the identity of its bytes."""
+        return cls(*struct.unpack(cls.FORM, head))
+
 
 IDENTITY_HEAD = struct.calcsize(Identity.FORM)
 """Bytes of `Identity`; the rest is a description (`ohmgrid.host.identity`)."""

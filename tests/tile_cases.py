@@ -35,18 +35,17 @@ BUILDS = {
         inputs=5 * MAX_COLS,
         outputs=10 * MAX_ROWS,
         edge=3,
-        # Of three lanes' devices all steps are constant.
-        curve=lanes != 3,
+        # A build without is compiled in half the time; of its devices all steps are constant.
+        curve=full,
         power=full,
         write_noise=full,
         references=full,
         # With computed keys and without: trains are made beside the array there.
-        read_physics=full and lanes != 1,
-        time=full or lanes == 3,
+        read_physics=full,
         device_sets=2 if lanes == 4 else 1,
         computed_keys=lanes in (1, 16),
     )
-    for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))
+    for lanes, share, full in ((1, 1, False), (3, 2, False), (4, 2, True), (16, 4, True))
 }
 SEEDS = st.integers(0, 2**32 - 1)
 ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)

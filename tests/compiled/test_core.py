@@ -139,13 +139,17 @@ def check_runs(epochs: int, batch: int, threads: int) -> None:
         assert one["train_accuracy"] == other["train_accuracy"]
 
 
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (32, 2)])
+@pytest.mark.parametrize(
+    ("batch", "threads"), [(1, 1), pytest.param(32, 2, marks=pytest.mark.slow)]
+)
 def test_an_epoch_of_digits_has_the_same_hash(batch, threads):
     check_runs(1, batch, threads)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (32, 2)])
+@pytest.mark.parametrize(
+    ("batch", "threads"), [(1, 1), pytest.param(32, 2, marks=pytest.mark.slow)]
+)
 def test_ten_epochs_of_digits_have_the_same_hash(batch, threads):
     check_runs(10, batch, threads)
 

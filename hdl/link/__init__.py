@@ -1,1 +1,1 @@
-"""The way between a host and a core: bytes on a line, and what is made of them."""
+"""The link: bytes of a line, frames that none is lost of, and records of commands and words."""

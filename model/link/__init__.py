@@ -1,1 +1,1 @@
-"""The way between a host and a core: bytes on a line, and what is made of them."""
+"""Golden twins of the link: a line's bits, frames, streams and records."""

@@ -33,7 +33,7 @@ def check_equal(golden: Core, compiled: Core) -> None:
     assert golden.counters.as_dict() == compiled.counters.as_dict()
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     activation=st.sampled_from(ACTIVATIONS),
@@ -67,7 +67,7 @@ def test_any_net_trains_to_the_same_bits(
     check_equal(golden, compiled)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(physics(), physics(), devices(), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
 def test_read_side_non_idealities_train_to_the_same_bits(forward, backward, device, batch, seed):
     print(f"seed={seed}")

@@ -21,8 +21,15 @@ from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.time import refresh_registers
 
 __all__ = [
-    *("BUILDS", "COLS", "LANES", "MAX_ROWS", "ROWS", "SEEDS"),
-    *("configs", "random_weights", "vectors"),
+    "BUILDS",
+    "COLS",
+    "LANES",
+    "MAX_ROWS",
+    "ROWS",
+    "SEEDS",
+    "configs",
+    "random_weights",
+    "vectors",
 ]
 
 MAX_ROWS, MAX_COLS = 8, 12

@@ -100,7 +100,9 @@ def test_a_long_run_equals_the_model(name, rng):
             assert_array_equal(tiles[1].state().weights, tiles[0].weights)
 
 
-@pytest.mark.parametrize("lanes", [LANES, pytest.param((1, 4), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "lanes", [LANES, pytest.param((1, 4, 16), marks=pytest.mark.slow)], ids=str
+)
 def test_the_same_run_with_any_lanes(lanes, rng):
     """100 steps of training: the same results and the same cells, whatever the build."""
     seed, rows, cols = int(rng.integers(2**63)), 7, 11

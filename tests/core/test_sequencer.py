@@ -49,7 +49,7 @@ def assert_equal(golden: Core, found: Core) -> None:
     assert found.counters.as_dict() == golden.counters.as_dict()
 
 
-@pytest.mark.parametrize("builds", [LANES, pytest.param((1,), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("builds", [LANES, pytest.param((1, 16), marks=pytest.mark.slow)], ids=str)
 @settings(max_examples=15)
 @given(
     data=st.data(),

@@ -88,7 +88,7 @@ def random_frame(rng: np.random.Generator, twin: Endpoint) -> bytes:
     payload = rng.integers(0, rng.choice([2, 256]), int(rng.integers(0, MOST_PAYLOAD + 1)))
     offset = twin._expected
     if kind == FrameType.ACK:
-        payload = rng.integers(0, 4, int(rng.choice([1, 1, 1, 1, 0, 2])))
+        payload = rng.integers(0, 256, int(rng.choice([1, 1, 1, 1, 0, 2])))
         offset = twin._acked + int(rng.integers(0, len(twin._given) + 1))
     elif kind != FrameType.DATA and rng.random() < 0.8:
         payload = payload[:0]

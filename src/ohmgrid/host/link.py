@@ -9,6 +9,8 @@ from ohmgrid.host.frames import (
     IDENTITY_HEAD,
     MOST_PAYLOAD,
     PROTOCOL,
+    QUESTION_PLACE,
+    QUESTIONS,
     Ask,
     Frame,
     FrameType,
@@ -90,7 +92,7 @@ class Link:
         # Of the board's stream: what has come, and what the board was told of it.
         self._received = self._told = 0
         self._asked_again = -1
-        self._asked = False
+        self._question, self._asked, self._sent_before = 0, False, 0
         self.came.clear()
         self._frame_at = self._moved_at = time.monotonic()
 
@@ -232,9 +234,10 @@ class Link:
 
     def _poll(self) -> None:
         """Ask where the board is, and for what may be lost."""
-        self._asked = True
-        self._asked_again = self._received
-        self._tell_received(Ask.AGAIN | Ask.ANSWER)
+        self._question = (self._question + 1) % QUESTIONS
+        self._asked, self._asked_again = True, self._received
+        self._sent_before = self._sent
+        self._tell_received(Ask.AGAIN | Ask.ANSWER | self._question << QUESTION_PLACE)
 
     # Frames from the board
 
@@ -295,9 +298,13 @@ class Link:
         self._limit = self._acked + (limit - frame.offset) % MODULO
         # What was sent behind a frame that is lost is lost, too: once for each such frame.
         lost = flags & Say.DROPPED and self._went_back != self._acked
-        if (lost or self._asked) and self._acked < self._sent:
+        # What was sent before a question is there when it is answered, or lost.
+        answered = self._asked and flags >> QUESTION_PLACE == self._question
+        if answered:
+            self._asked = False
+            lost = self._sent_before > self._acked
+        if lost and self._acked < self._sent:
             self._went_back, self._sent = self._acked, self._acked
-        self._asked = False
 
     def _ask(
         self,

@@ -170,6 +170,13 @@ WHOLE = (
     ),
 )
 """With all that a build may have; and the physics of reads."""
+SMALL = BuildConfig(
+    lanes=2,
+    share=2,
+    **dict.fromkeys(("curve", "power", "step_tables", "write_noise"), False),
+    **dict.fromkeys(("references", "read_physics", "time"), False),
+)
+"""Verilator and its compiler take longest of all tests for a core, so this one has the least."""
 
 
 @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ WHOLE = (
             ConstantStep(),
             marks=pytest.mark.slow,
         ),
-        (BuildConfig(lanes=2, share=2), *WHOLE),
+        (SMALL, FormatConfig(), "stochastic-compressed", ConstantStep()),
         pytest.param(BuildConfig(lanes=4, share=2), *WHOLE, marks=pytest.mark.slow),
     ],
     ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",

@@ -13,11 +13,19 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.link.frame_receiver import FrameReceiver
 from ohmgrid.hdl.link.frame_sender import FrameSender
-from ohmgrid.host.frames import FLUSH_CYCLES, MOST_PAYLOAD, OFFSET_BITS, QUESTION_PLACE, FrameType
+from ohmgrid.hdl.link.uart import error_counters
+from ohmgrid.host.frames import (
+    FLUSH_CYCLES,
+    MOST_PAYLOAD,
+    OFFSET_BITS,
+    QUESTION_PLACE,
+    STATUS_BYTES,
+    FrameType,
+)
 
 __all__ = ["LINE_ERRORS", "STATE", "Endpoint"]
 
-LINE_ERRORS = data.StructLayout({"framing": 16, "overrun": 16, "noise": 16})
+LINE_ERRORS = error_counters(16)
 """What a line has counted."""
 STATE = data.StructLayout({"busy": 1, "errors": 8, "example_errors": 5})
 """What a core says of itself."""
@@ -216,13 +224,13 @@ class Endpoint(wiring.Component):
         cycles = Signal(CYCLE_BITS)
         m.d.sync += cycles.eq(cycles + 1)
         state, line = self.state, self.line
-        status = Signal(8 * 18)
+        status = Signal(8 * STATUS_BYTES)
         ack = Signal(24)
         # Where the bytes of the frame at work come from; of a payload that is made here, one
         # moment's.
         kind, start = Signal(8), self._offset("start")
         place = Signal(8)
-        from_status = Array(status.word_select(k, 8) for k in range(18))[place]
+        from_status = Array(status.word_select(k, 8) for k in range(STATUS_BYTES))[place]
         from_ack = ack.word_select(place[:2], 8)
         m.d.sync += place.eq(sender.index)
         m.d.comb += [
@@ -255,13 +263,13 @@ class Endpoint(wiring.Component):
                     status.eq(
                         Cat(
                             *(self._bad_count, self._dropped_count),
-                            *(line.framing, line.overrun, line.noise),
+                            *(line.framing, line.overrun, line.noise, line.breaks),
                             *(self.fault, Const(0, 7), state.busy, Const(0, 7)),
                             *(state.errors, state.example_errors, Const(0, 3), cycles),
                         )
                     ),
                 ]
-                send(FrameType.STATUS, 0, 18)
+                send(FrameType.STATUS, 0, STATUS_BYTES)
             with m.Elif(owed[FrameType.ACK]):
                 m.d.sync += [
                     owed[FrameType.ACK].eq(0),

@@ -23,6 +23,7 @@ __all__ = [
     "PROTOCOL",
     "QUESTIONS",
     "QUESTION_PLACE",
+    "STATUS_BYTES",
     "Ask",
     "Frame",
     "FrameType",
@@ -151,7 +152,9 @@ class Status(NamedTuple):
     overrun: int
     """Bytes for which the link had no time."""
     noise: int
-    """Bits whose samples differed."""
+    """Bytes in which a bit's samples differed."""
+    breaks: int
+    """Times that the line was low for longer than a byte."""
     fault: int
     """1 if the stream held what is no record."""
     busy: int
@@ -163,12 +166,15 @@ class Status(NamedTuple):
     cycles: int
     """Clock cycles since power-up, modulo 2**32."""
 
-    FORM = "<HHHHHBBBBI"
+    FORM = "<HHHHHHBBBBI"
 
     @classmethod
     def unpack(cls, payload: bytes) -> "Status":
         """Return the status of a payload; raise `struct.error` where it is none."""
         return cls(*struct.unpack(cls.FORM, payload))
+
+
+STATUS_BYTES = struct.calcsize(Status.FORM)
 
 
 class Identity(NamedTuple):

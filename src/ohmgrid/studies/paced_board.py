@@ -146,7 +146,7 @@ class PacedBoard:
 
     def _status(self) -> Status:
         cycles = self._core.examples * CYCLES
-        return Status(0, 0, 0, 0, 0, 0, 0, 0, 0, cycles & 0xFFFFFFFF)
+        return Status(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, cycles & 0xFFFFFFFF)
 
     def _work(self) -> None:
         """Have the core take whole records, and give what it has to say."""

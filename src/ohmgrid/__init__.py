@@ -15,8 +15,9 @@ host              drives any gateware: values of registers, commands, answers
 tools             tools and compilers from outside, for simulation, boards and studies
 model             the golden model, integers in NumPy: it decides every bit
 hdl               the gateware, Amaranth: each component equal to its twin in the model
+gateware          nets on the gateware, wherever it runs; engine of a board behind its link
 compiled          the golden model's bits at the speed of C
-sim               the gateware simulated: engine `rtl`, CXXRTL, cocotb's simulators
+sim               the gateware simulated: engines `rtl` and `virtual`, CXXRTL, cocotb's simulators
 engines           the engines by name
 datasets          files with examples in the forms that people have
 training          data, plan, settings, run, checkpoints, engines compared

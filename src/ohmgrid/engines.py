@@ -21,23 +21,26 @@ from ohmgrid.doors.checks import check_choice
 from ohmgrid.host.ports import is_port
 from ohmgrid.net import Net
 
-__all__ = ["ENGINES", "check_engine", "make_core", "start_note", "watch_start"]
+__all__ = ["CHOICES", "ENGINES", "LINKED", "check_engine", "make_core", "start_note", "watch_start"]
 
 ENGINES: dict[str, str] = {
     "model": "ohmgrid.model.core.core:Core",
     "compiled": "ohmgrid.compiled.core:CompiledCore",
     "rtl": "ohmgrid.sim.rtl:RtlCore",
-    "virtual": "ohmgrid.sim.virtual:VirtualCore",
 }
 """Engine name -> ``module:class``, called as ``class(config, net, threads)``."""
 
-CHOICES = (*ENGINES, "a serial port such as /dev/ttyUSB0")
+LINKED = {"virtual": "ohmgrid.sim.virtual:VirtualCore"}
+"""The same of engines behind a link of their own: what they compute is what `rtl` computes."""
+
+CHOICES = "|".join((*ENGINES, *LINKED, "PORT"))
+"""What an option takes."""
 
 
 def check_engine(name: str) -> None:
     """Raise `ConfigError` unless ``name`` is an engine."""
     if not is_port(name):
-        check_choice("engine", name, CHOICES)
+        check_choice("engine", name, (*ENGINES, *LINKED, "a port such as /dev/ttyUSB0"))
 
 
 def start_note(name: str) -> str:
@@ -67,7 +70,7 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
     Parameters
     ----------
     engine : str
-        A key of `ENGINES`, or a port.
+        A key of `ENGINES` or `LINKED`, or a port.
     config : Config
     net : Net
     threads : int
@@ -81,5 +84,5 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
     check_engine(engine)
     if is_port(engine):
         return import_module("ohmgrid.gateware.board").BoardCore(config, net, engine)
-    module, _, attribute = ENGINES[engine].partition(":")
+    module, _, attribute = (ENGINES | LINKED)[engine].partition(":")
     return getattr(import_module(module), attribute)(config, net, threads)

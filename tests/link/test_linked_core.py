@@ -175,7 +175,9 @@ def test_ports_that_are_none_get_their_line(tmp_path):
     assert is_port("COM3")
     assert not is_port("rtl")
     check_engine("/dev/ttyUSB0")
-    with pytest.raises(ConfigError, match="engine: expected one of model, compiled, rtl, virtual"):
+    with pytest.raises(
+        ConfigError, match="engine: expected one of model, compiled, rtl, virtual, a port"
+    ):
         check_engine("boart")
 
 

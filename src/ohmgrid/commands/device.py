@@ -24,7 +24,7 @@ from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
 from ohmgrid.training.identity import identity
@@ -32,9 +32,7 @@ from ohmgrid.training.identity import identity
 _ARGUMENT = click.argument("device", metavar="NAME|FILE")
 _CELLS = click.option("--cells", type=INTEGER, default=4096, help="Devices of a population [4096].")
 _SEED = click.option("--seed", type=INTEGER, default=1, help="Seed of all noise [1].")
-_ENGINE = click.option(
-    "--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled]."
-)
+_ENGINE = click.option("--engine", default="compiled", metavar=CHOICES, help="Engine [compiled].")
 _REQUESTS = click.option(
     "--requests", is_flag=True, help="Updates that ask for a step of dw_min, instead of pulses."
 )

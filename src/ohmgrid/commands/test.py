@@ -31,7 +31,7 @@ from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, PATH
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tile import TileState
@@ -176,7 +176,7 @@ def _result(job: _Job, engine: str, found: np.ndarray, digest: str) -> dict[str,
 @weights_options
 @plan_options
 @tile_options
-@click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
+@click.option("--engine", default="compiled", metavar=CHOICES, help="Engine [compiled].")
 @click.option("--confusion", is_flag=True, help="Print how often each class was found for each.")
 @click.option("--predictions", type=PATH, metavar="FILE.csv", help="Write what was found for each.")
 @force_option

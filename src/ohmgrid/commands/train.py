@@ -38,7 +38,7 @@ from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
-from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.host.identity import BoardError
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
@@ -359,7 +359,7 @@ def _plan_run(
 @weights_options
 @batch_option
 @tile_options
-@click.option("--engine", default="compiled", metavar="|".join(ENGINES), help="Engine [compiled].")
+@click.option("--engine", default="compiled", metavar=CHOICES, help="Engine [compiled].")
 @click.option("--threads", type=INTEGER, default=1, help="Threads for mini-batches; no result [1].")
 @epochs_option
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for pictures, metrics, checkpoint.")

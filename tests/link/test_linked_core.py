@@ -16,11 +16,13 @@ from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import check_engine, make_core
+from ohmgrid.gateware import board as board_module
 from ohmgrid.gateware import check as check_module
 from ohmgrid.gateware.board import BoardCore
 from ohmgrid.gateware.check import BoardCheck, memory_places
+from ohmgrid.host import link as link_module
 from ohmgrid.host.identity import BoardError, make_identity, parse_identity
-from ohmgrid.host.ports import is_port, open_port
+from ohmgrid.host.ports import SerialPort, is_port, open_port
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import Net
 from ohmgrid.sim.virtual import PseudoTerminal, VirtualBoard
@@ -90,6 +92,48 @@ def test_a_net_trains_on_a_board_as_in_the_model(port, batch, rng):
     assert_array_equal(board.backward(0, d), golden.backward(0, d))
     assert board.link.status().bad == 0
     board.close()
+
+
+class BadLine(SerialPort):
+    """A line that now and then changes a bit of what it carries, or loses some."""
+
+    damages = 0
+
+    def __init__(self, name: str, rng: np.random.Generator):
+        super().__init__(name)
+        self._rng = rng
+
+    def _over(self, data: bytes) -> bytes:
+        if not data or self._rng.random() > 0.03:
+            return data
+        self.damages += 1
+        line, at = bytearray(data), int(self._rng.integers(len(data)))
+        if self._rng.random() < 0.5:
+            line[at] ^= 1 << int(self._rng.integers(8))
+        else:
+            del line[at : at + int(self._rng.integers(1, 300))]
+        return bytes(line)
+
+    def read(self, seconds: float) -> bytes:
+        return self._over(super().read(seconds))
+
+    def write(self, data: bytes) -> None:
+        super().write(self._over(data))
+
+
+def test_a_bad_line_changes_no_bit(port, rng, monkeypatch):
+    line = BadLine(port, rng)
+    monkeypatch.setattr(board_module, "open_port", lambda name: line)
+    monkeypatch.setattr(link_module, "RETRY_S", 0.05)
+    golden, core = Core(CONFIG, NET), BoardCore(CONFIG, NET, port)
+    pixels, labels = examples(rng, 40)
+    for one in (golden, core):
+        one.initialise()
+    while line.damages < 25:
+        assert core.train(pixels, labels, 0.1) == golden.train(pixels, labels, 0.1)
+    for one, other in zip(core.state(), golden.state(), strict=True):
+        assert_array_equal(one.weights, other.weights)
+    core.close()
 
 
 def test_a_check_finds_nothing_and_names_the_limit(port, monkeypatch):

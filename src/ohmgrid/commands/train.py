@@ -20,7 +20,6 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    device_name,
     epochs_option,
     fit_build,
     json_option,
@@ -37,6 +36,7 @@ from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.registers.meters import cycles_by_verb
@@ -48,6 +48,8 @@ from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.training.session import Session
 from ohmgrid.training.settings import config_to_toml, parse_settings
+from ohmgrid.watch.feed import Feed
+from ohmgrid.watch.launch import check_server, open_page
 from ohmgrid.weights.load import program, read_start
 
 INTERRUPTED = Path("runs/interrupted")
@@ -63,6 +65,10 @@ class Stop:
     """Which signal asked the run to stop, if one has."""
 
     signal: int | None = None
+
+    def asked(self) -> bool:
+        """Return whether one has."""
+        return self.signal is not None
 
     @property
     def status(self) -> int:
@@ -162,11 +168,17 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def _train(
-    session: Session, console: Console, save: Callable[[], None], stop: Stop, every_s: float
+    session: Session,
+    console: Console,
+    save: Callable[[], None],
+    stop: Stop,
+    every_s: float,
+    look: Callable[[], None],
 ) -> bool:
     """Run a session with a progress bar and a row for each epoch; return whether it finished.
 
-    ``save`` is called after each epoch, and when ``every_s`` seconds have passed since.
+    ``save`` is called after each epoch, and when ``every_s`` seconds have passed since; ``look``
+    after each block.
     """
     saved = time.monotonic()
     examples = len(session.data.train_labels)
@@ -194,6 +206,7 @@ def _train(
             bar.update(task, completed=done, epoch=epoch)
             if time.monotonic() - saved >= every_s:
                 keep()
+            look()
 
         def on_epoch(row: dict[str, Any]) -> None:
             bar.console.print(_row(row), soft_wrap=True, highlight=False)
@@ -201,7 +214,7 @@ def _train(
                 tell(session.chance_hint(), "hint")
             keep()
 
-        return session.run(lambda: stop.signal is not None, on_block, on_epoch)
+        return session.run(stop.asked, on_block, on_epoch)
 
 
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
@@ -363,6 +376,7 @@ def _plan_run(
 @click.option(
     "--checkpoint-every", type=NUMBER, default=60.0, help="Seconds between checkpoints [60]."
 )
+@click.option("--watch", is_flag=True, help="Show the run on a page in the browser (see `watch`).")
 @force_option
 @json_option
 def train(
@@ -371,6 +385,7 @@ def train(
     out: Path | None,
     resume: bool,
     checkpoint_every: float,
+    watch: bool,
     force: bool,
     as_json: bool,
     **given: Any,
@@ -382,6 +397,8 @@ def train(
     check_float("checkpoint-every", checkpoint_every, 0.0, 86400.0)
     if resume and force:
         raise ConfigError("force", "expected --resume or --force, got both")
+    if watch:
+        check_server()
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     start, more = read_start(config, plan), []
     first = None
@@ -408,8 +425,13 @@ def train(
             if out is not None:
                 session.checkpoint().write(out / CHECKPOINT)
 
-        with stop_on_signal() as stop:
-            if not _train(session, console, save, stop, checkpoint_every):
+        def say(line: str) -> None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+        with stop_on_signal() as stop, Feed(session, engine, out, stop.asked, say) as feed:
+            if watch:
+                say(f"page {open_page()}")
+            if not _train(session, console, save, stop, checkpoint_every, feed.look):
                 _interrupted(session, engine, out)
                 raise click.exceptions.Exit(stop.status)
         result = _result(session, engine, warnings)

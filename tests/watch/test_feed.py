@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,23 @@ from ohmgrid.watch.registry import live_runs
 
 def finish(run, feed) -> None:
     assert run.run(lambda: False, lambda progress: feed.look(), lambda row: None)
+
+
+@contextmanager
+def training(run, feed, stop):
+    """Train in another thread until the end, or `stop`."""
+
+    def train():
+        run.run(stop.is_set, lambda progress: feed.look(), lambda row: None)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def until_watched(run) -> None:
@@ -92,47 +109,54 @@ def test_a_watcher_is_told_all_of_a_run():
     assert [sum(picture["counts"]) for picture in starts] == [36, 15]
 
 
+def paused(listener) -> bool:
+    return any(update["paused"] for update in listener.seen("update"))
+
+
+def place(run) -> tuple[int, int]:
+    return run.progress.epoch, run.progress.position
+
+
 def test_it_pauses_and_goes_on():
-    run, said = session(epochs=50), []
-    feed = Feed(run, "model", say=said.append)
+    run, said, stop = session(epochs=1000), [], threading.Event()
+    feed = Feed(run, "model", stop=stop.is_set, say=said.append)
     with feed, listening(feed) as listener:
         until_watched(run)
-        training = threading.Thread(target=finish, args=(run, feed))
-        training.start()
-        listener.ask("pause")
-        listener.wait(lambda: any(update["paused"] for update in listener.seen("update")))
-        before = run.progress.epoch, run.progress.position
-        # One who comes while it is paused is told how it stands.
-        with listening(feed) as second:
-            second.wait(lambda: second.seen("update") and second.seen("weights"))
-            assert second.seen("update")[-1]["paused"]
-        assert (run.progress.epoch, run.progress.position) == before
-        listener.ask("resume")
-        training.join(30)
-        assert not training.is_alive()
+        with training(run, feed, stop):
+            listener.ask("pause")
+            listener.wait(lambda: paused(listener))
+            before = place(run)
+            # One who comes while it is paused is told how it stands.
+            with listening(feed) as second:
+                second.wait(lambda: second.seen("update") and second.seen("weights"))
+                assert second.seen("update")[-1]["paused"]
+            assert place(run) == before
+            listener.ask("resume")
+            listener.wait(lambda: not listener.seen("update")[-1]["paused"])
+            listener.wait(lambda: place(run) > before)
     assert [line.split()[0] for line in said] == ["paused", "the"]
 
 
 @pytest.mark.parametrize("how", ["it stops", "its watcher leaves"])
 def test_a_paused_run_is_not_stuck(how):
-    run, stop = session(epochs=50), threading.Event()
+    run, stop = session(epochs=1000), threading.Event()
     feed = Feed(run, "model", stop=stop.is_set)
-
-    def train():
-        run.run(stop.is_set, lambda progress: feed.look(), lambda row: None)
-
-    training = threading.Thread(target=train)
-    with feed:
-        with listening(feed) as listener:
-            until_watched(run)
-            training.start()
+    with feed, ExitStack() as stack:
+        listener = stack.enter_context(listening(feed))
+        until_watched(run)
+        with training(run, feed, stop) as thread:
             listener.ask("pause")
-            listener.wait(lambda: any(update["paused"] for update in listener.seen("update")))
+            listener.wait(lambda: paused(listener))
+            before, end = place(run), time.monotonic() + 10
             if how == "it stops":
                 stop.set()
-        training.join(30)
-        assert not training.is_alive()
-    assert run.done == (how == "its watcher leaves")
+                thread.join(10)
+                assert not thread.is_alive()
+            else:
+                stack.close()
+                while place(run) == before:
+                    assert time.monotonic() < end
+                    time.sleep(0.001)
 
 
 def test_who_does_not_read_slows_nothing_and_loses_no_row():
@@ -193,11 +217,10 @@ def test_a_run_is_known_from_its_begin_to_its_end(tmp_path):
         assert len(entry.socket) <= 100
     assert live_runs() == []
     assert not folder.exists()
-    assert threading.active_count() == 1 or not [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.endswith("(_accept)") and thread.join(5) is None and thread.is_alive()
-    ]
+    waiting = [thread for thread in threading.enumerate() if "_accept" in thread.name]
+    for thread in waiting:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in waiting)
 
 
 @pytest.mark.parametrize(
@@ -227,15 +250,12 @@ def test_a_run_that_cannot_be_watched_runs(monkeypatch, tmp_path, caplog):
 
 
 def test_many_come_and_go():
-    run = session(epochs=200)
-    with Feed(run, "model") as feed:
+    run, stop = session(epochs=1000), threading.Event()
+    with Feed(run, "model") as feed, training(run, feed, stop):
         assert feed.entry is not None
-        path = feed.entry.socket
-        training = threading.Thread(target=finish, args=(run, feed))
-        training.start()
         for _ in range(30):
-            listener = Listener(path)
+            listener = Listener(feed.entry.socket)
             listener.wait(lambda listener=listener: listener.seen("hello"))
             listener.close()
-        training.join(60)
-        assert run.done
+        with listening(feed) as last:
+            last.wait(lambda: last.seen("update"))

@@ -81,7 +81,10 @@ class Page:
         app.router.add_get("/{token}/{name:[a-z.]*}", self._file)
         app.router.add_post(f"/{{token}}/{{what:{'|'.join(ASKS)}}}", self._do)
         app.on_response_prepare.append(self._add_headers)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        # A page that is closed ends its events at once.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True
+        )
 
     @property
     def url(self) -> str:

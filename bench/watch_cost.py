@@ -25,8 +25,8 @@ from ohmgrid.commands.starting import start_core
 from ohmgrid.training.session import Session
 from ohmgrid.watch.feed import Feed
 
-MNIST = {"data": "mnist", "crop": "22x24", "layers": "528-250-125-10"}
-DIGITS = {"data": "digits", "layers": "64-32-10"}
+MNIST = Options(data="mnist", crop="22x24", layers="528-250-125-10", epochs=100000)
+DIGITS = Options(data="digits", layers="64-32-10", epochs=100000)
 WATCH = "from ohmgrid.cli import main; main()"
 READ = """
 import http.client, json, sys, time, urllib.parse
@@ -89,7 +89,7 @@ def shown(values: list[float]) -> str:
 @click.option("--seconds", default=5.0, help="Length of a phase [5].")
 def main(rounds: int, seconds: float) -> None:
     """Print updates in a second, and by how much slower training is."""
-    chosen = choose(Options(**(MNIST if os.environ.get("OHMGRID_DATA") else DIGITS), epochs=100000))
+    chosen = choose(MNIST if os.environ.get("OHMGRID_DATA") else DIGITS)
     plan, data = choose_plan(chosen)
     config = fit_build(chosen.config, plan)
     console = Console(stderr=True)

@@ -3,7 +3,6 @@
 A test is run by `make test-page` alone, and fails where chromium is missing.
 """
 
-import json
 import os
 import re
 import shutil
@@ -33,7 +32,7 @@ FLAGS = (
 PROGRAM = (sys.executable, "-c", "from ohmgrid.cli import main; main()")
 WIDTHS = {"laptop": (1280, 800), "phone": (390, 844)}
 PICTURES = os.environ.get("OHMGRID_PICTURES")
-"""Folder for screenshots, `make pictures`."""
+"""Folder for the picture of the documentation, which is taken on the way."""
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +76,8 @@ def show(browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def start(tmp_path, monkeypatch) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
-    """Start a verb; return its process, and the address of its page."""
-    # Kernels are kept in the cache of all tests: only where runs are found is a folder of its own.
+    """Start a verb in an empty folder; return its process, and the address of its page."""
+    monkeypatch.chdir(tmp_path)
     started: list[subprocess.Popen[str]] = []
 
     def begin(*words: object) -> tuple[subprocess.Popen[str], str]:
@@ -129,10 +128,8 @@ def saved(tmp_path) -> Path:
     return tmp_path
 
 
-def test_a_live_run_is_shown_paused_and_stopped(start, show, tmp_path):
-    train, url = start(
-        "train", "--engine", "compiled", "--epochs", "100000", "--watch", "--out", tmp_path / "a"
-    )
+def test_a_live_run_is_shown_paused_and_stopped(start, show):
+    train, url = start("train", "--engine", "compiled", "--epochs", "20000", "--watch")
     page = show(url)
     expect(page.locator("#state")).to_have_text("running", timeout=60000)
     expect(page.locator("#what")).to_have_text(
@@ -142,13 +139,20 @@ def test_a_live_run_is_shown_paused_and_stopped(start, show, tmp_path):
     expect(page.locator("#test")).to_have_text(re.compile(r"^9\d\.\d\d %$"), timeout=20000)
     expect(page.locator("#rate")).to_have_text(re.compile(r"\d"))
     expect(page.locator("tbody td").first).to_have_text(re.compile(r"\d"))
+    page.wait_for_function(
+        "() => parseInt(document.querySelector('#updates').textContent) >= 60", timeout=20000
+    )
     # Maps, histograms and curves move.
     selectors = ("#accuracy", "#losses", ".layer:nth-child(1) .cells", ".layer:nth-child(2) .cells")
     selectors = (*selectors, ".layer:nth-child(1) .histogram canvas")
-    before = {selector: drawn(page, selector) for selector in selectors}
-    page.wait_for_timeout(1500)
     for selector in selectors:
-        assert drawn(page, selector) != before[selector], selector
+        page.wait_for_function(
+            "([selector, old]) => document.querySelector(selector).toDataURL() !== old",
+            arg=[selector, drawn(page, selector)],
+            timeout=5000,
+        )
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / "watch.png", full_page=True)
     # The button is reached and pressed without a mouse.
     page.keyboard.press("Tab")
     expect(page.locator("#pause")).to_be_focused()
@@ -157,14 +161,13 @@ def test_a_live_run_is_shown_paused_and_stopped(start, show, tmp_path):
     expect(page.locator("#pause")).to_have_text("Resume")
     expect(page.locator("#notice")).to_contain_text("The run is paused")
     page.wait_for_timeout(300)  # what was under way is drawn
-    epoch, map_ = page.inner_text("#epoch"), drawn(page, selectors[2])
-    page.wait_for_timeout(500)
-    assert (page.inner_text("#epoch"), drawn(page, selectors[2])) == (epoch, map_)
+    epoch, cells = page.inner_text("#epoch"), drawn(page, selectors[2])
+    page.wait_for_timeout(300)
+    assert (page.inner_text("#epoch"), drawn(page, selectors[2])) == (epoch, cells)
     page.get_by_label("change since the start").check()
     page.wait_for_function(
-        "old => document.querySelector('.layer .cells').toDataURL() !== old", arg=map_
+        "old => document.querySelector('.layer .cells').toDataURL() !== old", arg=cells
     )
-    page.keyboard.press("Shift+Tab")
     page.locator("#pause").press("Space")
     expect(page.locator("#state")).to_have_text("running")
     # A page that is loaded again shows the whole history.
@@ -173,37 +176,23 @@ def test_a_live_run_is_shown_paused_and_stopped(start, show, tmp_path):
     expect(page.locator("#test")).to_have_text(re.compile(r"^9\d\.\d\d %$"))
     train.send_signal(signal.SIGINT)
     expect(page.locator("#state")).to_have_text("stopped")
-    expect(page.locator("#notice")).to_contain_text(
-        f"Go on with: ohmgrid train --resume --out {tmp_path / 'a'}"
-    )
+    expect(page.locator("#notice")).to_contain_text("The run was stopped, and can go on")
     expect(page.locator("#pause")).to_be_disabled()
     assert overflowing(page) == []
     assert train.wait(30) == 130
 
 
-def test_it_holds_sixty_updates_a_second(start, show):
-    _, url = start("train", "--engine", "compiled", "--epochs", "100000", "--watch")
-    page = show(url)
-    expect(page.locator("#state")).to_have_text("running", timeout=60000)
-    best = 0
-    for _ in range(20):
-        page.wait_for_timeout(500)
-        best = max(best, int(page.inner_text("#updates").split()[0]))
-        if best >= 60:
-            break
-    assert best >= 60
-
-
-def test_a_killed_run_is_said_to_be_lost(start, show, blobs):
+def test_a_killed_run_is_said_to_be_lost(start, show, blobs, tmp_path):
     train, url = start(
         "train", "--data", blobs, "--engine", "model", "--layers", "16-6-3", "--epochs", "5000",
-        "--watch",
+        "--watch", "--out", tmp_path / "a",
     )  # fmt: skip
     page = show(url)
     expect(page.locator("#state")).to_have_text("running")
     train.kill()
     expect(page.locator("#state")).to_have_text("run lost")
     expect(page.locator("#notice")).to_contain_text("ended without a word")
+    expect(page.locator("#notice")).to_contain_text(f"ohmgrid watch {tmp_path / 'a'}")
 
 
 @pytest.mark.parametrize("size", WIDTHS)
@@ -212,8 +201,6 @@ def test_a_finished_run_is_readable_everywhere(start, show, saved, size, scheme)
     _, url = start("watch", saved, "--linger", "5")
     page = show(url, size, scheme)
     expect(page.locator("#state")).to_have_text("finished")
-    rows = json.loads(json.dumps(session().history))  # none before it began
-    assert rows == []
     expect(page.locator("#epoch")).to_have_text("3 of 3")
     expect(page.locator("#pause")).to_be_disabled()
     expect(page.locator(".layer")).to_have_count(2)
@@ -224,14 +211,18 @@ def test_a_finished_run_is_readable_everywhere(start, show, saved, size, scheme)
     assert names
     assert all(name.startswith(url) for name in names)
     # What is no plain word has an explanation.
-    for text in ("outputs at the ADC", "below one pulse", "pulses up"):
+    for text in ("clipped outputs (ADC)", "below one pulse", "pulses up"):
         assert page.get_by_text(text, exact=False).first.get_attribute("title")
 
 
-def test_a_server_that_is_gone_is_said_to_be(start, show, saved):
-    watch, url = start("watch", saved)
+def test_a_server_that_is_gone_is_said_to_be(start, show, tmp_path):
+    session(epochs=2).checkpoint().write(tmp_path / "checkpoint.npz")
+    watch, url = start("watch", tmp_path)
     page = show(url)
-    expect(page.locator("#state")).to_have_text("finished")
+    expect(page.locator("#state")).to_have_text("stopped")
+    expect(page.locator("#notice")).to_contain_text(
+        f"Go on with: ohmgrid train --resume --out {tmp_path}"
+    )
     watch.send_signal(signal.SIGINT)
     assert watch.wait(10) == 0
     expect(page.locator("#state")).to_have_text("no connection")

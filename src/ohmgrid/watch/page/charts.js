@@ -41,7 +41,7 @@ function axes(canvas, { x, y, xLabel, yLabel, yText, xWhole = false }) {
   context.strokeStyle = colour("line");
   context.fillStyle = colour("faint");
   context.lineWidth = 1;
-  const rows = ticks(y[0], y[1], Math.max(2, inner.height / 36));
+  const rows = ticks(y[0], y[1], Math.max(2, inner.height / 24));
   context.textAlign = "right";
   context.textBaseline = "middle";
   for (const value of rows.places) {

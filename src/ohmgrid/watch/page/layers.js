@@ -9,15 +9,15 @@ const COUNTS = [
   ["pulses_down", "pulses down", "Coincidences of two pulses that lowered a weight by a step"],
 ];
 const CLIPPED = [
-  ["adc_forward", "outputs at the ADC", "Forward: results beyond the range of the analog-to-digital converter, cut to it"],
-  ["activation", "activations at the edge", "Forward: values beyond the number format between layers, cut to it"],
-  ["adc_backward", "errors at the ADC", "Backward: results beyond the range of the analog-to-digital converter, cut to it"],
-  ["error", "errors at the edge", "Backward: values beyond the number format between layers, cut to it"],
+  ["adc_forward", "clipped outputs (ADC)", "Forward: results beyond the range of the analog-to-digital converter, cut to it"],
+  ["activation", "clipped activations", "Forward: values beyond the number format between layers, cut to it"],
+  ["adc_backward", "clipped errors (ADC)", "Backward: results beyond the range of the analog-to-digital converter, cut to it"],
+  ["error", "clipped errors", "Backward: values beyond the number format between layers, cut to it"],
 ];
 const UPDATES = [
   ["updates", "updates", "Examples that asked this layer to change"],
-  ["below_pulse", "of these, below one pulse", "Updates that ask for less than one pulse even where they are largest: they act by chance"],
-  ["clipped_trains", "of these, with full trains", "Updates that ask for more pulses than a train has: they are cut"],
+  ["below_pulse", "below one pulse", "Updates that ask for less than one pulse even where they are largest: they act by chance"],
+  ["clipped_trains", "with full trains", "Updates that ask for more pulses than a train has: they are cut"],
 ];
 
 function made(tag, { text, title, kind } = {}, ...children) {
@@ -57,7 +57,7 @@ class Layer {
   }
 
   table() {
-    const head = made("thead", {}, made("tr", {}, made("th", { text: "Pulses, values that were clipped" }),
+    const head = made("thead", {}, made("tr", {}, made("th", { text: "Counted in training" }),
       made("th", { text: "per second", title: "Of training, over about the last second" }), made("th", { text: "so far" })));
     const bodies = [COUNTS, CLIPPED, UPDATES].map((group) => made("tbody", { kind: "rates" },
       ...group.map(([name, text, title]) => {

@@ -5,7 +5,7 @@ import { Layers } from "./layers.js";
 import { Run, decimal, duration, exact, number, percent } from "./run.js";
 
 const TEXT_MS = 100, CURVES_MS = 200, MAPS_MS = 50; // between two drawings
-const ALONE_MS = 8000; // without a connection, after which the server is called gone
+const ALONE_MS = 4000; // without a connection, after which the server is called gone
 
 const STATES = {
   waiting: ["waiting", ""],

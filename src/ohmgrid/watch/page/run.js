@@ -70,7 +70,7 @@ function decoded(picture) {
   return { ...picture, values };
 }
 
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const number = (value) => (value === null ? "–" : Math.abs(value) < 10000 ? whole.format(value) : compact.format(value));

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from faults import ODD_TEXTS
 from watched import session
 
 from ohmgrid.cli import cli
@@ -197,6 +198,17 @@ def test_what_cannot_be_watched_gets_a_line(home, words, line):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert line in result.stderr
+
+
+@pytest.mark.parametrize("before", [[], ["--pid"], ["--port"], ["--linger"], ["--nothing"]])
+def test_odd_words_get_a_line(home, before):
+    for text in ODD_TEXTS:
+        result = CliRunner().invoke(cli, ["watch", *before, text])
+        assert result.exit_code in (1, 2), text
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+        assert len(result.stderr) < 1000
 
 
 @pytest.mark.parametrize("words", [["watch"], ["train", "--watch"]])

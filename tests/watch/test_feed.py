@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from watched import Listener, listening, own_registry, session
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import preset
 from ohmgrid.watch.feed import Feed
 from ohmgrid.watch.registry import live_runs
@@ -54,12 +54,20 @@ def _own_registry(tmp_path, monkeypatch):
     own_registry(tmp_path, monkeypatch)
 
 
+SMALL = BuildConfig(lanes=4, share=2, words=64, inputs=16, outputs=16)
+
+
 @pytest.mark.parametrize(
-    ("engine", "device", "batch"),
-    [("model", "gokmen-vlasov", 1), ("model", "pcm", 5), ("compiled", "gokmen-vlasov", 1)],
+    ("engine", "config"),
+    [
+        ("model", Config()),
+        ("model", Config(device=preset("pcm"), batch=5)),
+        ("compiled", Config()),
+        ("rtl", Config(build=SMALL)),
+    ],
+    ids=["model", "model-batch-pair", "compiled", "rtl"],
 )
-def test_no_bit_depends_on_a_watcher(engine, device, batch):
-    config = Config(device=preset(device), batch=batch)
+def test_no_bit_depends_on_a_watcher(engine, config):
     alone = session(engine, config)
     alone.run(lambda: False, lambda progress: None, lambda row: None)
     run = session(engine, config)
@@ -67,7 +75,7 @@ def test_no_bit_depends_on_a_watcher(engine, device, batch):
     with Feed(run, engine) as feed, listening(feed) as listener:
         until_watched(run)
         # Blocks of any length: the clock of this machine decides no bit.
-        run.pace.size = lambda: sizes.add(len(sizes)) or batch * (1 + len(sizes) % 3)
+        run.pace.size = lambda: sizes.add(len(sizes)) or config.batch * (1 + len(sizes) % 3)
         finish(run, feed)
         listener.wait(lambda: listener.seen("update"))
     assert len(sizes) > 5

@@ -17,6 +17,13 @@ from ohmgrid.watch.launch import check_server
 START = "start one with: ohmgrid train --watch"
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # a name that is too long for a file is none of a folder either
+        return False
+
+
 def _choose(run: str | None, pid: int | None) -> Target:
     """Return the run that is meant.
 
@@ -39,7 +46,7 @@ def _choose(run: str | None, pid: int | None) -> Target:
         return Target(pid=newest.pid)
     if not run or not is_line(run):
         raise ConfigError("run", f"expected a run's folder, a port or an engine, got {shown(run)}")
-    if Path(run).is_dir():
+    if _is_folder(run):
         target = Target(folder=Path(run))
         if target.find() is None:
             read_checkpoint(Path(run) / CHECKPOINT)

@@ -2,9 +2,11 @@
 
 ``python bench/watch_cost.py`` trains on engine ``compiled`` (digits; MNIST where OHMGRID_DATA is
 set), now unwatched, now with ``ohmgrid watch`` and a reader of its page, each a process of its own,
-in turns. It prints the updates that the reader got in a second, and by how much slower training
-was: by the clock, and in CPU time of the thread that trains, which other programs on the machine
-disturb less. A figure is the median of all rounds, with the smallest and the largest.
+in turns, each time the same examples from the same state. It prints the updates that the reader
+got in a second, and by how much longer training took: by the clock, and in CPU time of the thread
+that trains, which other programs on the machine disturb less. A figure is the median of all rounds,
+with the smallest and the largest; the last line compares the fastest of all rounds, watched and
+not, since other programs can only make one slower.
 """
 
 import json
@@ -14,7 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -22,6 +25,7 @@ from rich.console import Console
 from ohmgrid.commands.options import Options, choose, choose_plan, fit_build
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
+from ohmgrid.training.runs import Checkpoint
 from ohmgrid.training.session import Session
 from ohmgrid.watch.feed import Feed
 
@@ -38,44 +42,87 @@ for line in connection.getresponse():
     size += len(line)
     if line == b"event: update\\n":
         times.append(time.perf_counter())
-        if len(times) == 1:
-            print("reading", flush=True)
+    if line == b"event: hello\\n":
+        print("reading", flush=True)
 span = times[-1] - times[0]
 print(json.dumps({"updates_per_s": (len(times) - 1) / span, "bytes_per_s": size / span}))
 """
 
 
 @contextmanager
-def watched() -> Iterator[list[dict[str, float]]]:
-    """A page and its reader; afterwards the list holds what the reader got."""
-    got: list[dict[str, float]] = []
+def watched(session: Session, got: dict[str, float]) -> Iterator[None]:
+    """A page and its reader, both at work; afterwards ``got`` has what the reader got."""
     command = [sys.executable, "-c", WATCH, "watch", "--pid", str(os.getpid()), "--json"]
-    page = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert page.stdout is not None
-    url = json.loads(page.stdout.readline())["url"]
-    command = [sys.executable, "-c", READ, url]
-    reader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield got
-    finally:
-        page.terminate()
-        page.wait()
-        page.stdout.close()
-        out, _ = reader.communicate(timeout=30)
-        got.append(json.loads(out.splitlines()[-1]))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        url = json.loads(page.stdout.readline())["url"]
+        command = [sys.executable, "-c", READ, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+            assert reader.stdout is not None
+            reader.stdout.readline()  # it has the hello
+            while not session.pace.watched:
+                time.sleep(0.01)
+            yield
+            page.terminate()
+            got |= json.loads(reader.stdout.read())
 
 
-def train(session: Session, feed: Feed, seconds: float) -> tuple[float, float]:
-    """Train for some seconds; return examples in a second by the clock, and of CPU time."""
-    begin, cpu, before = time.perf_counter(), time.thread_time(), session.progress.position
-    end = begin + seconds
-    size = len(session.data.train_labels)
-    before += session.progress.epoch * size
-    while time.perf_counter() < end:
-        session.advance()
-        feed.look()
-    examples = session.progress.epoch * size + session.progress.position - before
-    return examples / (time.perf_counter() - begin), examples / (time.thread_time() - cpu)
+class Times(NamedTuple):
+    """How long training took, in seconds."""
+
+    clock: float
+    cpu: float
+    """Of the thread that trains."""
+
+
+def slower(alone: float, beside: float) -> float:
+    """Return by how many percent the second of two times is longer."""
+    return 100 * (beside / alone - 1)
+
+
+class Phase:
+    """Training of the same examples from the same state, again and again.
+
+    Parameters
+    ----------
+    session : Session
+    checkpoint : Checkpoint
+        Where each phase begins.
+    """
+
+    def __init__(self, session: Session, checkpoint: Checkpoint) -> None:
+        self._session, self._checkpoint = session, checkpoint
+
+    def examples(self, seconds: float) -> int:
+        """Return how many examples are trained in so many seconds."""
+        self._session.resume(self._checkpoint)
+        begin = time.perf_counter()
+        done = 0
+        while time.perf_counter() < begin + seconds:
+            done += self._advance()
+        return done
+
+    def _advance(self) -> int:
+        """Train a block, and test where an epoch ends; return its examples."""
+        progress = self._session.progress
+        before, epochs = progress.position, len(self._session.history)
+        self._session.advance()
+        if len(self._session.history) > epochs:
+            return len(self._session.data.train_labels) - before
+        return self._session.progress.position - before
+
+    def run(self, examples: int, is_watched: bool) -> tuple[Times, dict[str, float]]:
+        """Train; return how long it took, and what a reader got."""
+        self._session.resume(self._checkpoint)
+        got: dict[str, float] = {}
+        with Feed(self._session, "compiled") as feed:
+            with watched(self._session, got) if is_watched else nullcontext():
+                done, begin, cpu = 0, time.perf_counter(), time.thread_time()
+                while done < examples:
+                    done += self._advance()
+                    feed.look()
+                took = Times(time.perf_counter() - begin, time.thread_time() - cpu)
+        return took, got
 
 
 def shown(values: list[float]) -> str:
@@ -95,30 +142,30 @@ def main(rounds: int, seconds: float) -> None:
     console = Console(stderr=True)
     session = Session(config, plan, data, start_core("compiled", config, plan.net(), console))
     session.start()
-    clock: list[float] = []
-    cpu: list[float] = []
+    session.advance()
+    for _ in range(20):  # no first steps: they differ from all others
+        session.advance()
+    phase = Phase(session, session.checkpoint())
+    phase.examples(1.0)  # caches, clocks of the processor
+    examples = phase.examples(seconds)
+    times: list[tuple[Times, Times]] = []
     got: list[dict[str, float]] = []
-    with Feed(session, "compiled") as feed:
-        train(session, feed, seconds)  # caches, clocks of the processor
-        for _ in range(rounds):
-            alone = train(session, feed, seconds)
-            with watched() as found:
-                while not session.pace.watched:
-                    train(session, feed, 0.1)
-                train(session, feed, 1.0)
-                beside = train(session, feed, seconds)
-            got += found
-            while session.pace.watched:
-                train(session, feed, 0.1)
-            clock.append(100 * (alone[0] / beside[0] - 1))
-            cpu.append(100 * (alone[1] / beside[1] - 1))
-            console.print(f"{alone[0]:.0f} examples/s alone, {beside[0]:.0f} watched")
+    for _ in range(rounds):
+        alone, _ = phase.run(examples, is_watched=False)
+        beside, found = phase.run(examples, is_watched=True)
+        got.append(found)
+        times.append((alone, beside))
+        console.print(
+            f"{examples} examples: {alone.clock:.2f} s alone, {beside.clock:.2f} s watched"
+        )
+    fastest = [min(one.cpu for one in side) for side in zip(*times, strict=True)]
     rows = {
         "net": f"{plan.data} {plan.layers}",
         "updates/s": shown([one["updates_per_s"] for one in got]),
         "kB/s": shown([one["bytes_per_s"] / 1000 for one in got]),
-        "slower, clock": f"{shown(clock)} %",
-        "slower, CPU": f"{shown(cpu)} %",
+        "slower, clock": f"{shown([slower(*(one.clock for one in pair)) for pair in times])} %",
+        "slower, CPU": f"{shown([slower(*(one.cpu for one in pair)) for pair in times])} %",
+        "fastest, CPU": f"{slower(*fastest):.1f} %",
     }
     print_rows(Console(), rows)
 

@@ -4,9 +4,9 @@ from collections import deque
 
 __all__ = ["WATCHED_S", "Pace"]
 
-WATCHED_S = 1 / 75
-"""Seconds of a block while somebody watches: 60 looks a second, and room for tests between."""
-OVERHEAD = 0.02
+WATCHED_S = 1 / 72
+"""Seconds of a block while somebody watches: 60 looks a second, and room for what comes between."""
+OVERHEAD = 0.025
 """Part of the time that the beginnings and ends of shorter blocks may take."""
 LONG = 4
 """Once in a while a block is so many times as long, to see what beginning one costs."""

@@ -28,11 +28,11 @@ __all__ = ["Feed"]
 
 _log = logging.getLogger("ohmgrid")
 
-UPDATE_S = 1 / 75
+UPDATE_S = 1 / 72
 """Seconds between updates, as a mean."""
 WEIGHTS_S = 1 / 20
 """Seconds between pictures of the weights, at least."""
-WEIGHTS_SHARE = 0.01
+WEIGHTS_SHARE = 0.005
 """Part of the time that they may take: a slow link shows them seldom."""
 GREET_S = 5.0
 """Seconds that a watcher may take for its first message, and for the last ones."""

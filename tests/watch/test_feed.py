@@ -86,9 +86,9 @@ def test_no_bit_depends_on_a_watcher(engine, config):
     ]
 
 
-def test_a_watcher_is_told_all_of_a_run():
+def test_a_watcher_is_told_all_of_a_run(tmp_path):
     run = session()
-    with Feed(run, "model", Path("runs/a")) as feed:
+    with Feed(run, "model", tmp_path / "a") as feed:
         with listening(feed) as listener:
             until_watched(run)
             finish(run, feed)
@@ -97,7 +97,11 @@ def test_a_watcher_is_told_all_of_a_run():
             messages = list(listener.messages)
     hello, last = messages[0], messages[-1]
     assert hello["kind"] == "hello"
-    assert (hello["engine"], hello["folder"], hello["net"]) == ("model", "runs/a", "8-4-3")
+    assert (hello["engine"], hello["folder"], hello["net"]) == (
+        "model",
+        str((tmp_path / "a").resolve()),
+        "8-4-3",
+    )
     assert hello["shapes"] == [[4, 9], [3, 5]]
     assert (hello["epochs"], hello["examples"]) == (3, 40)
     assert last == {"kind": "end", "state": "finished"}

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from watched import session
@@ -192,7 +193,7 @@ def messages():
     """What is told of a run of two epochs."""
     run = session(epochs=2)
     run.run(lambda: False, lambda progress: None, lambda row: None)
-    return run, told_by(run.checkpoint(), "runs/a")
+    return run, told_by(run.checkpoint(), Path("runs/a"))
 
 
 def test_a_browser_gets_what_there_is_and_then_what_comes():

@@ -125,6 +125,7 @@ class Feed:
         self._listener: socket.socket | None = None
         self.entry: Entry | None = None
         self._lock = threading.Lock()
+        self._painting = threading.Lock()
         self._watchers: tuple[Watcher, ...] = ()
         self._going = threading.Event()
         self._going.set()
@@ -238,18 +239,19 @@ class Feed:
 
     def _hello(self) -> Hello:
         session, plan, config = self._session, self._session.plan, self._session.config
-        with self._lock:
+        with self._painting:  # once, which takes a moment, and holds up no training
             if self._start is None:
                 self._start = self._painter.paint(session.initial_weights())
         labels = session.data.test_labels
         return Hello(
             protocol=PROTOCOL,
             engine=self._engine,
-            folder="" if self._folder is None else str(self._folder),
+            folder="" if self._folder is None else str(self._folder.resolve()),
             data=plan.data,
             device=device_name(config.device),
             net=plan.layers,
             activation=plan.activation,
+            loss=plan.loss,
             shapes=plan.net().shapes,
             lr=plan.lr,
             batch=config.batch,

@@ -152,7 +152,7 @@ class Follower:
             self._view.take(message)
 
     def _saved(self) -> list[Message]:
-        return told_by(read_checkpoint(self._path), str(self._target.folder))
+        return told_by(read_checkpoint(self._path), self._path.parent)
 
 
 def _message(line: bytes) -> Message:

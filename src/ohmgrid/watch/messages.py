@@ -44,12 +44,13 @@ class Hello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):
     engine: str
     """Empty where nobody knows: of a run that is not running."""
     folder: str
-    """Of the run, empty without one."""
+    """Of the run, absolute; empty without one."""
     data: str
     device: str
     net: str
     """Sizes of the layers as in ``64-32-10``."""
     activation: str
+    loss: str
     shapes: list[tuple[int, int]]
     """Rows and columns of weights of each layer; the last column is the bias."""
     lr: float

@@ -86,7 +86,13 @@ def _remove(path: Path) -> None:
 
 
 def enter(listener: socket.socket, engine: str, folder: Path | None) -> Entry:
-    """Make a run known that listens; return its entry."""
+    """Make a run known that listens; return its entry.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the socket is removed.
+    """
     entry = Entry(
         pid=os.getpid(),
         began=time.time(),
@@ -95,7 +101,11 @@ def enter(listener: socket.socket, engine: str, folder: Path | None) -> Entry:
         socket=listener.getsockname(),
     )
     content = msgspec.json.encode(entry)
-    write_whole(room(KIND) / entry.name, lambda file: file.write(content))
+    try:
+        write_whole(room(KIND) / entry.name, lambda file: file.write(content))
+    except OSError:
+        _remove(Path(entry.socket))
+        raise
     return entry
 
 

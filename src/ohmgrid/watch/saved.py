@@ -1,5 +1,7 @@
 """What a checkpoint tells of a run, in the words of a live one."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ohmgrid.devices.presets import device_name
@@ -11,13 +13,13 @@ from ohmgrid.watch.pictures import Painter
 __all__ = ["told_by"]
 
 
-def told_by(checkpoint: Checkpoint, folder: str) -> list[Message]:
+def told_by(checkpoint: Checkpoint, folder: Path) -> list[Message]:
     """Return all messages of a run that is not running.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    folder : str
+    folder : Path
         Where it is from.
     """
     plan, config, progress = checkpoint.plan, checkpoint.config, checkpoint.progress
@@ -34,11 +36,12 @@ def told_by(checkpoint: Checkpoint, folder: str) -> list[Message]:
     hello = Hello(
         protocol=PROTOCOL,
         engine="",
-        folder=folder,
+        folder=str(folder.resolve()),
         data=plan.data,
         device=device_name(config.device),
         net=plan.layers,
         activation=plan.activation,
+        loss=plan.loss,
         shapes=net.shapes,
         lr=plan.lr,
         batch=config.batch,

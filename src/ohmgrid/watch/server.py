@@ -23,7 +23,7 @@ from aiohttp import web
 
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.watch.follow import Follower, Target
-from ohmgrid.watch.view import OVER, View
+from ohmgrid.watch.view import LIVE, View
 
 __all__ = ["Page", "serve"]
 
@@ -168,11 +168,11 @@ class Page:
 
 
 async def _wait_alone(page: Page, view: View, seconds: float) -> None:
-    """Return when a run has been over and no page open for some seconds."""
+    """Return when for some seconds no run has been alive and no page open."""
     loop = asyncio.get_running_loop()
     since = loop.time()
     while loop.time() - since < seconds:
-        if page.open or view.state not in OVER:
+        if page.open or view.state in LIVE:
             since = loop.time()
         await asyncio.sleep(ALONE_S)
 

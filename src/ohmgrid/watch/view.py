@@ -10,10 +10,10 @@ import msgspec
 
 from ohmgrid.watch.messages import Hello, Message, Row, Update, Weights
 
-__all__ = ["OVER", "View"]
+__all__ = ["LIVE", "View"]
 
-OVER = ("finished", "stopped", "failed", "lost")
-"""States of a run that does not run any more; ``lost``: its process ended without a word."""
+LIVE = ("running", "paused")
+"""States of a run that is alive."""
 
 BEAT_S = 5.0
 """Seconds of silence after which an event says that the connection is alive."""
@@ -25,7 +25,8 @@ class View:
     Attributes
     ----------
     state : str
-        ``waiting`` (nothing is known), ``running``, ``paused``, or one of `OVER`.
+        One of `LIVE`; ``waiting``: nothing is known; ``finished``, ``stopped``, ``failed``; or
+        ``lost``: its process ended without a word.
     """
 
     def __init__(self) -> None:

@@ -28,14 +28,18 @@ function soil(...names) {
   for (const name of names) dirty[name] = true;
 }
 
+// A word as a shell takes it.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+
 function drawState() {
   const state = connection === "open" ? run.state : connection;
   const [text, notice] = STATES[state];
   const badge = find("state");
   badge.textContent = text;
   badge.className = `badge ${state}`;
-  const folder = run.hello?.folder;
-  const go = state === "stopped" && folder ? ` Go on with: ohmgrid train --resume --out ${folder}` : "";
+  const folder = run.hello?.folder && quoted(run.hello.folder), engine = run.hello?.engine;
+  const on = engine ? ` --engine ${quoted(engine)}` : "";
+  const go = state === "stopped" && folder ? ` Go on with: ohmgrid train --resume --out ${folder}${on}` : "";
   const again = (state === "alone" || state === "lost") && folder ? ` Show it again: ohmgrid watch ${folder}` : "";
   find("notice").textContent = notice + go + again;
   find("notice").hidden = !notice;
@@ -92,7 +96,7 @@ function drawAllCurves() {
   find("chance-key").hidden = !(hello.chance > low);
   const losses = run.points("train_loss");
   const most = losses.reduce((high, [, value]) => Math.max(high, value), 0.01);
-  drawCurves(find("losses"), [{ points: losses, colour: "two" }], { epochs, y: [0, most * 1.05], yLabel: hello.loss ?? "loss", level: 0 });
+  drawCurves(find("losses"), [{ points: losses, colour: "two" }], { epochs, y: [0, most * 1.05], yLabel: hello.loss === "squared" ? "squared error" : hello.loss, level: 0 });
   const last = rows.at(-1);
   if (!last) return;
   find("accuracy").setAttribute("aria-label", `Accuracy by epoch: ${percent(last.test_accuracy)} of the test examples after epoch ${last.epoch}`);

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.link.frame_receiver import FrameReceiver
 from ohmgrid.hdl.link.frame_sender import FrameSender
-from ohmgrid.host.frames import FLUSH_CYCLES, MOST_PAYLOAD, OFFSET_BITS, Ask, FrameType
+from ohmgrid.host.frames import FLUSH_CYCLES, MOST_PAYLOAD, OFFSET_BITS, QUESTION_PLACE, FrameType
 
 __all__ = ["LINE_ERRORS", "STATE", "Endpoint"]
 
@@ -81,7 +81,7 @@ class Endpoint(wiring.Component):
         }
         self._dropped = Signal()
         self._bad_count, self._dropped_count = Signal(COUNT), Signal(COUNT)
-        self._asked = Signal(OFFSET_BITS)
+        self._asked, self._question = Signal(OFFSET_BITS), Signal(8 - QUESTION_PLACE)
         self._take(m)
         self._give(m)
         self._frames(m)
@@ -157,9 +157,7 @@ class Endpoint(wiring.Component):
         ahead = (header.offset - self._acked)[:OFFSET_BITS]
         in_window = ahead <= (self._written - self._acked)[:OFFSET_BITS]
         drops, bad = Signal(), Signal()
-        # Two bits: of `Ask`.
         again, answer = receiver.first[0], receiver.first[1]
-        assert (Ask.AGAIN, Ask.ANSWER) == (1, 2)
         m.d.sync += self.restart.eq(0)
         with m.If(receiver.good):
             with m.Switch(header.type):
@@ -170,6 +168,8 @@ class Endpoint(wiring.Component):
                 with m.Case(FrameType.ACK):
                     sound = mine & in_window & (count == 1)
                     m.d.comb += drops.eq(~sound)
+                    with m.If(sound & answer):
+                        m.d.sync += self._question.eq(receiver.first[QUESTION_PLACE:])
                     with m.If(sound):
                         m.d.sync += self._acked.eq(header.offset)
                         unsent = (header.offset - self._sent)[:OFFSET_BITS]
@@ -265,7 +265,7 @@ class Endpoint(wiring.Component):
             with m.Elif(owed[FrameType.ACK]):
                 m.d.sync += [
                     owed[FrameType.ACK].eq(0),
-                    ack.eq(Cat(self._limit, self._dropped, self.fault)),
+                    ack.eq(Cat(self._limit, self._dropped, self.fault, self._question)),
                     self._announced.eq(self._limit),
                     self._dropped.eq(0),
                 ]

@@ -1,4 +1,6 @@
-"""Frames out of the bytes of a line: COBS undone, the CRC checked, header and payload told apart."""
+"""Frames out of the bytes of a line: COBS undone, the CRC checked, header and payload apart."""
+
+from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -48,7 +50,8 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        crc: Any = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc
         code = self.i.payload
         # Bytes until the next code byte; whether a 0 lies between the blocks; bytes of the frame.
         left, zero, some = Signal(8), Signal(), Signal()

@@ -4,6 +4,8 @@ A frame is read twice, block by block: until its next 0, then to send what lies 
 byte of it is kept here.
 """
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
@@ -43,7 +45,8 @@ class FrameSender(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        crc: Any = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc
         header, count = Signal(HEADER), Signal.like(self.count)
         # Places in the frame: what is at hand, what comes next, where a block begins and ends.
         place, follows, begin, end = (Signal(8, name=n) for n in ("at", "next", "begin", "end"))
@@ -55,13 +58,16 @@ class FrameSender(wiring.Component):
             follows.eq(place),
         ]
         m.d.sync += place.eq(follows)
-        byte = Signal(8)
-        of_header = header.as_value().word_select(place[:2], 8)
-        of_crc = crc.crc.word_select((place - body)[:2], 8)
+        byte, of_header, of_crc = Signal(8), Signal(8), Signal(8)
         m.d.comb += byte.eq(
             Mux(place < HEADER_BYTES, of_header, Mux(place < body, self.byte, of_crc))
         )
-        m.d.comb += [crc.data.eq(byte), crc.start.eq(self.start)]
+        m.d.comb += [
+            of_header.eq(header.as_value().word_select(place[:2], 8)),
+            of_crc.eq(crc.crc.word_select((place - body)[:2], 8)),
+            crc.data.eq(byte),
+            crc.start.eq(self.start),
+        ]
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += follows.eq(0)
@@ -74,7 +80,7 @@ class FrameSender(wiring.Component):
                     m.next = "CODE"
                 with m.Else():
                     m.d.comb += follows.eq(place + 1)
-                m.d.comb += crc.valid.eq(place < body)
+                m.d.comb += [crc.valid.eq(place < body)]
             with m.State("CODE"):
                 m.d.comb += [
                     self.o.payload.eq(end - begin + 1),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ohmgrid.host.frames import (
     MOST_PAYLOAD,
+    QUESTION_PLACE,
     Ask,
     Frame,
     FrameType,
@@ -48,6 +49,7 @@ class Endpoint:
         self.session = self.bad = self.dropped = 0
         self._block = bytearray()
         self._asked: int | None = None
+        self._question = 0
         self._owed: set[FrameType] = set()
         self._lost = False
         self._announced = room
@@ -111,6 +113,7 @@ class Endpoint:
                 self._sent = self._acked
             if payload[0] & Ask.ANSWER:
                 owed.add(FrameType.ACK)
+                self._question = payload[0] >> QUESTION_PLACE
         elif frame.type == FrameType.RESET:
             owed.add(FrameType.ACK)
             if payload or not frame.session:
@@ -152,6 +155,7 @@ class Endpoint:
             out.append(self._frame_of(FrameType.STATUS, 0, struct.pack(Status.FORM, *said)))
         if FrameType.ACK in owed:
             flags = Say.DROPPED * self._lost | Say.FAULT * self.fault
+            flags |= self._question << QUESTION_PLACE
             says = struct.pack("<HB", self._limit % MODULO, flags)
             out.append(self._frame_of(FrameType.ACK, self._expected, says))
             self._announced, self._lost = self._limit, False

@@ -105,7 +105,7 @@ def test_a_watcher_is_told_all_of_a_run(tmp_path):
     assert hello["shapes"] == [[4, 9], [3, 5]]
     assert (hello["epochs"], hello["examples"]) == (3, 40)
     assert last == {"kind": "end", "state": "finished"}
-    rows = [row for message in messages if message["kind"] == "update" for row in message["rows"]]
+    rows = [row for update in listener.seen("update") for row in update["rows"]]
     assert rows == run.history
     final = listener.seen("update")[-1]
     assert (final["epoch"], final["position"], final["examples"]) == (3, 0, 120)
@@ -169,6 +169,32 @@ def test_a_paused_run_is_not_stuck(how):
                 while place(run) == before:
                     assert time.monotonic() < end
                     time.sleep(0.001)
+
+
+def test_a_run_that_goes_back_to_its_checkpoint_is_told_anew():
+    """A board whose line was lost begins again where it was last kept."""
+    run = session(epochs=3)
+    run.advance()
+    checkpoint = run.checkpoint()
+    with Feed(run, "virtual") as feed, listening(feed) as listener:
+        until_watched(run)
+        while len(run.history) < 3:
+            run.advance()
+        feed._next_update = 0.0
+        feed.look()
+        run.resume(checkpoint)
+        feed._next_update = 0.0
+        feed.look()
+        listener.wait(lambda: [one["first"] for one in listener.seen("update")][-1:] == [1])
+        back = listener.seen("update")[-1]
+        assert (back["rows"], back["seconds"], back["examples"]) == ([], 0.0, 0)
+        finish(run, feed)
+        feed.__exit__(None, None, None)
+        listener.wait_closed()
+    rows: list[dict] = []
+    for update in listener.seen("update"):
+        rows[update["first"] :] = update["rows"]
+    assert rows == run.history
 
 
 def test_who_does_not_read_slows_nothing_and_loses_no_row():

@@ -38,6 +38,7 @@ def test_a_run_is_meant_by_folder_port_process_or_as_the_newest(tmp_path, monkey
         (Target(engine="virtual"), 1),
         (Target(engine=str(tmp_path / "tty")), 2),
         (Target(engine=str(tmp_path / "by-id")), 2),
+        (Target(engine=f"{tmp_path / 'by-id'}@115200"), 2),
         (Target(pid=os.getpid()), 2),
     ):
         assert target.find() == entries[place]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from watched import session
 
@@ -210,9 +211,9 @@ def test_a_browser_gets_what_there_is_and_then_what_comes():
                 for event in (early, late):
                     names = [(await event())[0] for _ in range(4)]
                     assert names == ["hello", "update", "weights", "state"]
-            more = Update(True, 2, 0, 0, 0.0, 80, 1.0, update.counters, [{"epoch": 3}])
+            more = Update(True, 2, 0, 0, 0.0, 80, 1.0, update.counters, 3, [{"epoch": 3}])
             server.view.take(more)
-            server.view.take(more)
+            server.view.take(msgspec.structs.replace(more, first=4))
             name, content = await early()
             assert (name, content["paused"]) == ("update", True)
             # One row from each of both, in one update or in two.
@@ -248,7 +249,7 @@ def test_a_browser_that_does_not_read_holds_nothing_up():
             received = 0
             for number in range(300):
                 rows = [{"epoch": number, "note": "x" * 10000}]
-                server.view.take(Update(False, 0, 0, 0, 0.0, 0, 0.0, update.counters, rows))
+                server.view.take(Update(False, 0, 0, 0, 0.0, 0, 0.0, update.counters, number, rows))
                 server.view.take(weights)
                 while (event := await eager())[0] != "update":
                     pass

@@ -1,10 +1,8 @@
 """``ohmgrid train``: train a net on an engine, with progress, pictures and checkpoints."""
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from ohmgrid.commands.options import (
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder, print_rows
 from ohmgrid.commands.starting import start_core
+from ohmgrid.commands.stopping import Stop, stop_on_signal
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
@@ -39,6 +38,7 @@ from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.host.identity import BoardError
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
@@ -59,41 +59,6 @@ PICTURES = ("accuracy.png", "conductance.png")
 HINT_AFTER = 2
 """Epochs after which a run that is still at chance says why."""
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
-
-
-class Stop:
-    """Which signal asked the run to stop, if one has."""
-
-    signal: int | None = None
-
-    def asked(self) -> bool:
-        """Return whether one has."""
-        return self.signal is not None
-
-    @property
-    def status(self) -> int:
-        """Exit status, as shells have it."""
-        return 128 + (self.signal or 0)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[Stop]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills."""
-    stop = Stop()
-    before: dict[int, Any] = {}
-
-    def ask(number: int, frame: object) -> None:
-        stop.signal = number
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        before[one] = signal.signal(one, ask)
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _first_change(old: Any, new: Any, left_out: tuple[str, ...]) -> tuple[str, Any, Any] | None:
@@ -214,7 +179,10 @@ def _train(
                 tell(session.chance_hint(), "hint")
             keep()
 
-        return session.run(stop.asked, on_block, on_epoch)
+        def on_lost(line: str) -> None:
+            tell([f"{line}; going on from the last checkpoint"])
+
+        return session.run(stop.asked, on_block, on_epoch, on_lost)
 
 
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
@@ -321,12 +289,12 @@ def _write_settings(session: Session, folder: Path) -> None:
     write_whole(folder / CONFIG, lambda file: file.write(toml))
 
 
-def _interrupted(session: Session, engine: str, out: Path | None) -> None:
+def _interrupted(session: Session, checkpoint: Checkpoint, engine: str, out: Path | None) -> None:
     """Keep an interrupted run and say how it goes on."""
     folder = out or free_folder(INTERRUPTED)
     _write_settings(session, folder)
-    session.checkpoint().write(folder / CHECKPOINT)
-    progress = session.progress
+    checkpoint.write(folder / CHECKPOINT)
+    progress = checkpoint.progress
     click.echo(
         f"interrupted in epoch {progress.epoch + 1} after {progress.position} of "
         f"{len(session.data.train_labels)} examples; go on with: "
@@ -413,7 +381,8 @@ def train(
     console = Console(stderr=as_json)
     core = start_core(engine, config, plan.net(), console, threads)
     try:
-        session = Session(config, plan, data, core, first)
+        # A board has a build of its own.
+        session = Session(core.config, plan, data, core, first)
         if checkpoint is None:
             session.start()
         else:
@@ -422,8 +391,9 @@ def train(
             _begin(session, out)
 
         def save() -> None:
+            checkpoint = session.checkpoint()
             if out is not None:
-                session.checkpoint().write(out / CHECKPOINT)
+                checkpoint.write(out / CHECKPOINT)
 
         def say(line: str) -> None:
             console.print(line, soft_wrap=True, highlight=False)
@@ -431,8 +401,14 @@ def train(
         with stop_on_signal() as stop, Feed(session, engine, out, stop.asked, say) as feed:
             if watch:
                 say(f"page {open_page()}")
-            if not _train(session, console, save, stop, checkpoint_every, feed.look):
-                _interrupted(session, engine, out)
+            try:
+                finished = _train(session, console, save, stop, checkpoint_every, feed.look)
+            except BoardError:
+                if session.last is not None:
+                    _interrupted(session, session.last, engine, out)
+                raise
+            if not finished:
+                _interrupted(session, session.checkpoint(), engine, out)
                 raise click.exceptions.Exit(stop.status)
         result = _result(session, engine, warnings)
         tell(result["warnings"][len(warnings) :])

@@ -21,6 +21,8 @@ __all__ = [
     "MOST_PAYLOAD",
     "OFFSET_BITS",
     "PROTOCOL",
+    "QUESTIONS",
+    "QUESTION_PLACE",
     "Ask",
     "Frame",
     "FrameType",
@@ -61,16 +63,23 @@ class FrameType(IntEnum):
 
 
 class Ask(IntFlag):
-    """Payload of a host's ACK."""
+    """Payload of a host's ACK, with the number of the question above it (`QUESTION_PLACE`)."""
 
     AGAIN = 1
     """Send again from the offset on."""
     ANSWER = 2
-    """Answer with an ACK."""
+    """Answer with an ACK: what the host sent before this frame has come by then, or is lost."""
+
+
+QUESTION_PLACE, QUESTIONS = 2, 1 << 6
+"""Place of a question's number, and how many there are."""
 
 
 class Say(IntFlag):
-    """Flags of a board's ACK; its payload is the offset up to which a host may send, and these."""
+    """Flags of a board's ACK, with the number of the last question that it was asked above them.
+
+    Its payload is the offset up to which a host may send (2 bytes), and these (1).
+    """
 
     DROPPED = 1
     """A frame has been dropped since the last ACK."""
@@ -178,6 +187,15 @@ class Identity(NamedTuple):
     """Bytes that each direction of the link holds."""
 
     FORM = "<BH8sIHIH"
+
+    def pack(self) -> bytes:
+        """Return the bytes."""
+        return struct.pack(self.FORM, *self)
+
+    @classmethod
+    def unpack(cls, head: bytes) -> "Identity":
+        """Return the identity of its bytes."""
+        return cls(*struct.unpack(cls.FORM, head))
 
 
 IDENTITY_HEAD = struct.calcsize(Identity.FORM)

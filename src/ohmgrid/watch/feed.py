@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from ohmgrid.devices.presets import device_name
+from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.training.session import Session
 from ohmgrid.watch.messages import PROTOCOL, Ask, End, Hello, Message, Picture, Update, Weights
 from ohmgrid.watch.pictures import Painter
@@ -175,7 +176,10 @@ class Feed:
             self._going.set()
         if not watchers:
             return
-        pictures = b"" if state == "failed" else self._paint()
+        pictures = b""
+        if state != "failed":
+            with contextlib.suppress(OhmgridError):  # a line that is lost at the end
+                pictures = self._paint()
         for watcher in watchers:
             update = _line(self._update(watcher.rows))
             watcher.finish(update + pictures + _line(End(state)))
@@ -327,6 +331,8 @@ class Feed:
     def _update(self, first: int) -> Update:
         """Return how the run stands, with rows of the history from ``first`` on."""
         session, progress = self._session, self._session.progress
+        if self._added > len(session.history):  # it went back to a checkpoint
+            self._added, self._seconds = 0, 0.0
         # In a history of thousands of epochs, a row is added once.
         new = session.history[self._added :]
         self._added += len(new)
@@ -340,5 +346,6 @@ class Feed:
             examples=self._examples,
             seconds=self._seconds + progress.seconds,
             counters=session.core.counters.as_dict(),
+            first=min(first, len(session.history)),
             rows=session.history[first:],
         )

@@ -53,10 +53,11 @@ class Target:
 
 
 def _is_same_engine(one: str, other: str) -> bool:
-    """Return whether two names are of one engine: a port may have several, links to it."""
+    """Return whether two names are of one engine: a port may have several, and a rate behind."""
     if one == other:
         return True
-    return "/" in one and "/" in other and os.path.realpath(one) == os.path.realpath(other)
+    ports = [os.path.realpath(name.partition("@")[0]) for name in (one, other) if "/" in name]
+    return len(ports) == 2 and ports[0] == ports[1]
 
 
 class Follower:

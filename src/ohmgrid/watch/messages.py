@@ -87,6 +87,8 @@ class Update(msgspec.Struct, frozen=True, tag_field="kind", tag="update"):
     """Training time of all epochs, without tests and pauses."""
     counters: dict[str, list[int]]
     """Counts of each layer, by name (`ohmgrid.registers.meters.FIELDS`)."""
+    first: int
+    """Place of the first of `rows` in the history: whatever was there is not any more."""
     rows: list[Row]
     """New rows of the history."""
 

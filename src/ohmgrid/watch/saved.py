@@ -62,6 +62,7 @@ def told_by(checkpoint: Checkpoint, folder: Path) -> list[Message]:
         examples=examples,
         seconds=sum(row["seconds"] for row in checkpoint.history) + progress.seconds,
         counters=checkpoint.counters.as_dict(),
+        first=0,
         rows=checkpoint.history,
     )
     weights = Weights(examples, painter.paint([state.weights for state in checkpoint.states]))

@@ -35,8 +35,6 @@ class View:
         self._hello = self._weights = b""
         self._update: Update | None = None
         self._rows: list[Row] = []
-        # Each thing has the number of the change that brought it.
-        self._change, self._updated, self._pictured = 0, 0, 0
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -47,12 +45,11 @@ class View:
             self._hello, self._update, self._rows = msgspec.json.encode(message), None, []
             self._weights, self.state = b"", "running"
         elif isinstance(message, Update):
-            self._rows += message.rows
+            self._rows[message.first :] = message.rows
             self._update = message
             self.state = "paused" if message.paused else "running"
-            self._updated = self._change + 1
         elif isinstance(message, Weights):
-            self._weights, self._pictured = msgspec.json.encode(message), self._change + 1
+            self._weights = msgspec.json.encode(message)
         else:
             self.set_state(message.state)
         self._wake()
@@ -68,29 +65,34 @@ class View:
         self._wake()
 
     def _wake(self) -> None:
-        self._change += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def events(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield names and contents (JSON) of events for one browser, until `close`."""
-        run = rows = seen = 0
+        run = rows = 0
+        told: Update | None = None
+        shown = b""
         state = ""
         while not self._closed:
-            changed, change = self._changed, self._change
+            # Whatever changes from here on, while a browser takes its time, is looked at again.
+            changed = self._changed
             if run != self._run:
-                run, rows, seen = self._run, 0, 0
+                run, rows, told, shown = self._run, 0, None, b""
                 yield "hello", self._hello
-            if run == self._run and self._update is not None and self._updated > seen:
-                update = msgspec.structs.replace(self._update, rows=self._rows[rows:])
+            if run == self._run and self._update is not None and self._update is not told:
+                told = self._update
+                rows = min(rows, told.first, len(self._rows))
+                new = self._rows[rows:]
+                update = msgspec.structs.replace(told, first=rows, rows=new)
                 rows = len(self._rows)
                 yield "update", msgspec.json.encode(update)
-            if run == self._run and self._weights and self._pictured > seen:
-                yield "weights", self._weights
+            if run == self._run and self._weights and self._weights is not shown:
+                shown = self._weights
+                yield "weights", shown
             if state != self.state:
                 state = self.state
                 yield "state", msgspec.json.encode({"state": state})
-            seen = change
             try:
                 await asyncio.wait_for(changed.wait(), BEAT_S)
             except TimeoutError:

@@ -19,7 +19,10 @@ export class Run {
   }
 
   takeUpdate(update) {
+    this.rows.length = Math.min(this.rows.length, update.first);
     for (const row of update.rows) this.rows.push(row);
+    // A run whose line was lost goes back to its checkpoint.
+    if (this.update && update.seconds < this.update.seconds) this.samples = [];
     this.update = update;
     const last = this.samples.at(-1);
     if (!last || update.seconds >= last.seconds + SAMPLE_S) this.samples.push(update);

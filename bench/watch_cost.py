@@ -1,12 +1,12 @@
 """What it costs to be watched: training with and without a page whose reader takes everything.
 
 ``python bench/watch_cost.py`` trains on engine ``compiled`` (digits; MNIST where OHMGRID_DATA is
-set), now unwatched, now with ``ohmgrid watch`` and a reader of its page, each a process of its own,
-in turns, each time the same examples from the same state. It prints the updates that the reader
-got in a second, and by how much longer training took: by the clock, and in CPU time of the thread
-that trains, which other programs on the machine disturb less. A figure is the median of all rounds,
-with the smallest and the largest; the last line compares the fastest of all rounds, watched and
-not, since other programs can only make one slower.
+set), with ``ohmgrid watch`` and a reader of its page, each a process of its own. In turns of half a
+second (unwatched, watched, watched, unwatched, so that what drifts is in both) the run tells them
+what it tells a watcher, in blocks of a watched run, or nothing. It prints the updates that the
+reader got in a watched second, and by how much longer an example took then: by the clock, and in
+CPU time of the thread that trains, which other programs on the machine disturb less; the mean over
+all turns, with its standard error.
 """
 
 import json
@@ -15,8 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import click
@@ -25,7 +25,7 @@ from rich.console import Console
 from ohmgrid.commands.options import Options, choose, choose_plan, fit_build
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
-from ohmgrid.training.runs import Checkpoint
+from ohmgrid.doors.checks import check_int
 from ohmgrid.training.session import Session
 from ohmgrid.watch.feed import Feed
 
@@ -33,19 +33,17 @@ MNIST = Options(data="mnist", crop="22x24", layers="528-250-125-10", epochs=1000
 DIGITS = Options(data="digits", layers="64-32-10", epochs=100000)
 WATCH = "from ohmgrid.cli import main; main()"
 READ = """
-import http.client, json, sys, time, urllib.parse
+import http.client, json, sys, urllib.parse
 url = urllib.parse.urlsplit(sys.argv[1])
 connection = http.client.HTTPConnection(url.netloc)
 connection.request("GET", url.path + "events")
-times, size = [], 0
+updates, size = 0, 0
 for line in connection.getresponse():
     size += len(line)
-    if line == b"event: update\\n":
-        times.append(time.perf_counter())
+    updates += line == b"event: update\\n"
     if line == b"event: hello\\n":
         print("reading", flush=True)
-span = times[-1] - times[0]
-print(json.dumps({"updates_per_s": (len(times) - 1) / span, "bytes_per_s": size / span}))
+print(json.dumps({"updates": updates, "bytes": size}))
 """
 
 
@@ -67,75 +65,47 @@ def watched(session: Session, got: dict[str, float]) -> Iterator[None]:
             got |= json.loads(reader.stdout.read())
 
 
-class Times(NamedTuple):
-    """How long training took, in seconds."""
+class Costs(NamedTuple):
+    """What an example took, in microseconds."""
 
     clock: float
     cpu: float
     """Of the thread that trains."""
 
 
-def slower(alone: float, beside: float) -> float:
-    """Return by how many percent the second of two times is longer."""
-    return 100 * (beside / alone - 1)
+def turn(session: Session, feed: Feed, seconds: float, is_watched: bool) -> Costs:
+    """Train for some seconds, without tests; return what an example took."""
+    session.pace.watched = is_watched
+    done, begin, cpu = 0, time.perf_counter(), time.thread_time()
+    while time.perf_counter() < begin + seconds:
+        before = session.progress.position
+        if before + session.pace.size() >= len(session.data.train_labels):
+            session.progress.position = before = 0  # the same epoch again
+        session.advance()
+        done += session.progress.position - before
+        if is_watched:
+            feed.look()
+    return Costs(
+        1e6 * (time.perf_counter() - begin) / done, 1e6 * (time.thread_time() - cpu) / done
+    )
 
 
-class Phase:
-    """Training of the same examples from the same state, again and again.
-
-    Parameters
-    ----------
-    session : Session
-    checkpoint : Checkpoint
-        Where each phase begins.
-    """
-
-    def __init__(self, session: Session, checkpoint: Checkpoint) -> None:
-        self._session, self._checkpoint = session, checkpoint
-
-    def examples(self, seconds: float) -> int:
-        """Return how many examples are trained in so many seconds."""
-        self._session.resume(self._checkpoint)
-        begin = time.perf_counter()
-        done = 0
-        while time.perf_counter() < begin + seconds:
-            done += self._advance()
-        return done
-
-    def _advance(self) -> int:
-        """Train a block, and test where an epoch ends; return its examples."""
-        progress = self._session.progress
-        before, epochs = progress.position, len(self._session.history)
-        self._session.advance()
-        if len(self._session.history) > epochs:
-            return len(self._session.data.train_labels) - before
-        return self._session.progress.position - before
-
-    def run(self, examples: int, is_watched: bool) -> tuple[Times, dict[str, float]]:
-        """Train; return how long it took, and what a reader got."""
-        self._session.resume(self._checkpoint)
-        got: dict[str, float] = {}
-        with Feed(self._session, "compiled") as feed:
-            with watched(self._session, got) if is_watched else nullcontext():
-                done, begin, cpu = 0, time.perf_counter(), time.thread_time()
-                while done < examples:
-                    done += self._advance()
-                    feed.look()
-                took = Times(time.perf_counter() - begin, time.thread_time() - cpu)
-        return took, got
-
-
-def shown(values: list[float]) -> str:
-    """Return median and range."""
-    middle, least, most = (f"{f(values):.1f}" for f in (statistics.median, min, max))
-    return f"{middle} ({least} to {most})"
+def slower(quads: Sequence[Sequence[Costs]], which: str) -> str:
+    """Return by how many percent watched turns took longer, and the standard error."""
+    parts = []
+    for quad in quads:
+        alone, one, other, again = (getattr(costs, which) for costs in quad)
+        parts.append(100 * ((one + other) / (alone + again) - 1))
+    error = statistics.stdev(parts) / len(parts) ** 0.5
+    return f"{statistics.mean(parts):.1f} +- {error:.1f} %"
 
 
 @click.command()
-@click.option("--rounds", default=7, help="Pairs of phases [7].")
-@click.option("--seconds", default=5.0, help="Length of a phase [5].")
+@click.option("--rounds", default=30, help="Rounds of four turns [30].")
+@click.option("--seconds", default=0.5, help="Length of a turn [0.5].")
 def main(rounds: int, seconds: float) -> None:
     """Print updates in a second, and by how much slower training is."""
+    check_int("rounds", rounds, 2, 10000)
     chosen = choose(MNIST if os.environ.get("OHMGRID_DATA") else DIGITS)
     plan, data = choose_plan(chosen)
     config = fit_build(chosen.config, plan)
@@ -143,29 +113,21 @@ def main(rounds: int, seconds: float) -> None:
     session = Session(config, plan, data, start_core("compiled", config, plan.net(), console))
     session.start()
     session.advance()
-    for _ in range(20):  # no first steps: they differ from all others
-        session.advance()
-    phase = Phase(session, session.checkpoint())
-    phase.examples(1.0)  # caches, clocks of the processor
-    examples = phase.examples(seconds)
-    times: list[tuple[Times, Times]] = []
-    got: list[dict[str, float]] = []
-    for _ in range(rounds):
-        alone, _ = phase.run(examples, is_watched=False)
-        beside, found = phase.run(examples, is_watched=True)
-        got.append(found)
-        times.append((alone, beside))
-        console.print(
-            f"{examples} examples: {alone.clock:.2f} s alone, {beside.clock:.2f} s watched"
-        )
-    fastest = [min(one.cpu for one in side) for side in zip(*times, strict=True)]
+    got: dict[str, float] = {}
+    with Feed(session, "compiled") as feed:
+        turn(session, feed, 3.0, is_watched=False)  # the first steps differ from all others
+        with watched(session, got):
+            turn(session, feed, 1.0, is_watched=True)
+            quads = [
+                [turn(session, feed, seconds, n in (1, 2)) for n in range(4)] for _ in range(rounds)
+            ]
+    watched_s = 1.0 + 2 * rounds * seconds
     rows = {
         "net": f"{plan.data} {plan.layers}",
-        "updates/s": shown([one["updates_per_s"] for one in got]),
-        "kB/s": shown([one["bytes_per_s"] / 1000 for one in got]),
-        "slower, clock": f"{shown([slower(*(one.clock for one in pair)) for pair in times])} %",
-        "slower, CPU": f"{shown([slower(*(one.cpu for one in pair)) for pair in times])} %",
-        "fastest, CPU": f"{slower(*fastest):.1f} %",
+        "updates/s": f"{got['updates'] / watched_s:.1f}",
+        "kB/s": f"{got['bytes'] / watched_s / 1000:.0f}",
+        "slower, clock": slower(quads, "clock"),
+        "slower, CPU": slower(quads, "cpu"),
     }
     print_rows(Console(), rows)
 

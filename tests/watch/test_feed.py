@@ -230,6 +230,34 @@ def _all_of(connection: socket.socket) -> bytes:
         return file.read()
 
 
+def test_pictures_are_taken_as_often_as_they_are_cheap(monkeypatch):
+    run, now, cost = session(), [100.0], [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    with Feed(run, "model") as feed:
+
+        def paint() -> bytes:
+            now[0] += cost[0]
+            return b""
+
+        feed._paint = paint  # type: ignore[method-assign]
+
+        def gap() -> float:
+            begin = now[0]
+            while not feed._paint_if_due(now[0]):
+                now[0] += 0.01
+            return now[0] - begin
+
+        for cost[0], least, most in ((1e-4, 0.05, 0.07), (2.0, 399.0, 403.0), (1e-3, 0.19, 0.22)):
+            for _ in range(4):
+                gap()
+            assert least <= gap() <= most
+        # One that took long on a busy machine is no reason to wait.
+        cost[0] = 5.0
+        gap()
+        cost[0] = 1e-3
+        assert gap() < 0.22
+
+
 @pytest.mark.parametrize("line", [b"nonsense\n", b'{"ask": "stop"}\n', b"x" * 100000, b"\xff\n"])
 def test_a_watcher_that_talks_nonsense_is_dropped(line):
     run = session()

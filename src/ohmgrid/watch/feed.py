@@ -11,6 +11,7 @@ import math
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +133,7 @@ class Feed:
         self._going.set()
         self._next_update = self._next_weights = 0.0
         self._weights = b""
+        self._took: deque[float] = deque(maxlen=4)
         self._added, self._seconds = 0, 0.0
 
     def __enter__(self) -> "Feed":
@@ -312,8 +314,9 @@ class Feed:
         if now < self._next_weights:
             return False
         self._paint()
-        took = time.perf_counter() - now
-        self._next_weights = now + max(WEIGHTS_S, took / WEIGHTS_SHARE)
+        # The least of some: a busy machine now and then takes its time between.
+        self._took.append(time.perf_counter() - now)
+        self._next_weights = now + max(WEIGHTS_S, min(self._took) / WEIGHTS_SHARE)
         return True
 
     def _paint(self) -> bytes:

@@ -93,14 +93,17 @@ class GatewareCore(Core):
         """Load a step table, and all else that running it with a learning rate needs."""
         self.gateware.send(self._preparation(steps, lr))
 
-    def _count(self, order: Order) -> None:
-        """Read the counters of the gateware; add what is new to those of the order."""
+    def _read_counters(self) -> np.ndarray:
+        """Return all counters of the gateware (int64): those of the arrays, then the totals."""
         layers, fields = len(self._tiles), len(ARRAY_FIELDS)
         rows = [(layer, field) for layer in range(layers) for field in range(fields)]
         totals = [(TOTALS, field) for field in range(len(TOTAL_FIELDS))]
-        counts = np.array(self.gateware.driver.counters(rows + totals), np.int64)
-        if self._started != self.gateware.starts:
-            self._meters, self._started = np.zeros_like(counts), self.gateware.starts
+        return np.array(self.gateware.driver.counters(rows + totals), np.int64)
+
+    def _count(self, order: Order) -> None:
+        """Read the counters of the gateware; add what is new to those of the order."""
+        layers, fields = len(self._tiles), len(ARRAY_FIELDS)
+        counts = self._read_counters()
         new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
         of_arrays = new[: layers * fields].reshape(layers, fields)
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
@@ -126,6 +129,9 @@ class GatewareCore(Core):
                 "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
             )
         commands = self._preparation(steps, order.rate if learns else None)
+        if self._started != self.gateware.starts:
+            # A reset does not clear them.
+            self._meters, self._started = self._read_counters(), self.gateware.starts
         examples, counting = len(labels), int(order.counters is not None)
         commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         counts = examples if StepVerb.COUNT in verbs else 0

@@ -31,7 +31,7 @@ FLAGS = (
 )
 PROGRAM = (sys.executable, "-c", "from ohmgrid.cli import main; main()")
 WIDTHS = {"laptop": (1280, 800), "phone": (390, 844)}
-PICTURES = os.environ.get("OHMGRID_PICTURES")
+PICTURES = os.environ.get("OHMGRID_PICTURES") and Path(os.environ["OHMGRID_PICTURES"]).absolute()
 """Folder for the picture of the documentation, which is taken on the way."""
 
 
@@ -152,7 +152,7 @@ def test_a_live_run_is_shown_paused_and_stopped(start, show):
             timeout=5000,
         )
     if PICTURES:
-        page.screenshot(path=Path(PICTURES) / "watch.png", full_page=True)
+        page.screenshot(path=PICTURES / "watch.png", full_page=True)
     # The button is reached and pressed without a mouse.
     page.keyboard.press("Tab")
     expect(page.locator("#pause")).to_be_focused()

@@ -136,6 +136,7 @@ REGISTRY: dict[str, Part] = {
         ),
     ),
     "core.ExampleStore": Part("example_store", lambda hdl, config: hdl.ExampleStore()),
+    "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
     "core.Core": Part("core", lambda hdl, config: hdl.Core(config)),
 }
 """``room.Class`` -> what makes the component for a configuration."""

@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from ohmgrid.config import W_NOISE_TYPES
@@ -16,7 +16,11 @@ from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.device import device_registers
 
-__all__ = ["constant", "devices", "operate", "physics", "step_devices"]
+__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices"]
+
+FEW = settings(max_examples=settings().max_examples * 2 // 5)
+"""Of a test that elaborates gateware for each example, which takes most of its time: fewer of them,
+in the thorough profile too."""
 
 STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
 

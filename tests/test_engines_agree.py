@@ -110,4 +110,4 @@ class Engines(RuleBasedStateMachine):
 
 
 TestEngines = Engines.TestCase
-TestEngines.settings = settings(max_examples=60, stateful_step_count=20)
+TestEngines.settings = settings(max_examples=30, stateful_step_count=20)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tile_cases import BUILDS
 
 import ohmgrid
-from ohmgrid.config import BuildConfig, Config
+from ohmgrid.config import Config
 from ohmgrid.engines import make_core
 from ohmgrid.net import Net
 
@@ -123,8 +124,7 @@ def test_no_call_runs_up_but_those_listed(engine):
     net = Net((6, 5, 3))
 
     def run():
-        config = Config(build=BuildConfig(lanes=4, share=2, words=64, inputs=16, outputs=16))
-        core = make_core(engine, config, net)
+        core = make_core(engine, Config(build=BUILDS[4]), net)
         core.initialise()
         core.train(np.full((2, 6), 900), np.array([0, 2]), 0.1)
         core.state()

@@ -52,6 +52,7 @@ NO_TWIN = {
     "array/cells": "goes from cell to cell: the model indexes arrays",
     "core/array_table": "holds what a host writes",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
+    "link/linked_core": "connects link, store and core, which have twins each",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }
 
@@ -83,6 +84,10 @@ PARTS = {
     "core/pulser": "core/operations",
     "core/taker": "core/sequencer",
     "core/update": "core/operations",
+    "link/frame_receiver": "link/endpoint",
+    "link/frame_sender": "link/endpoint",
+    "link/packer": "link/records",
+    "link/unpacker": "link/records",
 }
 
 

@@ -182,6 +182,21 @@ class Endpoint:
         return data
 
     @property
+    def expected(self) -> int:
+        """Offset of the next byte of the host's stream, without its modulo."""
+        return self._expected
+
+    @property
+    def acked(self) -> int:
+        """Offset of the first byte of the board's stream that the host may not have, likewise."""
+        return self._acked
+
+    @property
+    def untold(self) -> int:
+        """Bytes that can be read until the host is told of the room for them."""
+        return self.room // 4 - (self._limit - self._announced)
+
+    @property
     def space(self) -> int:
         """Bytes that `write` takes."""
         return self.room - len(self._given)

@@ -30,8 +30,9 @@ plots             pictures, drawn without a display
 commands          the verbs of the command line
 ================  ================================================================================
 
-`model` and `hdl` have the same five rooms: `base` (arithmetic, noise), `periphery` (converters,
-trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the order of work).
+`model` and `hdl` have the same six rooms: `base` (arithmetic, noise), `periphery` (converters,
+trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the order of work),
+`link` (bytes of a host).
 """
 
 __version__ = "0.1.0"

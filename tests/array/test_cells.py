@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.array.cells import SHIFT, CellAccess
@@ -132,6 +133,7 @@ def access(case: Case) -> CellAccess:
     return CellAccess(Config(build=build), STAGES, case.turn)
 
 
+@FEW
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_visits_meet_each_cell_of_a_region_once(case: Case, seed: int):
     """They come back in the same order; but in visits by line, with the word of each cell."""
@@ -189,6 +191,7 @@ def test_visits_meet_each_cell_of_a_region_once(case: Case, seed: int):
         assert all(sent[n] - back[n - 1] >= STAGES for n in later)
 
 
+@FEW
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_reads_and_writes_go_through_the_whole_array(case: Case, seed: int):
     """In memory order, whatever the streams' pauses."""

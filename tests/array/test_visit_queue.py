@@ -6,6 +6,7 @@ import numpy as np
 from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.hdl.array.visit_queue import VisitQueue, queued_layout
 from ohmgrid.model.array.visit_queue import VisitQueue as Model
@@ -13,6 +14,7 @@ from ohmgrid.model.array.visit_queue import VisitQueue as Model
 FIELDS = {"train": 31, "sign": 1, "static": 64, "cycle": 32, "minus": 1, "bias": 1, "address": 5}
 
 
+@FEW
 @given(
     lanes=st.integers(1, 9),
     depth=st.sampled_from([4, 8, 16]),

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Shape
+from amaranth.hdl import Module, Shape
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from hypothesis import given
 from hypothesis import strategies as st
 from vendor_blocks import merged_netlist, vendor_netlist
@@ -101,7 +103,8 @@ def test_portable_body_multiplies(data, a, b):
 def netlist(component, family: str, work: Path) -> str:
     """Return a component with the model of its family's block, as RTLIL; check that it is there."""
     text = vendor_netlist(component, family)
-    assert f"cell \\{CELLS[family]} " in text
+    blocks = len(re.findall(rf"cell \\{CELLS[family]} ", text))
+    assert blocks == len(FACTORS)
     assert "$mul" not in text
     model = MODELS[family]
     if model is None:
@@ -112,33 +115,55 @@ def netlist(component, family: str, work: Path) -> str:
     return merged_netlist(text, model, work)
 
 
+FACTORS = [
+    (Shape(16, True), Shape(16, True)),
+    (Shape(16, False), Shape(16, False)),
+    (Shape(15, True), Shape(9, False)),
+    (Shape(1, False), Shape(12, True)),
+]
+
+
+class Beside(wiring.Component):
+    """A multiplier for each pair of factors, so that all are compiled at once."""
+
+    def __init__(self):
+        members = {}
+        for n, (a, b) in enumerate(FACTORS):
+            members |= {f"a{n}": In(a), f"b{n}": In(b), f"o{n}": Out(Multiplier(a, b).o.shape())}
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        for n, factors in enumerate(FACTORS):
+            m.submodules[f"product{n}"] = product = Multiplier(*factors)
+            m.d.comb += [
+                product.a.eq(getattr(self, f"a{n}")),
+                product.b.eq(getattr(self, f"b{n}")),
+                getattr(self, f"o{n}").eq(product.o),
+            ]
+        return m
+
+
 @pytest.mark.parametrize("family", CELLS)
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (Shape(16, True), Shape(16, True)),
-        (Shape(16, False), Shape(16, False)),
-        (Shape(15, True), Shape(9, False)),
-        (Shape(1, False), Shape(12, True)),
-    ],
-    ids=str,
-)
-def test_vendor_body_equals_the_portable_one(family, a, b, rng, tmp_path):
+def test_vendor_body_equals_the_portable_one(family, rng, tmp_path):
     merged, library = tmp_path / "merged", tmp_path / "library"
     for folder in (merged, library):
         folder.mkdir()
-    make_library(netlist(Multiplier(a, b), family, merged), family, library, fast=False)
+    make_library(netlist(Beside(), family, merged), family, library, fast=False)
     sim = Instance(load(library / LIBRARY), Ports(read_ports(library)))
-    columns = {"a": values(rng, a, 200), "b": values(rng, b, 200)}
-    expected = run_pipeline(Multiplier(a, b), columns, ["o"])["o"]
-    seen = []
+    columns = [(values(rng, a, 200), values(rng, b, 200)) for a, b in FACTORS]
+    seen = [[] for _ in FACTORS]
     for cycle in range(200 + Multiplier.latency):
-        for name, shape in (("a", a), ("b", b)):
-            sim.set(name, columns[name][min(cycle, 199)] % (1 << shape.width))
+        for n, (shapes, numbers) in enumerate(zip(FACTORS, columns, strict=True)):
+            for name, shape, column in zip("ab", shapes, numbers, strict=True):
+                sim.set(f"{name}{n}", column[min(cycle, 199)] % (1 << shape.width))
         sim.step()
-        seen.append(sim.get("o"))
-    width = a.width + b.width
-    assert seen[Multiplier.latency - 1 : -1] == [number % (1 << width) for number in expected]
+        for n, found in enumerate(seen):
+            found.append(sim.get(f"o{n}"))
+    for (a, b), (x, y), found in zip(FACTORS, columns, seen, strict=True):
+        expected = run_pipeline(Multiplier(a, b), {"a": x, "b": y}, ["o"])["o"]
+        top = 1 << (a.width + b.width)
+        assert found[Multiplier.latency - 1 : -1] == [number % top for number in expected], (a, b)
 
 
 @pytest.mark.parametrize("family", ["ecp5", "ice40"])

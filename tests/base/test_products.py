@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.boards.synth import synth
 from ohmgrid.doors.checks import ConfigError
@@ -27,12 +28,14 @@ def rows(*shapes: Shape) -> st.SearchStrategy[list[tuple[int, ...]]]:
     return st.lists(st.tuples(*ones), min_size=1, max_size=40)
 
 
+@FEW
 @given(st.data(), SHAPES, SHAPES)
 def test_soft_product(data, a, b):
     table = data.draw(rows(a, b))
     assert run_function(soft_product, [a, b], table) == [x * y for x, y in table]
 
 
+@FEW
 @given(st.data(), SHAPES, SHAPES, st.integers(1, 4))
 def test_soft_product_in_stages(data, a, b, additions):
     table = data.draw(rows(a, b))

@@ -33,7 +33,7 @@ def check_equal(golden: Core, compiled: Core) -> None:
     assert golden.counters.as_dict() == compiled.counters.as_dict()
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     activation=st.sampled_from(ACTIVATIONS),
@@ -67,7 +67,7 @@ def test_any_net_trains_to_the_same_bits(
     check_equal(golden, compiled)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(physics(), physics(), devices(), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
 def test_read_side_non_idealities_train_to_the_same_bits(forward, backward, device, batch, seed):
     print(f"seed={seed}")
@@ -139,13 +139,17 @@ def check_runs(epochs: int, batch: int, threads: int) -> None:
         assert one["train_accuracy"] == other["train_accuracy"]
 
 
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (32, 2)])
+@pytest.mark.parametrize(
+    ("batch", "threads"), [(1, 1), pytest.param(32, 2, marks=pytest.mark.slow)]
+)
 def test_an_epoch_of_digits_has_the_same_hash(batch, threads):
     check_runs(1, batch, threads)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (32, 2)])
+@pytest.mark.parametrize(
+    ("batch", "threads"), [(1, 1), pytest.param(32, 2, marks=pytest.mark.slow)]
+)
 def test_ten_epochs_of_digits_have_the_same_hash(batch, threads):
     check_runs(10, batch, threads)
 

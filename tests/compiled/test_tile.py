@@ -93,7 +93,7 @@ def check_equal(one: TileState, other: TileState) -> None:
     assert one.steps == other.steps
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(configs(), SEEDS, st.integers(1, 90), st.integers(1, 140), st.integers(0, 255))
 def test_any_configuration_equals_the_model(config, seed, rows, cols, number):
     print(f"seed={seed}")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import operate
-from tile_cases import BUILDS, COLS, ROWS, SEEDS, configs, random_weights, vectors
+from tile_cases import BUILDS, COLS, LANES, ROWS, SEEDS, configs, random_weights, vectors
 
 from ohmgrid.config import (
     BuildConfig,
@@ -100,11 +100,14 @@ def test_a_long_run_equals_the_model(name, rng):
             assert_array_equal(tiles[1].state().weights, tiles[0].weights)
 
 
-def test_the_same_run_with_1_3_4_and_16_lanes(rng):
+@pytest.mark.parametrize(
+    "lanes", [LANES, pytest.param((1, 4, 16), marks=pytest.mark.slow)], ids=str
+)
+def test_the_same_run_with_any_lanes(lanes, rng):
     """100 steps of training: the same results and the same cells, whatever the build."""
     seed, rows, cols = int(rng.integers(2**63)), 7, 11
     inputs = [vectors(rng, cols, rows) for _ in range(100)]
-    tiles = [RtlTile(Config(seed=seed, build=build), rows, cols) for build in BUILDS.values()]
+    tiles = [RtlTile(Config(seed=seed, build=BUILDS[each]), rows, cols) for each in lanes]
     for x, d in inputs:
         first, *others = ([*t.forward(x), *t.backward_update(x, d, 0.05)] for t in tiles)
         for other in others:
@@ -154,6 +157,28 @@ def test_two_kinds_of_devices_in_one_core(rng):
 # ---- streams, resets and nonsense, on exported Verilog
 
 
+WHOLE = (
+    FormatConfig(),
+    "stochastic-compressed",
+    SoftBoundsReference(
+        dw_min=0.02,
+        write_noise_std=3.0,
+        reference_std=0.1,
+        lifetime=30.0,
+        diffusion=0.01,
+        time_every=3,
+    ),
+)
+"""With all that a build may have; and the physics of reads."""
+SMALL = BuildConfig(
+    lanes=2,
+    share=2,
+    **dict.fromkeys(("curve", "power", "step_tables", "write_noise"), False),
+    **dict.fromkeys(("references", "read_physics", "time"), False),
+)
+"""Verilator and its compiler take longest of all tests for a core, so this one has the least."""
+
+
 @pytest.mark.parametrize(
     ("build", "formats", "pulse_type", "device"),
     [
@@ -176,19 +201,8 @@ def test_two_kinds_of_devices_in_one_core(rng):
             ConstantStep(),
             marks=pytest.mark.slow,
         ),
-        (
-            BuildConfig(lanes=4, share=2),
-            FormatConfig(),
-            "stochastic-compressed",
-            SoftBoundsReference(
-                dw_min=0.02,
-                write_noise_std=3.0,
-                reference_std=0.1,
-                lifetime=30.0,
-                diffusion=0.01,
-                time_every=3,
-            ),
-        ),
+        (SMALL, FormatConfig(), "stochastic-compressed", ConstantStep()),
+        pytest.param(BuildConfig(lanes=4, share=2), *WHOLE, marks=pytest.mark.slow),
     ],
     ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",
 )
@@ -197,7 +211,7 @@ def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
     config = Config(formats=formats, pulses=pulses, device=device).replace(
         build={**asdict(build), "words": 256, "inputs": 18, "outputs": 12}
     )
-    if build.lanes == 4:
+    if device is WHOLE[-1]:
         drop = {"ir_drop": 1.0, "ir_drop_g_ratio": 50.0, "out_noise_std": 0.2}
         config = config.replace(
             forward={**drop, "inp_noise": 0.05, "w_noise": 0.1, "w_noise_type": "pcm-read"},

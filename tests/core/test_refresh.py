@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.cells import OneSided
@@ -128,6 +129,7 @@ def test_the_preset_refreshes_pcm_as_it_saturates():
     assert isinstance(tile.config.device.unit, ExpStep)
 
 
+@FEW
 @given(
     seed=st.integers(0, 2**32 - 1),
     lanes=st.integers(1, 5),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from tile_cases import BUILDS, MAX_ROWS, SEEDS, configs, random_weights
+from tile_cases import BUILDS, LANES, MAX_ROWS, SEEDS, configs, random_weights
 
 from ohmgrid.config import Config, LayoutConfig
 from ohmgrid.devices.presets import PRESETS
@@ -49,6 +49,7 @@ def assert_equal(golden: Core, found: Core) -> None:
     assert found.counters.as_dict() == golden.counters.as_dict()
 
 
+@pytest.mark.parametrize("builds", [LANES, pytest.param((1, 16), marks=pytest.mark.slow)], ids=str)
 @settings(max_examples=15)
 @given(
     data=st.data(),
@@ -57,11 +58,11 @@ def assert_equal(golden: Core, found: Core) -> None:
     batch=st.integers(1, 3),
     kind=st.tuples(st.sampled_from(ACTIVATIONS), st.sampled_from(LOSSES)),
 )
-def test_any_net_trains_and_tests_as_the_model_does(data, seed, sizes, batch, kind):
+def test_any_net_trains_and_tests_as_the_model_does(builds, data, seed, sizes, batch, kind):
     """One to five arrays; states, counters, losses, hits and predictions."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
-    lanes = data.draw(st.sampled_from([*BUILDS]))
+    lanes = data.draw(st.sampled_from(builds))
     turned = data.draw(st.sets(st.integers(0, len(sizes) - 2)))
     config = data.draw(configs(BUILDS[lanes])).replace(
         layout=LayoutConfig(tuple(turned)), batch=batch

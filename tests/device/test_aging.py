@@ -101,7 +101,7 @@ def run(
 
 
 @pytest.mark.parametrize("change", Change)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), weight_bits=st.sampled_from([18, 18, 14]))
 def test_every_change_equals_the_model(change, data, seed, weight_bits):
     print(f"seed={seed}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.config import ConverterConfig
 from ohmgrid.devices.presets import PRESETS, preset
@@ -109,6 +110,7 @@ def test_noise_has_the_asked_spread():
 # ---- gateware
 
 
+@FEW
 @given(SEEDS, st.integers(8, 16), DSP_BITS, st.integers(0, 7), st.integers(2, 8), st.data())
 def test_scaler_is_the_dac(seed, edge_bits, dsp_bits, halvings, dac_bits, data):
     top = (1 << (edge_bits - 1)) - 1
@@ -124,6 +126,7 @@ def test_scaler_is_the_dac(seed, edge_bits, dsp_bits, halvings, dac_bits, data):
     assert result["code"] == model.dac(values, alpha, halvings, half).tolist()
 
 
+@FEW
 @given(SEEDS, st.integers(8, 16), DSP_BITS, st.integers(0, 2**22 - 1), st.data())
 def test_scaler_is_the_firing_probability(seed, edge_bits, dsp_bits, factor, data):
     top = (1 << (edge_bits - 1)) - 1
@@ -138,6 +141,7 @@ def test_scaler_is_the_firing_probability(seed, edge_bits, dsp_bits, factor, dat
     assert result["code"] == probabilities(values, factor, divisor).tolist()
 
 
+@FEW
 @given(
     SEEDS,
     st.integers(20, 40),
@@ -169,6 +173,7 @@ def test_adc(seed, sum_bits, adc_bits, dsp_bits, scale, shift, noise_bits, data)
     assert result["clipped"] == (np.abs(raw) > half).astype(int).tolist()
 
 
+@FEW
 @given(SEEDS, st.integers(2, 12), st.booleans(), st.integers(0, 2**21 - 1))
 def test_values_that_enter_the_adc(seed, adc_bits, dithered, noise):
     """A value comes `noise_latency` after its Gaussian, a cycle before its dither."""

@@ -7,6 +7,7 @@ import pytest
 from amaranth.hdl import ResetInserter, Signal
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.hdl.periphery.functions import Functions
@@ -255,6 +256,7 @@ CONFIGS = (st.just(16) | st.integers(9, 16)).flatmap(
 )
 
 
+@FEW
 @given(SEEDS, CONFIGS, st.booleans())
 def test_every_job_is_the_model(seed, config, gaps):
     rng, bench = np.random.default_rng(seed), Bench(config)
@@ -274,6 +276,7 @@ def test_errors_of_outputs_far_beyond_an_edge(rng):
     bench.run()
 
 
+@FEW
 @given(SEEDS, CONFIGS, st.sampled_from([*Func]))
 def test_a_reset_forgets_values_and_sums(seed, config, func):
     rng, bench = np.random.default_rng(seed), Bench(config)

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from ohmgrid.config import ConverterConfig
 from ohmgrid.hdl.periphery.outputs import Outputs
@@ -13,6 +14,7 @@ from ohmgrid.sim.tables import run_clocked
 SUM_BITS, MAX_LINES = 34, 16
 
 
+@FEW
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, MAX_LINES),
@@ -79,6 +81,7 @@ def test_outputs_equal_the_model(seed, lines, adc_bits, noise, halvings, waits):
     np.testing.assert_array_equal(seen, results(codes, alpha, halvings))
 
 
+@FEW
 @given(st.integers(0, 2**32 - 1), st.integers(1, MAX_LINES), st.booleans())
 def test_exact_sums_leave_as_they_came(seed, lines, waits):
     print(f"seed={seed}")

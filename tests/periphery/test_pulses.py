@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
+from strategies import FEW
 
 from ohmgrid.config import PULSE_TYPES, Config, FormatConfig, PulseConfig
 from ohmgrid.doors.checks import ConfigError
@@ -214,6 +215,7 @@ def test_a_vector_of_zeros_makes_no_update(maxima):
 # ---- gateware
 
 
+@FEW
 @given(FORMATS, st.data())
 def test_planner(formats, data):
     planner = Planner(formats.edge_bits)
@@ -258,6 +260,7 @@ def test_planner(formats, data):
     run_clocked(planner, testbench)
 
 
+@FEW
 @given(
     st.sampled_from(["column", "row"]),
     st.integers(1, 8),

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from strategies import FEW
 
 from ohmgrid.config import Config, ConverterConfig
 from ohmgrid.doors.checks import ConfigError
@@ -172,7 +173,7 @@ def test_a_build_without_it_says_so():
         RtlTile(config, 3, 2)
 
 
-@settings(max_examples=30)
+@FEW
 @given(
     SEEDS,
     st.integers(1, 8),

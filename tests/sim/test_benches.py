@@ -1,4 +1,4 @@
-"""Parts of a core under any pace, on exported Verilog: store, coder, reader, pulser."""
+"""Parts of a core under any pace, on exported Verilog: store, coder, reader, pulser; the UART."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.core.pulser import Pulser
+from ohmgrid.hdl.link.uart import Uart
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.sim.runner import run_cocotb
@@ -56,6 +57,12 @@ def test_pulser():
         parameters={"config": config_to_toml(config)},
     )
     assert passed == 3
+
+
+def test_uart():
+    given = {"clock_hz": 80_000_000, "baud": 3_000_000, "width": 6}
+    passed = run_cocotb(Uart(**given), TESTS / "cocotb_uart.py", name="uart", parameters=given)
+    assert passed == 4
 
 
 def statements(text: str) -> set[str]:

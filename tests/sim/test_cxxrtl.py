@@ -224,7 +224,7 @@ def test_cache_knows_what_is_built(cache, monkeypatch):
     found = cxxrtl.recipe(never, "named", identity="Gate()")
     assert found.built
     assert found.build().instance().get("o") == 0
-    monkeypatch.setattr(cxxrtl, "FLAGS", (*cxxrtl.FLAGS, "-O1"))
+    monkeypatch.setattr(cxxrtl, "FLAGS", (*cxxrtl.FLAGS, "-O2"))
     assert not cxxrtl.recipe(Gate(), "known").built
 
 

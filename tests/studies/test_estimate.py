@@ -98,10 +98,14 @@ def check(rng: np.random.Generator, config: Config, net: Net, batch: int) -> Non
 @pytest.mark.parametrize(("layers", "turned", "batch"), NETS)
 @pytest.mark.parametrize(
     ("lanes", "device"),
-    [(3, "gokmen-vlasov"), *((lanes, of) for lanes in (4, 16) for of in DEVICES)],
+    [
+        (3, "gokmen-vlasov"),
+        *((4, of) for of in DEVICES),
+        *(pytest.param(16, of, marks=pytest.mark.slow) for of in DEVICES),
+    ],
 )
 def test_predicted_cycles_are_the_simulated_ones(lanes, device, layers, turned, batch, rng):
-    """Builds of 3 lanes are without the physics of reads; those of 16 lanes compute keys."""
+    """Builds of 3 lanes are without the physics of reads; they and those of 16 compute keys."""
     base = Config(seed=5, build=BUILDS[lanes], device=DEVICES[device])
     check(rng, replace(base, layout=LayoutConfig(turned)), Net(layers), batch)
 

@@ -40,7 +40,7 @@ def open_page() -> str:
     """
     command = [sys.executable, "-c", "from ohmgrid.cli import main; main()", "watch"]
     command += ["--pid", str(os.getpid()), "--linger", str(LINGER_S), "--json"]
-    # In a session of its own: Ctrl-C ends the run, and the page shows that.
+    # In a process group of its own: Ctrl-C ends the run, and the page shows that.
     page = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo clean
+.PHONY: help setup test test-page test-slow lint format demo clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ $(STAMP): pyproject.toml
 # The order is that of the waiting: seconds first. pytest's summary is the last line.
 test: lint  ## Check style and types, then run the tests.
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+# In one chromium for all tests: they take turns.
+test-page: setup  ## Drive the page of a run in the system's chromium, without a screen.
+	@$(BIN)/python -m pytest -m page tests/page
 
 test-slow: setup  ## Run the tests that take minutes.
 	@$(BIN)/python -m pytest -n $(WORKERS) -m slow

@@ -24,6 +24,7 @@ training          data, plan, settings, run, checkpoints, engines compared
 measurements      from a file of measured pulses to a device
 imports           devices and configurations of the reference simulator
 weights           files of weights and conductances, into devices and out of runs
+watch             a run that is watched: its feed, who finds it, the page that shows it
 studies           staircases of pulses, speeds side by side, cycles of gateware foretold
 boards            synthesis, pins, FPGA boards
 plots             pictures, drawn without a display

@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 
 VERBS = {
     "train": "ohmgrid.commands.train:train",
+    "watch": "ohmgrid.commands.watch:watch",
     "test": "ohmgrid.commands.test:test",
     "export": "ohmgrid.commands.export:export",
     "compare": "ohmgrid.commands.compare:compare",

@@ -14,7 +14,6 @@ from ohmgrid.commands.options import (
     Options,
     choose,
     choose_plan,
-    device_name,
     fit_build,
     json_option,
     tell,
@@ -22,6 +21,7 @@ from ohmgrid.commands.options import (
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.starting import starting
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.storage.files import make_folder, write_whole

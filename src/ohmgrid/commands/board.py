@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from ohmgrid.commands.options import Options, choose, json_option, tile_options
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import starting
-from ohmgrid.commands.train import stop_on_signal
+from ohmgrid.commands.stopping import stop_on_signal
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.check import BoardCheck
 from ohmgrid.host.ports import is_port

@@ -17,7 +17,6 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    device_name,
     fit_build,
     json_option,
     plan_options,
@@ -26,6 +25,7 @@ from ohmgrid.commands.options import (
 )
 from ohmgrid.commands.outputs import check_new, force_option, print_rows
 from ohmgrid.commands.types import INTEGER, PATH
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import state_sha256

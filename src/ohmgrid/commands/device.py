@@ -15,7 +15,6 @@ from rich.progress import Progress as Bar
 from ohmgrid.commands.options import (
     choose_device,
     class_option,
-    device_name,
     json_option,
     tell,
 )
@@ -23,6 +22,7 @@ from ohmgrid.commands.outputs import check_new, force_option, free_file, print_r
 from ohmgrid.commands.types import INTEGER, PATH
 from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.storage.files import write_whole

@@ -13,13 +13,13 @@ from ohmgrid.commands.options import (
     Options,
     choose,
     choose_plan,
-    device_name,
     fit_build,
     tell,
 )
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.registers.layout import place_arrays
 from ohmgrid.studies.estimate import Estimate, estimate, left_out

@@ -10,7 +10,6 @@ import click
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.datasets.scaling import SCALES
-from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError, parse_int, shown
 from ohmgrid.imports.device_json import load_device_json
@@ -32,7 +31,6 @@ __all__ = [
     "choose_device",
     "choose_plan",
     "class_option",
-    "device_name",
     "epochs_option",
     "fit_build",
     "json_option",
@@ -160,11 +158,6 @@ class Chosen:
     config: Config
     warnings: tuple[str, ...]
     """One line each: what a user should know, though nothing is wrong."""
-
-
-def device_name(device: Device) -> str:
-    """Return the name of the preset that a device equals, else the name of its class."""
-    return next((name for name, known in PRESETS.items() if known == device), device.kind)
 
 
 def _lines(name: str, left: Sequence[str]) -> list[str]:

@@ -11,14 +11,13 @@ from ohmgrid.commands.options import (
     Options,
     batch_option,
     choose,
-    device_name,
     epochs_option,
     json_option,
     plan_options,
     tell,
     tile_options,
 )
-from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS, device_to_dict
+from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS, device_name, device_to_dict
 from ohmgrid.training.settings import config_to_toml, device_from_dict
 
 

@@ -16,7 +16,6 @@ from ohmgrid.commands.options import (
     Options,
     choose,
     choose_plan,
-    device_name,
     fit_build,
     json_option,
     load_plan_data,
@@ -30,6 +29,7 @@ from ohmgrid.commands.outputs import check_new, force_option, print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, PATH
 from ohmgrid.config import Config
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.net import Net, state_sha256

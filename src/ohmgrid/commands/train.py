@@ -1,10 +1,8 @@
 """``ohmgrid train``: train a net on an engine, with progress, pictures and checkpoints."""
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    device_name,
     epochs_option,
     fit_build,
     json_option,
@@ -33,10 +30,12 @@ from ohmgrid.commands.options import (
 )
 from ohmgrid.commands.outputs import check_new, force_option, free_folder, print_rows
 from ohmgrid.commands.starting import start_core
+from ohmgrid.commands.stopping import Stop, stop_on_signal
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.host.identity import BoardError
@@ -49,6 +48,8 @@ from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, Checkpoint, Progress, read_checkpoint
 from ohmgrid.training.session import Session
 from ohmgrid.training.settings import config_to_toml, parse_settings
+from ohmgrid.watch.feed import Feed
+from ohmgrid.watch.launch import check_server, open_page
 from ohmgrid.weights.load import program, read_start
 
 INTERRUPTED = Path("runs/interrupted")
@@ -58,37 +59,6 @@ PICTURES = ("accuracy.png", "conductance.png")
 HINT_AFTER = 2
 """Epochs after which a run that is still at chance says why."""
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
-
-
-class Stop:
-    """Which signal asked the run to stop, if one has."""
-
-    signal: int | None = None
-
-    @property
-    def status(self) -> int:
-        """Exit status, as shells have it."""
-        return 128 + (self.signal or 0)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[Stop]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills."""
-    stop = Stop()
-    before: dict[int, Any] = {}
-
-    def ask(number: int, frame: object) -> None:
-        stop.signal = number
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        before[one] = signal.signal(one, ask)
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _first_change(old: Any, new: Any, left_out: tuple[str, ...]) -> tuple[str, Any, Any] | None:
@@ -163,11 +133,17 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def _train(
-    session: Session, console: Console, save: Callable[[], None], stop: Stop, every_s: float
+    session: Session,
+    console: Console,
+    save: Callable[[], None],
+    stop: Stop,
+    every_s: float,
+    look: Callable[[], None],
 ) -> bool:
     """Run a session with a progress bar and a row for each epoch; return whether it finished.
 
-    ``save`` is called after each epoch, and when ``every_s`` seconds have passed since.
+    ``save`` is called after each epoch, and when ``every_s`` seconds have passed since; ``look``
+    after each block.
     """
     saved = time.monotonic()
     examples = len(session.data.train_labels)
@@ -195,6 +171,7 @@ def _train(
             bar.update(task, completed=done, epoch=epoch)
             if time.monotonic() - saved >= every_s:
                 keep()
+            look()
 
         def on_epoch(row: dict[str, Any]) -> None:
             bar.console.print(_row(row), soft_wrap=True, highlight=False)
@@ -205,7 +182,7 @@ def _train(
         def on_lost(line: str) -> None:
             tell([f"{line}; going on from the last checkpoint"])
 
-        return session.run(lambda: stop.signal is not None, on_block, on_epoch, on_lost)
+        return session.run(stop.asked, on_block, on_epoch, on_lost)
 
 
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
@@ -367,6 +344,7 @@ def _plan_run(
 @click.option(
     "--checkpoint-every", type=NUMBER, default=60.0, help="Seconds between checkpoints [60]."
 )
+@click.option("--watch", is_flag=True, help="Show the run on a page in the browser (see `watch`).")
 @force_option
 @json_option
 def train(
@@ -375,6 +353,7 @@ def train(
     out: Path | None,
     resume: bool,
     checkpoint_every: float,
+    watch: bool,
     force: bool,
     as_json: bool,
     **given: Any,
@@ -386,6 +365,8 @@ def train(
     check_float("checkpoint-every", checkpoint_every, 0.0, 86400.0)
     if resume and force:
         raise ConfigError("force", "expected --resume or --force, got both")
+    if watch:
+        check_server()
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     start, more = read_start(config, plan), []
     first = None
@@ -414,9 +395,14 @@ def train(
             if out is not None:
                 checkpoint.write(out / CHECKPOINT)
 
-        with stop_on_signal() as stop:
+        def say(line: str) -> None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+        with stop_on_signal() as stop, Feed(session, engine, out, stop.asked, say) as feed:
+            if watch:
+                say(f"page {open_page()}")
             try:
-                finished = _train(session, console, save, stop, checkpoint_every)
+                finished = _train(session, console, save, stop, checkpoint_every, feed.look)
             except BoardError:
                 if session.last is not None:
                     _interrupted(session, session.last, engine, out)

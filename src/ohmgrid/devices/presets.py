@@ -23,7 +23,7 @@ from ohmgrid.devices.steps import (
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import check_choice
 
-__all__ = ["DEVICE_CLASSES", "PRESETS", "device_to_dict", "preset"]
+__all__ = ["DEVICE_CLASSES", "PRESETS", "device_name", "device_to_dict", "preset"]
 
 DEVICE_CLASSES: dict[str, type[Device]] = {
     cls.kind: cls
@@ -167,6 +167,11 @@ def preset(name: str) -> Device:
     """Return the preset ``name``; raise `ConfigError` naming the known ones."""
     check_choice("device", name, tuple(PRESETS))
     return PRESETS[name]
+
+
+def device_name(device: Device) -> str:
+    """Return the name of the preset that a device equals, else the name of its class."""
+    return next((name for name, known in PRESETS.items() if known == device), device.kind)
 
 
 def device_to_dict(device: Device) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
 from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.pace import Pace
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, Progress
 
@@ -48,6 +49,10 @@ class Session:
     history : list of dict
         A row for each epoch: ``epoch``, ``test_accuracy``, ``train_accuracy``, ``train_loss``,
         ``examples``, ``seconds``; row 0 is the net before training.
+    pace : Pace
+        How much is trained between two looks at the clock, at Ctrl-C and at whoever watches.
+    between_tests : callable
+        Called between blocks of test examples, which there are while somebody watches.
     """
 
     def __init__(
@@ -61,8 +66,8 @@ class Session:
         plan.check_fits(data)
         self.config, self.plan, self.data, self.core = config, plan, data, core
         core.prepare()
-        # Whole mini-batches between two looks at the clock and at Ctrl-C.
-        self._block = max(1, self.core.block // config.batch) * config.batch
+        self.pace = Pace(core.block, config.batch)
+        self.between_tests: Callable[[], None] = lambda: None
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
         self._order = np.zeros(0, np.int64)
@@ -143,12 +148,14 @@ class Session:
             self._close_epoch(0)
             return
         progress, labels = self.progress, self.data.train_labels
-        chosen = self._order[progress.position : progress.position + self._block]
+        chosen = self._order[progress.position : progress.position + self.pace.size()]
         begin = time.perf_counter()
         outcome = self.core.train(
             self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
         )
-        progress.seconds += time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        self.pace.took(len(chosen), seconds)
+        progress.seconds += seconds
         progress.position += len(chosen)
         progress.hits += outcome.hits
         progress.loss += outcome.loss
@@ -158,7 +165,7 @@ class Session:
 
     def _close_epoch(self, epoch: int) -> None:
         progress, test = self.progress, self.data.test_labels
-        hits = self.core.count_hits(self.data.test_x, test)
+        hits = self._test()
         examples = progress.position
         self.history.append(
             {
@@ -170,6 +177,18 @@ class Session:
                 "seconds": progress.seconds,
             }
         )
+
+    def _test(self) -> int:
+        """Return how many test examples are classified right: in blocks while somebody watches."""
+        pixels, labels, hits, done = self.data.test_x, self.data.test_labels, 0, 0
+        while done < len(labels):
+            block = self.pace.size() if self.pace.watched else len(labels)
+            part = slice(done, done + block)
+            hits += self.core.count_hits(pixels[part], labels[part])
+            done += block
+            if done < len(labels):
+                self.between_tests()
+        return hits
 
     def run(
         self,

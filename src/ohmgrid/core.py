@@ -48,7 +48,8 @@ class Core(Protocol):
     """What an engine with a clock has counted in training beside them
     (`ohmgrid.registers.meters`), lists with an entry for each layer; empty without a clock."""
     block: int
-    """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C."""
+    """Examples that `train` takes in a fraction of a second: how often to look for Ctrl-C. Engines
+    may learn it."""
 
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""

@@ -1,6 +1,7 @@
 """The `board` engine: a net on a board, behind its link."""
 
 import sys
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +15,14 @@ from ohmgrid.host.identity import BoardError, BoardIdentity, parse_identity
 from ohmgrid.host.link import Link
 from ohmgrid.host.ports import Port, open_port
 from ohmgrid.host.records import RecordMaker, RecordTaker
-from ohmgrid.net import Net
+from ohmgrid.model.core.sequencer import Order
+from ohmgrid.net import Answer, Net
+from ohmgrid.registers.steps import Step
 
 __all__ = ["BoardCore", "BoardWay", "config_of_board", "connect"]
+
+BLOCK_S, MOST_BLOCK = 0.3, 1 << 14
+"""Seconds of a block: a host and a board wait for each other once in each."""
 
 
 class BoardWay:
@@ -127,6 +133,16 @@ class BoardCore(GatewareCore):
         except BaseException:
             self.link.close()
             raise
+
+    def run(
+        self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
+    ) -> list[Answer]:
+        """Run a step table on the board, and learn how fast it is; see `GatewareCore.run`."""
+        begin = time.perf_counter()
+        answers = super().run(steps, pixels, labels, order)
+        rate = len(labels) / max(time.perf_counter() - begin, 1e-6)
+        self.block = min(max(int(BLOCK_S * rate), 1), MOST_BLOCK)
+        return answers
 
     def close(self) -> None:
         """Close the port."""

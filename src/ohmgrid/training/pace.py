@@ -39,11 +39,16 @@ class Pace:
     """
 
     def __init__(self, most: int, batch: int) -> None:
-        self._batch, self._most = batch, max(1, most // batch) * batch
+        self._batch = batch
+        self.limit(most)
         self.watched = False
         self._per_example: float | None = None
         self._blocks = self._short = 0
         self._costs: deque[float] = deque(maxlen=KEPT)
+
+    def limit(self, most: int) -> None:
+        """Set the examples of an unwatched block: an engine may have learned how fast it is."""
+        self._most = max(1, most // self._batch) * self._batch
 
     def size(self) -> int:
         """Return the examples of the next block: whole mini-batches, at least one."""

@@ -148,6 +148,7 @@ class Session:
             self._close_epoch(0)
             return
         progress, labels = self.progress, self.data.train_labels
+        self.pace.limit(self.core.block)
         chosen = self._order[progress.position : progress.position + self.pace.size()]
         begin = time.perf_counter()
         outcome = self.core.train(

@@ -1,6 +1,7 @@
 """Gateware that trains by itself equals the golden interpreter of the same step tables."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,14 +149,14 @@ def impatient(monkeypatch):
     monkeypatch.setattr(driver, "TIMEOUT", 400_000)
 
 
-def of_slots(serial: bool, **aging: float) -> ConstantStep:
+def of_slots(serial: bool, **aging: Any) -> ConstantStep:
     """Return a device that is pulsed slot by slot, whose keys are made anew for each, or not."""
     return ConstantStep(dw_min=0.02, dw_min_std=2.0 if serial else 0.3, **aging)
 
 
 def aging(lanes: int, turned: tuple[int, ...], serial: bool, refresh: int, every: int) -> Config:
     """Return pairs that are refreshed and leak, each after so many updates; 0 never."""
-    leak = {"lifetime": 40.0, "time_every": every} if every else {}
+    leak: dict[str, Any] = {"lifetime": 40.0, "time_every": every} if every else {}
     device = OneSided(of_slots(serial, w_min=0.0, **leak), refresh_every=refresh, refresh_bl=3)
     layout = LayoutConfig(turned)
     return Config(seed=3, build=BUILDS[lanes], device=device, layout=layout)

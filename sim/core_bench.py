@@ -211,7 +211,7 @@ class CoreBench:
         self.commands: deque[int] = self.streams.queues["cmd"]
         self.inputs: deque[int] = self.streams.queues["i"]
         self.scoreboard = CoreScoreboard(config, places)
-        self._driver = CoreDriver(None)
+        self._driver = CoreDriver
 
     async def start(self) -> None:
         """Reset, then load registers, tables, entries, and random weights."""

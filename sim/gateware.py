@@ -1,21 +1,23 @@
-"""One simulated core: its library, its instance, and what all arrays of a net share there."""
+"""A core that is simulated: its library, its instance, and the way to it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 
 from ohmgrid.config import BuildConfig, Config, FormatConfig
+from ohmgrid.gateware.held import Gateware
 from ohmgrid.hdl.core.core import Core as CoreGateware
-from ohmgrid.host.driver import CoreDriver
-from ohmgrid.host.protocol import SILENT
-from ohmgrid.host.registers import core_values, countdowns
-from ohmgrid.registers.layout import place_arrays
-from ohmgrid.sim.cxxrtl.library import Library, build
-from ohmgrid.tile import TileBase
+from ohmgrid.host.driver import Examples, Item, command_words
+from ohmgrid.host.protocol import OUT_BITS
+from ohmgrid.sim.cxxrtl.library import Instance, Library, build
 
-__all__ = ["Gateware", "build_core"]
+__all__ = ["SimulatedGateware", "Simulation", "build_core", "gateware_formats"]
+
+TIMEOUT = 50_000_000
+"""Cycles after which a command that has not answered is taken for dead."""
 
 
 @lru_cache(maxsize=16)
@@ -29,81 +31,66 @@ def build_core(config: Config) -> Library:
 
     Within a process it is elaborated once, however many nets run on it.
     """
-    # Fraction bits are loaded at run time: they make no other gateware.
-    narrow = config.formats.edge_bits - 1
-    formats = replace(config.formats, x_frac=narrow, d_frac=narrow)
-    return _library(formats, config.build)
+    return _library(gateware_formats(config.formats), config.build)
 
 
-class Gateware:
-    """One simulated core, and where the arrays of a net lie in it.
+def gateware_formats(formats: FormatConfig) -> FormatConfig:
+    """Return formats as gateware is built for them.
 
-    After an error of the gateware (`RuntimeError`, `TimeoutError`, `AssertFailed`) it is not known
-    what it holds: it then refuses all calls until it is started anew.
+    Fraction bits are loaded at run time: they make no other gateware.
+    """
+    narrow = formats.edge_bits - 1
+    return replace(formats, x_frac=narrow, d_frac=narrow)
+
+
+class Simulation:
+    """A way to a core that is simulated (`ohmgrid.host.driver.Transport`).
 
     Parameters
     ----------
-    config : Config
-    shapes : sequence of (rows, cols)
-
-    Raises
-    ------
-    ConfigError
-        If the arrays do not fit ``config.build``, or are more than the array table has entries.
-
-    Attributes
-    ----------
-    places : list of Place
-    driver : CoreDriver
-        Sends the commands.
-    starts : int
-        How often it was started: what a start before the last has loaded is gone.
+    instance : Instance
     """
 
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    def transact(
+        self, items: Sequence[Item], results: int, answers: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Give commands and words to their streams, each at its own pace; see `Transport`."""
+        commands = [item for item in items if isinstance(item, int)]
+        words = [
+            item.words() if isinstance(item, Examples) else item
+            for item in items
+            if not isinstance(item, int)
+        ]
+        came, cycles = self.instance.transact(
+            {
+                "cmd": command_words(commands),
+                "i": np.concatenate(words) if words else np.zeros(0, np.int64),
+            },
+            {"o": results, "r": answers},
+            max_cycles=TIMEOUT,
+        )
+        spare = 64 - OUT_BITS
+        return (came["o"].view(np.int64) << spare) >> spare, came["r"], cycles
+
+
+class SimulatedGateware(Gateware):
+    """A simulated core, and where the arrays of a net lie in it."""
+
     def __init__(self, config: Config, shapes: Sequence[tuple[int, int]]) -> None:
-        self.config = config
-        self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)
-        self.values = core_values(config)
-        self.starts = 0
-        self.lost = ""
-        """The error after which it is not known what the gateware holds."""
-        self._stays = False
+        super().__init__(config, shapes, lambda: Simulation(build_core(config).instance()))
 
-    def start(self, tile: TileBase) -> None:
-        """Take a new instance, and load what all arrays share: registers, and a tile's device.
-
-        After a `reset` it is the same one.
-        """
-        if not self._stays:
-            self.driver = CoreDriver(build_core(self.config).instance())
-        driver, self._stays = self.driver, False
-        self.starts += 1
-        self.lost = ""
-        aging = tile.aging if countdowns(self.values, 0) else None
-        device = driver.device(tile.device, self.config.formats.weight_bits, aging)
-        self.send([*driver.registers(self.values), *device])
+    @property
+    def instance(self) -> Instance:
+        """What is simulated."""
+        return cast(Simulation, self.driver.way).instance
 
     def reset(self, cycles: int = 1) -> None:
         """Reset the gateware, whatever it does: then a state is to be loaded, as after an error.
 
         Memories keep what they held. With no cycles nothing is reset, and all is loaded anew.
         """
-        self.driver.link.reset(cycles)
-        self.lost, self._stays = "a reset", True
-
-    def send(
-        self, commands: list[int], words=(), results: int = 0, more: int = 0
-    ) -> tuple[np.ndarray, list]:
-        """Send checked commands and words; remember an error that comes in between."""
-        if self.lost:
-            raise RuntimeError(f"tile: expected a state to be loaded after the error: {self.lost}")
-        try:
-            return self.driver.run(commands, words, results, more)
-        except BaseException as error:
-            self.lost = f"{type(error).__name__}: {error}"
-            raise
-
-    def ask(self, commands: list[int], words: list[int], results: int) -> np.ndarray:
-        """Send commands and words; return results, and leave the answers for later."""
-        answers = sum((c & 255) not in SILENT for c in commands)
-        return self.send(commands, words, results, -answers)[0]
+        self.instance.reset(cycles)
+        self.was_reset()

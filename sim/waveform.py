@@ -44,7 +44,7 @@ def write_waveform(
         core.load_training(lr, len(labels))
 
         def write(file) -> None:
-            with core.gateware.driver.link.waveform(file):
+            with core.gateware.instance.waveform(file):
                 core.train(pixels, labels, lr, len(labels))
 
         write_whole(path, write)

@@ -17,7 +17,8 @@ class ExampleStore(wiring.Component):
     Parameters
     ----------
     size, examples : int
-        Bytes of block RAM, and most examples in it.
+        Bytes of block RAM, and most examples in it. Without any nothing is kept: examples are given
+        as they come, and each order is an error.
 
     Members
     -------
@@ -47,7 +48,8 @@ class ExampleStore(wiring.Component):
     """
 
     def __init__(self, size: int = 16384, examples: int = 256):
-        self._decoder, self._memory = ExampleDecoder(), ExampleMemory(size, examples)
+        self._decoder = ExampleDecoder()
+        self._memory = ExampleMemory(size, examples) if size else None
         super().__init__(
             {
                 "i": In(stream.Signature(BYTE)),
@@ -67,8 +69,21 @@ class ExampleStore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.decoder = decoder = self._decoder
-        m.submodules.memory = memory = self._memory
         wiring.connect(m, decoder.o, wiring.flipped(self.o))
+        m.d.comb += [decoder.form.eq(self.form), decoder.table.eq(self.table)]
+        seen = [decoder.short, decoder.long, decoder.code]
+        if self._memory is None:
+            wiring.connect(m, wiring.flipped(self.i), decoder.i)
+            m.d.comb += [self.busy.eq(decoder.busy), self.order.ready.eq(1)]
+            seen.append(self.order.valid)
+        else:
+            m.submodules.memory = self._memory
+            seen += self._keep(m, decoder, self._memory)
+        m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | Cat(seen))
+        return m
+
+    def _keep(self, m, decoder, memory):
+        """Put the memory before the decoder; return its two strobes of errors."""
         m.d.comb += [
             memory.i.payload.eq(self.i.payload),
             memory.i.valid.eq(self.i.valid & self.kept),
@@ -81,16 +96,6 @@ class ExampleStore(wiring.Component):
             memory.order.payload.eq(self.order.payload),
             memory.order.valid.eq(self.order.valid & self.kept),
             self.order.ready.eq(memory.order.ready & self.kept),
-            decoder.form.eq(self.form),
-            decoder.table.eq(self.table),
             self.busy.eq(decoder.busy | memory.busy),
         ]
-        seen = {
-            ExampleError.SHORT: decoder.short,
-            ExampleError.LONG: decoder.long,
-            ExampleError.CODE: decoder.code,
-            ExampleError.NUMBER: memory.number,
-            ExampleError.FULL: memory.full,
-        }
-        m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | Cat(*seen.values()))
-        return m
+        return [memory.number, memory.full]

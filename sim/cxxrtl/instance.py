@@ -200,6 +200,53 @@ class Instance:
         AssertFailed
             The gateware's own check.
         """
+        ins, outs, words, status, cycles = self._move(inputs, outputs, max_cycles, idle, seed)
+        if status == _TIMEOUT:
+            waiting = [
+                f"{stream.moved} of {stream.count} words {verb} {name}"
+                for verb, names, streams in (
+                    ("into", inputs, ins),
+                    ("out of", outputs, outs),
+                )
+                for name, stream in zip(names, streams, strict=True)
+                if stream.moved < stream.count
+            ]
+            raise TimeoutError(f"no end after {max_cycles} cycles: {', '.join(waiting)}")
+        return words, cycles
+
+    def pump(
+        self, inputs: Mapping[str, ArrayLike], outputs: Mapping[str, int], cycles: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """Move what moves in some clock cycles; fewer, if all has moved before.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As of `transact`; a word that is offered at the end may be offered again, or not.
+        outputs : mapping
+            Output stream -> most words.
+        cycles : int
+
+        Returns
+        -------
+        words : dict[str, numpy.ndarray]
+            uint64, what came.
+        taken : dict[str, int]
+            Input stream -> words that were taken.
+
+        Raises
+        ------
+        AssertFailed
+            The gateware's own check.
+        """
+        ins, outs, words, _, _ = self._move(inputs, outputs, cycles, None, 1)
+        came = {
+            name: words[name][: stream.moved] for name, stream in zip(outputs, outs, strict=True)
+        }
+        return came, {name: stream.moved for name, stream in zip(inputs, ins, strict=True)}
+
+    def _move(self, inputs, outputs, max_cycles, idle, seed):
+        """Push and pop; return the streams, what came, the status and the cycles it took."""
         pushed = [self._input(name, words, idle) for name, words in inputs.items()]
         popped = [self._output(name, count, idle) for name, count in outputs.items()]
         ins = (_Stream * len(pushed))(*(stream for stream, _ in pushed))
@@ -214,20 +261,10 @@ class Instance:
             _count("max_cycles", max_cycles),
             (2 * seed + 1) & (2**64 - 1),  # the generator's state, which is never 0
         )
-        if status == _TIMEOUT:
-            waiting = [
-                f"{stream.moved} of {stream.count} words {verb} {name}"
-                for verb, names, streams in (
-                    ("into", inputs, ins),
-                    ("out of", outputs, outs),
-                )
-                for name, stream in zip(names, streams, strict=True)
-                if stream.moved < stream.count
-            ]
-            raise TimeoutError(f"no end after {max_cycles} cycles: {', '.join(waiting)}")
-        self._check(status)
+        if status != _TIMEOUT:
+            self._check(status)
         words = {name: data for name, (_, data) in zip(outputs, popped, strict=True)}
-        return words, self.cycles - before
+        return ins, outs, words, status, self.cycles - before
 
     def _input(self, name: str, words: ArrayLike, idle) -> tuple[_Stream, np.ndarray]:
         stream, width = self._stream(name, self._ports.inputs, "input", idle)

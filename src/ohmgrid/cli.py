@@ -32,6 +32,7 @@ VERBS = {
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",
+    "board": "ohmgrid.commands.board:board",
 }
 """Verb -> ``module:command``; imported when the verb is used, so that each starts fast."""
 

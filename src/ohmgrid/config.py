@@ -102,6 +102,10 @@ class BuildConfig:
     """Noise keys of lines are computed as a sweep needs them, and lie in no block RAM."""
     train_groups: int = 2
     """Groups of four pulse slots that each train generator makes in a cycle."""
+    link: int = 2048
+    """Bytes that each direction of a board's link holds; a power of two."""
+    store: int = 0
+    """Bytes of examples that a board keeps in block RAM; 0: examples come by the link alone."""
     write_noise: bool = True
     """Lanes can read devices with write noise."""
     references: bool = True
@@ -123,6 +127,8 @@ class BuildConfig:
         check_int("outputs", self.outputs, 1, MOST_LINES)
         check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
+        check_power_of_two("link", self.link, 512, 16384)
+        check_int("store", self.store, 0, 1 << 20)
         options = (
             "lut_delays",
             "computed_keys",

@@ -7,10 +7,15 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
+from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.net import Answer, Net, Outcome
 from ohmgrid.tile import TileEngine, TileState
 
-__all__ = ["Core", "Seen"]
+__all__ = ["Core", "Seen", "StateLost"]
+
+
+class StateLost(OhmgridError):
+    """An engine has lost what it held: nothing is wrong with it, but a state is to be loaded."""
 
 
 class Seen(NamedTuple):

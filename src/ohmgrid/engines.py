@@ -4,6 +4,8 @@
 `model`     the golden model: integers in NumPy; it decides every bit
 `compiled`  the same loops compiled (numba), and the whole training loop: the fastest
 `rtl`       the gateware itself, simulated as a compiled library
+`virtual`   a virtual board: all of the gateware, with its link, behind a pseudo-terminal
+PORT        a board at a serial port: ``/dev/ttyUSB0``, or with its rate ``/dev/ttyUSB0@115200``
 ==========  =====================================================================================
 
 An engine is imported when it is asked for, so that the golden model runs without a compiler.
@@ -16,6 +18,7 @@ from importlib import import_module
 from ohmgrid.config import Config
 from ohmgrid.core import Core
 from ohmgrid.doors.checks import check_choice
+from ohmgrid.host.ports import is_port
 from ohmgrid.net import Net
 
 __all__ = ["ENGINES", "check_engine", "make_core", "start_note", "watch_start"]
@@ -24,20 +27,24 @@ ENGINES: dict[str, str] = {
     "model": "ohmgrid.model.core.core:Core",
     "compiled": "ohmgrid.compiled.core:CompiledCore",
     "rtl": "ohmgrid.sim.rtl:RtlCore",
+    "virtual": "ohmgrid.sim.virtual:VirtualCore",
 }
 """Engine name -> ``module:class``, called as ``class(config, net, threads)``."""
+
+CHOICES = (*ENGINES, "a serial port such as /dev/ttyUSB0")
 
 
 def check_engine(name: str) -> None:
     """Raise `ConfigError` unless ``name`` is an engine."""
-    check_choice("engine", name, tuple(ENGINES))
+    if not is_port(name):
+        check_choice("engine", name, CHOICES)
 
 
 def start_note(name: str) -> str:
     """Return the line that prepares a user for a slow first start, or nothing."""
     check_engine(name)
-    if name == "rtl":
-        return "starting engine rtl (its first start builds it: minutes)"
+    if name in ("rtl", "virtual"):
+        return f"starting engine {name} (its first start builds it: minutes)"
     if name == "compiled" and not import_module("ohmgrid.compiled.jit").is_kept():
         return "compiling the engine (once on this machine: about 20 seconds)"
     return ""
@@ -60,7 +67,7 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
     Parameters
     ----------
     engine : str
-        A key of `ENGINES`.
+        A key of `ENGINES`, or a port.
     config : Config
     net : Net
     threads : int
@@ -72,5 +79,7 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
         If there is no such engine, or it cannot hold what is asked for.
     """
     check_engine(engine)
+    if is_port(engine):
+        return import_module("ohmgrid.gateware.board").BoardCore(config, net, engine)
     module, _, attribute = ENGINES[engine].partition(":")
     return getattr(import_module(module), attribute)(config, net, threads)

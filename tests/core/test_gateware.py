@@ -21,12 +21,13 @@ from ohmgrid.config import (
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, SoftBounds, SoftBoundsReference
+from ohmgrid.gateware.tile import GatewareTile
 from ohmgrid.hdl.core.core import Core as CoreGateware
 from ohmgrid.host.protocol import Op
 from ohmgrid.host.registers import core_values
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.time_effects import TimeEffects
-from ohmgrid.sim.gateware import Gateware, build_core
+from ohmgrid.sim.gateware import SimulatedGateware, build_core
 from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.tile import TileState
@@ -118,9 +119,9 @@ def test_two_kinds_of_devices_in_one_core(rng):
     """With two sets of device registers and tables, each array's pulses are those of its own."""
     devices = [PRESETS["reram-array-om"], PRESETS["capacitor"]]
     configs = [Config(seed=5, build=BUILDS[4], device=device) for device in devices]
-    gateware = Gateware(configs[0], [(5, 7), (5, 7)])
+    gateware = SimulatedGateware(configs[0], [(5, 7), (5, 7)])
     models = [Tile(config, 5, 7, number) for number, config in enumerate(configs)]
-    tiles = [RtlTile(configs[0], 5, 7, number, gateware, number) for number in range(2)]
+    tiles = [GatewareTile(configs[0], 5, 7, number, gateware, number) for number in range(2)]
     driver, bits = gateware.driver, configs[0].formats.weight_bits
     gateware.send(driver.device(models[1].device, bits, models[1].aging, device_set=1))
     tiles[1].device = models[1].device

@@ -321,7 +321,7 @@ def test_what_the_gateware_counts_beside(rng):
 def run_table(core: RtlCore, steps: list[Step], value: int) -> int:
     """Run a table on up to two examples, all of one value; return the bits of its error."""
     core.gateware.driver.run(load_steps(steps))
-    link, run = core.gateware.driver.link, command(Op.RUN, 0, 1 << 32 | 2)
+    link, run = core.gateware.instance, command(Op.RUN, 0, 1 << 32 | 2)
     link.transact({"cmd": command_words([run])}, {}, 1000)
     for name, level in (("i__valid", 1), ("i__payload", value), ("o__ready", 1)):
         link.set(name, level)

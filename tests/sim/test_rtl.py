@@ -16,7 +16,7 @@ from ohmgrid.host.protocol import Op, command
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import Net
 from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.sim.gateware import build_core
+from ohmgrid.sim.gateware import Simulation, build_core
 from ohmgrid.sim.rtl import RtlCore, RtlTile
 from ohmgrid.tile import TileState
 
@@ -188,7 +188,7 @@ def test_a_run_taken_up_again_equals_one_that_was_not_stopped(rng):
 
 
 def test_the_driver_refuses_what_a_register_cannot_hold():
-    driver = CoreDriver(None)
+    driver = CoreDriver(Simulation(build_core(CONFIG).instance()))
     with pytest.raises(ValueError, match="register desired_bl: expected 7 bits, got 128"):
         driver.registers({"desired_bl": 128})
     with pytest.raises(ValueError, match="register seed: expected 64 bits, got -1"):
@@ -200,7 +200,7 @@ def test_the_driver_refuses_what_a_register_cannot_hold():
 
 
 def test_the_driver_raises_what_the_core_reports():
-    driver = CoreDriver(build_core(CONFIG).instance())
+    driver = CoreDriver(Simulation(build_core(CONFIG).instance()))
     with pytest.raises(RuntimeError, match="core: op 77 reported ILLEGAL"):
         driver.run([77])
     driver.run(driver.entry(3, {"rows": 81, "cols": 1}, True))
@@ -226,7 +226,7 @@ def test_after_an_error_of_the_gateware_a_tile_takes_a_state_and_nothing_else(rn
     def broken(*arguments, **more):
         raise error("no answer")
 
-    tile.gateware.driver.link.transact = broken
+    tile.gateware.driver.way.transact = broken
     with pytest.raises(error, match="no answer"):
         tile.backward_update(-x, d, 0.5)
     line = f"tile: expected a state to be loaded after the error: {error.__name__}: no answer"
@@ -248,7 +248,7 @@ def test_after_an_error_each_array_of_a_core_waits_for_its_state(rng):
     def broken(*arguments, **more):
         raise TimeoutError("no answer")
 
-    lower.gateware.driver.link.transact = broken
+    lower.gateware.driver.way.transact = broken
     with pytest.raises(TimeoutError):
         lower.forward(rng.integers(-4096, 4096, COLS))
     lower.load(start[0])

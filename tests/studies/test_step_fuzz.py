@@ -132,9 +132,7 @@ def test_inputs_and_errors_beyond_the_edge_are_clipped(no_door, rng):
     found.update(x_in, d_in, 0.1)
     assert_array_equal(found.state().weights, golden.state().weights)
     golden.update(x_in, d_in, 0.1)
-    found.gateware.driver.run(
-        [command(Op.LOAD_X), command(Op.LOAD_D), command(Op.UPDATE)], [*x.tolist(), *d.tolist()]
-    )
+    found.gateware.driver.run([command(Op.LOAD_X), x, command(Op.LOAD_D), d, command(Op.UPDATE)])
     assert_array_equal(found.state().weights, golden.state().weights)
 
 

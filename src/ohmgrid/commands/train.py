@@ -39,6 +39,7 @@ from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.engines import ENGINES, check_engine
+from ohmgrid.host.identity import BoardError
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.training.data import BUILT_IN, Dataset
@@ -201,7 +202,10 @@ def _train(
                 tell(session.chance_hint(), "hint")
             keep()
 
-        return session.run(lambda: stop.signal is not None, on_block, on_epoch)
+        def on_lost(line: str) -> None:
+            tell([f"{line}; going on from the last checkpoint"])
+
+        return session.run(lambda: stop.signal is not None, on_block, on_epoch, on_lost)
 
 
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
@@ -308,12 +312,12 @@ def _write_settings(session: Session, folder: Path) -> None:
     write_whole(folder / CONFIG, lambda file: file.write(toml))
 
 
-def _interrupted(session: Session, engine: str, out: Path | None) -> None:
+def _interrupted(session: Session, checkpoint: Checkpoint, engine: str, out: Path | None) -> None:
     """Keep an interrupted run and say how it goes on."""
     folder = out or free_folder(INTERRUPTED)
     _write_settings(session, folder)
-    session.checkpoint().write(folder / CHECKPOINT)
-    progress = session.progress
+    checkpoint.write(folder / CHECKPOINT)
+    progress = checkpoint.progress
     click.echo(
         f"interrupted in epoch {progress.epoch + 1} after {progress.position} of "
         f"{len(session.data.train_labels)} examples; go on with: "
@@ -396,7 +400,8 @@ def train(
     console = Console(stderr=as_json)
     core = start_core(engine, config, plan.net(), console, threads)
     try:
-        session = Session(config, plan, data, core, first)
+        # A board has a build of its own.
+        session = Session(core.config, plan, data, core, first)
         if checkpoint is None:
             session.start()
         else:
@@ -405,12 +410,19 @@ def train(
             _begin(session, out)
 
         def save() -> None:
+            checkpoint = session.checkpoint()
             if out is not None:
-                session.checkpoint().write(out / CHECKPOINT)
+                checkpoint.write(out / CHECKPOINT)
 
         with stop_on_signal() as stop:
-            if not _train(session, console, save, stop, checkpoint_every):
-                _interrupted(session, engine, out)
+            try:
+                finished = _train(session, console, save, stop, checkpoint_every)
+            except BoardError:
+                if session.last is not None:
+                    _interrupted(session, session.last, engine, out)
+                raise
+            if not finished:
+                _interrupted(session, session.checkpoint(), engine, out)
                 raise click.exceptions.Exit(stop.status)
         result = _result(session, engine, warnings)
         tell(result["warnings"][len(warnings) :])

@@ -1,12 +1,11 @@
-"""Commands of a core over anything that moves words through its four streams."""
+"""Commands of a core over anything that brings them there, with the words that they take."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ohmgrid.host.protocol import (
-    OUT_BITS,
     SET_BIT,
     SILENT,
     WORD_PLACE,
@@ -22,28 +21,71 @@ from ohmgrid.registers.device import DeviceRegisters
 from ohmgrid.registers.map import CORE, DEVICE
 from ohmgrid.registers.time import AgingRegisters
 
-__all__ = ["CoreDriver", "command_words"]
+__all__ = ["CoreDriver", "Examples", "Item", "Transport", "awaited", "command_words"]
 
-TIMEOUT = 50_000_000
-"""Cycles after which a command that has not answered is taken for dead."""
+
+class Examples(NamedTuple):
+    """Examples that a run takes, in the form in which an engine gets them."""
+
+    labels: np.ndarray
+    """Integers, shape (examples,)."""
+    pixels: np.ndarray
+    """Integers, shape (examples, inputs)."""
+
+    def words(self) -> np.ndarray:
+        """Return the words of the core's stream: the label of each before its inputs."""
+        return np.column_stack([self.labels, self.pixels]).ravel()
+
+
+Item = int | np.ndarray | Examples
+"""A command, or words or examples for commands before it."""
+
+
+class Transport(Protocol):
+    """A way to a core."""
+
+    def transact(
+        self, items: Sequence[Item], results: int, answers: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Bring commands and words to the core, and back what it sends.
+
+        Parameters
+        ----------
+        items : sequence of Item
+            In the order in which the core takes them: words behind the command that takes them.
+        results, answers : int
+            Words to wait for.
+
+        Returns
+        -------
+        results : int64
+        answers : uint64
+        cycles : int
+            Clock cycles that it took, 0 where nobody knows.
+        """
+        ...
+
+
+def awaited(items: Sequence[Item]) -> int:
+    """Return how many answers commands give."""
+    return sum(isinstance(item, int) and (item & 255) not in SILENT for item in items)
 
 
 class CoreDriver:
-    """Commands of a core over anything that moves words through its four streams.
+    """Commands of a core.
 
     Parameters
     ----------
-    link : object
-        Has ``transact(inputs, outputs, max_cycles) -> (words, cycles)``, as an instance of
-        `ohmgrid.sim.cxxrtl`.
+    way : Transport
     """
 
-    def __init__(self, link: Any) -> None:
-        self.link = link
+    def __init__(self, way: Transport) -> None:
+        self.way = way
         self.cycles = 0
         """Clock cycles of the last command."""
 
-    def registers(self, values: Mapping[str, int]) -> list[int]:
+    @staticmethod
+    def registers(values: Mapping[str, int]) -> list[int]:
         """Return the commands that write registers of the core.
 
         Raises
@@ -56,8 +98,9 @@ class CoreDriver:
                 raise ValueError(f"register {name}: expected {CORE[name].bits} bits, got {value}")
         return [command(Op.SET, CORE[name].number, value) for name, value in values.items()]
 
+    @staticmethod
     def entry(
-        self, array: int, values: Mapping[str, int], read_physics: bool, first_word: int = 0
+        array: int, values: Mapping[str, int], read_physics: bool, first_word: int = 0
     ) -> list[int]:
         """Return the commands that write the entry of an array, from one of its words on.
 
@@ -73,8 +116,8 @@ class CoreDriver:
             if number >= first_word
         ]
 
+    @staticmethod
     def device(
-        self,
         registers: DeviceRegisters,
         weight_bits: int,
         aging: AgingRegisters | None = None,
@@ -96,23 +139,17 @@ class CoreDriver:
     def counters(self, rows: Sequence[tuple[int, int]]) -> list[int]:
         """Return counters of a core, by row and field (`ohmgrid.registers.meters`)."""
         commands = [command(Op.COUNTER, row, field) for row, field in rows]
-        words, _ = self.link.transact(
-            {"cmd": command_words(commands)},
-            {"r": len(commands)},
-            max_cycles=TIMEOUT,
-        )
-        return [int(word) >> 8 for word in words["r"]]
+        _, words, _ = self.way.transact(commands, 0, len(commands))
+        return [int(word) >> 8 for word in words]
 
     def run(
-        self, commands: list[int], vector=(), results: int = 0, more: int = 0
-    ) -> tuple[np.ndarray, list]:
+        self, items: Sequence[Item], results: int = 0, more: int = 0
+    ) -> tuple[np.ndarray, list[Answer]]:
         """Send commands with the words that they take; return results and decoded answers.
 
         Parameters
         ----------
-        commands : list of int
-        vector : integers
-            Words for the input stream.
+        items : sequence of Item
         results : int
             Words that the commands send.
         more : int
@@ -123,22 +160,16 @@ class CoreDriver:
         RuntimeError
             If an answer has an error bit.
         """
-        answers = more + sum((c & 255) not in SILENT for c in commands)
-        words, self.cycles = self.link.transact(
-            {"cmd": command_words(commands), "i": np.asarray(vector, np.int64)},
-            {"o": results, "r": answers},
-            max_cycles=TIMEOUT,
-        )
-        decoded = [Answer.decode(int(word)) for word in words["r"]]
+        came, words, self.cycles = self.way.transact(items, results, awaited(items) + more)
+        decoded = [Answer.decode(int(word)) for word in words]
         for answer in decoded:
             if answer.error:
                 names = [e.name for e in Error if answer.error & e]
                 raise RuntimeError(f"core: op {answer.op} reported {', '.join(map(str, names))}")
-        spare = 64 - OUT_BITS
-        return (words["o"].view(np.int64) << spare) >> spare, decoded
+        return came, decoded
 
 
 def command_words(commands: Sequence[int]) -> np.ndarray:
-    """Return commands as a link takes them: uint64, shape (commands, 2), low bits first."""
+    """Return commands as a stream of words: uint64, shape (commands, 2), low bits first."""
     columns = [(word & (2**64 - 1), word >> 64) for word in commands]
     return np.array(columns, np.uint64).reshape(-1, 2)

@@ -253,7 +253,7 @@ class StepFuzz:
         self, commands: list[int], words: Sequence[int], results: int, answers: int
     ) -> tuple[list[int], list[Answer]]:
         """Send commands and words; return results and answers: as many as are expected."""
-        link = self.found.gateware.driver.link
+        link = self.found.gateware.instance
         try:
             out, _ = link.transact(
                 {"cmd": command_words(commands), "i": np.array(words, np.int64)},
@@ -277,7 +277,7 @@ class StepFuzz:
 
     def answer(self, word: int) -> int:
         """Send a command, words without end, and take all that comes; return its error bits."""
-        rng, link = self._rng, self.found.gateware.driver.link
+        rng, link = self._rng, self.found.gateware.instance
         link.transact({"cmd": command_words([word])}, {}, PATIENCE)
         # What is refused is answered, of silent commands too.
         if word & 255 == Op.SET or (word & 255 == Op.ENTRY and word >> 8 & 255 < ENTRIES):
@@ -329,7 +329,7 @@ class StepFuzz:
 
     def truncated(self) -> None:
         """Begin a run whose words end, at any moment; a reset, and it trains as it should."""
-        rng, link = self._rng, self.found.gateware.driver.link
+        rng, link = self._rng, self.found.gateware.instance
         steps, examples = orders.training(len(NET.shapes), NET.activation, NET.softmax), 3
         self.found.load_table(steps, RATE)
         pixels, labels = self._examples(examples)

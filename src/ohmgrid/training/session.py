@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.core import Core
+from ohmgrid.core import Core, StateLost
 from ohmgrid.counters import warnings_of
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.core.core import epoch_order, initial_state
@@ -68,6 +68,8 @@ class Session:
         self._order = np.zeros(0, np.int64)
         self._first = first
         self._start_sha256 = None if first is None else state_sha256(first)
+        self.last: Checkpoint | None = None
+        """The last checkpoint that was taken, or begun with."""
 
     def start(self) -> None:
         """Begin with the initial weights."""
@@ -84,6 +86,7 @@ class Session:
         self._check(checkpoint)
         self.core.load(checkpoint.states)
         self.core.counters = checkpoint.counters.copy()
+        self.last = checkpoint
         self.history = list(checkpoint.history)
         self._begin_epoch(checkpoint.progress.epoch)
         self.progress = replace(checkpoint.progress)
@@ -118,7 +121,7 @@ class Session:
 
     def checkpoint(self) -> Checkpoint:
         """Return all that `resume` needs."""
-        return Checkpoint(
+        self.last = Checkpoint(
             plan=self.plan,
             config=self.config,
             data_sha256=self.data.sha256,
@@ -129,6 +132,7 @@ class Session:
             preparation=self.data.preparation,
             start_sha256=self._start_sha256,
         )
+        return self.last
 
     def advance(self) -> None:
         """Train the next block of examples; close the epoch where it ends.
@@ -172,8 +176,12 @@ class Session:
         stop: Callable[[], bool],
         on_block: Callable[[Progress], None],
         on_epoch: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str], None] = lambda line: None,
     ) -> bool:
         """Train until all epochs are done; return False if ``stop()`` became true before.
+
+        Where the engine loses its state, the run goes on from its last checkpoint: its bits are
+        those of a run that lost nothing.
 
         Parameters
         ----------
@@ -183,16 +191,29 @@ class Session:
             Called after every block.
         on_epoch : callable
             Called with each new row of `history`.
+        on_lost : callable
+            Called with a line when the engine has lost its state.
         """
         while not self.done:
             if stop():
                 return False
             rows = len(self.history)
-            self.advance()
-            on_block(self.progress)
-            if len(self.history) > rows:
-                on_epoch(self.history[-1])
+            try:
+                self.advance()
+                on_block(self.progress)
+                if len(self.history) > rows:
+                    on_epoch(self.history[-1])
+            except StateLost as lost:
+                on_lost(str(lost))
+                self._go_back()
         return True
+
+    def _go_back(self) -> None:
+        """Go on from the last checkpoint, or begin anew where there is none."""
+        if self.last is None:
+            self.start()
+        else:
+            self.resume(self.last)
 
     @property
     def examples_per_s(self) -> float:

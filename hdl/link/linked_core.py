@@ -1,0 +1,92 @@
+"""The complete gateware behind a line of bytes: link, example store and core."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmgrid.config import Config
+from ohmgrid.hdl.core.core import Core
+from ohmgrid.hdl.core.example_store import ExampleStore
+from ohmgrid.hdl.link.endpoint import LINE_ERRORS, Endpoint
+from ohmgrid.hdl.link.packer import Packer
+from ohmgrid.hdl.link.unpacker import Unpacker
+
+__all__ = ["LinkedCore"]
+
+
+class LinkedCore(wiring.Component):
+    """A core that a host drives by bytes alone; any line will do.
+
+    Parameters
+    ----------
+    config : Config
+    identity : sequence of int
+        Bytes that say what this is (`ohmgrid.host.identity`).
+
+    Members
+    -------
+    rx : In(stream.Signature(8)), tx : Out(stream.Signature(8))
+        The line; the first one is always ready.
+    line : In(LINE_ERRORS)
+        What the line has counted.
+    busy : Out(1)
+        Something is at work: without a byte from the line it may go on.
+    """
+
+    def __init__(self, config: Config, identity: Sequence[int]):
+        self._endpoint = Endpoint(identity, config.build.link)
+        self._core = Core(config)
+        self._store = ExampleStore(config.build.store)
+        self._unpacker = Unpacker(len(self._core.i.payload))
+        self._packer = Packer()
+        byte = stream.Signature(8)
+        super().__init__({"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.endpoint = endpoint = self._endpoint
+        core, store, unpacker, packer = self._core, self._store, self._unpacker, self._packer
+        # All but the endpoint begins anew with a session.
+        restarted = {"core": core, "store": store, "unpacker": unpacker, "packer": packer}
+        for name, part in restarted.items():
+            m.submodules[name] = ResetInserter(endpoint.restart)(part)
+        for one, other in (
+            (wiring.flipped(self.rx), endpoint.rx),
+            (endpoint.tx, wiring.flipped(self.tx)),
+            (endpoint.o, unpacker.i),
+            (packer.w, endpoint.i),
+            (unpacker.cmd, core.cmd),
+            (unpacker.examples, store.i),
+            (unpacker.order, store.order),
+            (core.o, packer.o),
+            (core.r, packer.r),
+        ):
+            wiring.connect(m, one, other)
+        words, examples = unpacker.words, store.o
+        m.d.comb += [
+            core.i.payload.eq(words.payload),
+            core.i.valid.eq(words.valid | examples.valid),
+            words.ready.eq(core.i.ready),
+            examples.ready.eq(core.i.ready),
+            store.kept.eq(unpacker.kept),
+            store.forget.eq(unpacker.forget),
+            store.form.eq(unpacker.form),
+            store.table.eq(unpacker.table),
+            unpacker.store_busy.eq(store.busy),
+            endpoint.fault.eq(unpacker.fault),
+            endpoint.line.eq(self.line),
+            endpoint.state.busy.eq(core.busy),
+            endpoint.state.errors.eq(core.errors),
+            endpoint.state.example_errors.eq(store.errors),
+            self.busy.eq(
+                Cat(
+                    endpoint.o.valid, *(part.busy for part in (endpoint, *restarted.values()))
+                ).any()
+            ),
+        ]
+        # Words are given while no example is on its way, and examples then.
+        with m.If(examples.valid):
+            m.d.comb += core.i.payload.eq(examples.payload)
+        return m

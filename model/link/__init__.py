@@ -1,0 +1,1 @@
+"""Golden twins of the link: a line's bits, frames, streams and records."""

@@ -1,0 +1,167 @@
+"""The virtual board: the complete gateware, simulated, behind a pseudo-terminal.
+
+To a host it is a board: the same bytes, but for their pace.
+"""
+
+import contextlib
+import os
+import select
+import threading
+import tty
+from pathlib import Path
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.gateware.board import BoardCore
+from ohmgrid.hdl.link.linked_core import LinkedCore
+from ohmgrid.host.identity import make_identity
+from ohmgrid.net import Net
+from ohmgrid.sim.cxxrtl.library import Library, build
+from ohmgrid.sim.gateware import gateware_formats
+
+__all__ = ["PseudoTerminal", "VirtualBoard", "VirtualCore", "build_board"]
+
+CYCLES = 20_000
+"""Clock cycles between two looks at the line."""
+CHUNK = 4096
+"""Bytes that are taken from the line at once."""
+IDLE_S = 0.2
+"""Seconds between two looks at whether to stop."""
+
+
+def build_board(config: Config) -> Library:
+    """Compile the complete gateware of a build and its formats (or take it from the cache)."""
+    config = config.replace(formats=gateware_formats(config.formats))
+    formats, parts = config.formats, config.build
+    return build(
+        lambda: LinkedCore(config, make_identity(config)),
+        "board",
+        identity=f"LinkedCore {formats} {parts} {make_identity(config).hex()}",
+    )
+
+
+class PseudoTerminal:
+    """A line of bytes between two programs, with a name that a serial port could have.
+
+    Parameters
+    ----------
+    link : Path, optional
+        A symbolic link to make to its name, which then does not change; removed at the end.
+
+    Attributes
+    ----------
+    name : str
+        Of the host's side.
+    end : int
+        File descriptor of the board's side.
+    """
+
+    def __init__(self, link: Path | None = None) -> None:
+        self.end, self._other = os.openpty()
+        for side in (self.end, self._other):
+            tty.setraw(side)
+        os.set_blocking(self.end, False)
+        self.name = os.ttyname(self._other)
+        self._link = link
+        if link is not None:
+            with contextlib.suppress(FileNotFoundError):
+                if link.is_symlink():
+                    link.unlink()
+            link.symlink_to(self.name)
+            self.name = str(link)
+
+    def close(self) -> None:
+        """Close both sides."""
+        if self._link is not None and self._link.is_symlink():
+            self._link.unlink()
+        for side in (self.end, self._other):
+            with contextlib.suppress(OSError):
+                os.close(side)
+
+
+class VirtualBoard:
+    """The gateware of a configuration behind one end of a line.
+
+    Parameters
+    ----------
+    config : Config
+        Formats and build.
+    end : int
+        File descriptor, not blocking.
+    """
+
+    def __init__(self, config: Config, end: int) -> None:
+        self._sim = build_board(config).instance()
+        self._sim.reset()
+        self._end = end
+        self._out = bytearray()
+
+    def serve(self, stop: threading.Event) -> None:
+        """Run the gateware until it is to stop; sleep while nothing is at work."""
+        came = b""
+        while not stop.is_set():
+            busy = bool(self._sim.get("busy"))
+            if not came and not busy and not self._out:
+                select.select([self._end], [], [], IDLE_S)
+            came = self._read() if len(came) < CHUNK else came
+            if not came and not busy and not self._out:
+                continue
+            # What the line does not take waits in the board, as on a line.
+            room = 0 if len(self._out) >= CHUNK else CHUNK
+            words, taken = self._sim.pump(
+                {"rx": np.frombuffer(came, np.uint8)}, {"tx": room}, CYCLES if busy else CHUNK
+            )
+            came = came[taken["rx"] :]
+            self._out += words["tx"].astype(np.uint8).tobytes()
+            self._write()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._end, CHUNK)
+        except BlockingIOError:
+            return b""
+
+    def _write(self) -> None:
+        if not self._out:
+            return
+        try:
+            del self._out[: os.write(self._end, self._out)]
+        except BlockingIOError:
+            select.select([], [self._end], [], IDLE_S)
+
+
+class VirtualCore(BoardCore):
+    """A net on a virtual board of its own, over the same link as on any other.
+
+    Parameters
+    ----------
+    config : Config
+        The board has its build.
+    net : Net
+    threads : int
+        Without effect.
+    """
+
+    def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
+        self._line = PseudoTerminal()
+        self._stop = threading.Event()
+        try:
+            board = VirtualBoard(config, self._line.end)
+            self._thread = threading.Thread(target=board.serve, args=(self._stop,), daemon=True)
+            self._thread.start()
+            super().__init__(config, net, self._line.name)
+        except BaseException:
+            self._end()
+            raise
+
+    def close(self) -> None:
+        """Close the line, stop the board."""
+        super().close()
+        self._end()
+
+    def _end(self) -> None:
+        self._stop.set()
+        if (thread := getattr(self, "_thread", None)) is not None:
+            thread.join()
+        self._line.close()

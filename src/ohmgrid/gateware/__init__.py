@@ -1,0 +1,1 @@
+"""Nets on the gateware, wherever it runs: simulated, or on a board behind its link."""

@@ -1,0 +1,134 @@
+"""The `board` engine: a net on a board, behind its link."""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.gateware.core import GatewareCore
+from ohmgrid.gateware.held import Gateware
+from ohmgrid.host.driver import Item
+from ohmgrid.host.identity import BoardError, BoardIdentity, parse_identity
+from ohmgrid.host.link import Link
+from ohmgrid.host.ports import Port, open_port
+from ohmgrid.host.records import RecordMaker, RecordTaker
+from ohmgrid.net import Net
+
+__all__ = ["BoardCore", "BoardWay", "config_of_board", "connect"]
+
+
+class BoardWay:
+    """A way to the core of a board (`ohmgrid.host.driver.Transport`), in a session of its own.
+
+    Parameters
+    ----------
+    link : Link
+        Begins a session.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        link.begin()
+        self._maker, self._taker = RecordMaker(), RecordTaker()
+
+    def transact(
+        self, items: Sequence[Item], results: int, answers: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Send commands and words as records, and wait for what comes; see `Transport`."""
+        taker, link = self._taker, self.link
+
+        def done() -> bool:
+            if link.came:
+                taker.take(bytes(link.came))
+                link.came.clear()
+            return len(taker.results) >= results and len(taker.answers) >= answers
+
+        link.exchange(self._maker.make(items), done)
+        came = np.array(taker.results[:results], np.int64)
+        answered = np.array(taker.answers[: max(answers, 0)], np.uint64)
+        del taker.results[:results], taker.answers[: max(answers, 0)]
+        return came, answered, 0
+
+
+def tell(line: str) -> None:
+    """Tell a user what becomes of the port."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def connect(port: Port) -> tuple[Link, BoardIdentity]:
+    """Return an open link, and what is behind it.
+
+    Raises
+    ------
+    BoardError
+        If the port cannot be opened, nobody answers, or it is of another protocol.
+    """
+    link = Link(port, tell)
+    try:
+        return link, parse_identity(link.identity())
+    except BoardError as error:
+        link.close()
+        line = str(error)
+        raise BoardError(line if line.startswith(port.name) else f"{port.name}: {line}") from None
+
+
+def config_of_board(config: Config, board: BoardIdentity, name: str) -> Config:
+    """Return a configuration with a board's build, which changes none of its bits.
+
+    Raises
+    ------
+    BoardError
+        If the board has other formats than the configuration asks for.
+    """
+    for field in ("weight_bits", "edge_bits", "curve_segments"):
+        want, has = getattr(config.formats, field), getattr(board.formats, field)
+        if want != has:
+            raise BoardError(
+                f"{name}: expected a board with formats.{field} = {want}, it has {has}; build it "
+                f"with {want}, or train with {has}"
+            )
+    return config.replace(build=board.build)
+
+
+class BoardCore(GatewareCore):
+    """A net on a board that trains by itself.
+
+    Parameters
+    ----------
+    config : Config
+        Its build is left aside: the board has its own.
+    net : Net
+    name : str
+        Of the port: ``PORT`` or ``PORT@BAUD``.
+
+    Raises
+    ------
+    BoardError
+        If the board is not there, or cannot hold the net: the line says what to build.
+    """
+
+    def __init__(self, config: Config, net: Net, name: str) -> None:
+        port = open_port(name)
+        self.link, board = connect(port)
+        try:
+            own = config_of_board(config, board, port.name)
+            try:
+                gateware = Gateware(own, net.shapes, lambda: BoardWay(self.link))
+                super().__init__(own, net, gateware)
+            except ConfigError as error:
+                build = own.build
+                raise BoardError(
+                    f"{port.name}: its gateware ({build.lanes} lanes, {build.words} words a lane, "
+                    f"{build.inputs} inputs, {build.outputs} outputs) cannot hold this net: "
+                    f"{error}; build it with more"
+                ) from None
+        except BaseException:
+            self.link.close()
+            raise
+
+    def close(self) -> None:
+        """Close the port."""
+        super().close()
+        self.link.close()

@@ -1,0 +1,187 @@
+"""A net on one core of gateware that trains by itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.core import Seen
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.gateware.held import Gateware
+from ohmgrid.gateware.tile import GatewareTile
+from ohmgrid.host.driver import Examples, Item
+from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
+from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
+from ohmgrid.model.core.core import Core
+from ohmgrid.model.core.sequencer import Order
+from ohmgrid.net import Answer, Net
+from ohmgrid.registers.meters import (
+    ARRAY_FIELDS,
+    FIELDS,
+    METER_BITS,
+    METERS,
+    TOTAL_FIELDS,
+    TOTALS,
+)
+from ohmgrid.registers.steps import Step, StepVerb
+
+__all__ = ["GatewareCore"]
+
+
+class GatewareCore(Core):
+    """A net on one core of gateware that trains by itself.
+
+    Parameters
+    ----------
+    config : Config
+    net : Net
+    gateware : Gateware
+        With a place for each array of the net.
+    """
+
+    block = 64
+
+    def __init__(self, config: Config, net: Net, gateware: Gateware) -> None:
+        self.gateware = gateware
+        tiles = self._tiles = [
+            GatewareTile(config, rows, cols, number, gateware, number)
+            for number, (rows, cols) in enumerate(net.shapes)
+        ]
+        super().__init__(config, net, 1, tiles)
+        # Start of the gateware since which this net's tables are loaded, and the step table there.
+        self._start, self._steps = 0, []
+        self._started, self._meters = 0, np.zeros(0, np.int64)
+        self.cycles = 0
+        """Clock cycles of the last run of examples."""
+        self.meters: dict[str, Any] = {}
+        """What the gateware counted in it (`ohmgrid.registers.meters`), lists with an entry for
+        each array."""
+
+    def _tables(self, steps: list[Step]) -> list[int]:
+        """Return the commands that load what is not loaded yet."""
+        commands = []
+        if self._start != self.gateware.starts:
+            activation, formats = self.net.activation, self.config.formats
+            commands += load_scales(self.scales)
+            commands += load_places(self.gateware.places)
+            commands += load_activation(activation, formats.x_frac)
+            self._start, self._steps = self.gateware.starts, []
+        if steps != self._steps:
+            commands += load_steps(steps)
+            self._steps = steps
+        return commands
+
+    def _preparation(self, steps: list[Step], lr: float | None) -> list[int]:
+        """Return the commands that a run needs before it: tables, and learning rates if any."""
+        commands = []
+        for tile in self._tiles:
+            tile.check()
+            if lr is not None:
+                commands += tile.set_rate(lr)
+        return commands + self._tables(steps)
+
+    def load_training(self, lr: float, batch: int) -> None:
+        """Load what training in mini-batches needs: what comes then are examples alone."""
+        self.load_table(self._training(batch), lr)
+
+    def forget_tables(self) -> None:
+        """Load all tables before the next run: others may be there now."""
+        self._start = 0
+
+    def load_table(self, steps: list[Step], lr: float) -> None:
+        """Load a step table, and all else that running it with a learning rate needs."""
+        self.gateware.send(self._preparation(steps, lr))
+
+    def _count(self, order: Order) -> None:
+        """Read the counters of the gateware; add what is new to those of the order."""
+        layers, fields = len(self._tiles), len(ARRAY_FIELDS)
+        rows = [(layer, field) for layer in range(layers) for field in range(fields)]
+        totals = [(TOTALS, field) for field in range(len(TOTAL_FIELDS))]
+        counts = np.array(self.gateware.driver.counters(rows + totals), np.int64)
+        if self._started != self.gateware.starts:
+            self._meters, self._started = np.zeros_like(counts), self.gateware.starts
+        new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
+        of_arrays = new[: layers * fields].reshape(layers, fields)
+        self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
+            zip(TOTAL_FIELDS, new[layers * fields :].tolist(), strict=True)
+        )
+        if order.counters:
+            order.counters.merge(of_arrays[:, : len(FIELDS)])
+            for name in (*METERS, *TOTAL_FIELDS):
+                before = np.array(self.clock.get(name, 0))
+                self.clock[name] = (before + self.meters[name]).tolist()
+
+    def run(
+        self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
+    ) -> list[Answer]:
+        """Run a step table in the gateware; see `ohmgrid.model.core.core.Core.run`."""
+        if not len(labels):
+            return []
+        verbs = {step.verb for step in steps}
+        learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
+        room, size = self.config.build.edge, min(order.batch, len(labels))
+        if learns and size > room:
+            raise ConfigError(
+                "batch", f"expected at most {room} examples (build.edge), got {order.batch}"
+            )
+        commands = self._preparation(steps, order.rate if learns else None)
+        examples, counting = len(labels), int(order.counters is not None)
+        commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
+        counts = examples if StepVerb.COUNT in verbs else 0
+        if waits and counts:
+            raise ValueError("steps: expected WAIT or COUNT, got both")
+        if waits:
+            answers = self._ask(commands, np.column_stack([labels, pixels]), order)
+        else:
+            sent = [self._tiles[step.array].rows for step in steps if step.verb == StepVerb.SEND]
+            items = [*commands, Examples(labels, pixels)]
+            results, answers = self.gateware.send(items, examples * sum(sent), counts)
+            self.cycles = self.gateware.driver.cycles
+            if order.host and sent:
+                for each in np.split(results, np.cumsum(sent * examples)[:-1]):
+                    order.host(each)
+        for number, tile in enumerate(self._tiles):
+            tile.advance(examples, examples * (learns and number > 0), examples * learns)
+        self._count(order)
+        return [Answer(bool(answer.passes), answer.saturated) for answer in answers[:counts]]
+
+    def _ask(self, items: Sequence[Item], words: np.ndarray, order: Order) -> list:
+        """Run a table that sends results to the host and waits for their errors.
+
+        Return its answers, which come at the end.
+        """
+        rows, cycles = self._tiles[-1].rows, 0
+        for example in words:
+            results = self.gateware.ask([*items, example], rows)
+            cycles += self.gateware.driver.cycles
+            items = [order.host(results) if order.host else results]
+        answers = self.gateware.send(items, 0, 1)[1]
+        self.cycles = cycles + self.gateware.driver.cycles
+        return answers
+
+    def sense(self, pixels: np.ndarray, label: int, lr: float) -> list[Seen]:
+        """Take one example forward and backward in the gateware; return what it shows.
+
+        Results of an array leave by a SEND behind the step. Those of backward operations have none:
+        the table ends before, and a command has the array multiply the errors that lie at its edge.
+        """
+        start, example = self.state(), (pixels[None], np.array([label]))
+        learning = self._sensing.index(Step(StepVerb.COUNT)) + 1
+        steps = []
+        for step in self._sensing[:learning]:
+            steps.append(step)
+            if step.verb == StepVerb.MAC:
+                steps.append(Step(StepVerb.SEND, array=step.array))
+        results: list[np.ndarray] = []
+        [answer] = self.run(
+            [*steps, Step(StepVerb.END)], *example, Order(host=lambda y: results.append(y) or y)
+        )
+        seen = [Seen("forward", n, "output", values) for n, values in enumerate(results)]
+        seen += self._seen_answer(answer)
+        for place in range(learning, len(self._sensing) - 1):
+            self.load(start)
+            self.run([*self._sensing[:place], Step(StepVerb.END)], *example, Order())
+            tile = self._tiles[self._sensing[place].array]
+            seen.append(Seen("backward", tile.number, "output", tile.backward_of_edge()))
+        return seen

@@ -1,0 +1,205 @@
+"""One array of a core that runs somewhere else: what the host knows of it, and what it sends."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.gateware.held import Gateware
+from ohmgrid.host.driver import Item
+from ohmgrid.host.protocol import Op, command
+from ohmgrid.host.registers import countdowns, entry_values
+from ohmgrid.model.array.sweep import memory_order
+from ohmgrid.model.base.noise import op_key, seed_key
+from ohmgrid.model.core.operations import update_trains
+from ohmgrid.model.device.population import populate
+from ohmgrid.registers.arrays import STATE, STEPS, WORD_BITS
+from ohmgrid.registers.edge import PulseRegisters
+from ohmgrid.registers.noise import Verb
+from ohmgrid.tile import TileBase, TileState
+
+__all__ = ["GatewareTile"]
+
+STATE_WORDS = sum(STATE.values()) // WORD_BITS
+"""Words of an entry that verbs change."""
+
+
+class GatewareTile(TileBase):
+    """One array of a core of gateware; the interface and the bits are those of the model.
+
+    References and the weights of stuck devices are drawn here and written once. After an error of
+    the gateware the tile refuses all calls but `load`, which starts the gateware anew.
+
+    Parameters
+    ----------
+    config : Config
+    rows, cols : int
+    number : int
+        Number of the tile, in the address of its noise.
+    gateware : Gateware
+        The core that the array is in.
+    array : int
+        Number of the array in that core.
+
+    Raises
+    ------
+    ConfigError
+        If the array does not fit the build, or the device needs what the build lacks.
+
+    Attributes
+    ----------
+    cycles : int
+        Clock cycles of the last operation, its vectors and commands included.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        rows: int,
+        cols: int,
+        number: int,
+        gateware: Gateware,
+        array: int,
+    ) -> None:
+        super().__init__(config, rows, cols, number)
+        self.gateware = gateware
+        self._array = array
+        place = self.gateware.places[array]
+        key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
+        self._population = populate(
+            key, *self.device_shape, self.device, config.formats.weight_bits
+        )
+        self._row, self._col = memory_order(
+            self.device_shape[0], cols, config.build.lanes, place.turned, place.devices
+        )
+        self._entry = entry_values(config, place, number)
+        self._start = 0
+        """Start of the gateware since which this array is loaded."""
+        self._x: np.ndarray | None = None
+        """Activations that the core holds for the array, as far as is known."""
+        self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
+
+    def _write_entry(self, first_word: int, **more: int) -> list[int]:
+        """Return the commands that write the array's entry from a word on."""
+        values, physics = self._entry | more, self.config.build.read_physics
+        return self.gateware.driver.entry(self._array, values, physics, first_word)
+
+    def _command(self, op: Op) -> int:
+        return command(op, self._array)
+
+    def _load_x(self, values: np.ndarray) -> list[Item]:
+        """Return command and words that bring activations to the core, none if they are there."""
+        if self._x is not None and np.array_equal(values, self._x):
+            return []
+        return [self._command(Op.LOAD_X), values]
+
+    def check(self) -> None:
+        """Raise `RuntimeError` unless the core holds the array."""
+        if self._start != self.gateware.starts:
+            raise RuntimeError(
+                "tile: expected a state to be loaded, the gateware was started anew after an error"
+            )
+
+    def _send(self, items: list[Item], results: int = 0) -> tuple[np.ndarray, list]:
+        """Send commands and words, if the core holds the array."""
+        self.check()
+        sent = self.gateware.send(items, results)
+        self.cycles = self.gateware.driver.cycles
+        return sent
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x`` (int64, shape (rows,))."""
+        x = self._edge("x", x, self.cols)
+        y, answers = self._send([*self._load_x(x), self._command(Op.FORWARD)], self.rows)
+        self._x = x
+        self._steps[0] += 1
+        self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
+        return y
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d`` (int64, shape (cols,))."""
+        d = self._edge("d", d, self.rows)
+        items = [self._command(Op.LOAD_D), d, self._command(Op.BACKWARD)]
+        z, answers = self._send(items, self.cols)
+        self._steps[1] += 1
+        self.saturated = answers[-1].saturated
+        return z
+
+    def backward_of_edge(self) -> np.ndarray:
+        """Return ``W^T d`` (int64, shape (cols,)) of the errors that the core holds for the array.
+
+        They are those that the last run left, of the first example of a mini-batch.
+        """
+        return self._send([self._command(Op.BACKWARD)], self.cols)[0]
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T`` by coincident pulses."""
+        x, d, registers = self._update_arguments(x, d, lr)
+        rate = self._write_rate(registers)
+        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
+        items = [self._command(Op.LOAD_D), d, self._command(Op.UPDATE)]
+        self._send([*rate, *self._load_x(x), *items])
+        self._x = x
+        self._steps[2] += 1
+        # The gateware does not count: the model's function does, of the same vectors.
+        self.pulses = update_trains(x, d, self.config, registers, key).counts
+        if countdowns(self.gateware.values, self._steps[2] - 1).get("refresh_left") == 1:
+            # A refresh writes vectors of its own to the array's edge.
+            self._x = None
+
+    def set_rate(self, lr: float) -> list[int]:
+        """Return the commands that have the core update at a learning rate; none if it does."""
+        return self._write_rate(self._pulse_registers(lr))
+
+    def _write_rate(self, registers: PulseRegisters) -> list[int]:
+        """Return the commands that write the registers of updates, if the entry has others."""
+        fields = asdict(registers)
+        if fields.items() <= self._entry.items():
+            return []
+        self._entry |= fields
+        return self._write_entry(STATE_WORDS)
+
+    def advance(self, forward: int, backward: int, update: int) -> None:
+        """Count operations that the core did without being told one by one."""
+        self._steps = [a + b for a, b in zip(self._steps, (forward, backward, update), strict=True)]
+        self._x = None
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of the old weights, then `update`."""
+        self._update_arguments(x, d, lr)
+        z = self.backward(d)
+        self.update(x, d, lr)
+        return z
+
+    def state(self) -> TileState:
+        """Return a copy of the state."""
+        first, second, third = self._steps
+        return TileState(self._read(), (first, second, third))
+
+    def load(self, state: TileState) -> None:
+        """Take over a state; raise `ValueError` where it does not fit this tile."""
+        weights, steps = self._state(state)
+        gateware = self.gateware
+        if gateware.lost or not gateware.starts:
+            gateware.start(self)
+        fresh = self._start != gateware.starts
+        self._start = gateware.starts
+        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(gateware.values, steps[2])
+        # An entry is written whole, so what is fixed is derived again.
+        self._send([*self._write_entry(0, **counts), self._command(Op.SETUP)])
+        self._x = None
+        if fresh and self.config.build.references:
+            self._write(Op.WRITE_REFERENCES, self._population.static.reference)
+        self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
+        self._steps = steps
+
+    def _read(self) -> np.ndarray:
+        """Return all conductances (int32, shape `device_shape`)."""
+        words, _ = self._send([self._command(Op.READ_CELLS)], self._row.size)
+        weights = np.zeros(self.device_shape, np.int32)
+        weights[self._row, self._col] = words
+        return weights
+
+    def _write(self, op: Op, cells: np.ndarray) -> None:
+        """Send one word for each device, shape `device_shape`."""
+        self._send([self._command(op), cells[self._row, self._col]])

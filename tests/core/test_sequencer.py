@@ -15,7 +15,6 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.host import driver
 from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.host.trainer import load_steps
@@ -26,6 +25,7 @@ from ohmgrid.registers import orders
 from ohmgrid.registers.layers import ACTIVATIONS
 from ohmgrid.registers.meters import ARRAY_FIELDS, TOTALS
 from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
+from ohmgrid.sim import gateware
 from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.tile import TileState
 
@@ -146,7 +146,7 @@ def test_plans_are_of_vectors_as_they_were(preset, desired_bl, rng):
 @pytest.fixture
 def impatient(monkeypatch):
     """Take a core that hangs for dead early: the runs of these tests take 40,000 cycles at most."""
-    monkeypatch.setattr(driver, "TIMEOUT", 400_000)
+    monkeypatch.setattr(gateware, "TIMEOUT", 400_000)
 
 
 def of_slots(serial: bool, **aging: Any) -> ConstantStep:
@@ -195,14 +195,15 @@ def test_a_host_may_look_at_counters_before_it_gives_the_next_example(
     golden, found = aging_cores(config, net, rng)
     pixels, labels = examples(rng, config, net, 2)
     found.load_training(0.05, 1)
-    core = found.gateware.driver
+    core = found.gateware.instance
     run = command_words([command(Op.RUN, 1, 1 << 32 | 2)])
     words = np.column_stack([labels, pixels])
-    core.link.transact({"cmd": run, "i": words[0]}, {"r": 1}, driver.TIMEOUT)
-    core.link.step(20_000)
+    core.transact({"cmd": run, "i": words[0]}, {"r": 1}, gateware.TIMEOUT)
+    core.step(20_000)
     updates = ARRAY_FIELDS.index("updates")
-    assert core.counters([(array, updates) for array in range(2)]) == [1, 1]
-    core.link.transact({"i": words[1]}, {"r": 2}, driver.TIMEOUT)
+    count = found.gateware.driver.counters
+    assert count([(array, updates) for array in range(2)]) == [1, 1]
+    core.transact({"i": words[1]}, {"r": 2}, gateware.TIMEOUT)
     golden.train(pixels, labels, 0.05)
     for one, other in zip(golden.state(), found.state(), strict=True):
         assert_array_equal(other.weights, one.weights)

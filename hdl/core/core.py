@@ -210,10 +210,7 @@ class Core(wiring.Component):
         for engine in (time, loader):
             m.d.comb += [engine.taken.eq(lines.taken), engine.cells_busy.eq(array.cells_busy)]
         for engine in (multiply, pulser):
-            m.d.comb += [
-                engine.x_one.eq(one["x_one"]),
-                engine.d_one.eq(one["d_one"]),
-            ]
+            m.d.comb += [engine.x_one.eq(one["x_one"]), engine.d_one.eq(one["d_one"])]
         for engine in (multiply, update):
             m.d.comb += engine.sweep_busy.eq(array.busy)
         for engine in (update, pulser):
@@ -240,6 +237,7 @@ class Core(wiring.Component):
             *same(update, pulser, "pending", "ready", "kept", "served", "made"),
             *same(pulser, update, "used", "wants"),
             pulser.forget.eq(self._sequencer.start | self._sequencer.forget),
+            pulser.rewritten.eq(self._maxima.write & ~self._maxima.side),
             pulser.plan.eq(self._sequencer.plan),
             pulser.plan_array.eq(self._sequencer.planned),
             *same(self._sequencer, pulser, "pending", "reading", "ready", "room"),
@@ -274,7 +272,9 @@ class Core(wiring.Component):
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
         build, write = self.config.build, self._settings.trainer_write
         # A refresh has vectors of its own, behind those of all examples.
+        away = Signal()
         m.d.sync += [
+            away.eq(time.active),
             lines.column_base.eq(
                 Mux(time.active, build.edge * build.inputs, sequencer.column_base)
             ),
@@ -283,9 +283,9 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.write.eq(write),
             sequencer.order.eq(self._commands.argument),
+            sequencer.halted.eq(self._update.alone | time.active | away),
             sequencer.counts_more.eq(self._commands.arg[0]),
-            sequencer.label_valid.eq(self.i.valid),
-            sequencer.i.eq(self.i.payload),
+            *(sequencer.label_valid.eq(self.i.valid), sequencer.i.eq(self.i.payload)),
             *same(onward, sequencer, "job", "label", "column_base"),
             onward.entry.eq(self._table.entry),
             onward.backward.eq(self._commands.backward),

@@ -92,6 +92,8 @@ class Pulser(wiring.Component):
         The array at work.
     forget, used : In(1)
         Strobes: all plans are void; that of the array at work has been used.
+    rewritten : In(1)
+        Strobe: activations of an array were written.
     pending, reading, ready : Out
         A bit for each array: it is waiting, or being planned; so that its activations are wanted;
         its plan is kept. Where trains may
@@ -132,6 +134,7 @@ class Pulser(wiring.Component):
                 "array": In(ARRAY_BITS),
                 "forget": In(1),
                 "used": In(1),
+                "rewritten": In(1),
                 "pending": Out(ENTRIES),
                 "reading": Out(ENTRIES),
                 "ready": Out(ENTRIES),
@@ -319,8 +322,11 @@ class Pulser(wiring.Component):
             lines.mode.eq(mode),
             lines.pace.eq(Mux(lines.trains, Mux(mode == 0, hashed, followed), 1)),
         ]
-        # A list takes no column of 0: it has no pulses.
-        with m.If(~row & work.turned & ~work.refresh):
+        # A list takes no column of 0: it has no pulses. Keys for a plan that is kept need the list
+        # that its trains were made by, and go through all columns if another may be there.
+        planned, others = (self.pending | self.ready).any(), Signal()
+        m.d.sync += others.eq(planned & (others | self.rewritten))
+        with m.If(~row & work.turned & ~work.refresh & ~(wants.resume & others)):
             m.d.comb += [lines.skip.eq(1), lines.count.eq(work.x_count)]
 
     def _remember(self, m, work, plan, keep, x_kept):

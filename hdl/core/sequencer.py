@@ -75,8 +75,9 @@ class Sequencer(wiring.Component):
     label : Out(LABEL_BITS)
     inputs : In, serial : In(1)
         Of the array at work: inputs without the always-on one; it is pulsed slot by slot.
-    taking : Out(1), taken : Out(1), target : Out
-        An example is being taken beside updates; it has been (strobe), and for which array.
+    taking : Out(1), taken : Out(1), target : Out ; halted : In(1)
+        An example is being taken beside updates; it has been (strobe), and for which array; none
+        may begin to be.
     vector : Out(vector_layout) ; vector_taken : In(1)
         Its inputs, as of `ohmgrid.hdl.periphery.edge.Edge`.
     answer_valid : Out(1), answer_ready : In(1)
@@ -122,6 +123,7 @@ class Sequencer(wiring.Component):
                 "inputs": In(range(config.build.inputs)),
                 "serial": In(1),
                 "taking": Out(1),
+                "halted": In(1),
                 "taken": Out(1),
                 "target": Out(ARRAY_BITS),
                 "vector": Out(vector_layout(config)),
@@ -211,7 +213,8 @@ class Sequencer(wiring.Component):
             taker.planned.eq(self.pending | self.ready),
             taker.valid.eq(self.label_valid),
             taker.taken.eq(self.vector_taken),
-            self.taking.eq(taker.busy),
+            taker.halted.eq(self.halted),
+            self.taking.eq(taker.taking),
             self.taken.eq(taker.done),
             self.target.eq(taker.target),
             self.vector.eq(taker.vector),
@@ -389,7 +392,10 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.ended.eq(~planning & ~taker.busy)
                 with m.If(self.ended & self.accepted):
                     m.next = "IDLE"
-        m.d.comb += self.running.eq(~fsm.ongoing("IDLE"))
+        m.d.comb += [
+            self.running.eq(~fsm.ongoing("IDLE")),
+            taker.wanted.eq((fsm.ongoing("DECODE") & ~passes) | fsm.ongoing("ENDED")),
+        ]
         return m
 
     def _memory(self, m, name, table, bits, depth, address, part=None):

@@ -1,6 +1,10 @@
-"""The taker: takes an example while the updates of the one before are at work."""
+"""The taker: takes an example while the updates of the one before are at work.
 
-from amaranth.hdl import Module, Signal
+It waits for nothing that waits for it: until the label has come nothing of the example is at the
+edge, and whatever needs the edge for itself goes first.
+"""
+
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,14 +36,20 @@ class Taker(wiring.Component):
     reading, planned : In
         A bit for each array: trains are being made of its activations, so that they stay what they
         are; it has an update that is planned or about to be, and where keys are made anew for each
-        slot they stay until that is over.
+        slot they stay until that is over,
+    wanted : In(1)
+        unless nothing goes on without the example.
+    halted : In(1)
+        None begins: what leaks or is refreshed has the edge.
     valid : In(1), ready : Out(1)
         Of the stream that they come by.
     labels : Out(1)
         Strobe: what comes is the label.
     vector : Out(vector_layout) ; taken : In(1)
         As of `ohmgrid.hdl.periphery.edge.Edge`.
-    busy : Out(1)
+    busy, taking : Out(1)
+        From `start` to `done`; from the label on: words of the example are on their way to the
+        edge.
     done : Out(1)
         Strobe: what is known of the vector is there.
     target : Out
@@ -58,12 +68,15 @@ class Taker(wiring.Component):
                 "serial": In(1),
                 "reading": In(ENTRIES),
                 "planned": In(ENTRIES),
+                "wanted": In(1),
+                "halted": In(1),
                 "valid": In(1),
                 "ready": Out(1),
                 "labels": Out(1),
                 "vector": Out(layout),
                 "taken": In(1),
                 "busy": Out(1),
+                "taking": Out(1),
                 "done": Out(1),
                 "target": Out(ARRAY_BITS),
             }
@@ -73,9 +86,9 @@ class Taker(wiring.Component):
         m = Module()
         vector, first = self.vector, Signal.like(self.first)
         free, keyed = Signal(), self.serial & (not self.config.build.computed_keys)
-        held = self.reading | (self.planned & keyed.replicate(ENTRIES))
+        held = self.reading | (self.planned & (keyed & ~self.wanted).replicate(ENTRIES))
         m.d.sync += free.eq(~held.bit_select(self.target, 1))
-        with m.If(self.busy):
+        with m.If(self.taking | self.labels):
             m.d.comb += [vector.first.eq(first), vector.count.eq(self.count), vector.biased.eq(1)]
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
@@ -86,8 +99,8 @@ class Taker(wiring.Component):
             with m.State("WAIT"), m.If(free):
                 m.next = "LABEL"
             with m.State("LABEL"):
-                m.d.comb += [self.ready.eq(1), self.labels.eq(self.valid)]
-                with m.If(self.valid):
+                m.d.comb += [self.ready.eq(~self.halted), self.labels.eq(self.valid & self.ready)]
+                with m.If(self.labels):
                     m.d.comb += vector.clear.eq(1)
                     m.next = "TAKE"
                     # An array whose only input is the always-on one.
@@ -103,5 +116,9 @@ class Taker(wiring.Component):
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        waits = (fsm.ongoing(state) for state in ("LOOK", "WAIT", "LABEL"))
+        m.d.comb += [
+            self.busy.eq(~fsm.ongoing("IDLE")),
+            self.taking.eq(self.busy & ~Cat(waits).any()),
+        ]
         return m

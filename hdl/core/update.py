@@ -33,6 +33,9 @@ class Update(wiring.Component):
     waits, taking : In(1)
         Before `done`, the pulser is to be idle and no example being taken: others need both then;
         one is.
+    alone : Out(1)
+        For that, none may begin to be taken. What is at work ends by itself, and no plan or example
+        that waits for an update is waited for.
     done : Out(1)
         Strobe.
     array : In, entry : In(entry_layout)
@@ -60,6 +63,7 @@ class Update(wiring.Component):
                 "before": In(range(build.lines)),
                 "waits": In(1),
                 "taking": In(1),
+                "alone": Out(1),
                 "done": Out(1),
                 "array": In(ARRAY_BITS),
                 "entry": In(entry_layout(config)),
@@ -84,6 +88,9 @@ class Update(wiring.Component):
         m = Module()
         entry, refresh, wants, plan = self.entry, self.refresh, self.wants, self.plan
         computed = self.config.build.computed_keys
+        # A register: while an update is at work, plans come to an end, and none is added.
+        planning = Signal()
+        m.d.sync += planning.eq(self.pending.any())
         # The chunk at work and its slots: the first of them, how many are left of the train from
         # there on; of devices that are pulsed slot by slot, the one at work and its place.
         chunk, left, slot = Signal(3), Signal(BL_BITS), Signal(BL_BITS)
@@ -183,9 +190,9 @@ class Update(wiring.Component):
                     m.next = "NEXT"
             with m.State("DONE"):
                 # At once: what is waited for may wait for these.
-                m.d.comb += self.used.eq(kept)
+                m.d.comb += [self.used.eq(kept), self.alone.eq(self.waits & ~planning)]
                 m.d.sync += [wants.valid.eq(0), kept.eq(0)]
-                with m.If(~(self.waits & (self.taking | self.pending.any()))):
+                with m.If(~self.waits | (self.alone & ~self.taking)):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
         m.d.sync += working.eq(~fsm.ongoing("IDLE") | self.start)

@@ -1,5 +1,8 @@
 """Gateware that trains by itself equals the golden interpreter of the same step tables."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -8,7 +11,9 @@ from numpy.testing import assert_array_equal
 from tile_cases import BUILDS, LANES, MAX_ROWS, SEEDS, configs, random_weights
 
 from ohmgrid.config import Config, LayoutConfig
+from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import Error, Op, command
@@ -18,8 +23,9 @@ from ohmgrid.model.core.sequencer import Order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.layers import ACTIVATIONS
-from ohmgrid.registers.meters import TOTALS
+from ohmgrid.registers.meters import ARRAY_FIELDS, TOTALS
 from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
+from ohmgrid.sim import gateware
 from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.tile import TileState
 
@@ -133,6 +139,136 @@ def test_plans_are_of_vectors_as_they_were(preset, desired_bl, rng):
         core.run(steps, pixels, labels, Order(1, 0.05, core.counters))
     for one, other in zip(golden.state(), found.state(), strict=True):
         assert_array_equal(other.weights, one.weights)
+
+
+# ---- engines that wait for each other
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Take a core that hangs for dead early: the runs of these tests take 40,000 cycles at most."""
+    monkeypatch.setattr(gateware, "TIMEOUT", 400_000)
+
+
+def of_slots(serial: bool, **aging: Any) -> ConstantStep:
+    """Return a device that is pulsed slot by slot, whose keys are made anew for each, or not."""
+    return ConstantStep(dw_min=0.02, dw_min_std=2.0 if serial else 0.3, **aging)
+
+
+def aging(lanes: int, turned: tuple[int, ...], serial: bool, refresh: int, every: int) -> Config:
+    """Return pairs that are refreshed and leak, each after so many updates; 0 never."""
+    leak: dict[str, Any] = {"lifetime": 40.0, "time_every": every} if every else {}
+    device = OneSided(of_slots(serial, w_min=0.0, **leak), refresh_every=refresh, refresh_bl=3)
+    layout = LayoutConfig(turned)
+    return Config(seed=3, build=BUILDS[lanes], device=device, layout=layout)
+
+
+def aging_cores(config: Config, net: Net, rng: np.random.Generator) -> tuple[Core, RtlCore]:
+    both = cores(config, net, rng)
+    assert both[0].tiles[0].device.serial == (config.device.unit.dw_min_std > 1)
+    for core in both:
+        core.load([TileState(np.abs(state.weights), state.steps) for state in both[0].state()])
+    return both
+
+
+@pytest.mark.parametrize("serial", [False, True], ids=["chunks", "slots"])
+@pytest.mark.parametrize("lanes", [3, 4])
+@pytest.mark.parametrize("turned", [(), (0,)], ids=["plain", "turned"])
+def test_what_leaks_and_is_refreshed_does_not_wait_for_the_next_example(
+    serial, lanes, turned, rng, impatient
+):
+    """Nor that for it: the next example waits for the update of the first array, the last one."""
+    for refresh, every in ((1, 0), (0, 1), (3, 2)):
+        config, net = aging(lanes, turned, serial, refresh, every), Net((5, 4, 3, 2))
+        golden, found = aging_cores(config, net, rng)
+        pixels, labels = examples(rng, config, net, 4)
+        assert found.train(pixels, labels, 0.05) == golden.train(pixels, labels, 0.05)
+        assert_equal(golden, found)
+
+
+@pytest.mark.parametrize("serial", [False, True], ids=["chunks", "slots"])
+@pytest.mark.parametrize("refresh", [0, 1])
+def test_a_host_may_look_at_counters_before_it_gives_the_next_example(
+    serial, refresh, rng, impatient
+):
+    """All updates of an example come to their end without the next one."""
+    config, net = aging(3, (0,), serial, refresh, refresh), Net((5, 4, 3))
+    golden, found = aging_cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 2)
+    found.load_training(0.05, 1)
+    core = found.gateware.instance
+    run = command_words([command(Op.RUN, 1, 1 << 32 | 2)])
+    words = np.column_stack([labels, pixels])
+    core.transact({"cmd": run, "i": words[0]}, {"r": 1}, gateware.TIMEOUT)
+    core.step(20_000)
+    updates = ARRAY_FIELDS.index("updates")
+    count = found.gateware.driver.counters
+    assert count([(array, updates) for array in range(2)]) == [1, 1]
+    core.transact({"i": words[1]}, {"r": 2}, gateware.TIMEOUT)
+    golden.train(pixels, labels, 0.05)
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
+COUNT, END = Step(StepVerb.COUNT), Step(StepVerb.END)
+
+
+@pytest.mark.parametrize("follows", ["end", "answer", "multiplication", "update", "slots"])
+@pytest.mark.parametrize("serial", [False, True], ids=["chunks", "slots"])
+def test_an_example_that_is_taken_beside_plans_comes_whether_they_are_used_or_not(
+    follows, serial, rng, impatient
+):
+    """Only the first array's is planned; nothing of it is used before what follows."""
+    config = Config(seed=3, build=BUILDS[3], device=of_slots(serial))
+    net = Net((5, 4, 3))
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 2)
+    table = orders.training(2, "sigmoid", True)
+    places = [n for n, step in enumerate(table) if step.verb == StepVerb.PLAN]
+    before = [step for n, step in enumerate(table[: places[1] + 1]) if n != places[0]]
+    take = table[places[1] + 1]
+    assert (take.verb, take.cond) == (StepVerb.TAKE, 1)
+    last = replace(table[places[0]], verb=StepVerb.PULSE)
+    forward = replace(table[1], dst=0)
+    # Results for an answer: a host expects one of each example.
+    steps = {
+        "end": [forward, COUNT, take, END],
+        "answer": [forward, take, COUNT, END],
+        "multiplication": [take, forward, COUNT, END],
+        "update": [forward, take, last, forward, COUNT, END],
+        "slots": [forward, COUNT, take, Step(StepVerb.LOOP, cond=Until.FILLED), END],
+    }[follows]
+    order = Order(1, 0.05)
+    answers = [core.run([*before, *steps], pixels, labels, order) for core in (golden, found)]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 2
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
+@pytest.mark.parametrize("cond", [0, 1])
+@pytest.mark.parametrize("turned", [(), (0, 1)], ids=["plain", "turned"])
+@pytest.mark.parametrize("kind", ["relu", "sigmoid"])
+def test_keys_are_of_the_lines_of_the_plan(cond, turned, kind, rng, impatient):
+    """Where they are made anew for each slot, whatever lines other activations have since then."""
+    config = Config(
+        seed=6, build=BUILDS[3], device=of_slots(serial=True), layout=LayoutConfig(turned)
+    ).replace(pulses={"update_bl_management": False, "desired_bl": 9})
+    net = Net((6, 5, 4), kind)
+    golden, found = cores(config, net, rng)
+    pixels, labels = examples(rng, config, net, 6)
+    table = orders.training(2, kind, True, ahead=False)
+    planned = 1 + max(n for n, step in enumerate(table) if step.verb == StepVerb.PLAN)
+    # Behind all plans another example comes, and the first array multiplies.
+    take, forward = replace(table[0], cond=cond), table[1]
+    steps = [*table[:planned], take, forward, COUNT, *table[planned:]]
+    for core in (golden, found):
+        core.run(steps, pixels, labels, Order(1, 0.3))
+    for one, other in zip(golden.state(), found.state(), strict=True):
+        assert_array_equal(other.weights, one.weights)
+
+
+# ---- hosts
 
 
 def test_a_host_may_have_a_loss_of_its_own(rng):

@@ -6,6 +6,8 @@ from numpy.testing import assert_array_equal
 from tile_cases import BUILDS
 
 from ohmgrid.config import Config
+from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.model.core.sequencer import IllegalStep
 from ohmgrid.model.core.tile import Tile
@@ -16,6 +18,12 @@ from ohmgrid.studies.step_fuzz import Fault, StepFuzz
 from ohmgrid.tile import TileBase, TileState
 
 BUILD = BUILDS[4]
+AGING = OneSided(
+    ConstantStep(dw_min=0.02, dw_min_std=2.0, w_min=0.0, lifetime=40.0, time_every=2),
+    refresh_every=3,
+    refresh_bl=3,
+)
+"""Pulsed slot by slot, leaking and refreshed: of all devices the one whose updates want most."""
 
 
 def test_random_tables_registers_and_truncated_streams(rng):
@@ -23,11 +31,18 @@ def test_random_tables_registers_and_truncated_streams(rng):
         StepFuzz(int(rng.integers(1 << 32)), BUILD).block(20)
 
 
+@pytest.mark.parametrize("lanes", [3, 4])
+def test_random_tables_of_devices_that_leak_and_are_refreshed(lanes, rng):
+    turned = ((), (0,), (1,), (0, 1))[rng.integers(4)]
+    StepFuzz(int(rng.integers(1 << 32)), BUILDS[lanes], AGING, turned).block(10)
+
+
 @pytest.mark.slow
-def test_ten_thousand_random_tables(rng):
+@pytest.mark.parametrize("device", [None, AGING], ids=["plain", "aging"])
+def test_ten_thousand_random_tables(device, rng):
     kinds = np.zeros(5, np.int64)
     for _ in range(400):
-        fuzz = StepFuzz(int(rng.integers(1 << 32)), BUILD)
+        fuzz = StepFuzz(int(rng.integers(1 << 32)), BUILD, device)
         fuzz.block(25)
         kinds += [*fuzz.kinds.values()]
     assert kinds.min() > 400

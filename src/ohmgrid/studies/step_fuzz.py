@@ -11,8 +11,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from ohmgrid.config import BuildConfig, Config
+from ohmgrid.config import BuildConfig, Config, LayoutConfig
 from ohmgrid.counters import Counters
+from ohmgrid.devices.base import Device
 from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import EXAMPLES_BITS, Answer, Error, Op, command
 from ohmgrid.model.core.core import Core
@@ -68,6 +69,10 @@ class StepFuzz:
     ----------
     seed : int
     build : BuildConfig
+    device : Device or None
+        None: that of a configuration that names none.
+    turned : tuple of int
+        Layers that lie turned.
 
     Attributes
     ----------
@@ -76,16 +81,24 @@ class StepFuzz:
         and ``truncated`` runs there were.
     """
 
-    def __init__(self, seed: int, build: BuildConfig = BUILD) -> None:
+    def __init__(
+        self,
+        seed: int,
+        build: BuildConfig = BUILD,
+        device: Device | None = None,
+        turned: tuple[int, ...] = (),
+    ) -> None:
         self._rng = np.random.default_rng(seed)
-        config = Config(seed=4, build=build)
+        config = Config(seed=4, build=build, layout=LayoutConfig(turned))
+        if device is not None:
+            config = config.replace(device=device)
         self.golden, self.found = Core(config, NET), RtlCore(config, NET)
         golden = self.golden
         self._golden = Sequencer(config, golden.tiles, golden.scales, golden.table)
         self.kinds = dict.fromkeys(KINDS, 0)
         self._start = [
             TileState(self._rng.integers(-9000, 9000, shape, dtype=np.int32), (0, 0, 0))
-            for shape in NET.shapes
+            for shape in (state.weights.shape for state in golden.state())
         ]
         self.reload()
 

@@ -186,7 +186,6 @@ def test_a_finished_run_is_shown_until_nobody_looks(start, browse, home):
         (["."], "checkpoint.npz: expected the checkpoint of a run, found no such file"),
         (["a", "--pid", "1"], "pid: expected RUN or --pid, got both ('a' and 1)"),
         (["--pid", "0"], "pid: expected 1..2147483648, got 0"),
-        (["--pid", str(os.getpid())], f"pid: expected a process that trains, got {os.getpid()}"),
         (["--port", "65536"], "port: expected 0..65535, got 65536"),
         (["--linger", "-1"], "linger: expected 0..86400, got -1"),
     ],
@@ -198,6 +197,13 @@ def test_what_cannot_be_watched_gets_a_line(home, words, line):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert line in result.stderr
+
+
+def test_a_process_that_does_not_train_gets_a_line(home):
+    own = os.getpid()
+    result = CliRunner().invoke(cli, ["watch", "--pid", str(own)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"pid: expected a process that trains, got {own}" in result.stderr
 
 
 @pytest.mark.parametrize("before", [[], ["--pid"], ["--port"], ["--linger"], ["--nothing"]])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from amaranth.lib import wiring
 
 from ohmgrid.config import Config
+from ohmgrid.host.identity import make_identity
 
 __all__ = ["REGISTRY", "part"]
 
@@ -137,6 +138,15 @@ REGISTRY: dict[str, Part] = {
     ),
     "core.ExampleStore": Part("example_store", lambda hdl, config: hdl.ExampleStore()),
     "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
+    "link.Endpoint": Part(
+        "endpoint",
+        lambda hdl, config: hdl.Endpoint(make_identity(config), config.build.link),
+    ),
+    "link.Unpacker": Part("unpacker", lambda hdl, config: hdl.Unpacker(18)),
+    "link.Packer": Part("packer", lambda hdl, config: hdl.Packer()),
+    "link.LinkedCore": Part(
+        "linked_core", lambda hdl, config: hdl.LinkedCore(config, make_identity(config))
+    ),
     "core.Core": Part("core", lambda hdl, config: hdl.Core(config)),
 }
 """``room.Class`` -> what makes the component for a configuration."""

@@ -5,6 +5,7 @@ from ohmgrid.gateware.core import GatewareCore
 from ohmgrid.gateware.tile import GatewareTile
 from ohmgrid.net import Net
 from ohmgrid.sim.gateware import SimulatedGateware
+from ohmgrid.tile import check_shape
 
 __all__ = ["RtlCore", "RtlTile"]
 
@@ -21,6 +22,7 @@ class RtlTile(GatewareTile):
     gateware: SimulatedGateware
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+        check_shape(rows, cols)
         gateware = SimulatedGateware(config, [(rows, cols)])
         super().__init__(config, rows, cols, number, gateware, 0)
 

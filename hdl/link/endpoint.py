@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.link.frame_receiver import FrameReceiver
 from ohmgrid.hdl.link.frame_sender import FrameSender
 from ohmgrid.hdl.link.uart import error_counters
@@ -88,6 +89,8 @@ class Endpoint(wiring.Component):
             for kind in (FrameType.ACK, FrameType.IDENTITY, FrameType.STATUS)
         }
         self._dropped = Signal()
+        # A frame is over, and what it asks for is being done.
+        self._over = Signal()
         self._bad_count, self._dropped_count = Signal(COUNT), Signal(COUNT)
         self._asked, self._question = Signal(OFFSET_BITS), Signal(8 - QUESTION_PLACE)
         self._take(m)
@@ -149,10 +152,10 @@ class Endpoint(wiring.Component):
             m.d.sync += quiet.eq(quiet + 1)
         self._waiting = waiting = self._offset("waiting")
         self._flush = Signal()
-        m.d.comb += [
-            waiting.eq(self._written - self._sent),
-            self._flush.eq((waiting >= MOST_PAYLOAD) | ((waiting != 0) & (quiet == FLUSH_CYCLES))),
-        ]
+        m.d.sync += waiting.eq(self._written - self._sent)
+        m.d.comb += self._flush.eq(
+            (waiting >= MOST_PAYLOAD) | ((waiting != 0) & (quiet == FLUSH_CYCLES))
+        )
         with m.If(self.restart):
             m.d.sync += [self._written.eq(0), self._acked.eq(0)]
 
@@ -160,18 +163,27 @@ class Endpoint(wiring.Component):
         """Say what a frame that has come does."""
         receiver, owed, room = self._receiver, self._owed, self._room
         header, count = receiver.header, receiver.count
-        mine = (header.session == self._session) & (self._session != 0)
-        next_one = header.offset == self._expected
+        # What a frame is like, a cycle after it is over; then it is done what it asks for.
+        good, mine, next_one, fits_in = (delayed(m, value, name) for name, value in {
+            "good": receiver.good,
+            "mine": (header.session == self._session) & (self._session != 0),
+            "next_one": header.offset == self._expected,
+            "fits_in": (count <= self._free) & ~self.fault,
+        }.items())  # fmt: skip
         ahead = (header.offset - self._acked)[:OFFSET_BITS]
-        in_window = ahead <= (self._written - self._acked)[:OFFSET_BITS]
+        unsent = (header.offset - self._sent)[:OFFSET_BITS]
+        in_window = delayed(m, ahead <= (self._written - self._acked)[:OFFSET_BITS], "in_window")
+        # Sent again, though the host has had it meanwhile.
+        had = delayed(m, (unsent <= room) & (unsent != 0), "had")
         drops, bad = Signal(), Signal()
+        m.d.comb += self._over.eq(receiver.good | receiver.bad | good | self.restart)
         again, answer = receiver.first[0], receiver.first[1]
         m.d.sync += self.restart.eq(0)
-        with m.If(receiver.good):
+        with m.If(good):
             with m.Switch(header.type):
                 with m.Case(FrameType.DATA):
                     m.d.sync += owed[FrameType.ACK].eq(1)
-                    fits = mine & next_one & (count <= self._free) & ~self.fault
+                    fits = mine & next_one & fits_in
                     m.d.comb += [self._commits.eq(fits), drops.eq(~fits)]
                 with m.Case(FrameType.ACK):
                     sound = mine & in_window & (count == 1)
@@ -180,9 +192,6 @@ class Endpoint(wiring.Component):
                         m.d.sync += self._question.eq(receiver.first[QUESTION_PLACE:])
                     with m.If(sound):
                         m.d.sync += self._acked.eq(header.offset)
-                        unsent = (header.offset - self._sent)[:OFFSET_BITS]
-                        # Sent again, though the host has had it meanwhile.
-                        had = (unsent <= room) & (unsent != 0)
                         with m.If(again | had):
                             m.d.sync += self._sent.eq(header.offset)
                     with m.If(~sound | answer):
@@ -251,9 +260,9 @@ class Endpoint(wiring.Component):
             m.d.sync += [kind.eq(here[frame]), start.eq(offset)]
 
         m.d.comb += header.session.eq(self._session)
-        # What a frame that is over has changed is there in the next cycle.
-        over = self._receiver.good | self._receiver.bad | self.restart
-        with m.If(~sender.busy & ~over):
+        # What a frame that is over has changed is there two cycles later.
+        changed = delayed(m, self._over, "changed")
+        with m.If(~sender.busy & ~self._over & ~changed & ~delayed(m, changed, "changed_before")):
             with m.If(owed[FrameType.IDENTITY]):
                 m.d.sync += owed[FrameType.IDENTITY].eq(0)
                 send(FrameType.IDENTITY, self._asked, Mux(left > MOST_PAYLOAD, MOST_PAYLOAD, left))
@@ -283,5 +292,10 @@ class Endpoint(wiring.Component):
                 m.d.sync += self._sent.eq(self._sent + size)
                 send(FrameType.DATA, self._sent, size)
         m.d.comb += self.busy.eq(
-            sender.busy | (self._waiting != 0) | Cat(owed.values()).any() | over
+            sender.busy
+            | (self._waiting != 0)
+            | (self._written != self._sent)
+            | Cat(owed.values()).any()
+            | self._over
+            | changed
         )

@@ -16,6 +16,9 @@ from ohmgrid.host.frames import CRC_BYTES, HEADER_BYTES, MOST_PAYLOAD
 
 __all__ = ["FrameSender"]
 
+FETCHED = 2
+"""Cycles from a place to its byte: no line is so fast that it would notice."""
+
 
 class FrameSender(wiring.Component):
     """Sends one frame from `start` to `busy` low.
@@ -48,56 +51,59 @@ class FrameSender(wiring.Component):
         crc: Any = CRC32_ISO_HDLC(data_width=8).create()
         m.submodules.crc = crc
         header, count = Signal(HEADER), Signal.like(self.count)
-        # Places in the frame: what is at hand, what comes next, where a block begins and ends.
-        place, follows, begin, end = (Signal(8, name=n) for n in ("at", "next", "begin", "end"))
+        # Places in the frame: what is at hand, where a block begins and ends.
+        place, begin, end = (Signal(8, name=name) for name in ("place", "begin", "end"))
         body, total = Signal(8), Signal(8)
+        # A place, the byte from wherever it lies, the byte in a register: a cycle each.
+        age, byte = Signal(range(FETCHED + 1)), Signal(8, reset_less=True)
+        there = Signal()
+        of_header, of_crc = Signal(8), Signal(8)
         m.d.comb += [
             body.eq(count + HEADER_BYTES),
             total.eq(body + CRC_BYTES),
-            self.index.eq(follows - HEADER_BYTES),
-            follows.eq(place),
-        ]
-        m.d.sync += place.eq(follows)
-        byte, of_header, of_crc = Signal(8), Signal(8), Signal(8)
-        m.d.comb += byte.eq(
-            Mux(place < HEADER_BYTES, of_header, Mux(place < body, self.byte, of_crc))
-        )
-        m.d.comb += [
+            self.index.eq(place - HEADER_BYTES),
             of_header.eq(header.as_value().word_select(place[:2], 8)),
             of_crc.eq(crc.crc.word_select((place - body)[:2], 8)),
+            there.eq(age == FETCHED),
             crc.data.eq(byte),
             crc.start.eq(self.start),
         ]
+        with m.If(~there):
+            m.d.sync += age.eq(age + 1)
+        with m.If(age == FETCHED - 1):
+            m.d.sync += byte.eq(
+                Mux(place < HEADER_BYTES, of_header, Mux(place < body, self.byte, of_crc))
+            )
+
+        def go(to):
+            m.d.sync += [place.eq(to), age.eq(0)]
+
         with m.FSM() as fsm:
             with m.State("IDLE"):
-                m.d.comb += follows.eq(0)
                 m.d.sync += [header.eq(self.header), count.eq(self.count), begin.eq(0)]
+                go(0)
                 with m.If(self.start):
                     m.next = "SCAN"
-            with m.State("SCAN"):
-                with m.If((place == total) | (byte == 0)):
-                    m.d.sync += end.eq(place)
-                    m.next = "CODE"
-                with m.Else():
-                    m.d.comb += follows.eq(place + 1)
+            with m.State("SCAN"), m.If(there):
                 m.d.comb += [crc.valid.eq(place < body)]
+                m.d.sync += end.eq(place)
+                go(place + 1)
+                with m.If((place == total) | (byte == 0)):
+                    m.next = "CODE"
             with m.State("CODE"):
-                m.d.comb += [
-                    self.o.payload.eq(end - begin + 1),
-                    self.o.valid.eq(1),
-                    follows.eq(begin),
-                ]
+                m.d.comb += [self.o.payload.eq(end - begin + 1), self.o.valid.eq(1)]
+                go(begin)
                 with m.If(self.o.ready):
                     m.next = "SEND"
             with m.State("SEND"):
                 with m.If(place != end):
-                    m.d.comb += [self.o.payload.eq(byte), self.o.valid.eq(1)]
-                    with m.If(self.o.ready):
-                        m.d.comb += follows.eq(place + 1)
+                    m.d.comb += [self.o.payload.eq(byte), self.o.valid.eq(there)]
+                    with m.If(there & self.o.ready):
+                        go(place + 1)
                 with m.Elif(end == total):
                     m.next = "END"
                 with m.Else():
-                    m.d.comb += follows.eq(end + 1)
+                    go(end + 1)
                     m.d.sync += begin.eq(end + 1)
                     m.next = "SCAN"
             with m.State("END"):

@@ -40,7 +40,7 @@ CHOICES = "|".join((*ENGINES, *LINKED, "PORT"))
 def check_engine(name: str) -> None:
     """Raise `ConfigError` unless ``name`` is an engine."""
     if not is_port(name):
-        check_choice("engine", name, (*ENGINES, *LINKED, "a port such as /dev/ttyUSB0"))
+        check_choice("engine", name, (*ENGINES, *LINKED, "PORT"))
 
 
 def start_note(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import MOST_LINES, Config, ConverterConfig
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import shown
@@ -17,7 +17,7 @@ from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 from ohmgrid.registers.time import aging_registers
 
-__all__ = ["TileBase", "TileEngine", "TileState", "device_shape", "make_tiles"]
+__all__ = ["TileBase", "TileEngine", "TileState", "check_shape", "device_shape", "make_tiles"]
 
 
 class TileState(NamedTuple):
@@ -126,6 +126,13 @@ def make_tiles(
     return tiles
 
 
+def check_shape(rows: int, cols: int) -> None:
+    """Raise `ValueError` unless an array can have so many rows and columns."""
+    for name, value in (("rows", rows), ("cols", cols)):
+        if not 1 <= value <= MOST_LINES:
+            raise ValueError(f"{name}: expected 1..{MOST_LINES}, got {value}")
+
+
 def device_shape(device: Device, rows: int, cols: int) -> tuple[int, int]:
     """Return rows and columns of the devices of a tile: a pair takes two rows."""
     return (rows * device.devices, cols)
@@ -160,9 +167,7 @@ class TileBase:
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
-        for name, value, top in (("rows", rows, 65536), ("cols", cols, 65536)):
-            if not 1 <= value <= top:
-                raise ValueError(f"{name}: expected 1..{top}, got {value}")
+        check_shape(rows, cols)
         if not 0 <= number <= 255:
             raise ValueError(f"number: expected 0..255, got {number}")
         check_build(config)

@@ -198,7 +198,10 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("train", "--lanes", "0"), "lanes: expected 1..1024, got 0"),
         (("train", "--share", "99"), "share: expected 1..64, got 99"),
         (("train", "--bit-length", "128"), "bit-length: expected 1..127, got 128"),
-        (("train", "--engine", "gpu"), "engine: expected one of model, compiled, rtl, got 'gpu'"),
+        (
+            ("train", "--engine", "gpu"),
+            "engine: expected one of model, compiled, rtl, virtual, PORT, got 'gpu'",
+        ),
         (("train", "--device", "pcm2"), "expected one of idealized, gokmen-vlasov"),
         (("train", "--device", "none.toml"), "none.toml: cannot be read: No such file"),
         (("train", "--config", "none.toml"), "none.toml: cannot be read: No such file"),
@@ -218,7 +221,10 @@ def test_a_resumed_run_keeps_what_decides_its_bits(blobs, tmp_path):
         (("train", "--resume", "--out", "/nowhere"), "expected the checkpoint of a run"),
         (("compare", "--engines", "model"), "engines: expected two or more of model, comp"),
         (("compare", "--engines", "rtl,rtl"), "engines: expected two or more of model, comp"),
-        (("compare", "--engines", "model,x"), "of model, compiled, rtl, got 'x'"),
+        (
+            ("compare", "--engines", "model,x"),
+            "of model, compiled, rtl, virtual, PORT, got 'x'",
+        ),
         (("compare", "--steps", "0"), "steps: expected 1..1000000000, got 0"),
         (("config", "--lanes", "2000"), "lanes: expected 1..1024, got 2000"),
     ],

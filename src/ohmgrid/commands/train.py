@@ -388,7 +388,8 @@ def train(
         else:
             session.resume(checkpoint)
         if out is not None:
-            _begin(session, out)
+            folder = out
+            session.look(lambda: _begin(session, folder))
 
         def save() -> None:
             checkpoint = session.checkpoint()
@@ -408,12 +409,13 @@ def train(
                     _interrupted(session, session.last, engine, out)
                 raise
             if not finished:
-                _interrupted(session, session.checkpoint(), engine, out)
+                _interrupted(session, session.look(session.checkpoint), engine, out)
                 raise click.exceptions.Exit(stop.status)
-        result = _result(session, engine, warnings)
+        result = session.look(lambda: _result(session, engine, warnings))
         tell(result["warnings"][len(warnings) :])
         if out is not None:
-            _write_results(session, out, result)
+            folder = out
+            session.look(lambda: _write_results(session, folder, result))
     finally:
         core.close()
     if as_json:

@@ -2,11 +2,12 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.core import StateLost
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.core import GatewareCore
 from ohmgrid.gateware.held import Gateware
@@ -18,9 +19,11 @@ from ohmgrid.host.records import RecordMaker, RecordTaker
 from ohmgrid.model.core.sequencer import Order
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.steps import Step
+from ohmgrid.tile import TileState
 
 __all__ = ["BoardCore", "BoardWay", "config_of_board", "connect"]
 
+ATTEMPTS = 5
 BLOCK_S, MOST_BLOCK = 0.3, 1 << 14
 """Seconds of a block: a host and a board wait for each other once in each."""
 
@@ -56,6 +59,17 @@ class BoardWay:
         answered = np.array(taker.answers[: max(answers, 0)], np.uint64)
         del taker.results[:results], taker.answers[: max(answers, 0)]
         return came, answered, 0
+
+
+def steadily(load: Callable[[], object]) -> None:
+    """Load what a board is to hold; once more where it has begun anew meanwhile."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            load()
+        except StateLost:
+            continue
+        return
+    load()
 
 
 def tell(line: str) -> None:
@@ -122,7 +136,7 @@ class BoardCore(GatewareCore):
             own = config_of_board(config, board, port.name)
             try:
                 gateware = Gateware(own, net.shapes, lambda: BoardWay(self.link))
-                super().__init__(own, net, gateware)
+                steadily(lambda: super(BoardCore, self).__init__(own, net, gateware))
             except ConfigError as error:
                 build = own.build
                 raise BoardError(
@@ -133,6 +147,10 @@ class BoardCore(GatewareCore):
         except BaseException:
             self.link.close()
             raise
+
+    def load(self, states: Sequence[TileState]) -> None:
+        """Take over the states of all layers, though the board may begin anew meanwhile."""
+        steadily(lambda: super(BoardCore, self).load(states))
 
     def run(
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, Progress
 
 __all__ = ["Session"]
+
+T = TypeVar("T")
 
 LEARNED = 0.25
 """A net has learned something where it is so far on the way from chance to certainty."""
@@ -227,6 +229,14 @@ class Session:
                 on_lost(str(lost))
                 self._go_back()
         return True
+
+    def look(self, at: Callable[[], T]) -> T:
+        """Return what a look at the engine's state gives, if need be at its last checkpoint's."""
+        while True:
+            try:
+                return at()
+            except StateLost:
+                self._go_back()
 
     def _go_back(self) -> None:
         """Go on from the last checkpoint, or begin anew where there is none."""

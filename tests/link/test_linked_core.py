@@ -283,7 +283,8 @@ class Served:
 RUN = ("--data", "digits", "--pool", "2", "--layers", "16-8-10", "--device", "gokmen-vlasov")
 
 
-@pytest.mark.parametrize(("hosts", "boards"), [(1, 1), pytest.param(20, 5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("hosts", "boards"), [(20, 5)])
 def test_whatever_is_killed_a_run_ends_with_the_same_bits(tmp_path, rng, hosts, boards):
     """The host at random moments, and the board: each goes on from the last checkpoint."""
     want = json.loads(run("train", *RUN, "--epochs", 1, "--engine", "compiled", "--json"))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tile_cases import BUILDS
 from watched import Listener, listening, own_registry, session
 
-from ohmgrid.config import BuildConfig, Config
+from ohmgrid.config import Config
 from ohmgrid.devices.presets import preset
 from ohmgrid.watch.feed import Feed
 from ohmgrid.watch.registry import live_runs
@@ -54,16 +55,13 @@ def _own_registry(tmp_path, monkeypatch):
     own_registry(tmp_path, monkeypatch)
 
 
-SMALL = BuildConfig(lanes=4, share=2, words=64, inputs=16, outputs=16)
-
-
 @pytest.mark.parametrize(
     ("engine", "config"),
     [
         ("model", Config()),
         ("model", Config(device=preset("pcm"), batch=5)),
         ("compiled", Config()),
-        ("rtl", Config(build=SMALL)),
+        ("rtl", Config(build=BUILDS[4])),
     ],
     ids=["model", "model-batch-pair", "compiled", "rtl"],
 )

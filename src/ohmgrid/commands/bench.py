@@ -69,14 +69,12 @@ def _engines(text: str) -> list[str]:
     return names
 
 
-def _peer(python: str | None, console: Console) -> tuple[str, str | None]:
+def _peer(python: str | None) -> tuple[str, str | None]:
     """Return the interpreter for aihwkit, and the version it finds there."""
     path = python or sys.executable
     version = peer_version(path)
-    if version is None:
-        if python is not None:
-            raise ConfigError("peer-python", f"expected an interpreter with aihwkit, got {python}")
-        console.print("aihwkit is not installed here; --peer-python PATH names where it is")
+    if version is None and python is not None:
+        raise ConfigError("peer-python", f"expected an interpreter with aihwkit, got {python}")
     return path, version
 
 
@@ -204,7 +202,7 @@ def bench(
     if out is not None:
         check_new("out", force, *(out / name for name in RESULTS))
         make_folder(out)
-    peer = _peer(peer_python, console)
+    peer = _peer(peer_python)
     with ExitStack() as starts:
         for name in sorted({"compiled", *names}):
             starts.enter_context(starting(name, console))
@@ -214,6 +212,8 @@ def bench(
         contenders.append(plain)
     with console.status("") as status:
         measure(contenders, rounds, seconds, status.update)
+    if peer[1] is None:
+        console.print("aihwkit is not installed here; --peer-python PATH names where it is")
     rows = [contender.row() for contender in contenders]
     _add_ratios(rows)
     _add_prices(rows, contenders, plain)

@@ -47,6 +47,12 @@ class LinkFuzz:
         self._twin = Endpoint(IDENTITY, ROOM)
         self.kinds: dict[str, int] = dict.fromkeys(("whole", *DAMAGES, "sessions"), 0)
         self._line(encode_frame(Frame(FrameType.RESET, 7, 0)), "reset")
+        self.kinds["sessions"] = 1
+
+    @property
+    def frames(self) -> int:
+        """Frames so far, whole and damaged."""
+        return sum(self.kinds.values()) - self.kinds["sessions"]
 
     # The gateware
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.core import Core, StateLost
-from ohmgrid.counters import warnings_of
+from ohmgrid.counters import Counters, warnings_of
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.device.population import at_bounds
@@ -84,6 +84,7 @@ class Session:
             self.core.initialise()
         else:
             self.core.load(self._first)
+        self.core.counters = Counters(len(self.core.tiles))
         self.history = []
         self._begin_epoch(0)
 

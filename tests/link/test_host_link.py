@@ -31,6 +31,23 @@ def test_no_byte_is_lost_and_none_comes_twice(damage, rng):
     assert board.starts == 1
 
 
+def test_a_host_that_went_back_for_nothing_believes_the_board(monkeypatch):
+    """All had come, in frames that end where the room does: frames of other sizes do not."""
+    monkeypatch.setattr(link_module, "STALLED_S", 1.0)
+    board = Echo()
+    cable = Cable(board)
+    link = Link(cable)
+    link.begin()
+    for size in (32, 2000):
+        link._queue += bytes(size)
+        link._fill(more=False)
+    cable._back.clear()  # the answers are lost
+    assert len(board.taken) == link._sent == board.end.room
+    link._sent = link._acked
+    link.exchange([], lambda: len(link.came) >= 2032)
+    assert len(board.taken) == 2032
+
+
 def test_a_cable_that_was_pulled_costs_nothing(rng):
     board = Echo()
     cable, lines = Cable(board), []

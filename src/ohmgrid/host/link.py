@@ -91,9 +91,9 @@ class Link:
         port.open()
 
     def _begin_streams(self) -> None:
-        # Offsets without their modulo. Of the host's stream: what the board has, what was sent,
-        # what it has room for; the bytes from the first of these on.
-        self._acked = self._sent = self._limit = 0
+        # Offsets without their modulo. Of the host's stream: what the board has, what was sent
+        # (since it went back, and ever), what it has room for; the bytes from the first one on.
+        self._acked = self._sent = self._reached = self._limit = 0
         self._queue = bytearray()
         self._went_back = -1
         # Of the board's stream: what has come, and what the board was told of it.
@@ -242,6 +242,7 @@ class Link:
                 self._frame(FrameType.DATA, self._sent, bytes(self._queue[at : at + size]))
             )
             self._sent += size
+        self._reached = max(self._reached, self._sent)
         if frames:
             self._write(*frames)
 
@@ -306,12 +307,14 @@ class Link:
             return
         limit, flags = struct.unpack("<HB", frame.payload)
         ahead = (frame.offset - self._acked) % MODULO
-        if ahead > self._sent - self._acked:
+        if ahead > self._reached - self._acked:
             return
         if flags & Say.FAULT:
             raise BoardError(f"{self._port.name}: the board took the stream for none")
         del self._queue[:ahead]
         self._acked += ahead
+        # Gone back for what had come after all.
+        self._sent = max(self._sent, self._acked)
         self._limit = self._acked + (limit - frame.offset) % MODULO
         # What was sent behind a frame that is lost is lost, too: once for each such frame.
         lost = flags & Say.DROPPED and self._went_back != self._acked

@@ -18,7 +18,7 @@ LOADED = ("x_frac", "d_frac")
 """Formats that are loaded at run time: no gateware is of one of them."""
 
 
-class BoardError(OhmgridError):
+class BoardError(OhmgridError, ValueError):
     """A board that cannot do what is asked of it, or a line that does not lead to one."""
 
 
@@ -103,6 +103,8 @@ def parse_identity(data: bytes) -> BoardIdentity:
             f"board: expected protocol {PROTOCOL}, got {version}; build it with this version of "
             "ohmgrid, or use the version that built it"
         )
+    if len(data) < IDENTITY_HEAD:
+        raise BoardError(f"board: expected at least {IDENTITY_HEAD} bytes of it, got {len(data)}")
     head = Identity.unpack(data[:IDENTITY_HEAD])
     try:
         said = msgspec.json.decode(data[IDENTITY_HEAD:], type=_Description)

@@ -7,6 +7,7 @@ import numpy as np
 from ohmgrid.host.driver import Examples, Item
 from ohmgrid.host.examples import choose_encoding, encode_example
 from ohmgrid.host.frames import Record, Tag
+from ohmgrid.host.identity import BoardError
 from ohmgrid.host.protocol import COMMAND_BITS, TABLE_DATA_BITS, Op
 from ohmgrid.registers.examples import BITS, VALUE_BITS, ExampleFormat
 from ohmgrid.registers.map import TABLES, TRAINER
@@ -158,7 +159,7 @@ class RecordTaker:
         self.answers: list[int] = []
 
     def take(self, data: bytes) -> None:
-        """Take bytes of the stream; raise `ValueError` where they are no records."""
+        """Take bytes of the stream; raise `BoardError` where they are no records."""
         self._rest += data
         rest, place = self._rest, 0
         while place < len(rest):
@@ -175,6 +176,6 @@ class RecordTaker:
                 word = int.from_bytes(body, "little")
                 self.answers.append(Op.COUNT | (tag == Tag.HIT) << 16 | word << 32)
             else:
-                raise ValueError(f"board: expected a record, got the tag {tag:#x}")
+                raise BoardError(f"board: expected a record, got the tag {tag:#x}")
             place = end
         del rest[:place]

@@ -6,13 +6,11 @@ at the first difference, hang or frame that is not understood behind a damaged o
 repeats it: each block of 1,000 frames has a seed of its own.
 """
 
-import time
-from collections import Counter
-
 import click
 
 from ohmgrid.doors.checks import check_int
 from ohmgrid.studies.bad_cable import HostFuzz, hasten
+from ohmgrid.studies.fuzzing import fuzz_blocks
 from ohmgrid.studies.link_fuzz import LinkFuzz
 
 BLOCK = 1000
@@ -27,20 +25,14 @@ def main(frames: int, seed: int) -> None:
     check_int("frames", frames, 1, 10**9)
     hasten()
     for end, fuzz_of in (("gateware", LinkFuzz), ("host", HostFuzz)):
-        kinds: Counter[str] = Counter()
-        begin = time.perf_counter()
-        for first in range(0, frames, BLOCK):
-            own = seed + first // BLOCK
-            fuzz, size = fuzz_of(own), min(BLOCK, frames - first)
-            try:
-                while fuzz.frames < size:
-                    fuzz.step()
-            except Exception as fault:
-                fault.add_note(f"repeat it: --frames {BLOCK} --seed {own}")
-                raise
-            kinds.update(fuzz.kinds)
-        found = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        click.echo(f"{end}: {found}; no fault, {time.perf_counter() - begin:.0f} s")
+
+        def run(own: int, size: int, fuzz_of=fuzz_of) -> dict[str, int]:
+            fuzz = fuzz_of(own)
+            while fuzz.frames < size:
+                fuzz.step()
+            return fuzz.kinds
+
+        click.echo(f"{end}: {fuzz_blocks(run, frames, BLOCK, seed, '--frames')}")
 
 
 if __name__ == "__main__":

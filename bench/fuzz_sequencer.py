@@ -5,12 +5,10 @@ tenth one random registers and commands, and a run whose words end, with a reset
 first fault and prints what repeats it: each block of 25 tables has a seed of its own.
 """
 
-import time
-from collections import Counter
-
 import click
 
 from ohmgrid.doors.checks import check_int
+from ohmgrid.studies.fuzzing import fuzz_blocks
 from ohmgrid.studies.step_fuzz import StepFuzz
 
 BLOCK = 25
@@ -23,19 +21,13 @@ BLOCK = 25
 def main(tables: int, seed: int) -> None:
     """Compare gateware and golden interpreter on random input."""
     check_int("tables", tables, 1, 10**9)
-    kinds: Counter[str] = Counter()
-    begin = time.perf_counter()
-    for first in range(0, tables, BLOCK):
-        own = seed + first // BLOCK
+
+    def run(own: int, size: int) -> dict[str, int]:
         fuzz = StepFuzz(own)
-        try:
-            fuzz.block(min(BLOCK, tables - first))
-        except Exception as fault:
-            fault.add_note(f"repeat it: --tables {BLOCK} --seed {own}")
-            raise
-        kinds.update(fuzz.kinds)
-    found = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    click.echo(f"{tables} tables: {found}; no fault, {time.perf_counter() - begin:.0f} s")
+        fuzz.block(size)
+        return fuzz.kinds
+
+    click.echo(f"{tables} tables: {fuzz_blocks(run, tables, BLOCK, seed, '--tables')}")
 
 
 if __name__ == "__main__":

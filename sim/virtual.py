@@ -71,6 +71,20 @@ class PseudoTerminal:
             link.symlink_to(self.name)
             self.name = str(link)
 
+    def read(self, most: int) -> bytes:
+        """Return what the host has sent, at most so many bytes; nothing if there is nothing."""
+        try:
+            return os.read(self.end, most)
+        except BlockingIOError:
+            return b""
+
+    def write(self, data: bytes) -> int:
+        """Send bytes to the host; return how many the line took."""
+        try:
+            return os.write(self.end, data)
+        except BlockingIOError:
+            return 0
+
     def close(self) -> None:
         """Close both sides."""
         if self._link is not None and self._link.is_symlink():
@@ -87,48 +101,36 @@ class VirtualBoard:
     ----------
     config : Config
         Formats and build.
-    end : int
-        File descriptor, not blocking.
+    line : PseudoTerminal
     """
 
-    def __init__(self, config: Config, end: int) -> None:
+    def __init__(self, config: Config, line: PseudoTerminal) -> None:
         self._sim = build_board(config).instance()
         self._sim.reset()
-        self._end = end
+        self._line = line
         self._out = bytearray()
 
     def serve(self, stop: threading.Event) -> None:
         """Run the gateware until it is to stop; sleep while nothing is at work."""
-        came = b""
         while not stop.is_set():
             busy = bool(self._sim.get("busy"))
-            if not came and not busy and not self._out:
-                select.select([self._end], [], [], IDLE_S)
-            came = self._read() if len(came) < CHUNK else came
+            if not busy and not self._out:
+                select.select([self._line.end], [], [], IDLE_S)
+            came = self._line.read(CHUNK)
             if not came and not busy and not self._out:
                 continue
-            # What the line does not take waits in the board, as on a line.
+            # What the line does not take waits in the board, as on a line; what comes is taken, a
+            # byte a cycle.
             room = 0 if len(self._out) >= CHUNK else CHUNK
-            words, taken = self._sim.pump(
+            words, _ = self._sim.pump(
                 {"rx": np.frombuffer(came, np.uint8)}, {"tx": room}, CYCLES if busy else CHUNK
             )
-            came = came[taken["rx"] :]
             self._out += words["tx"].astype(np.uint8).tobytes()
-            self._write()
-
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._end, CHUNK)
-        except BlockingIOError:
-            return b""
-
-    def _write(self) -> None:
-        if not self._out:
-            return
-        try:
-            del self._out[: os.write(self._end, self._out)]
-        except BlockingIOError:
-            select.select([], [self._end], [], IDLE_S)
+            if self._out:
+                went = self._line.write(bytes(self._out))
+                del self._out[:went]
+                if not went:
+                    select.select([], [self._line.end], [], IDLE_S)
 
 
 class VirtualCore(BoardCore):
@@ -147,7 +149,7 @@ class VirtualCore(BoardCore):
         self._line = PseudoTerminal()
         self._stop = threading.Event()
         try:
-            board = VirtualBoard(config, self._line.end)
+            board = VirtualBoard(config, self._line)
             self._thread = threading.Thread(target=board.serve, args=(self._stop,), daemon=True)
             self._thread.start()
             super().__init__(config, net, self._line.name)

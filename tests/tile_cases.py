@@ -24,6 +24,7 @@ __all__ = [
     "BUILDS",
     "COLS",
     "LANES",
+    "LEAST",
     "MAX_ROWS",
     "ROWS",
     "SEEDS",
@@ -61,6 +62,13 @@ BUILDS = {
 LANES = (3, 4)
 """Builds of the tests that take seconds: the compiler takes a minute for each. Between them they
 have all parts; one lane, and 16 with all that may be, are for the tests that take minutes."""
+LEAST = BuildConfig(
+    lanes=2,
+    share=2,
+    **dict.fromkeys(("curve", "power", "step_tables", "write_noise"), False),
+    **dict.fromkeys(("references", "read_physics", "time"), False),
+)
+"""What is built soonest: where the core is not what is tested."""
 SEEDS = st.integers(0, 2**32 - 1)
 ROWS, COLS = st.integers(1, MAX_ROWS), st.integers(1, MAX_COLS)
 

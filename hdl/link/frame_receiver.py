@@ -26,7 +26,8 @@ class FrameReceiver(wiring.Component):
     byte : Out(8), byte_valid : Out(1), index : Out(8)
         A byte behind the header and its place; the CRC comes last, as if it were payload.
     header : Out(HEADER), count : Out(8)
-        Of the last frame, and bytes of its payload; constant from the strobe on for two cycles.
+        Of the last frame, and bytes of its payload; constant from the strobe on for two cycles, its
+        session for three.
     first : Out(8)
         First byte of its payload.
     good, bad : Out(1)

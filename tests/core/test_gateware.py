@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import operate
-from tile_cases import BUILDS, COLS, LANES, ROWS, SEEDS, configs, random_weights, vectors
+from tile_cases import BUILDS, COLS, LANES, LEAST, ROWS, SEEDS, configs, random_weights, vectors
 
 from ohmgrid.config import (
     BuildConfig,
@@ -170,13 +170,6 @@ WHOLE = (
     ),
 )
 """With all that a build may have; and the physics of reads."""
-SMALL = BuildConfig(
-    lanes=2,
-    share=2,
-    **dict.fromkeys(("curve", "power", "step_tables", "write_noise"), False),
-    **dict.fromkeys(("references", "read_physics", "time"), False),
-)
-"""Verilator and its compiler take longest of all tests for a core, so this one has the least."""
 
 
 @pytest.mark.parametrize(
@@ -201,7 +194,8 @@ SMALL = BuildConfig(
             ConstantStep(),
             marks=pytest.mark.slow,
         ),
-        (SMALL, FormatConfig(), "stochastic-compressed", ConstantStep()),
+        # Verilator and its compiler take longest of all tests for a core.
+        (LEAST, FormatConfig(), "stochastic-compressed", ConstantStep()),
         pytest.param(BuildConfig(lanes=4, share=2), *WHOLE, marks=pytest.mark.slow),
     ],
     ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",

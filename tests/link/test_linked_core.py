@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from tile_cases import LEAST
 
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import PRESETS
@@ -28,23 +30,7 @@ from ohmgrid.model.core.core import Core
 from ohmgrid.net import Net
 from ohmgrid.sim.virtual import PseudoTerminal, VirtualBoard
 
-BUILD = BuildConfig(
-    lanes=2,
-    share=2,
-    queue=4,
-    words=400,
-    inputs=40,
-    outputs=30,
-    edge=2,
-    curve=False,
-    power=False,
-    step_tables=False,
-    write_noise=False,
-    references=False,
-    read_physics=False,
-    time=False,
-    link=512,
-)
+BUILD = replace(LEAST, queue=4, words=400, inputs=40, outputs=30, edge=2, link=512)
 CONFIG = Config(seed=11, build=BUILD, device=PRESETS["gokmen-vlasov"])
 NET = Net((16, 8, 10))
 PROGRAM = sys.executable, "-c", "from ohmgrid.cli import main; main()"
@@ -54,7 +40,7 @@ PROGRAM = sys.executable, "-c", "from ohmgrid.cli import main; main()"
 def port():
     """The port of a virtual board that is there for all tests."""
     line, stop = PseudoTerminal(), threading.Event()
-    served = VirtualBoard(CONFIG, line.end)
+    served = VirtualBoard(CONFIG, line)
     thread = threading.Thread(target=served.serve, args=(stop,), daemon=True)
     thread.start()
     yield line.name
@@ -200,6 +186,8 @@ def test_an_identity_says_what_was_built():
     assert len(data) < 240
     with pytest.raises(BoardError, match="board: expected protocol 1, got 9; build it with this"):
         parse_identity(bytes([9]) + data[1:])
+    with pytest.raises(BoardError, match="board: expected at least 23 bytes of it, got 5"):
+        parse_identity(data[:5])
     with pytest.raises(BoardError, match="board: expected a description of its gateware"):
         parse_identity(data[:-1])
     with pytest.raises(BoardError, match="lames: expected an option that this version knows"):

@@ -14,7 +14,8 @@ from ohmgrid.model.core.tile import Tile
 from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.steps import Step, StepVerb
 from ohmgrid.sim.rtl import RtlTile
-from ohmgrid.studies.step_fuzz import Fault, StepFuzz
+from ohmgrid.studies.fuzzing import Fault
+from ohmgrid.studies.step_fuzz import StepFuzz
 from ohmgrid.tile import TileBase, TileState
 
 BUILD = BUILDS[4]

@@ -66,7 +66,7 @@ def serve(virtual: bool, name: Path | None, as_json: bool, **given: Any) -> None
     console, line = Console(stderr=True), PseudoTerminal(name)
     try:
         with starting("virtual", console):
-            served = VirtualBoard(config, line.end)
+            served = VirtualBoard(config, line)
         said = {"port": line.name, "lanes": config.build.lanes, "words": config.build.words}
         click.echo(json.dumps(said) if as_json else f"board at {line.name} (Ctrl-C ends it)")
         stop = threading.Event()

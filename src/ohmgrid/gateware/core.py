@@ -138,7 +138,7 @@ class GatewareCore(Core):
         if waits and counts:
             raise ValueError("steps: expected WAIT or COUNT, got both")
         if waits:
-            answers = self._ask(commands, np.column_stack([labels, pixels]), order)
+            answers = self._ask(commands, Examples(labels, pixels), order)
         else:
             sent = [self._tiles[step.array].rows for step in steps if step.verb == StepVerb.SEND]
             items = [*commands, Examples(labels, pixels)]
@@ -152,13 +152,14 @@ class GatewareCore(Core):
         self._count(order)
         return [Answer(bool(answer.passes), answer.saturated) for answer in answers[:counts]]
 
-    def _ask(self, items: Sequence[Item], words: np.ndarray, order: Order) -> list:
+    def _ask(self, items: Sequence[Item], examples: Examples, order: Order) -> list:
         """Run a table that sends results to the host and waits for their errors.
 
         Return its answers, which come at the end.
         """
         rows, cycles = self._tiles[-1].rows, 0
-        for example in words:
+        for one in range(len(examples.labels)):
+            example = Examples(*(part[one : one + 1] for part in examples))
             results = self.gateware.ask([*items, example], rows)
             cycles += self.gateware.driver.cycles
             items = [order.host(results) if order.host else results]

@@ -12,6 +12,7 @@ from ohmgrid.host.frames import (
     PROTOCOL,
     QUESTION_PLACE,
     QUESTIONS,
+    STATUS_BYTES,
     Ask,
     Frame,
     FrameType,
@@ -150,7 +151,9 @@ class Link:
 
     def status_frame(self) -> Frame:
         """Return the frame with the board's status."""
-        return self._ask(FrameType.STATUS, FrameType.STATUS, lambda f: True)
+        return self._ask(
+            FrameType.STATUS, FrameType.STATUS, lambda f: len(f.payload) == STATUS_BYTES
+        )
 
     def status(self) -> Status:
         """Return what the board says of its state."""

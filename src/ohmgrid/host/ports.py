@@ -12,7 +12,7 @@ from serial.tools import list_ports
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.host.identity import BoardError
 
-__all__ = ["BAUD", "Port", "PortLost", "SerialPort", "is_port", "open_port"]
+__all__ = ["BAUD", "Port", "PortLost", "SerialPort", "is_port", "open_port", "split_port"]
 
 BAUD = 3_000_000
 """Bits a second of a board's UART, unless it was built for others."""
@@ -131,6 +131,12 @@ def is_port(name: str) -> bool:
     return name.startswith("/") or re.fullmatch(r"COM\d+(@.*)?", name, re.IGNORECASE) is not None
 
 
+def split_port(name: str) -> tuple[str, str]:
+    """Return port and rate of ``PORT@BAUD``; the rate of ``PORT`` is empty."""
+    port, _, rate = name.partition("@")
+    return port, rate
+
+
 def open_port(name: str) -> SerialPort:
     """Return the port of ``PORT`` or ``PORT@BAUD``, not yet open.
 
@@ -139,8 +145,8 @@ def open_port(name: str) -> SerialPort:
     ConfigError
         If the rate is no number of bits a second.
     """
-    port, at, rate = name.partition("@")
-    if not at:
+    port, rate = split_port(name)
+    if port == name:
         return SerialPort(port)
     if not re.fullmatch(r"[0-9]{2,8}", rate):
         raise ConfigError("engine", f"expected PORT@BAUD with bits a second, got {shown(name)}")

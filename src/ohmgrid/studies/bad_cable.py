@@ -13,7 +13,7 @@ from ohmgrid.host.identity import BoardError
 from ohmgrid.host.link import Link
 from ohmgrid.host.ports import PortLost
 from ohmgrid.model.link.endpoint import Endpoint
-from ohmgrid.studies.step_fuzz import Fault
+from ohmgrid.studies.fuzzing import Fault
 
 __all__ = ["IDENTITY", "Cable", "Echo", "HostFuzz", "exchanged", "hasten"]
 

@@ -11,7 +11,7 @@ from ohmgrid.hdl.link.endpoint import Endpoint as EndpointGateware
 from ohmgrid.host.frames import MOST_PAYLOAD, Frame, FrameType, decode_frame, encode_frame
 from ohmgrid.model.link.endpoint import Endpoint
 from ohmgrid.sim.cxxrtl.library import build
-from ohmgrid.studies.step_fuzz import Fault
+from ohmgrid.studies.fuzzing import Fault
 
 __all__ = ["LinkFuzz"]
 

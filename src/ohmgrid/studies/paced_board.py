@@ -5,7 +5,6 @@ that only the line limits. Its link is the golden twin of the gateware's; its co
 that it is given, answers every command and example at once, and learns nothing.
 """
 
-import os
 import select
 import time
 from collections.abc import Callable
@@ -115,20 +114,17 @@ class PacedBoard:
 
     def serve(self, stopped: Callable[[], bool]) -> None:
         """Take and give bytes until it is stopped."""
-        end, last = self._line.end, time.perf_counter()
+        last = time.perf_counter()
         may_take = may_give = 0.0
         while not stopped():
-            select.select([end], [], [], TICK_S)
+            select.select([self._line.end], [], [], TICK_S)
             time.sleep(TICK_S)
             now = time.perf_counter()
             passed, last = min(now - last, BURST_S), now
             most = BURST_S * self._rate
             may_take = min(may_take + passed * self._rate, most)
             may_give = min(may_give + passed * self._rate, most)
-            try:
-                came = os.read(end, int(may_take)) if may_take >= 1 else b""
-            except BlockingIOError:
-                came = b""
+            came = self._line.read(int(may_take)) if may_take >= 1 else b""
             may_take -= len(came)
             self.taken += len(came)
             self._end.take(came)
@@ -136,10 +132,7 @@ class PacedBoard:
             self._out += self._end.frames(self._status())
             part = bytes(self._out[: int(may_give)])
             if part:
-                try:
-                    went = os.write(end, part)
-                except BlockingIOError:
-                    went = 0
+                went = self._line.write(part)
                 del self._out[:went]
                 may_give -= went
                 self.given += went

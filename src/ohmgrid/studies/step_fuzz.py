@@ -25,9 +25,10 @@ from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
 from ohmgrid.registers.meters import FIELDS, METER_BITS
 from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
 from ohmgrid.sim.rtl import RtlCore
+from ohmgrid.studies.fuzzing import Fault
 from ohmgrid.tile import TileState
 
-__all__ = ["BUILD", "Fault", "StepFuzz"]
+__all__ = ["BUILD", "StepFuzz"]
 
 BUILD = BuildConfig(
     lanes=2,
@@ -51,10 +52,6 @@ NUMBERS = sorted(
     {register.number for group in (CORE, DEVICE) for register in group.values()}
     | {*TABLES.values(), *TRAINER.values()}
 )
-
-
-class Fault(AssertionError):
-    """The gateware did something else than it should."""
 
 
 def _differ(what: str, expected: object, got: object) -> None:
@@ -95,7 +92,7 @@ class StepFuzz:
         self.golden, self.found = Core(config, NET), RtlCore(config, NET)
         golden = self.golden
         self._golden = Sequencer(config, golden.tiles, golden.scales, golden.table)
-        self.kinds = dict.fromkeys(KINDS, 0)
+        self.kinds: dict[str, int] = dict.fromkeys(KINDS, 0)
         self._start = [
             TileState(self._rng.integers(-9000, 9000, shape, dtype=np.int32), (0, 0, 0))
             for shape in (state.weights.shape for state in golden.state())

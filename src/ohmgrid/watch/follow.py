@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ohmgrid.doors.checks import ConfigError, OhmgridError
+from ohmgrid.host.ports import split_port
 from ohmgrid.training.runs import CHECKPOINT, read_checkpoint
 from ohmgrid.watch.messages import PROTOCOL, Ask, End, Message
 from ohmgrid.watch.registry import Entry, leave, live_runs
@@ -56,7 +57,7 @@ def _is_same_engine(one: str, other: str) -> bool:
     """Return whether two names are of one engine: a port may have several, and a rate behind."""
     if one == other:
         return True
-    ports = [os.path.realpath(name.partition("@")[0]) for name in (one, other) if "/" in name]
+    ports = [os.path.realpath(split_port(name)[0]) for name in (one, other) if "/" in name]
     return len(ports) == 2 and ports[0] == ports[1]
 
 

@@ -33,6 +33,9 @@ VERBS = {
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",
+    "boards": "ohmgrid.commands.boards:boards",
+    "build": "ohmgrid.commands.build:build",
+    "load": "ohmgrid.commands.load:load",
     "board": "ohmgrid.commands.board:board",
 }
 """Verb -> ``module:command``; imported when the verb is used, so that each starts fast."""

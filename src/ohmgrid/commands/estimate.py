@@ -1,7 +1,8 @@
-"""``ohmgrid synth --estimate``: clock cycles of an example of a net, before there is a board."""
+"""``ohmgrid build BOARD --estimate``: clock cycles of an example, before there is a board."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -10,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ohmgrid.commands.options import (
-    Options,
-    choose,
+    Chosen,
     choose_plan,
     fit_build,
     tell,
@@ -24,8 +24,10 @@ from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
 from ohmgrid.registers.layout import place_arrays
 from ohmgrid.studies.estimate import Estimate, estimate, left_out
 from ohmgrid.studies.schedule import PARTS
+from ohmgrid.training.data import Dataset
+from ohmgrid.training.plan import Plan
 
-__all__ = ["EXAMPLES", "POSITIONS", "print_estimate"]
+__all__ = ["EXAMPLES", "POSITIONS", "Counted", "count_cycles", "print_estimate"]
 
 POSITIONS = "0,1200,6000,30000"
 EXAMPLES = 20
@@ -46,14 +48,70 @@ def _positions(text: str, batch: int) -> list[int]:
     return places
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Cycles at some positions of a run, and what they are of."""
+
+    config: Config
+    plan: Plan
+    data: Dataset
+    rows: list[Estimate]
+
+
+def count_cycles(
+    chosen: Chosen, positions: Sequence[int], examples: int, console: Console
+) -> Counted:
+    """Count the cycles of an example of the net that was chosen, on the build that was chosen.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    positions : sequence of int
+        Examples trained before, in their order.
+    examples : int
+        Counted at each position; rounded up to whole mini-batches.
+    console : Console
+        For progress.
+    """
+    batch = chosen.config.batch
+    plan, data = choose_plan(chosen)
+    if plan.weights:
+        raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
+    config, net = fit_build(chosen.config, plan, chosen.settings), plan.net()
+    if len(data.train_labels) < batch:
+        raise ConfigError(
+            "batch", f"expected at most {len(data.train_labels)} examples, as many as there are"
+        )
+    engine = start_core("compiled", config, net, console)
+    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    try:
+        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=positions[-1])
+            rows = list(
+                estimate(
+                    config,
+                    net,
+                    data,
+                    plan.lr,
+                    engine,
+                    positions,
+                    -(-examples // batch) * batch,
+                    lambda trained: bar.advance(task, trained),
+                )
+            )
+    finally:
+        engine.close()
+    return Counted(config, plan, data, rows)
+
+
 def print_estimate(
-    options: Options, positions: str, examples: int, freq_mhz: float, as_json: bool
+    chosen: Chosen, positions: str, examples: int, freq_mhz: float, as_json: bool
 ) -> None:
     """Print cycles by verb, and examples in a second, at some positions of a run.
 
     Parameters
     ----------
-    options : Options
+    chosen : Chosen
         As for training.
     positions : str
         Examples trained before, ``0,1200``.
@@ -65,59 +123,31 @@ def print_estimate(
         One JSON object instead of a table.
     """
     check_int("examples", examples, 1, MOST_COUNTED)
-    check_float("freq", freq_mhz, 0.001, MOST_MHZ)
-    console = Console(stderr=True)
-    chosen = choose(options)
+    check_float("clock", freq_mhz, 0.001, MOST_MHZ)
     batch = chosen.config.batch
     places = _positions(positions, batch)
     tell(chosen.warnings)
-    plan, data = choose_plan(chosen)
-    if plan.weights:
-        raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
-    config, net = fit_build(chosen.config, plan, chosen.settings), plan.net()
-    if len(data.train_labels) < batch:
-        raise ConfigError(
-            "batch", f"expected at most {len(data.train_labels)} examples, as many as there are"
-        )
-    examples = -(-examples // batch) * batch
-    engine = start_core("compiled", config, net, console)
-    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    try:
-        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=places[-1])
-            found = list(
-                estimate(
-                    config,
-                    net,
-                    data,
-                    plan.lr,
-                    engine,
-                    places,
-                    examples,
-                    lambda trained: bar.advance(task, trained),
-                )
-            )
-    finally:
-        engine.close()
-    arrays = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
+    counted = count_cycles(chosen, places, examples, Console(stderr=True))
+    config, plan = counted.config, counted.plan
+    arrays = place_arrays(plan.net().shapes, config.device.devices, config.build, config.layout)
     facts: dict[str, Any] = {
         "device": device_name(config.device),
         "layers": plan.layers,
-        "data": data.name,
+        "data": counted.data.name,
         "batch": batch,
         "lanes": config.build.lanes,
         "share": config.build.share,
         "train_groups": config.build.train_groups,
         "turned": [number for number, place in enumerate(arrays) if place.turned],
         "freq_mhz": freq_mhz,
-        "examples": examples,
+        "examples": -(-examples // batch) * batch,
         "left_out": left_out(config),
     }
     if as_json:
-        rows = [_row(one, freq_mhz) for one in found]
+        rows = [_row(one, freq_mhz) for one in counted.rows]
         click.echo(json.dumps(facts | {"rows": rows}))
         return
-    click.echo(_table(found, freq_mhz))
+    click.echo(_table(counted.rows, freq_mhz))
     print_rows(Console(), _notes(config, facts))
 
 
@@ -148,8 +178,8 @@ def _notes(config: Config, facts: dict[str, Any]) -> dict[str, str]:
         "net": f"{facts['layers']}, {facts['device']}, mini-batches of {config.batch}",
         "build": f"{build.lanes} lanes, {build.share} to a device unit, {build.train_groups} "
         f"train groups; arrays that lie turned: {turned}",
-        "clock": f"{facts['freq_mhz']:g} MHz, as --freq says: what a board reaches is not "
-        "estimated here",
+        "clock": f"{facts['freq_mhz']:g} MHz, as it is built for: whether place and route "
+        "reaches it is not estimated here",
         "cycles": f"mean of {facts['examples']} examples at each position, of a model of the "
         "gateware's schedule",
         "not modelled": "; ".join(left),

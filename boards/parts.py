@@ -37,7 +37,8 @@ REGISTRY: dict[str, Part] = {
     ),
     "periphery.Planner": Part("pulses", lambda hdl, config: hdl.Planner(config.formats.edge_bits)),
     "periphery.TrainMaker": Part(
-        "pulses", lambda hdl, config: hdl.TrainMaker(config.build.train_groups)
+        "pulses",
+        lambda hdl, config: hdl.TrainMaker(config.build.train_groups, config.build.counted_trains),
     ),
     "base.Popcount": Part("popcount", lambda hdl, config: hdl.Popcount()),
     "device.DeviceUnit": Part(

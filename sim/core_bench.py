@@ -20,7 +20,7 @@ from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.core.tile import Tile, TileState
 from ohmgrid.model.periphery.pulses import plan_update
 from ohmgrid.net import Answer as ExampleAnswer
-from ohmgrid.registers.arrays import ENTRIES, STEPS
+from ohmgrid.registers.arrays import STEPS
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
@@ -90,7 +90,7 @@ class CoreScoreboard(Scoreboard):
             CoreArray(config, place, number, rate) for number, place in enumerate(places)
         ]
         self.learn: Callable[[], Sequence[ExampleAnswer]] = lambda: []
-        self._array = self.arrays[0]
+        self._array, self._entries = self.arrays[0], config.build.arrays
         self._words: list[int] = []
         self._wanted = self._op = self._error = 0
 
@@ -132,7 +132,7 @@ class CoreScoreboard(Scoreboard):
             told.append(Answer(Op.RUN, 0, 1, 0, 0))
             self.expect("r", [answer.encode() for answer in told])
             return
-        if self._op not in (*ARRAY_VERBS, Op.ENTRY) or arg >= ENTRIES:
+        if self._op not in (*ARRAY_VERBS, Op.ENTRY) or arg >= self._entries:
             self._error |= Error.ILLEGAL
         elif self._op == Op.ENTRY:
             return
@@ -225,7 +225,7 @@ class CoreBench:
         if CoreBench.loaded:
             device = [word for word in device if word >> 8 & 255 not in TABLES.values()]
         self.commands.extend(device)
-        for number in range(len(self.places), ENTRIES):
+        for number in range(len(self.places), self.config.build.arrays):
             # What a memory holds from before is none of these arrays.
             self.entry(number, {})
         for array in self.scoreboard.arrays:

@@ -54,6 +54,7 @@ class Coder:
         await FallingEdge(dut.clk)
         for port in ("job", "trains", "vector", "column_base", "row_base"):
             getattr(dut, port).value = 0
+        dut.others.value = 0
         dut.rst.value = 1
         await FallingEdge(dut.clk)
         await FallingEdge(dut.clk)
@@ -71,6 +72,7 @@ class Coder:
         layout = list_layout(CONFIG)
         while True:
             await FallingEdge(self.dut.clk)
+            self.dut.others.value = random.random() < self.waiting
             await ReadOnly()
             for name in ("codes", "pulses"):
                 put = layout.from_bits(int(getattr(self.dut, name).value))

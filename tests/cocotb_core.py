@@ -129,7 +129,8 @@ async def nonsense_changes_nothing(dut):
     verbs = [*ARRAY_VERBS]
     if not CONFIG.build.references:
         verbs.remove(Op.WRITE_REFERENCES)
-    bench.commands.extend(command(op, ENTRIES) for op in verbs)
+    beyond = {CONFIG.build.arrays, ENTRIES}
+    bench.commands.extend(command(op, number) for op in verbs for number in beyond)
     bench.commands.append(command(Op.COUNTER, 255))
     lines = {"output_line": 0, "input_line": 0, "paired": int(PAIRED)}
     build = CONFIG.build

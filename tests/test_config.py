@@ -77,6 +77,7 @@ def configs(draw) -> Config:
             inputs=draw(st.integers(1, 65536)),
             outputs=draw(st.integers(1, 65536)),
             train_groups=draw(st.integers(1, 8)),
+            arrays=draw(st.integers(1, 24)),
             power=draw(st.booleans()),
             write_noise=draw(st.booleans()),
             references=draw(st.booleans()),
@@ -145,6 +146,7 @@ def test_every_preset_survives_its_dictionary(name):
         ("[layout]\nturned = [-1]", r"layout\.turned: expected"),
         ("[layout]\nturned = 'all'", r"layout\.turned: expected"),
         ("[build]\ntrain_groups = 9", r"build\.train_groups: expected 1..8, got 9"),
+        ("[build]\narrays = 25", r"build\.arrays: expected 1..24, got 25"),
         ("[formats]\nweight_bits = 19", "weight_bits: expected 12..18, got 19"),
         ("[formats]\nedge_bits = 17", "edge_bits: expected 9..16, got 17"),
         ("[formats]\nx_frac = 16", "x_frac: expected 8..15, got 16"),
@@ -256,6 +258,14 @@ def test_a_build_without_curves_has_no_powers():
     with pytest.raises(ConfigError, match="power: expected false in a build without curve"):
         BuildConfig(curve=False)
     assert not BuildConfig(curve=False, power=False).curve
+
+
+def test_a_build_without_counted_trains_makes_stochastic_ones_alone():
+    config = Config().replace(build={"counted_trains": False})
+    check_build(config)
+    line = r"build\.counted_trains: expected true for mean-count, got false"
+    with pytest.raises(ConfigError, match=line):
+        check_build(config.replace(pulses={"pulse_type": "mean-count"}))
 
 
 def test_a_queue_is_a_power_of_two():

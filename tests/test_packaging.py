@@ -48,6 +48,8 @@ NO_TWIN = {
     "device/ports": "describes the ports of the device unit",
     "device/tables": "holds what a host writes",
     "periphery/edge": "holds vectors",
+    "periphery/carry": "adds: the model writes +",
+    "periphery/quotient": "divides: the model writes //",
     "array/bundles": "describes what travels through an array",
     "array/cells": "goes from cell to cell: the model indexes arrays",
     "core/array_table": "holds what a host writes",

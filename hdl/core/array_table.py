@@ -5,16 +5,21 @@ one end of a register while the words of the entry before, which verbs have chan
 other.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
-from ohmgrid.hdl.core.jobs import STATE_LAYOUT, entry_layout
-from ohmgrid.registers.arrays import ENTRIES, STATE, WORD_BITS, entry_fields
+from ohmgrid.hdl.core.jobs import entry_layout
+from ohmgrid.hdl.periphery.carry import CountOrTake
+from ohmgrid.registers.arrays import COUNT_BITS, ENTRIES, STATE, STEPS, WORD_BITS, entry_fields
 
-__all__ = ["ArrayTable", "planned_layout"]
+__all__ = ["CHANGE", "ArrayTable", "planned_layout"]
+
+LEFT = ("time_left", "refresh_left")
+CHANGE = data.StructLayout({**dict.fromkeys(STEPS, 1), "left": 1, "static_key": 1})
+"""What a verb changes: a step is counted, countdowns and a key become what comes."""
 
 PLANNED = (
     *("rows", "cols", "input_line", "output_line", "turned", "paired", "serial", "number"),
@@ -27,6 +32,13 @@ def planned_layout() -> data.StructLayout:
     """Return the layout of what is known of an array whose update is planned."""
     fields = entry_fields(False)
     return data.StructLayout({name: fields[name] for name in PLANNED})
+
+
+def beyond(first: Value, count: Value, room: int) -> Value:
+    """Return whether so many lines from the first one on are more than there are."""
+    bits = room.bit_length()
+    large = Cat(first[bits:], count[bits:]).any()
+    return large | (first[:bits] + count[:bits] > room)
 
 
 class ArrayTable(wiring.Component):
@@ -49,9 +61,10 @@ class ArrayTable(wiring.Component):
     entry : Out(entry_layout)
         The entry at work.
     wrong : Out(1)
-        Its array is none that the build can hold; a cycle later.
-    change, state : In
-        Strobe: what verbs of this build change becomes this.
+        Its array is none that the build can hold, or its number none of the build's entries; a
+        cycle later.
+    change : In(CHANGE), time_left, refresh_left, static_key : In
+        Strobes, while not `busy`: what verbs of this build change of it.
     beside : In, fetch : In(1), fetched : Out(1), planned : Out(planned_layout)
         Strobe: what an update of another array is planned from comes (strobe), and stays; the entry
         at work stays, too, and goes first.
@@ -70,8 +83,9 @@ class ArrayTable(wiring.Component):
                 "busy": Out(1),
                 "entry": Out(self._layout),
                 "wrong": Out(1),
-                "change": In(1),
-                "state": In(STATE_LAYOUT),
+                "change": In(CHANGE),
+                **dict.fromkeys(LEFT, In(COUNT_BITS)),
+                "static_key": In(STATE["static_key"]),
                 "beside": In(range(ENTRIES)),
                 "fetch": In(1),
                 "fetched": Out(1),
@@ -94,12 +108,18 @@ class ArrayTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.entries = entries = Memory(
-            shape=unsigned(WORD_BITS), depth=ENTRIES << (self._words - 1).bit_length(), init=[]
+            shape=unsigned(WORD_BITS),
+            depth=self._build.arrays << (self._words - 1).bit_length(),
+            init=[],
+            # One of a few entries in LUTs would take more of them than the build saves.
+            attrs={"ram_style": "block"},
         )
         write, read = entries.write_port(), entries.read_port()
         chain = Signal(self._words * WORD_BITS)
         loaded, valid = Signal(range(ENTRIES)), Signal()
         word, writes = Signal(range(self._words + 1)), Signal()
+        # What there is no entry for is never put away.
+        there = self.number < self._build.arrays
         # The word that is read now goes in, and the one beside it out, in the next cycle.
         moves = Signal()
         place = Signal(range(self._words))
@@ -115,18 +135,33 @@ class ArrayTable(wiring.Component):
         m.d.sync += self.wrong.eq(
             (entry.rows == 0)
             | (entry.cols == 0)
-            | ((entry.output_line + entry.rows << entry.paired) > build.outputs)
-            | (entry.input_line + entry.cols > build.inputs)
+            | beyond(entry.output_line, entry.rows << entry.paired, build.outputs)
+            | beyond(entry.input_line, entry.cols, build.inputs)
+            | ~there
         )
-        with m.If(moves):
-            m.d.sync += chain.eq(Cat(chain[WORD_BITS:], read.data))
+        moved = data.View(self._layout, Cat(chain[WORD_BITS:], read.data)[: self._layout.size])
+        rest = Cat(chain[WORD_BITS:], read.data)[self._layout.size :]
+        held = data.View(self._layout, chain[: self._layout.size])
+        for name in STEPS:
+            m.submodules[name] = step = CountOrTake(STATE[name])
+            m.d.comb += [
+                step.a.eq(held[name]),
+                step.b.eq(moved[name]),
+                step.take.eq(moves),
+                step.count.eq(self.change[name]),
+            ]
+            m.d.sync += held[name].eq(step.o)
+        with m.If(self.change.static_key):
+            m.d.sync += held.static_key.eq(self.static_key)
         # Countdowns of what this build does not do never change.
-        kept = {"transfer_left", "inversion_left"}
-        if not self._build.time:
-            kept |= {"time_left", "refresh_left"}
-        held = data.View(STATE_LAYOUT, chain[: STATE_LAYOUT.size])
-        with m.If(self.change):
-            m.d.sync += [held[name].eq(self.state[name]) for name in STATE if name not in kept]
+        if self._build.time:
+            with m.If(self.change.left):
+                m.d.sync += [held[name].eq(getattr(self, name)) for name in LEFT]
+        with m.If(moves):
+            m.d.sync += chain[self._layout.size :].eq(rest)
+            m.d.sync += [
+                held[name].eq(moved[name]) for name in self._layout.members if name not in STEPS
+            ]
         with m.FSM() as fsm:
             with m.State("READY"):
                 m.d.comb += self.busy.eq(self.load | self.write)
@@ -142,7 +177,7 @@ class ArrayTable(wiring.Component):
                 with m.If(word == self._words - 1):
                     m.next = "MOVED"
             with m.State("MOVED"):
-                m.d.sync += [loaded.eq(self.number), valid.eq(~writes)]
+                m.d.sync += [loaded.eq(self.number), valid.eq(~writes & there)]
                 m.next = "DONE"
                 with m.If(writes):
                     m.next = "WRITE"

@@ -5,10 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
-from ohmgrid.hdl.core.counters import AMOUNTS
+from ohmgrid.hdl.core.counters import amounts_layout
 from ohmgrid.hdl.core.jobs import Work
 from ohmgrid.host.protocol import COMMAND_BITS, INNER, Op
-from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import LOSS_BITS
 from ohmgrid.registers.meters import METER_BITS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
@@ -42,7 +41,7 @@ class Commands(wiring.Component):
         to the edge; the sequencer may take a label; results stay in the core.
     wrong, sound : In(1)
         The array at work does not fit the build; no cell was written while it was read.
-    amounts : In(AMOUNTS), hit, word : In
+    amounts : In(amounts_layout), hit, word : In
         What the verb, or the example, came to.
     go, step_op, step_array, inner, steps, ended, illegal : In
         As of `ohmgrid.hdl.core.sequencer.Sequencer` (``steps``: it runs).
@@ -72,7 +71,7 @@ class Commands(wiring.Component):
                 "argument": Out(64),
                 **{name: Out(1) for name in (*strobes, *states)},
                 **{name: In(1) for name in (*waits, *steps)},
-                "amounts": In(AMOUNTS),
+                "amounts": In(amounts_layout(config)),
                 "word": In(LOSS_BITS),
                 "step_op": In(8),
                 "step_array": In(ARRAY_BITS),
@@ -241,4 +240,6 @@ class Commands(wiring.Component):
         if self._config.build.references:
             ops.append(Op.WRITE_REFERENCES)
         counter = (self.op == Op.COUNTER) & (self.arg == TOTALS)
-        return Cat(self.op == op for op in ops).any() & ((self.arg < ENTRIES) | counter)
+        return Cat(self.op == op for op in ops).any() & (
+            (self.arg < self._config.build.arrays) | counter
+        )

@@ -4,7 +4,7 @@ A command stream starts everything (`ohmgrid.host.protocol`), vectors come in on
 leave on `o`, and each command but a register write is answered on `r`.
 """
 
-from amaranth.hdl import Assert, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,8 +15,8 @@ from ohmgrid.hdl.array.cell_port import job_layout
 from ohmgrid.hdl.base.arith import saturate
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
-from ohmgrid.hdl.core.counters import AMOUNTS, Counters
-from ohmgrid.hdl.core.jobs import KEY, STATE_LAYOUT, WAY, either, of_direction, same
+from ohmgrid.hdl.core.counters import Counters, amounts_layout
+from ohmgrid.hdl.core.jobs import KEY, WAY, either, of_direction, same
 from ohmgrid.hdl.core.key_desk import KeyDesk
 from ohmgrid.hdl.core.loader import Loader
 from ohmgrid.hdl.core.maxima import Maxima
@@ -87,7 +87,7 @@ class Core(wiring.Component):
         m.submodules.onward = self._onward = Onward(config)
         m.submodules.maxima = self._maxima = Maxima(config)
         m.submodules.sequencer = self._sequencer = Sequencer(config)
-        m.submodules.counters = self._counters = Counters()
+        m.submodules.counters = self._counters = Counters(config)
         # A build without it asks for nothing in its place.
         self._time = TimeEffects(config, self._array.turn)
         if build.time:
@@ -223,9 +223,9 @@ class Core(wiring.Component):
             time.one.eq(lines.one),
             self._onward.d_one.eq(one["d_one"]),
             multiply.backward.eq(self._commands.backward),
-            multiply.way.eq(self._way),
-            multiply.op_key.eq(self._keys.key),
-            multiply.power.eq(lines.power),
+            *(multiply.way.eq(self._way), multiply.op_key.eq(self._keys.key)),
+            *same(multiply, lines, "power", "asks"),
+            *same(lines, multiply, "granted", "key_made"),
             *same(multiply, array, "tree_valid", "tree_sum", "chain_valid", "chain_sum"),
             multiply.lines_begun.eq(lines.begun),
             array.start.eq(multiply.sweep_start | update.sweep_start),
@@ -318,7 +318,7 @@ class Core(wiring.Component):
         """Count what the verb at work came to; return it."""
         update, array, onward = self._update, self._array, self._onward
         counters, sequencer = self._counters, self._sequencer
-        amounts = Signal(AMOUNTS)
+        amounts = Signal(amounts_layout(self.config))
         # Of the update alone: a refresh after it pulses, too.
         with m.If(update.done & ~self._time.active):
             m.d.sync += [
@@ -368,7 +368,6 @@ class Core(wiring.Component):
             table.number.eq(commands.arg),
             table.word.eq(commands.argument[WORD_PLACE:]),
             table.data.eq(commands.argument[:WORD_BITS]),
-            table.change.eq(commands.changed | loader.keyed),
             loader.start.eq(commands.load_vector),
             multiply.start.eq(commands.multiply),
             multiply.inner.eq(commands.inner_results),
@@ -428,23 +427,16 @@ class Core(wiring.Component):
 
     def _change_entry(self, m):
         """Say what a command changes of the entry when it has ended; all else stays."""
-        table, entry, time = self._table, self._table.entry, self._time
-        after = Signal(STATE_LAYOUT)
+        table, commands = self._table, self._commands
+        ops = {
+            "forward_step": Op.FORWARD,
+            "backward_step": Op.BACKWARD,
+            "update_step": Op.UPDATE,
+            "left": Op.UPDATE,
+        }
         m.d.comb += [
-            after.eq(Value.cast(entry)[: STATE_LAYOUT.size]),
-            table.state.eq(after),
+            *(table.change[name].eq(commands.changed & (self._op == ops[name])) for name in ops),
+            table.change.static_key.eq(self._loader.keyed),
+            table.static_key.eq(self._keys.key),
+            *same(table, self._time, "time_left", "refresh_left"),
         ]
-        with m.Switch(self._op):
-            with m.Case(Op.SETUP):
-                m.d.comb += after.static_key.eq(self._keys.key)
-            with m.Case(Op.FORWARD):
-                m.d.comb += after.forward_step.eq(entry.forward_step + 1)
-            with m.Case(Op.BACKWARD):
-                m.d.comb += after.backward_step.eq(entry.backward_step + 1)
-            with m.Case(Op.UPDATE):
-                m.d.comb += after.update_step.eq(entry.update_step + 1)
-                if self.config.build.time:
-                    m.d.comb += [
-                        after.time_left.eq(time.time_left),
-                        after.refresh_left.eq(time.refresh_left),
-                    ]

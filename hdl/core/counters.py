@@ -1,29 +1,43 @@
 """Counters: what the verbs of a run came to, added up while the next one is at work."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.config import Config
 from ohmgrid.host.protocol import Op
 from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, ROW_FIELDS, TOTAL_FIELDS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
 
-__all__ = ["AMOUNTS", "Counters"]
+__all__ = ["Counters", "amounts_layout"]
 
 AMOUNT_BITS = 32
-AMOUNTS = data.StructLayout(
-    {
-        **{"saturated": AMOUNT_BITS, "passes": 8, "activations": 16, "errors": 16},
-        **{"up": AMOUNT_BITS, "down": AMOUNT_BITS, "active": 1, "below": 1, "clipped": 1},
-        **{"slots": 8, "held": AMOUNT_BITS, "visits": AMOUNT_BITS, "hit": 1},
-    }
-)
-"""What a verb came to; which of it counts depends on the verb."""
+MOST_OF_A_CELL = 256
+"""Pulses, visits and cycles of waiting that an update has for each cell, at most: two for each slot
+of the longest train."""
+
+
+def amounts_layout(config: Config) -> data.StructLayout:
+    """Return the layout of what a verb came to; which of it counts depends on the verb."""
+    build = config.build
+    cells = (build.words * build.lanes * MOST_OF_A_CELL).bit_length()
+    each = min(AMOUNT_BITS, cells)
+    return data.StructLayout(
+        {
+            **{"saturated": AMOUNT_BITS, "passes": 8, "activations": 16, "errors": 16},
+            **{"up": each, "down": each, "active": 1, "below": 1, "clipped": 1},
+            **{"slots": 8, "held": each, "visits": each, "hit": 1},
+        }
+    )
 
 
 class Counters(wiring.Component):
     """A memory of counters, and what adds to it.
+
+    Parameters
+    ----------
+    config : Config
 
     Members
     -------
@@ -35,7 +49,7 @@ class Counters(wiring.Component):
         With it: what it came to is counted, not only its cycles.
     op, array, target : In
         Which one, of which array, and the array that its results went to.
-    amounts : In(AMOUNTS)
+    amounts : In(amounts_layout)
     busy : Out(1)
     row, field : In
         Counter that is read:
@@ -43,7 +57,8 @@ class Counters(wiring.Component):
         two cycles later, while not `busy`.
     """
 
-    def __init__(self):
+    def __init__(self, config: Config):
+        self._amounts = amounts_layout(config)
         super().__init__(
             {
                 "start": In(1),
@@ -52,7 +67,7 @@ class Counters(wiring.Component):
                 "op": In(8),
                 "array": In(ARRAY_BITS),
                 "target": In(ARRAY_BITS),
-                "amounts": In(AMOUNTS),
+                "amounts": In(self._amounts),
                 "busy": Out(1),
                 "row": In(ARRAY_BITS),
                 "field": In(range(ROW_FIELDS)),
@@ -69,7 +84,7 @@ class Counters(wiring.Component):
         # A verb's cycles are those since the one before ended.
         cycles = Signal(AMOUNT_BITS)
         of = Signal(data.StructLayout({"op": 8, "array": ARRAY_BITS, "target": ARRAY_BITS}))
-        counts, took, held = Signal(), Signal.like(cycles), Signal(AMOUNTS)
+        counts, took, held = Signal(), Signal.like(cycles), Signal(self._amounts)
         m.d.sync += cycles.eq(Mux(self.start, 0, cycles + 1))
         with m.If(self.add):
             m.d.sync += [
@@ -83,40 +98,46 @@ class Counters(wiring.Component):
             ]
         forward, backward = of.op == Op.FORWARD, of.op == Op.BACKWARD
         update, loss = of.op == Op.UPDATE, of.op == Op.LOSS
+        ended = of.op == Op.COUNT
         learned = {
-            "adc_forward": (forward, held.saturated),
-            "adc_backward": (backward, held.saturated),
-            "activation": (forward | loss, held.activations),
-            "error": (backward | loss, held.errors),
-            "pulses_up": (update, held.up),
-            "pulses_down": (update, held.down),
-            "updates": (update, held.active),
-            "below_pulse": (update, held.below),
-            "clipped_trains": (update, held.clipped),
-            "passes": (forward, held.passes),
+            "adc_forward": (forward, "saturated"),
+            "adc_backward": (backward, "saturated"),
+            "activation": (forward | loss, "activations"),
+            "error": (backward | loss, "errors"),
+            "pulses_up": (update, "up"),
+            "pulses_down": (update, "down"),
+            "updates": (update, "active"),
+            "below_pulse": (update, "below"),
+            "clipped_trains": (update, "clipped"),
+            "passes": (forward, "passes"),
         }
         always = {
-            "cycles_forward": (forward, took),
-            "cycles_backward": (backward, took),
-            "cycles_update": (update, took),
-            "cycles_loss": (loss, took),
-            "slots": (update, held.slots),
-            "held": (update, held.held),
+            "cycles_forward": (forward, "cycles"),
+            "cycles_backward": (backward, "cycles"),
+            "cycles_update": (update, "cycles"),
+            "cycles_loss": (loss, "cycles"),
+            "slots": (update, "slots"),
+            "held": (update, "held"),
         }
         total = {
-            "examples": (of.op == Op.COUNT, 1),
-            "hits": (of.op == Op.COUNT, held.hit),
-            "cycles_take": (of.op == Op.LOAD_X, took),
-            "visits": (forward | backward | update, held.visits),
+            "examples": (ended, "one"),
+            "hits": (ended, "hit"),
+            "cycles_take": (of.op == Op.LOAD_X, "cycles"),
+            "visits": (forward | backward | update, "visits"),
         }
-        amounts = [Signal(AMOUNT_BITS, name=f"amount{n}") for n in range(2 * ROW_FIELDS)]
-        for place, name in enumerate(ARRAY_FIELDS):
-            condition, amount = (learned | always)[name]
-            wanted = condition & (counts if name in learned else 1)
-            m.d.comb += amounts[place].eq(Mux(wanted, amount, 0))
-        for place, name in enumerate(TOTAL_FIELDS):
-            condition, amount = total[name]
-            m.d.comb += amounts[ROW_FIELDS + place].eq(Mux(condition, amount, 0))
+        # Of each place whether it counts, and which of the amounts: few choices for wide words.
+        kinds = {
+            "cycles": took,
+            "one": Const(1, 1),
+            **{name: held[name] for name in self._amounts.members},
+        }
+        order = list(kinds)
+        wanted, chosen = [], []
+        for table, names in (({**learned, **always}, ARRAY_FIELDS), (total, TOTAL_FIELDS)):
+            for name in names:
+                condition, kind = table[name]
+                wanted.append(condition & (counts if name in learned else 1))
+                chosen.append(order.index(kind))
 
         # One after the other: place, amount and what was there, the sum.
         place = Signal(range(2 * ROW_FIELDS))
@@ -132,7 +153,9 @@ class Counters(wiring.Component):
             write.addr.eq(Cat(field, row)),
             write.data.eq(read.data + amount),
         ]
-        m.d.sync += amount.eq(Array(amounts)[place])
+        m.d.sync += amount.eq(
+            Mux(Array(wanted)[place], Array(kinds.values())[Array(chosen)[place]], 0)
+        )
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.busy.eq(0), read.addr.eq(Cat(self.field, self.row))]

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from ohmgrid.config import Config
-from ohmgrid.registers.arrays import STATE, entry_fields
+from ohmgrid.registers.arrays import entry_fields
 from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS, STEP_WORD_BITS
 from ohmgrid.registers.noise import Verb
 
@@ -16,7 +16,6 @@ __all__ = [
     "KEY",
     "REGISTERS",
     "ROW",
-    "STATE_LAYOUT",
     "TRAINER_WRITE",
     "WAY",
     "Work",
@@ -45,9 +44,6 @@ KEY = data.StructLayout({"start": 1, "verb": 8, "step": 48})
 
 TRAINER_WRITE = data.StructLayout({"en": 1, "table": 8, "address": 12, "data": STEP_WORD_BITS})
 """Write port of the tables of `ohmgrid.registers.map.TRAINER`."""
-
-STATE_LAYOUT = data.StructLayout(dict(STATE))
-"""The part of an entry that verbs change."""
 
 
 def entry_layout(config: Config) -> data.StructLayout:

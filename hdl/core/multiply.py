@@ -9,6 +9,7 @@ from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.passes import pass_layout
+from ohmgrid.hdl.periphery.values import ASK
 from ohmgrid.hdl.periphery.voltages import POWER_BITS
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.noise import Verb
@@ -53,6 +54,8 @@ class Multiply(wiring.Component):
     sweep : Out(sweep_layout) ; sweep_start : Out(1) ; sweep_busy : In(1)
     tree_valid, tree_sum, chain_valid, chain_sum : In
         As of `ohmgrid.hdl.array.array.LaneArray`.
+    asks, granted, key_made : In, Out
+        As of `ohmgrid.hdl.periphery.outputs.Outputs`.
     passes, saturated : Out
         Of the operation that ended last.
     o : stream of results
@@ -92,6 +95,9 @@ class Multiply(wiring.Component):
                 "tree_sum": In(signed(sum_bits)),
                 "chain_valid": In(1),
                 "chain_sum": In(signed(sum_bits)),
+                "asks": In(ASK),
+                "granted": Out(1),
+                "key_made": Out(64),
                 "passes": Out(8),
                 "saturated": Out(range(build.lines + 1)),
                 "o": Out(stream.Signature(signed(OUT_BITS))),
@@ -119,6 +125,9 @@ class Multiply(wiring.Component):
             outputs.valid.eq(Mux(chain, self.chain_valid, self.tree_valid) & working),
             outputs.sum.eq(Mux(chain, self.chain_sum, self.tree_sum)),
             outputs.key.eq(key),
+            outputs.asks.eq(self.asks),
+            self.granted.eq(outputs.granted),
+            self.key_made.eq(outputs.key_made),
             outputs.sub.eq(halvings),
             outputs.read.eq(read),
             outputs.exact.eq(perfect),
@@ -137,6 +146,8 @@ class Multiply(wiring.Component):
             self.o.payload.eq(outputs.o.payload),
             outputs.o.ready.eq(self.o.ready),
         ]
+        # What inputs are divided by, doubled with each halving.
+        divisor = Signal.like(self.lines.divisor)
         drop, power = read & (way.ir != 0), read & (way.w_kind != 0)
         last_sweep = part == Part.VALUE
         # No pass can follow, or nobody minds: results leave as they come.
@@ -174,6 +185,7 @@ class Multiply(wiring.Component):
                     self.key.verb.eq(Mux(backward, Verb.BACKWARD, Verb.FORWARD)),
                     self.key.step.eq(Mux(backward, entry.backward_step, entry.forward_step)),
                 ]
+                m.d.sync += divisor.eq(alpha)
                 with work.until_done(self.key.start, ~self.key_done):
                     m.d.sync += key.eq(self.op_key)
                     m.d.comb += outputs.clear.eq(1)
@@ -182,7 +194,7 @@ class Multiply(wiring.Component):
                     with m.Else():
                         first_sweep()
             with m.State("CODES"):
-                self._codes(m, read, perfect, alpha, halvings, part)
+                self._codes(m, read, perfect, divisor, halvings, part)
                 # Lane lines are loaded as they are coded, one a cycle, and a list is followed.
                 waits = self.lines_busy & ~(~read & self.lines_begun)
                 with work.until_done(self.lines.start, waits):
@@ -190,7 +202,7 @@ class Multiply(wiring.Component):
                     with m.If((part == Part.POWER) & additive):
                         m.next = "POWER"
             with m.State("SWEEP"):
-                self._codes(m, read, perfect, alpha, halvings, part)
+                self._codes(m, read, perfect, divisor, halvings, part)
                 with work.until_done(self.sweep_start, self.sweep_busy):
                     m.next = "CONVERT_WAIT"
                 m.d.comb += outputs.send.eq(self.sweep_start & last_sweep & once)
@@ -220,7 +232,10 @@ class Multiply(wiring.Component):
                 m.d.sync += gone.eq(gone + 1)
                 with m.If((~once | gone.all()) & ~outputs.busy):
                     m.d.comb += [outputs.clear.eq(1), self.anew.eq(once)]
-                    m.d.sync += [halvings.eq(halvings + 1), gone.eq(0)]
+                    m.d.sync += [
+                        *(halvings.eq(halvings + 1), gone.eq(0)),
+                        divisor.eq(divisor << 1),
+                    ]
                     first_sweep()
             with m.State("SEND"):
                 m.d.comb += outputs.send.eq(1)
@@ -246,7 +261,7 @@ class Multiply(wiring.Component):
         )
         return alpha
 
-    def _codes(self, m, read, perfect, alpha, halvings, part):
+    def _codes(self, m, read, perfect, divisor, halvings, part):
         """Say which codes a pass makes."""
         entry, way, lines, backward = self.entry, self.way, self.lines, self.backward
         half = way.dac_half
@@ -263,5 +278,5 @@ class Multiply(wiring.Component):
             lines.sub.eq(halvings),
             lines.factor.eq(Mux(perfect, 1, fine)),
             lines.top.eq(Mux(perfect, ~0, fine)),
-            lines.divisor.eq(Mux(perfect, 1, (alpha << halvings)[: len(lines.divisor)])),
+            lines.divisor.eq(Mux(perfect, 1, divisor)),
         ]

@@ -19,7 +19,6 @@ from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, spanning, u
 from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.values import list_layout
-from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
 from ohmgrid.registers.steps import ARRAY_BITS
 
@@ -135,9 +134,9 @@ class Pulser(wiring.Component):
                 "forget": In(1),
                 "used": In(1),
                 "rewritten": In(1),
-                "pending": Out(ENTRIES),
-                "reading": Out(ENTRIES),
-                "ready": Out(ENTRIES),
+                "pending": Out(build.arrays),
+                "reading": Out(build.arrays),
+                "ready": Out(build.arrays),
                 "kept": Out(plan_layout(config)),
                 "wants": In(WANTS),
                 "served": Out(1),
@@ -307,7 +306,8 @@ class Pulser(wiring.Component):
         more = work.own & (wants.chunk != 0)
         size = Mux(more, Mux(wants.left > SLOTS, SLOTS, wants.left), work.size)
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
-        mode = Mux(work.refresh, 0, self.registers.pulse_type)
+        counts = self.config.build.counted_trains
+        mode = Mux(work.refresh | (not counts), 0, self.registers.pulse_type)
         # A deterministic train of a row is followed from its first slot on.
         followed = Mux(row, Mux(work.own, wants.slot, 0) + size, 1)
         m.d.comb += [
@@ -333,7 +333,7 @@ class Pulser(wiring.Component):
         """Keep the plans of arrays, and say which ones there are."""
         record = plan_layout(self.config)
         m.submodules.plans = plans = Memory(
-            shape=unsigned(record.size), depth=1 << ARRAY_BITS, init=[]
+            shape=unsigned(record.size), depth=self.config.build.arrays, init=[]
         )
         write, read = plans.write_port(), plans.read_port(domain="comb")
         m.d.comb += [
@@ -343,7 +343,7 @@ class Pulser(wiring.Component):
             read.addr.eq(self.array),
             self.kept.eq(read.data),
         ]
-        for number in range(ENTRIES):
+        for number in range(self.config.build.arrays):
             here, planned = self.array == number, work.at == number
             with m.If(planned & keep):
                 m.d.sync += [self.pending[number].eq(0), self.ready[number].eq(1)]

@@ -15,7 +15,6 @@ from ohmgrid.hdl.core.onward import onward_layout
 from ohmgrid.hdl.core.taker import LABEL_BITS, Taker
 from ohmgrid.hdl.periphery.edge import edge_depths, vector_layout
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op
-from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
@@ -86,6 +85,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
+        self._array_bits = (config.build.arrays - 1).bit_length()
         columns, rows = edge_depths(config)
         super().__init__(
             {
@@ -108,10 +108,10 @@ class Sequencer(wiring.Component):
                 "biased": Out(1),
                 "plan": Out(1),
                 "planned": Out(ARRAY_BITS),
-                "pending": In(ENTRIES),
-                "reading": In(ENTRIES),
+                "pending": In(config.build.arrays),
+                "reading": In(config.build.arrays),
                 "room": In(1),
-                "ready": In(ENTRIES),
+                "ready": In(config.build.arrays),
                 "forget": Out(1),
                 "slot": Out(range(config.build.edge)),
                 "column_base": Out(range(columns)),
@@ -142,9 +142,11 @@ class Sequencer(wiring.Component):
             for half, bits in enumerate((STEP_WORD_BITS, STEP_BITS - STEP_WORD_BITS))
         ]
         step = Signal(STEP)
-        scale = self._memory(m, "scales", "scale", SCALE_BITS + 6, MOST_SCALES, step.coef)
-        vectors = 2 << ARRAY_BITS
-        line = self._memory(m, "vectors", "vector", 16, vectors, step.dst[: ARRAY_BITS + 1])
+        # Two scales for each array, and a vector of either side.
+        scales = min(MOST_SCALES, 2 << self._array_bits)
+        scale = self._memory(m, "scales", "scale", SCALE_BITS + 6, scales, step.coef)
+        vectors = 2 << self._array_bits
+        line = self._memory(m, "vectors", "vector", 16, vectors, self._vector(step.dst))
 
         left, batch = Signal(EXAMPLES_BITS), Signal(BATCH_BITS)
         slot, filled = Signal(BATCH_BITS), Signal(BATCH_BITS)
@@ -183,7 +185,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
 
         # Arrays that a step of this run was done with: they are there.
-        known = Signal(1 << ARRAY_BITS)
+        known = Signal(build.arrays)
         own = (StepVerb.TAKE, StepVerb.PLAN)
         # Vectors of an update that is being planned stay what they are; with the physics of reads,
         # codes and trains share what makes keys.
@@ -398,6 +400,10 @@ class Sequencer(wiring.Component):
         ]
         return m
 
+    def _vector(self, place):
+        """Return where a vector is in their table: an array that the build has, and a side."""
+        return Cat(place[: self._array_bits], place[ARRAY_BITS])
+
     def _memory(self, m, name, table, bits, depth, address, part=None):
         """Return the word at an address, a cycle later, of a table that hosts write."""
         # A short one in LUTs, for block RAM is what runs out first.
@@ -407,6 +413,8 @@ class Sequencer(wiring.Component):
         )
         write, read = memory.write_port(), memory.read_port()
         written = self.write.address if part is None else self.write.address >> 1
+        if table == "vector":
+            written = self._vector(written)
         en = self.write.en & (self.write.table == TRAINER[table])
         if part is not None:
             en = en & (self.write.address[0] == part)

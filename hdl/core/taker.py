@@ -10,7 +10,6 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.periphery.edge import vector_layout
-from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["LABEL_BITS", "Taker"]
@@ -66,8 +65,8 @@ class Taker(wiring.Component):
                 "first": In(layout["first"].shape),
                 "count": In(layout["count"].shape),
                 "serial": In(1),
-                "reading": In(ENTRIES),
-                "planned": In(ENTRIES),
+                "reading": In(config.build.arrays),
+                "planned": In(config.build.arrays),
                 "wanted": In(1),
                 "halted": In(1),
                 "valid": In(1),
@@ -86,7 +85,7 @@ class Taker(wiring.Component):
         m = Module()
         vector, first = self.vector, Signal.like(self.first)
         free, keyed = Signal(), self.serial & (not self.config.build.computed_keys)
-        held = self.reading | (self.planned & (keyed & ~self.wanted).replicate(ENTRIES))
+        held = self.reading | (self.planned & (keyed & ~self.wanted).replicate(len(self.planned)))
         m.d.sync += free.eq(~held.bit_select(self.target, 1))
         with m.If(self.taking | self.labels):
             m.d.comb += [vector.first.eq(first), vector.count.eq(self.count), vector.biased.eq(1)]

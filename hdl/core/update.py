@@ -8,7 +8,6 @@ from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import KEY, Work, entry_layout, update_key
 from ohmgrid.hdl.core.pulser import WANTS, plan_layout
-from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.edge import BL_BITS
 from ohmgrid.registers.steps import ARRAY_BITS
 
@@ -67,8 +66,8 @@ class Update(wiring.Component):
                 "done": Out(1),
                 "array": In(ARRAY_BITS),
                 "entry": In(entry_layout(config)),
-                "pending": In(ENTRIES),
-                "ready": In(ENTRIES),
+                "pending": In(build.arrays),
+                "ready": In(build.arrays),
                 "kept": In(plan_layout(config)),
                 "used": Out(1),
                 "wants": Out(WANTS),

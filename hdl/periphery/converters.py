@@ -10,9 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
-from ohmgrid.hdl.base.arith import Divider
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import Product, SoftProduct
+from ohmgrid.hdl.periphery.carry import AddSub
+from ohmgrid.hdl.periphery.quotient import Quotient
 from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
 from ohmgrid.registers.readout import NOISE_BITS, REACH_BITS
 
@@ -24,6 +25,11 @@ TOP_BITS = 17
 """Width of the largest magnitude: probability 1 is 65536."""
 SHIFT_BITS = 6
 """Width of the ADC's shift register."""
+
+
+def _block_bits(platform: object) -> int:
+    """Return the bits that a multiplier block of the platform's family takes."""
+    return 16 if str(getattr(platform, "family", "")).startswith("ice40") else 18
 
 
 class Scaler(wiring.Component):
@@ -39,8 +45,9 @@ class Scaler(wiring.Component):
     edge_bits : int
         Width of a value; its magnitude has one bit less (as at the tile's edge).
     factor_bits, divisor_bits : int
-    dsp_bits : int
-        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`).
+    dsp_bits : int, optional
+        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`); that of the
+        family's if it is not given.
 
     Members
     -------
@@ -53,7 +60,8 @@ class Scaler(wiring.Component):
     clipped : ``Out(1)``
         With it: ``rint(|value| factor / divisor)`` is above ``top``.
 
-    Cost: one DSP block; the divider's ``17 * 2 * divisor_bits`` LUT4 are nearly all of it.
+    Cost: one DSP block; the divider's ``17 * divisor_bits`` LUT4 (twice that, but for ECP5) are
+    most of it.
     """
 
     def __init__(
@@ -61,11 +69,12 @@ class Scaler(wiring.Component):
         edge_bits: int = 16,
         factor_bits: int = FACTOR_BITS,
         divisor_bits: int = DIVISOR_BITS,
-        dsp_bits: int = 16,
+        dsp_bits: int | None = None,
     ):
         check_int("edge_bits", edge_bits, 2, 32)
-        self.product = Product(edge_bits - 1, factor_bits, dsp_bits)
-        self.divider = Divider(edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS, rounded=True)
+        self._dsp_bits = dsp_bits
+        self.product = Product(edge_bits - 1, factor_bits)
+        self.divider = Quotient(edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS)
         super().__init__(
             {
                 "value": In(signed(edge_bits)),
@@ -90,20 +99,29 @@ class Scaler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        self.product = Product(
+            len(self.value) - 1, len(self.factor), self._dsp_bits or _block_bits(platform)
+        )
         m.submodules.product = product = self.product
         m.submodules.divider = divider = self.divider
         sign = delayed(m, self.value[-1] & ~self.magnitude, "sign", self.latency - 1)
         quotient = divider.quotient
         over = quotient > self.top
         clipped = delayed(m, Mux(over, self.top, quotient), "clipped")
+        m.submodules.size = size = AddSub(len(self.value) - 1)
+        m.submodules.signed = coded = AddSub(len(self.code))
+        m.d.comb += [
+            *(size.b.eq(self.value), size.less.eq(self.value[-1])),
+            *(coded.b.eq(clipped), coded.less.eq(sign)),
+        ]
         m.d.comb += self.clipped.eq(delayed(m, over, "over", 2))
         m.d.comb += [
-            product.a.eq(Mux(self.value[-1], -self.value, self.value)),
+            product.a.eq(size.o),
             product.b.eq(self.factor),
             divider.numerator.eq(product.o),
             divider.denominator.eq(delayed(m, self.divisor, "divisor", product.latency)),
         ]
-        m.d.comb += self.code.eq(delayed(m, Mux(sign, -clipped, clipped), "signed"))
+        m.d.comb += self.code.eq(delayed(m, coded.o, "signed"))
         return m
 
 
@@ -121,8 +139,9 @@ class Adc(wiring.Component):
         Width of a sum, 2..40.
     adc_bits : int
         Width of the widest code, 2..12.
-    dsp_bits : int
-        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`).
+    dsp_bits : int, optional
+        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`); that of the
+        family's if it is not given.
 
     Members
     -------
@@ -148,10 +167,11 @@ class Adc(wiring.Component):
     Cost: a DSP block for each ``dsp_bits`` of the sum; the noise is multiplied in LUTs.
     """
 
-    def __init__(self, sum_bits: int, adc_bits: int = 12, dsp_bits: int = 16):
+    def __init__(self, sum_bits: int, adc_bits: int = 12, dsp_bits: int | None = None):
         check_int("sum_bits", sum_bits, 2, 40)
         check_int("adc_bits", adc_bits, 2, 12)
-        self.product = Product(sum_bits - 1, ADC_MANTISSA, dsp_bits)
+        self._dsp_bits = dsp_bits
+        self.product = Product(sum_bits - 1, ADC_MANTISSA)
         self._noise = SoftProduct(NOISE_BITS, signed(9))
         super().__init__(
             {
@@ -206,6 +226,9 @@ class Adc(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        self.product = Product(
+            len(self.sum) - 1, ADC_MANTISSA, self._dsp_bits or _block_bits(platform)
+        )
         m.submodules.product = product = self.product
         m.submodules.noise = noise = self._noise
         early, late = product.latency, self.scale_latency

@@ -7,11 +7,14 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import delayed
+from ohmgrid.hdl.periphery.carry import AddSub
 
-__all__ = ["FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
+__all__ = ["BLOCK", "FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
 
 FETCH = 3
 """Cycles from the number of a line until its value is there."""
+BLOCK = {"ram_style": "block"}
+"""Attributes of a memory that, for few lines, would else be made of LUTs."""
 LOOK = 2
 """Cycles of a look at a place."""
 
@@ -103,11 +106,12 @@ class Edge(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         columns, rows = (
-            Memory(shape=signed(len(self.value)), depth=depth, init=[]) for depth in self._depths
+            Memory(shape=signed(len(self.value)), depth=depth, init=[], attrs=BLOCK)
+            for depth in self._depths
         )
         m.submodules.columns, m.submodules.rows = columns, rows
         m.submodules.nonzero = nonzero = Memory(
-            shape=unsigned(len(self.index)), depth=self._depths[0], init=[]
+            shape=unsigned(len(self.index)), depth=self._depths[0], init=[], attrs=BLOCK
         )
         writes = self._take(m)
         for side, memory in enumerate((columns, rows)):
@@ -168,8 +172,9 @@ class Edge(wiring.Component):
             writes.value.eq(Mux(held.clear, self.one, value)),
             self.taken.eq(vector.take & (number == vector.count - 1)),
         ]
-        size = Mux(self.value < 0, -self.value, self.value)[: len(self.column_max)]
-        magnitude = delayed(m, size, "magnitude")
+        m.submodules.size = size = AddSub(len(self.column_max))
+        m.d.comb += [size.b.eq(self.value), size.less.eq(self.value < 0)]
+        magnitude = delayed(m, size.o, "magnitude")
         for side, largest in enumerate((self.column_max, self.row_max)):
             with m.If(vector.clear & (vector.side == side)):
                 m.d.sync += largest.eq(Mux(vector.biased, self.one, 0))

@@ -8,17 +8,18 @@ trains, for an update to come. They share the edge buffers and the divider; code
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import SLOTS
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
-from ohmgrid.hdl.periphery.converters import DIVISOR_BITS, Scaler
-from ohmgrid.hdl.periphery.edge import FETCH, Edge
-from ohmgrid.hdl.periphery.passes import Pass, pass_layout, trains_layout
+from ohmgrid.hdl.periphery.converters import Scaler
+from ohmgrid.hdl.periphery.edge import BLOCK, FETCH, Edge
+from ohmgrid.hdl.periphery.passes import Pass, divisor_bits, pass_layout, trains_layout
 from ohmgrid.hdl.periphery.pulses import TrainMaker
-from ohmgrid.hdl.periphery.values import keys_layout, line_cycles, list_layout, values_layout
+from ohmgrid.hdl.periphery.values import ASK, keys_layout, line_cycles, list_layout, values_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
 from ohmgrid.registers.edge import FACTOR_BITS
 from ohmgrid.registers.layers import SHARE_BITS
@@ -34,6 +35,8 @@ GIVEN = ("taken", "column_max", "row_max", "column_count", "looked")
 """Members of the edge that are members of the whole."""
 ASKED = 1 + FETCH
 """Cycles from a line's turn until its value is there."""
+WAITING = 8
+"""Lines whose keys wait to be made: those that are on their way when no more may come."""
 
 
 class Lines(wiring.Component):
@@ -68,6 +71,10 @@ class Lines(wiring.Component):
         Sum of a vector of powers.
     begun : Out(1)
         The first code of the pass is there.
+    asks : Out(ASK), granted : In(1), key_made : In(64)
+        For keys of passes, in a build that makes them: of a line, until it is granted; and the key,
+        so many cycles later as a `LineKey` takes. Whoever makes them does not grant those of trains
+        at all times, but all others at once.
     clipped : Out(1)
         In the last pass of trains, a line was to fire with a probability above 1.
     key : In
@@ -103,6 +110,9 @@ class Lines(wiring.Component):
                 "power": Out(POWER_BITS),
                 "begun": Out(1),
                 "clipped": Out(1),
+                "asks": Out(ASK),
+                "granted": In(1),
+                "key_made": In(64),
                 "key": In(64),
                 "keys": In(keys_layout(config)),
                 "codes": Out(list_layout(config)),
@@ -115,11 +125,11 @@ class Lines(wiring.Component):
             }
         )
         self._scaler = Scaler(
-            config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=DIVISOR_BITS
+            config.formats.edge_bits, factor_bits=FACTOR_BITS, divisor_bits=divisor_bits(config)
         )
-        self._line_key = LineKey()
+        self._made = LineKey().latency
         self._voltages = Voltages()
-        self._maker = TrainMaker(build.train_groups)
+        self._maker = TrainMaker(build.train_groups, build.counted_trains)
 
     def cycles(self, count, pace=1, steps=0, drive=False, keys=False):
         """Return the cycles that a pass over ``count`` lines is busy, if no other one is.
@@ -135,11 +145,11 @@ class Lines(wiring.Component):
             It makes driven codes; keys alone.
         """
         coded = self._scaler.latency + 1
-        last = self._line_key.latency if keys else coded
+        last = 1 + self._made if keys else coded
         if steps:
             last = coded + steps - 1 + self._maker.latency
         if drive:
-            last = coded + self._line_key.latency + self._voltages.latency
+            last = coded + 1 + self._made + self._voltages.latency
         # Start, issue and edge buffer, the last line's way, and the three that notice its end.
         return 4 + ASKED + (count - 1) * pace + last
 
@@ -154,12 +164,13 @@ class Lines(wiring.Component):
         codes = Pass(m, "codes", job, job.paired & job.side & ~job.codes, bases)
         trains = Pass(m, "trains", self.trains, self.trains.paired & self.trains.side, bases)
         codes.runs(1)
-        trains.runs(~codes.turn, trains.held.pace)
+        crowded = Signal()
+        trains.runs(~codes.turn & ~crowded, trains.held.pace)
 
         came = self._ask(m, codes, trains)
         scaled = self._scale(m, codes, trains, came)
-        key, keyed = self._key(m, codes, trains, came, scaled)
-        code, coded = self._code(m, codes, scaled)
+        key, keyed = self._key(m, codes, trains, came, scaled, crowded)
+        code, coded = self._code(m, codes, scaled, key)
         train, trained = self._train(m, trains, scaled)
         self._remember(m, codes, trains, {"code": code, "train": train, "key": key})
         self._list(m, codes, trains, code, train)
@@ -258,61 +269,68 @@ class Lines(wiring.Component):
             "negative": negative[-1],
         }
 
-    def _key(self, m, codes, trains, came, scaled):
-        """Make keys of lines: those of passes, and of inputs with noise.
+    def _key(self, m, codes, trains, came, scaled, crowded):
+        """Ask for keys of lines: those of passes, and of inputs with noise.
 
         Return what is written of them, and counts of either pass's.
         """
-        line_key, build = self._line_key, self.config.build
-        # A line's key is made when its code is there, for that comes much later than the line.
+        build, asks = self.config.build, self.asks
+        # A line's key is asked for when its code is there, for that comes much later than the line.
         drive, driven = codes.held.drive & build.read_physics, Signal(16)
         with m.If(self.job.start):
             m.d.sync += driven.eq(0)
         with m.Elif(scaled["code"]):
             m.d.sync += driven.eq(driven + 1)
         alone = codes.held.static_keys | codes.held.cycle_keys
+        made, index = Signal(), Signal.like(came["device"])
         if build.read_physics or not build.computed_keys:
-            m.submodules.line_key = line_key
-        m.d.comb += [
-            line_key.key.eq(self.key),
-            line_key.index.eq(Mux(drive, driven, came["device"])),
-            line_key.sub.eq(Mux(came["trains"], trains.held.sub, codes.held.sub)),
-            line_key.purpose.eq(
-                Mux(drive, Purpose.INPUT, Mux(came["side"], Purpose.ROW, Purpose.COLUMN))
-            ),
-            line_key.i_valid.eq(
-                Mux(drive, scaled["code"], came["valid"] & (came["trains"] | alone))
-            ),
-        ]
-        # Of pairs lines come in order; so where a column lies is known from its number.
-        index = delayed(m, came["device"], "key_index", line_key.latency)
+            m.submodules.waiting = waiting = SyncFIFO(width=16, depth=WAITING)
+            m.d.comb += [
+                waiting.w_data.eq(Mux(drive, driven, came["device"])),
+                waiting.w_en.eq(
+                    Mux(drive, scaled["code"], came["valid"] & (came["trains"] | alone))
+                ),
+                asks.valid.eq(waiting.r_rdy),
+                waiting.r_en.eq(self.granted),
+                asks.key.eq(self.key),
+                asks.index.eq(waiting.r_data),
+                asks.sub.eq(Mux(trains.running, trains.held.sub, codes.held.sub)),
+                made.eq(strobe_after(m, asks.valid & self.granted, self._made, "made")),
+                # Of pairs lines come in order; so where a column lies is known from its number.
+                index.eq(delayed(m, asks.index, "key_index", self._made)),
+            ]
+            m.d.sync += crowded.eq(waiting.level >= WAITING - ASKED - 1)
         of_trains = trains.running
-        made = line_key.o_valid & ~drive
+        side = Mux(of_trains, trains.held.side, codes.held.side)
+        m.d.comb += asks.purpose.eq(
+            Mux(drive, Purpose.INPUT, Mux(side, Purpose.ROW, Purpose.COLUMN))
+        )
+        of_line = made & ~drive
         keyed = {
-            "codes": codes.count("keyed", made & ~of_trains),
-            "trains": trains.count("keyed", made & of_trains),
+            "codes": codes.count("keyed", of_line & ~of_trains),
+            "trains": trains.count("keyed", of_line & of_trains),
         }
         skipped = trains.held.first + index
         lines = Mux(trains.held.skip, skipped, keyed["trains"].line)
         return {
-            "side": Mux(of_trains, trains.held.side, codes.held.side),
-            "static": made & ~of_trains & codes.held.static_keys,
-            "cycle": made & (of_trains | codes.held.cycle_keys),
+            "side": side,
+            "static": of_line & ~of_trains & codes.held.static_keys,
+            "cycle": of_line & (of_trains | codes.held.cycle_keys),
             "line": Mux(of_trains, lines, keyed["codes"].line),
+            "driven": made & drive,
         }, keyed
 
-    def _code(self, m, codes, scaled):
+    def _code(self, m, codes, scaled, key):
         """Return what is stored as a line's code: the DAC's code, or its operand."""
         job, now, scaler = self.job, codes.held, self._scaler
         word, stored = scaler.code, scaled["code"]
         if self.config.build.read_physics:
             m.submodules.voltages = voltages = self._voltages
-            line_key = self._line_key
             m.d.comb += [
                 voltages.first.eq(job.start),
-                voltages.valid.eq(line_key.o_valid & now.drive),
-                voltages.code.eq(delayed(m, scaler.code, "driven", line_key.latency)),
-                voltages.key.eq(line_key.o),
+                voltages.valid.eq(key["driven"]),
+                voltages.code.eq(delayed(m, scaler.code, "driven", 1 + self._made)),
+                voltages.key.eq(self.key_made),
                 voltages.part.eq(now.part),
                 self.power.eq(voltages.power),
                 *(getattr(voltages, name).eq(getattr(self, name)) for name in Voltages.REGISTERS),
@@ -362,7 +380,7 @@ class Lines(wiring.Component):
             "train": (SLOTS + 1, trains.held.side, train["en"], train["line"], train["word"]),
         }
         if not build.computed_keys:
-            word = self._line_key.o
+            word = self.key_made
             stores |= {
                 "static": (64, key["side"], key["static"], key["line"], word),
                 "cycle": (32, key["side"], key["cycle"], key["line"], word[:32]),
@@ -373,7 +391,7 @@ class Lines(wiring.Component):
             address = self.row_line if side == "row" else self.column_line
             keys = self.row_key if side == "row" else self.column_line
             for name, (bits, of, condition, where, word) in stores.items():
-                memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+                memory = Memory(shape=unsigned(bits), depth=depth, init=[], attrs=BLOCK)
                 memories.submodules[name] = memory
                 write, read = memory.write_port(), memory.read_port()
                 m.d.comb += [

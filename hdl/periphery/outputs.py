@@ -12,6 +12,7 @@ from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import SoftProduct
 from ohmgrid.hdl.periphery.converters import Adc
 from ohmgrid.hdl.periphery.readout import LineValue, Readout
+from ohmgrid.hdl.periphery.values import ASK
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose
@@ -44,6 +45,9 @@ class Outputs(wiring.Component):
         A sum; lines come in order.
     key, sub : In
         Operation key and pass (halvings), for the noise.
+    asks : In(ASK), granted : Out(1), key_made : Out(64)
+        Others that want keys of lines have one made, where no result does; it is there so many
+        cycles later as a `LineKey` takes.
     scale, shift, noise, half : In
         Registers of the ADC.
     exact : In(1)
@@ -83,6 +87,9 @@ class Outputs(wiring.Component):
                 "sum": In(signed(sum_bits)),
                 "key": In(64),
                 "sub": In(8),
+                "asks": In(ASK),
+                "granted": Out(1),
+                "key_made": Out(64),
                 "scale": In(18),
                 "shift": In(6),
                 "noise": In(21),
@@ -140,12 +147,22 @@ class Outputs(wiring.Component):
         # A multiplier block has no registers of its own: theirs are to stand beside it.
         factor = delayed(m, held["alpha"], "factor")
         line = Signal(range(self.max_lines + 1))
+        asked = Signal(ASK)
         m.d.comb += [
-            line_key.key.eq(self.key),
-            line_key.index.eq(line),
-            line_key.sub.eq(self.sub),
-            line_key.purpose.eq(Purpose.OUTPUT),
-            line_key.i_valid.eq(self.valid),
+            asked.valid.eq(self.valid),
+            asked.key.eq(self.key),
+            asked.index.eq(line),
+            asked.sub.eq(self.sub),
+            asked.purpose.eq(Purpose.OUTPUT),
+        ]
+        self._asked = asked
+        m.d.comb += [
+            *(
+                getattr(line_key, name).eq(Mux(asked.valid, asked[name], self.asks[name]))
+                for name in ("key", "index", "sub", "purpose")
+            ),
+            self.granted.eq(~asked.valid),
+            self.key_made.eq(line_key.o),
             adc.scale.eq(held["scale"]),
             adc.shift.eq(held["shift"]),
             adc.noise.eq(held["noise"]),
@@ -225,7 +242,7 @@ class Outputs(wiring.Component):
         """Store scaled sums, make values of them, let these enter the ADC; return when a code is
         there."""
         m.submodules.readout = readout = self._readout
-        adc, line_key = self._adc, self._line_key
+        adc, line_key, asked = self._adc, self._line_key, self._asked
         m.d.comb += [
             readout.clear.eq(self.clear),
             readout.write.eq(done[self.store_latency - 2] & self.read),
@@ -243,9 +260,9 @@ class Outputs(wiring.Component):
             *(getattr(readout, name).eq(getattr(self, name)) for name in LineValue.REGISTERS),
         ]
         with m.If(readout.ask):
-            m.d.comb += line_key.index.eq(readout.index)
+            m.d.comb += [asked.valid.eq(1), asked.index.eq(readout.index)]
             with m.If(readout.static):
-                m.d.comb += [line_key.key.eq(self.static_key), line_key.sub.eq(self.backward)]
+                m.d.comb += [asked.key.eq(self.static_key), asked.sub.eq(self.backward)]
         with m.If(self.read):
             m.d.comb += [adc.noise.eq(readout.amplitude), adc.gauss.eq(readout.gauss)]
             with m.If(self.part == Part.LOAD):

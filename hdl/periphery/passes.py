@@ -7,10 +7,23 @@ from amaranth.lib import data
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.pipeline import delayed
-from ohmgrid.hdl.periphery.converters import DIVISOR_BITS
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
+from ohmgrid.registers.layers import EXP_FRAC, MOST_CLASSES
 
-__all__ = ["Count", "Pass", "pass_layout", "trains_layout"]
+__all__ = ["Count", "Pass", "divisor_bits", "pass_layout", "trains_layout"]
+
+HALVINGS = 7
+"""Most halvings of an input, in repeated passes."""
+
+
+def divisor_bits(config: Config) -> int:
+    """Return the width of the largest divisor of a pass.
+
+    That of a DAC is 1.0 of an input at most, halved again and again; that of a softmax the sum of
+    its shares, each 1.0 at most.
+    """
+    shares = min(config.build.outputs, MOST_CLASSES) << EXP_FRAC
+    return max((1 << (config.formats.edge_bits - 1 + HALVINGS)), shares).bit_length()
 
 
 def _lines(config: Config) -> dict[str, Any]:
@@ -42,7 +55,7 @@ def pass_layout(config: Config) -> data.StructLayout:
         {
             **_lines(config),
             **dict.fromkeys(("share", "codes", "static_keys", "cycle_keys"), 1),
-            **{"factor": FACTOR_BITS, "divisor": DIVISOR_BITS, "top": 17, "sub": 8},
+            **{"factor": FACTOR_BITS, "divisor": divisor_bits(config), "top": 17, "sub": 8},
             **{"drive": 1, "exact": 1, "part": 2},
         }
     )

@@ -158,7 +158,12 @@ class Planner(wiring.Component):
         ]
 
         above = Signal()
-        m.d.comb += above.eq(word > Cat(Const(0, 16), self.desired_bl))
+        # More than so many times 2**16: a whole comparison would be as long as the word.
+        part = word[:16].any()
+        m.d.comb += above.eq(
+            word[16 + BL_BITS :].any()
+            | (Cat(part, word[16 : 16 + BL_BITS]) > Cat(Const(0, 1), self.desired_bl))
+        )
         # What decides comes from registers; the word is still while its root is taken.
         zero = delayed(m, (self.x_max == 0) | (self.d_max == 0), "zero")
         none = delayed(m, self.bl == 0, "none")
@@ -201,7 +206,7 @@ class Planner(wiring.Component):
             with m.State("SHIFT"):
                 with m.If(count == 0):
                     m.d.sync += self.below.eq(~word[16:].any())
-                    pulses = word[16 : 16 + BL_BITS] + word[:16].any()
+                    pulses = word[16 : 16 + BL_BITS] + part
                     # Without management, k is for counters alone.
                     with m.If(self.managed):
                         m.d.sync += [
@@ -254,6 +259,8 @@ class TrainMaker(wiring.Component):
     ----------
     groups : int
         Line keys made in a cycle, four slots each.
+    counted : bool
+        Make all trains, not stochastic ones alone.
 
     Members
     -------
@@ -270,11 +277,13 @@ class TrainMaker(wiring.Component):
         Index of the pulse type in `ohmgrid.config.PULSE_TYPES`.
     o : ``Out(stream.Signature(TRAIN, always_ready=True))``
 
-    Cost: about 610 LUT4 a group for its line keys and 700 (iCE40: 500) beside them.
+    Cost: about 610 LUT4 a group for its line keys and 700 (iCE40: 500) beside them, less without
+    ``counted``.
     """
 
-    def __init__(self, groups: int = 2):
+    def __init__(self, groups: int = 2, counted: bool = True):
         check_int("groups", groups, 1, 8)
+        self._counted = counted
         self._slots = 4 * groups
         self._keys = [LineKey() for _ in range(groups)]
         self._product = SoftProduct(PROBABILITY_BITS, BL_BITS, additions=2)
@@ -321,6 +330,8 @@ class TrainMaker(wiring.Component):
         last = busy & (step == last_step)
         # Settings are constant: what follows from them comes from registers, in time for a line.
         stochastic, row = delayed(m, self.mode == STOCHASTIC, "stochastic"), self.row
+        if not self._counted:
+            stochastic = Const(1, 1)
         base = delayed(m, ((self.chunk << SLOTS.bit_length()) - self.chunk)[:BL_BITS], "base")
         left = Signal(signed(BL_BITS + 1))
         m.d.comb += left.eq(self.bl - base)
@@ -360,7 +371,7 @@ class TrainMaker(wiring.Component):
         places = delayed(m, Cat(places), "places")
         fresh = delayed(m, step == 0, "fresh", self._depth - 1)
         first = delayed(m, fresh, "first", 2)
-        fixed = self._grows(m, number, fresh) | ~row
+        fixed = self._grows(m, number, fresh) | ~row if self._counted else Const(0, 1)
         threshold = delayed(m, number, "threshold")
         fires = Cat(Mux(stochastic, field < threshold, fixed) for field in fields)
         fires = delayed(m, fires, "fires")
@@ -399,6 +410,8 @@ class TrainMaker(wiring.Component):
 
         The count is ``rint(BL p)``; a row's deterministic-implicit train needs the probability.
         """
+        if not self._counted:
+            return delayed(m, probability, "number", self._depth - 1)
         m.submodules.product = product = self._product
         m.d.comb += [product.a.eq(probability), product.b.eq(self.bl)]
         counted = (self.mode == MEAN_COUNT) | (~self.row & (self.mode != STOCHASTIC))

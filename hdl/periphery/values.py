@@ -6,10 +6,12 @@ from amaranth.lib import data
 from ohmgrid.config import SLOTS, Config
 from ohmgrid.hdl.periphery.voltages import code_bits
 
-__all__ = ["LINE", "keys_layout", "line_cycles", "list_layout", "values_layout"]
+__all__ = ["ASK", "LINE", "keys_layout", "line_cycles", "list_layout", "values_layout"]
 
 LINE = {"train": SLOTS, "sign": 1, "static": 64, "cycle": 32}
 """What a line has beside its code: train and sign, noise keys of device and cycle."""
+ASK = data.StructLayout({"valid": 1, "key": 64, "index": 16, "sub": 8, "purpose": 8})
+"""Asks for a line's key, as of `ohmgrid.hdl.base.noise.LineKey`."""
 
 
 def keys_layout(config: Config) -> data.StructLayout:

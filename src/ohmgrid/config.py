@@ -41,6 +41,8 @@ SLOTS = 31
 
 MOST_WORDS, MOST_LINES = 1 << 24, 65536
 """Largest memory of a lane, and of the lines of a side."""
+MOST_ARRAYS = 24
+"""Most arrays of a net."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,17 @@ class BuildConfig:
     """Input lines of all arrays of a net together, the always-on bias inputs included."""
     outputs: int = 512
     """Output lines of all arrays of a net together; a weight that is a pair takes two."""
+    arrays: int = MOST_ARRAYS
+    """Arrays of a net: those of eight layers have three for each weight at most."""
     edge: int = 1
     """Examples whose vectors the memories at the edge hold: the largest mini-batch."""
     computed_keys: bool = False
     """Noise keys of lines are computed as a sweep needs them, and lie in no block RAM."""
     train_groups: int = 2
     """Groups of four pulse slots that each train generator makes in a cycle."""
+    counted_trains: bool = True
+    """Trains can come from a count of pulses too: all pulse types, not `stochastic-compressed`
+    alone."""
     link: int = 2048
     """Bytes that each direction of a board's link holds; a power of two."""
     store: int = 0
@@ -125,12 +132,14 @@ class BuildConfig:
         check_int("words", self.words, 1, MOST_WORDS)
         check_int("inputs", self.inputs, 1, MOST_LINES)
         check_int("outputs", self.outputs, 1, MOST_LINES)
+        check_int("arrays", self.arrays, 1, MOST_ARRAYS)
         check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
         check_power_of_two("link", self.link, 512, 16384)
         check_int("store", self.store, 0, 1 << 20)
         options = (
             "lut_delays",
+            "counted_trains",
             "computed_keys",
             "write_noise",
             "references",

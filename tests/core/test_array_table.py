@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmgrid.config import BuildConfig, Config
-from ohmgrid.hdl.core.array_table import ArrayTable, planned_layout
-from ohmgrid.registers.arrays import ENTRIES, STATE, entry_fields, entry_words
+from ohmgrid.hdl.core.array_table import CHANGE, ArrayTable, planned_layout
+from ohmgrid.registers.arrays import ENTRIES, STEPS, entry_fields, entry_words
 from ohmgrid.sim.tables import run_clocked
 
 
@@ -110,33 +110,51 @@ class Table:
         found = {name: ctx.get(dut.planned[name]) for name in planned_layout().members}
         assert found == {name: self.entries[number][name] for name in found}
 
+    async def miss(self, number: int) -> None:
+        """Load what there is no entry for: it is wrong, and none is at work then."""
+        self._ctx.set(self._dut.number, number)
+        await self._until_done(self._dut.load)
+        await self._ctx.tick()
+        assert self._ctx.get(self._dut.wrong)
+        self.loaded = None
+
     async def change(self) -> None:
         """Change the state of the entry at work."""
         assert self.loaded is not None
-        state = self.drawn(STATE)
-        self._ctx.set(self._dut.state, state)
-        self._ctx.set(self._dut.change, 1)
+        dut, entry = self._dut, self.entries[self.loaded]
+        strobes = {name: int(self._rng.integers(2)) for name in CHANGE.members}
+        came = self.drawn(("time_left", "refresh_left", "static_key"))
+        self._ctx.set(dut.change, strobes)
+        for name, value in came.items():
+            self._ctx.set(getattr(dut, name), value)
         await self._ctx.tick()
-        self._ctx.set(self._dut.change, 0)
-        # Countdowns change in builds that count them; two are for orders of verbs to come.
-        timed = ("time_left", "refresh_left") if self._timed else ()
-        kept = {name for name in STATE if name.endswith("_left")} - set(timed)
-        self.entries[self.loaded] |= {name: state[name] for name in state if name not in kept}
+        self._ctx.set(dut.change, {})
+        for name in STEPS:
+            entry[name] = (entry[name] + strobes[name]) % (1 << self._fields[name])
+        # Countdowns change in builds that count them.
+        changed = ["static_key"] * strobes["static_key"]
+        if self._timed and strobes["left"]:
+            changed += ["time_left", "refresh_left"]
+        self.entries[self.loaded] |= {name: came[name] for name in changed}
         self.check()
 
 
-@pytest.mark.parametrize(("read_physics", "time"), [(False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("read_physics", "time", "arrays"), [(False, False, 5), (True, True, ENTRIES)]
+)
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_entries_keep_what_was_written_and_changed(read_physics, time, seed):
+def test_entries_keep_what_was_written_and_changed(read_physics, time, arrays, seed):
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
     build = BuildConfig(
-        lanes=2, inputs=8, outputs=8, words=64, read_physics=read_physics, time=time
+        **{"lanes": 2, "inputs": 8, "outputs": 8, "words": 64, "arrays": arrays},
+        read_physics=read_physics,
+        time=time,
     )
     dut = ArrayTable(Config(build=build))
     words = range(len(entry_words({}, read_physics)))
-    numbers = rng.choice(ENTRIES, 4, replace=False).tolist()
+    numbers = rng.choice(arrays, 4, replace=False).tolist()
 
     async def bench(ctx):
         table = Table(ctx, dut, rng, build)
@@ -151,6 +169,8 @@ def test_entries_keep_what_was_written_and_changed(read_physics, time, seed):
             elif act < 7:
                 loads = rng.choice(numbers, rng.integers(3)).tolist()
                 await table.fetch(int(rng.choice(numbers)), loads)
+            elif act == 7 and arrays < ENTRIES:
+                await table.miss(int(rng.integers(arrays, ENTRIES)))
             else:
                 await table.load(int(rng.choice(numbers)))
         for number in numbers:

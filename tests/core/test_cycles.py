@@ -13,8 +13,8 @@ CYCLES = {
     ("gokmen-vlasov", True): (151, 147, 392),
     ("reram-array-om", False): (158, 150, 346),
     ("reram-array-om", True): (151, 147, 340),
-    ("pcm", False): (179, 169, 1420),
-    ("pcm", True): (159, 169, 1721),
+    ("pcm", False): (179, 169, 1422),
+    ("pcm", True): (159, 169, 1723),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

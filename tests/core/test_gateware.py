@@ -203,7 +203,7 @@ WHOLE = (
 def test_streams_resets_and_nonsense(build, formats, pulse_type, device):
     pulses = PulseConfig(pulse_type=pulse_type)
     config = Config(formats=formats, pulses=pulses, device=device).replace(
-        build={**asdict(build), "words": 256, "inputs": 18, "outputs": 12}
+        build={**asdict(build), "words": 256, "inputs": 18, "outputs": 12, "arrays": 7}
     )
     if device is WHOLE[-1]:
         drop = {"ir_drop": 1.0, "ir_drop_g_ratio": 50.0, "out_noise_std": 0.2}

@@ -4,10 +4,10 @@ import numpy as np
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keyed_lines import KeyedLines
 from numpy.testing import assert_array_equal
 
 from ohmgrid.config import PULSE_TYPES, SLOTS, BuildConfig, Config, ConverterConfig, PulseConfig
-from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
@@ -40,7 +40,7 @@ class Bench:
 
     def __init__(self, config: Config):
         self.config = config
-        self.dut = Lines(config)
+        self.dut = KeyedLines(config)
         self.job = None
         self.listed: dict[str, list[int]] = {"codes": [], "pulses": []}
         self.simulator = Simulator(self.dut)
@@ -390,6 +390,9 @@ def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, sk
     pace = -(-bl // 8) if mode == 0 else bl
     begins = rng.integers(0, 60, 2).tolist()
     looks = rng.random(400) < 0.5
+    # Keys are made for others too, often for some cycles in a row.
+    others = np.repeat(rng.random(100) < rng.choice([0.0, 0.3, 0.7]), 4)
+    others[300:] = False
     place = int(rng.integers(len(values["column"])))
 
     async def job(ctx):
@@ -416,9 +419,11 @@ def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, sk
             for begin, (port, what) in zip(begins, jobs, strict=True):
                 ctx.set(port, {name: int(what[name]) for name in what} | {"start": cycle == begin})
             ctx.set(dut.look, firsts["column"] + place if looks[cycle] else 0)
+            ctx.set(dut.others, int(others[cycle]))
             if cycle > 1 and looks[cycle - 2]:
                 looked.append(ctx.get(dut.looked))
             await ctx.tick()
+        ctx.set(dut.others, 0)
         assert not ctx.get(dut.busy)
         assert not ctx.get(dut.trains_busy)
         assert set(looked) <= {int(values["column"][place])}
@@ -431,5 +436,8 @@ def test_codes_and_trains_do_not_disturb_each_other(seed, sides, mode, zeros, sk
         purpose = SIDES[trained][1]
         made = side_trains(values[trained], purpose, plan, PULSE_TYPES[mode], key, 0)
         assert_array_equal(found[some[trained]], made[some[trained]])
+        found = np.array(await bench.read(ctx, trained, "cycle", at[trained]))
+        low, _ = key_halves(key, purpose, len(found))
+        assert_array_equal(found[some[trained]], low[some[trained]])
 
     BENCH.run(job)

@@ -102,6 +102,12 @@ def test_memory_decides_before_cycles(devices: int):
             "build.outputs: expected room for the 16 lines of output devices that this net takes, "
             "got 15",
         ),
+        (
+            [(1, 1)] * 3,
+            1,
+            {"arrays": 2},
+            "build.arrays: expected room for the 3 arrays that this net takes, got 2",
+        ),
         ([(1, 1)] * (ENTRIES + 1), 1, {}, "layers: expected at most 24 arrays, got 25"),
     ],
 )

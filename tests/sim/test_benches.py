@@ -4,11 +4,12 @@ import ast
 import re
 from pathlib import Path
 
+from keyed_lines import KeyedLines
+
 from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.link.uart import Uart
-from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.training.settings import config_to_toml
@@ -29,7 +30,7 @@ def test_coder():
         build=BuildConfig(lanes=2, inputs=11, outputs=8, train_groups=2, read_physics=False)
     )
     passed = run_cocotb(
-        Lines(config),
+        KeyedLines(config),
         TESTS / "cocotb_coder.py",
         name="coder",
         parameters={"config": config_to_toml(config)},

@@ -6,6 +6,7 @@ A verb names an array by its number in the table; the core then loads the entry.
 
 from collections.abc import Mapping
 
+from ohmgrid.config import MOST_ARRAYS
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.readout import MANTISSA, PHI_FRAC
 
@@ -20,8 +21,8 @@ __all__ = [
     "entry_words",
 ]
 
-ENTRIES = 24
-"""Arrays that a core knows: those of eight layers, three for each weight."""
+ENTRIES = MOST_ARRAYS
+"""Most arrays that a core knows; a build may know fewer (``build.arrays``)."""
 WORD_BITS = 56
 """Bits of an entry that one command writes."""
 

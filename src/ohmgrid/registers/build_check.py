@@ -4,7 +4,7 @@ Every engine asks before it starts, the fast ones too: a run that only some engi
 not be compared, nor moved to a board. Standard library only.
 """
 
-from ohmgrid.config import Config
+from ohmgrid.config import PULSE_TYPES, Config
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.device import device_registers
@@ -14,7 +14,7 @@ __all__ = ["check_build"]
 
 
 def check_build(config: Config) -> None:
-    """Raise `ConfigError` if the build lacks what device or converters need."""
+    """Raise `ConfigError` if the build lacks what device, pulses or converters need."""
     build, formats, device = config.build, config.formats, config.device
     registers = device_registers(device.unit, formats.weight_bits, formats.curve_segments)
     aging = aging_registers(device.unit, registers.lsb, formats.weight_bits, config.batch)
@@ -30,6 +30,9 @@ def check_build(config: Config) -> None:
     for name, needed in needs.items():
         if needed and not getattr(build, name):
             raise ConfigError(f"build.{name}", "expected true for this device, got false")
+    pulse_type = config.pulses.pulse_type
+    if pulse_type != PULSE_TYPES[0] and not build.counted_trains:
+        raise ConfigError("build.counted_trains", f"expected true for {pulse_type}, got false")
     # A difference of two codes is an error at the tile's edge.
     if refresh and refresh.refresh_adc_bits >= formats.edge_bits:
         raise ConfigError(

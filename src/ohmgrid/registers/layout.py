@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ohmgrid.config import MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
+from ohmgrid.config import MOST_ARRAYS, MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.registers.arrays import ENTRIES
 
 __all__ = ["Place", "place_arrays", "roomy_build"]
 
@@ -126,6 +125,7 @@ def _needs(places: Sequence[Place], lanes: int) -> dict[str, int]:
     """Return what arrays need of the fields of a build."""
     last = places[-1]
     return {
+        "arrays": len(places),
         "words": last.base + last.words(lanes),
         "inputs": last.input_line + last.cols,
         "outputs": (last.output_line + last.rows) * last.devices,
@@ -150,10 +150,11 @@ def place_arrays(
     ConfigError
         If they do not fit; its line names the numbers.
     """
-    if len(shapes) > ENTRIES:
-        raise ConfigError("layers", f"expected at most {ENTRIES} arrays, got {len(shapes)}")
+    if len(shapes) > MOST_ARRAYS:
+        raise ConfigError("layers", f"expected at most {MOST_ARRAYS} arrays, got {len(shapes)}")
     places = _packed(shapes, devices, build.lanes, _chosen(shapes, devices, build, layout))
     lines = {
+        "arrays": "arrays",
         "words": f"words in each of {build.lanes} lanes",
         "inputs": "input lines",
         "outputs": "lines of output devices",
@@ -184,7 +185,10 @@ def roomy_build(
     ConfigError
         If a fixed field has no room, or no build has.
     """
-    most = {"words": MOST_WORDS, "inputs": MOST_LINES, "outputs": MOST_LINES}
+    most = {
+        **{"arrays": MOST_ARRAYS, "words": MOST_WORDS},
+        **dict.fromkeys(("inputs", "outputs"), MOST_LINES),
+    }
     free = {name: most[name] for name in most if name not in fixed}
     places = place_arrays(shapes, devices, replace(build, **free), layout)
     needs = _needs(places, build.lanes)

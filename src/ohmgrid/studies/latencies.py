@@ -78,7 +78,8 @@ class Latencies:
         )
         self.array, self.lines = LaneArray(config), Lines(config)
         self._outputs = Outputs(self.array.sum_bits, build.lines, build.read_physics)
-        functions, self._maker = Functions(config), TrainMaker(build.train_groups)
+        functions = Functions(config)
+        self._maker = TrainMaker(build.train_groups, build.counted_trains)
         self._planner = Planner(formats.edge_bits)
         table = ArrayTable(config)
         self.key, self.entry = KeySchedule().cycles, table.cycles

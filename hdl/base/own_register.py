@@ -5,11 +5,13 @@ registers, and one net across the chip of their outputs; so on ECP5 each is name
 twin in the model is the value itself.
 """
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
-from amaranth.lib import wiring
+from typing import Any
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["OwnRegister"]
+__all__ = ["OwnRegister", "nearby"]
 
 
 class OwnRegister(wiring.Component):
@@ -48,3 +50,11 @@ class OwnRegister(wiring.Component):
         else:
             m.d.sync += self.o.eq(self.i)
         return m
+
+
+def nearby(m: Module, value: Any, name: str) -> Any:
+    """Return a value (unsigned bits, or a view) of a cycle ago, from an `OwnRegister`."""
+    bits = Value.cast(value)
+    m.submodules[name] = register = OwnRegister(len(bits))
+    m.d.comb += register.i.eq(bits)
+    return data.View(value.shape(), register.o) if isinstance(value, data.View) else register.o

@@ -20,6 +20,7 @@ from ohmgrid.hdl.array.cell_port import CellPort, job_layout, return_layout
 from ohmgrid.hdl.array.group import LaneGroup, split_lane
 from ohmgrid.hdl.array.lane import AdderTree, sum_bits
 from ohmgrid.hdl.array.sweep import Sweep
+from ohmgrid.hdl.base.own_register import nearby
 from ohmgrid.hdl.base.pipeline import delayed, moving, strobe_after
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.device.aging import AGING_REGISTERS
@@ -154,7 +155,7 @@ class LaneArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        build, job, array = self.config.build, self.job, self.array
+        build, job, array, host = self.config.build, self.job, self.array, self._port.active
         m.submodules.sweep = sweep = self._sweep
         m.submodules.port = port = self._port
         groups = []
@@ -162,9 +163,6 @@ class LaneArray(wiring.Component):
             count = min(build.share, build.lanes - number * build.share)
             m.submodules[f"group{number}"] = group = LaneGroup(self.config, count)
             groups.append(group)
-        # The settings of a sweep are there long before its first visit.
-        host = port.active
-        by_row = delayed(m, job.chain | host, "by_row")
         # With one block of a pair's keys at a time, a bank's keys are free with those of the other.
         given = ("start", "array", "job", "codes", "pulses", "coding")
         other_half = sweep.lane_paired << (len(sweep.next_bank) - 1)
@@ -174,20 +172,25 @@ class LaneArray(wiring.Component):
         ]
         for group, after in pairwise(groups):
             m.d.comb += group.chain_i.eq(after.chain_o)
-        for group in groups:
-            settings = group.settings
+        settings = Signal.like(groups[0].settings)
+        m.d.comb += [
+            # Cells are visited between the sweeps of an update, too.
+            settings.update.eq(job.update & ~host),
+            settings.by_row.eq(job.chain | host),
+            settings.magnitude.eq(job.magnitude),
+            settings.paired.eq(array.paired & ~job.split),
+            settings.lane_paired.eq(sweep.lane_paired),
+            settings.turned.eq(array.turned),
+            settings.visible.eq(Mux(host, 0, self.registers.visible)),
+            settings.registers.eq(self.registers),
+        ]
+        # The settings of a sweep are there long before its first visit: registers on the way.
+        late = delayed(m, settings, "settings")
+        for number, group in enumerate(groups):
             m.d.comb += [
-                # Cells are visited between the sweeps of an update, too.
-                settings.update.eq(job.update & ~host),
-                settings.by_row.eq(by_row),
-                settings.magnitude.eq(job.magnitude),
-                settings.paired.eq(array.paired & ~job.split),
-                settings.lane_paired.eq(sweep.lane_paired),
-                settings.turned.eq(array.turned),
-                settings.visible.eq(Mux(host, 0, self.registers.visible)),
-                settings.next_bank.eq(sweep.next_bank ^ other_half),
-                settings.registers.eq(self.registers),
-                group.shift.eq(job.chain | port.shift),
+                group.settings.eq(late),
+                group.settings.next_bank.eq(sweep.next_bank ^ other_half),
+                group.shift.eq(nearby(m, job.chain | port.shift, f"shift{number}")),
             ]
         self._tables(m, groups)
         self._address(m)
@@ -199,8 +202,7 @@ class LaneArray(wiring.Component):
         self._count(m, groups)
 
         draining = Signal(range(max(self.drain(True), self.drain()) + 1))
-        waits = Cat(group.waits for group in groups).any()
-        with m.If(sweep.busy | self.start | waits):
+        with m.If(sweep.busy | self.start | Cat(group.waits for group in groups).any()):
             m.d.sync += draining.eq(Mux(job.update, self.drain(True), self.drain()))
         with m.Elif(draining != 0):
             m.d.sync += draining.eq(draining - 1)
@@ -304,11 +306,9 @@ class LaneArray(wiring.Component):
             *(lane_line[name].eq(load.payload[name]) for name in load.payload.shape().members),
             *(lane_line[name].eq(lane_values[name]) for name in ("code", *LINE)),
         ]
-        trunk = (
-            passed(m, Token(here.valid, visit), "visit"),
-            passed(m, Token(load.valid, lane_line), "loaded"),
-        )
-        near, near_lines = trunk
+        near = passed(m, Token(here.valid, visit), "visit")
+        near_lines = passed(m, Token(load.valid, lane_line), "loaded")
+        trunk = near, near_lines
         per_cluster = -(-len(groups) // build.clusters)
         for number, group in enumerate(groups):
             if build.clusters > 1 and number % per_cluster == 0:
@@ -352,7 +352,6 @@ class LaneArray(wiring.Component):
         port, build, array = self._port, self.config.build, self.array
         _, within = split_lane(m, port.at.lane, build)
         column = Mux(array.turned, port.at.line, port.at.lane_line)
-        inputs = Mux(array.turned, array.serial, array.lane_lines)
         wiring.connect(m, wiring.flipped(self.cells_i), port.i)
         wiring.connect(m, port.o, wiring.flipped(self.cells_o))
         m.d.comb += [
@@ -361,7 +360,7 @@ class LaneArray(wiring.Component):
             port.word.eq(groups[0].chain_o),
             port.rows.eq(self.rows),
             port.columns.eq(self.columns),
-            port.bias.eq(column == inputs - 1),
+            port.bias.eq(column == Mux(array.turned, array.serial, array.lane_lines) - 1),
             port.device.eq(self.registers),
             port.device_set.eq(self.device_set),
             port.registers.eq(self.aging),

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 
 from ohmgrid.config import SLOTS, Config
-from ohmgrid.hdl.base.own_register import OwnRegister
+from ohmgrid.hdl.base.own_register import nearby
 from ohmgrid.hdl.device.ports import REGISTERS
 from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
@@ -195,6 +195,5 @@ def passed(m: Module, token: Token, name: str) -> Token:
 def branched(m: Module, token: Token, name: str) -> Token:
     """Return the same from one of several equal registers, each in its own place on the chip."""
     bits = Value.cast(token.payload)
-    m.submodules[name] = register = OwnRegister(1 + len(bits))
-    m.d.comb += register.i.eq(Cat(token.valid, bits))
-    return Token(register.o[0], data.View(token.payload.shape(), register.o[1:]))
+    both = nearby(m, Cat(token.valid, bits), name)
+    return Token(both[0], data.View(token.payload.shape(), both[1:]))

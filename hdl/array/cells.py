@@ -9,7 +9,7 @@ from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 
 __all__ = ["CellAccess", "place_of_cell", "range_layout"]
 
-SHIFT = 2
+SHIFT = 3
 """Cycles from a shift's strobe until the chain has moved on."""
 
 

@@ -19,6 +19,7 @@ from ohmgrid.hdl.array.bundles import (
 )
 from ohmgrid.hdl.array.lane import AdderTree, Lane, product_bits, sum_bits
 from ohmgrid.hdl.array.visit_queue import VisitQueue, queued_layout
+from ohmgrid.hdl.base.own_register import nearby
 from ohmgrid.hdl.base.pipeline import delayed, moving, strobe_after
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.device.step import DeviceUnit
@@ -154,9 +155,9 @@ class LaneGroup(wiring.Component):
             lanes.append(lane)
         m.submodules.unit = unit = self._unit()
         m.submodules.tree = tree = AdderTree(self.count, product_bits(self.config), len(self.sum))
-        settings = Signal.like(self.settings, reset_less=True)
-        cell = Signal.like(self.cell)
-        m.d.sync += [settings.eq(self.settings), cell.eq(self.cell)]
+        # Settings, too: what is constant for long is no less far away.
+        settings = nearby(m, self.settings, "settings")
+        cell = nearby(m, self.cell, "cell")
 
         times = self.times
         visit = branched(m, Token(self.visit.valid, self.visit.payload), "visit")

@@ -112,25 +112,32 @@ class VisitQueue(wiring.Component):
             pushed.eq(self.valid & hit),
             self.missed.eq(self.valid & ~hit),
         ]
-        visit = self._visits(m, next_place, next_first)
-
         # The first visit in the memory: its lowest lane, and the lanes after that.
         stored, ahead = Signal(range(self._depth + 1)), Signal()
         ahead_lane, ahead_left = Signal.like(self.lane), Signal(self._count)
         ahead_last = Signal()
         left, last = Signal(self._count), Signal()
-        pop, take = Signal(), Signal()
+        # Known a cycle before: it moves all of a visit on. High if there is a visit ahead, and none
+        # at work or that one's last cell.
+        pop, next_pop, take = Signal(), Signal(), Signal()
+        next_ahead, next_valid, next_last = Signal(), Signal(), Signal()
+        others = _others(left)
         m.d.comb += [
-            pop.eq(ahead & (~self.o_valid | last)),
             next_first.eq(first + pop),
             take.eq((stored != 0) & (~ahead | pop)),
+            next_ahead.eq(take | (ahead & ~pop)),
+            next_valid.eq(pop | (self.o_valid & ~last)),
+            next_last.eq(Mux(pop, ahead_last, ~others.any())),
+            next_pop.eq(next_ahead & (~next_valid | next_last)),
         ]
         m.d.sync += [
             stored.eq(stored + pushed - take),
             second.addr.eq(second.addr + take),
             first.eq(next_first),
-            ahead.eq(take | (ahead & ~pop)),
+            ahead.eq(next_ahead),
+            pop.eq(next_pop),
         ]
+        bank = self._visits(m, next_place, next_first, next_pop)
         with m.If(take):
             m.d.sync += [
                 ahead_lane.eq(_lowest(second.data)),
@@ -139,18 +146,15 @@ class VisitQueue(wiring.Component):
             ]
 
         # The visit at work: a cell leaves in each cycle.
-        others = _others(left)
         m.d.sync += [
             self.lane.eq(Mux(pop, ahead_lane, _lowest(left))),
             left.eq(Mux(pop, ahead_left, others)),
-            last.eq(Mux(pop, ahead_last, ~others.any())),
-            self.o_valid.eq(pop | (self.o_valid & ~last)),
+            last.eq(next_last),
+            self.o_valid.eq(next_valid),
         ]
-        with m.If(pop):
-            m.d.sync += self.o.eq(visit)
 
         behind = pushed | (stored != 0) | ahead
-        oldest = Mux(self.o_valid, self.o.bank, visit.bank)
+        oldest = Mux(self.o_valid, self.o.bank, bank)
         m.d.comb += [
             self.popped.eq(pop),
             self.waits.eq(behind | self.o_valid),
@@ -158,13 +162,13 @@ class VisitQueue(wiring.Component):
         ]
         return m
 
-    def _visits(self, m, next_place, next_first):
-        """Write what comes; return the visit at the first place.
+    def _visits(self, m, next_place, next_first, next_pop):
+        """Write what comes, and bring the visit at the first place to work; return its bank.
 
-        The memory is in slices, each with addresses of its own: they are many LUT RAMs, and one
-        register for all of them may be far from some.
+        The memory is in slices, each with addresses of its own, and a strobe for the registers
+        behind it: they are many LUT RAMs, and one register for all of them may be far from some.
         """
-        words, bits = [], Value.cast(self.i)
+        words, bits, at_work = [], Value.cast(self.i), Value.cast(self.o)
         for number, start in enumerate(range(0, len(bits), SLICE)):
             part = bits[start : start + SLICE]
             store = Memory(shape=unsigned(len(part)), depth=self._depth, init=[])
@@ -175,8 +179,12 @@ class VisitQueue(wiring.Component):
                 m.d.comb += [register.i.eq(address), port.addr.eq(register.o)]
             m.submodules[f"visits{number}"] = store
             m.d.comb += [write.en.eq(self.valid), write.data.eq(part)]
+            m.submodules[f"pop{number}"] = pop = OwnRegister()
+            m.d.comb += pop.i.eq(next_pop)
+            with m.If(pop.o):
+                m.d.sync += at_work[start : start + SLICE].eq(read.data)
             words.append(read.data)
-        return data.View(self._visit, Cat(*words))
+        return data.View(self._visit, Cat(*words)).bank
 
 
 def _others(lanes):

@@ -5,11 +5,22 @@ registers, and one net across the chip of their outputs; so on ECP5 each is name
 twin in the model is the value itself.
 """
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
-from amaranth.lib import wiring
+from typing import Any
+
+from amaranth.hdl import (
+    ClockSignal,
+    Fragment,
+    Instance,
+    Module,
+    ResetInserter,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["OwnRegister"]
+__all__ = ["OwnRegister", "nearby", "reset_nearby"]
 
 
 class OwnRegister(wiring.Component):
@@ -48,3 +59,39 @@ class OwnRegister(wiring.Component):
         else:
             m.d.sync += self.o.eq(self.i)
         return m
+
+
+def nearby(m: Module, value: Any, name: str) -> Any:
+    """Return a value (unsigned bits, or a view) of a cycle ago, from an `OwnRegister`."""
+    bits = Value.cast(value)
+    m.submodules[name] = register = OwnRegister(len(bits))
+    m.d.comb += register.i.eq(bits)
+    return data.View(value.shape(), register.o) if isinstance(value, data.View) else register.o
+
+
+class _ResetNearby(ResetInserter):
+    """Resets each module of a part by an `OwnRegister`."""
+
+    def __init__(self, reset: Value, platform: Any):
+        super().__init__(reset)
+        self._reset, self._platform = reset, platform
+
+    def _insert_control(self, fragment, domain, lhs_masks):
+        register = OwnRegister()
+        fragment.add_statements("comb", register.i.eq(self._reset))
+        fragment.add_subfragment(Fragment.get(register, self._platform), "reset_nearby")
+        self.controls[domain] = register.o
+        super()._insert_control(fragment, domain, lhs_masks)
+
+
+def reset_nearby(m: Module, reset: Value, platform: Any) -> ResetInserter:
+    """Return what resets a part a cycle after ``reset``: each of its modules by a register there.
+
+    One net to all registers of a core goes across the chip and back. What an `OwnRegister` within
+    the part holds is not reset: ``reset`` has to last until it has left, one behind the other.
+    """
+    if getattr(platform, "family", None) == "ecp5":
+        return _ResetNearby(reset, platform)
+    late = Signal(name="reset_late")
+    m.d.sync += late.eq(reset)
+    return ResetInserter(late)

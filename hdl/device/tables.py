@@ -7,13 +7,14 @@ are in flight.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Module, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Shape, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.devices.laws import ROOMS
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.block_ram import BlockRam
+from ohmgrid.hdl.base.own_register import nearby
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.device.ports import TABLE_WRITE
@@ -134,8 +135,7 @@ class Tables(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        written = Signal.like(self.write)
-        m.d.sync += written.eq(self.write)
+        written = nearby(m, self.write, "written")
         for name, table in self._tables.items():
             depth = self._sets << table.address_bits
             m.submodules[name] = memory = BlockRam(table.entry.width, depth, self._readers)

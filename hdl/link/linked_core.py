@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.base.own_register import reset_nearby
 from ohmgrid.hdl.core.core import Core
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.link.endpoint import LINE_ERRORS, Endpoint
@@ -14,6 +15,9 @@ from ohmgrid.hdl.link.packer import Packer
 from ohmgrid.hdl.link.unpacker import Unpacker
 
 __all__ = ["LinkedCore"]
+
+RESTART = 6
+"""Cycles for which a core is reset with a new session."""
 
 
 class LinkedCore(wiring.Component):
@@ -48,10 +52,19 @@ class LinkedCore(wiring.Component):
         m = Module()
         m.submodules.endpoint = endpoint = self._endpoint
         core, store, unpacker, packer = self._core, self._store, self._unpacker, self._packer
-        # All but the endpoint begins anew with a session.
-        restarted = {"core": core, "store": store, "unpacker": unpacker, "packer": packer}
+        # All but the endpoint begins anew with a session: the core, which is large, a little later
+        # and for as long as something may be on its way between registers that no reset reaches.
+        # Nothing comes from what is beside the endpoint until then.
+        held, again = Signal(RESTART), Signal()
+        m.d.sync += [
+            held.eq(Cat(endpoint.restart, held)),
+            again.eq(endpoint.restart | held.any()),
+        ]
+        m.submodules.core = reset_nearby(m, again, platform)(core)
+        restarted = {"store": store, "unpacker": unpacker, "packer": packer}
+        at_once = ResetInserter(endpoint.restart | again)
         for name, part in restarted.items():
-            m.submodules[name] = ResetInserter(endpoint.restart)(part)
+            m.submodules[name] = at_once(part)
         for one, other in (
             (wiring.flipped(self.rx), endpoint.rx),
             (endpoint.tx, wiring.flipped(self.tx)),
@@ -82,7 +95,7 @@ class LinkedCore(wiring.Component):
             endpoint.state.example_errors.eq(store.errors),
             self.busy.eq(
                 Cat(
-                    endpoint.o.valid, *(part.busy for part in (endpoint, *restarted.values()))
+                    endpoint.o.valid, *(part.busy for part in (endpoint, core, *restarted.values()))
                 ).any()
             ),
         ]

@@ -51,7 +51,7 @@ ESTIMATE = (*PLAN, "turned", "positions", "examples")
 @click.option(
     "--device",
     metavar="|".join(DEVICES) + "|NAME|FILE",
-    help="For --pnr the part [25k or up5k]; for --estimate preset or file, as of `train`.",
+    help="For --pnr the part [25k, up5k or hx8k]; for --estimate preset or file, as of `train`.",
 )
 @click.option(
     "--freq",

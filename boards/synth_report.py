@@ -29,9 +29,9 @@ class Resources:
     ff: int = 0
     """Flip-flops."""
     dsp: int = 0
-    """Multipliers: MULT18X18D or SB_MAC16."""
+    """Multipliers: MULT18X18D, SB_MAC16 or MULT18X18."""
     bram: int = 0
-    """Block RAMs: 18 kb on ECP5, 4 kb on iCE40."""
+    """Block RAMs: 18 kb on ECP5 and Gowin, 4 kb on iCE40."""
     spram: int = 0
     """Single-port RAMs of 256 kb (iCE40 UP)."""
     lutram: int = 0
@@ -119,7 +119,7 @@ class SynthReport:
     def to_text(self) -> str:
         """Return a table for people."""
         names = {"lut4": "LUT4", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "spram": "SPRAM"}
-        kinds = [k for k in names if k != "spram" or self.family == "ice40"]
+        kinds = [k for k in names if k != "spram" or self.family.startswith("ice40")]
         lines = [("part", "times", *(names[k] for k in kinds))]
         lines += [
             (name, str(times), *(str(getattr(each, k)) for k in kinds))
@@ -180,7 +180,23 @@ _ICE40 = {
         for reset in ("", "E", "SR", "R", "SS", "S", "ESR", "ER", "ESS", "ES")
     },
 }
-CELLS = {"ecp5": _ECP5, "ice40": _ICE40}
+# A carry cell of Gowin takes a LUT; memories as of ECP5. A multiplier of 36 bits is a block of two.
+_GOWIN = {
+    **{f"LUT{inputs}": {"lut4": 1} for inputs in range(1, 5)},
+    "ALU": {"lut4": 1},
+    **{f"RAM16S{kind}": {"lut4": 6, "lutram": 6} for kind in ("DP1", "DP2", "DP4", "1", "2", "4")},
+    **{
+        f"DFF{edge}{reset}": {"ff": 1}
+        for edge in ("", "N")
+        for reset in ("", "E", "S", "SE", "R", "RE", "P", "PE", "C", "CE")
+    },
+    "MULT9X9": {"dsp": 1},
+    "MULT18X18": {"dsp": 1},
+    "MULT36X36": {"dsp": 4},
+    **{kind: {"bram": 1} for kind in ("SP", "SPX9", "DPB", "DPX9B", "SDPB", "SDPX9B")},
+    **{kind: {"bram": 1} for kind in ("pROM", "pROMX9")},
+}
+CELLS = {"ecp5": _ECP5, "ice40": _ICE40, "ice40hx": _ICE40, "gowin": _GOWIN}
 """family -> cells that are counted, and as what."""
 
 

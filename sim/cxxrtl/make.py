@@ -11,6 +11,7 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from ohmgrid.sim.cxxrtl.activity import by_activity
@@ -62,7 +63,9 @@ _CYCLES = 200
 """Random cycles on which a fast library must equal the plain one."""
 
 
-def make_library(design: str, name: str, work: Path, *, fast: bool = True) -> None:
+def make_library(
+    design: str, name: str, work: Path, *, fast: bool = True, flags: Sequence[str] = ()
+) -> None:
     """Write a design's library and the table of its ports into a folder.
 
     Parameters
@@ -75,6 +78,8 @@ def make_library(design: str, name: str, work: Path, *, fast: bool = True) -> No
         An empty folder.
     fast : bool
         False leaves CXXRTL's code as it is.
+    flags : sequence of str
+        More options of the compiler for such code.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def make_library(design: str, name: str, work: Path, *, fast: bool = True) -> No
         Yosys or the compiler failed on the plain design; the message ends with their last lines.
     """
     if not fast:
-        _plain(design, work)
+        _plain(design, work, flags)
         return
     yosys = toolchain.find("yosys", native=False)
     try:
@@ -151,8 +156,8 @@ def read_waves(folder: Path) -> list[tuple[str, int]]:
     return [(name, width) for name, width in waves]
 
 
-def _plain(design: str, work: Path) -> None:
-    _compile(_yosys(design, _PLAIN, work), design, work, single=False)
+def _plain(design: str, work: Path, flags: Sequence[str] = ()) -> None:
+    _compile(_yosys(design, _PLAIN, work), design, work, single=False, flags=flags)
 
 
 def _fast(design: str, work: Path) -> None:
@@ -195,7 +200,7 @@ def _yosys(design: str, script: str, work: Path) -> str:
     return out.read_text(encoding="utf-8")
 
 
-def _compile(cpp: str, design: str, work: Path, single: bool) -> None:
+def _compile(cpp: str, design: str, work: Path, single: bool, flags: Sequence[str] = ()) -> None:
     """Compile the C++ of a design with the harness; write the table of its ports."""
     found = ports_in(design)
     named = {name: port for name, port in found.items() if name not in ("clk", "rst")}
@@ -222,7 +227,9 @@ def _compile(cpp: str, design: str, work: Path, single: bool) -> None:
     (work / "ports.inc").write_text("\n".join(text) + "\n", encoding="utf-8")
     (work / "ports.json").write_text(json.dumps(table), encoding="utf-8")
     headers = toolchain.yosys_data() / "include" / "backends" / "cxxrtl" / "runtime"
-    find_compiler("C++").run([*FLAGS, f"-I{headers}", "-I.", str(HARNESS), "-o", LIBRARY], work)
+    find_compiler("C++").run(
+        [*FLAGS, *flags, f"-I{headers}", "-I.", str(HARNESS), "-o", LIBRARY], work
+    )
     # The C++ is as large as the library and can be had again.
     for name in ("in.il", "design.cc"):
         (work / name).unlink()

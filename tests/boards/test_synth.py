@@ -93,7 +93,7 @@ class System(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize(("family", "brams"), [("ecp5", 1), ("ice40", 1)])
+@pytest.mark.parametrize(("family", "brams"), [("ecp5", 1), ("ice40", 1), ("gowin", 1)])
 def test_memory_costs_its_block_ram_alone(family, brams):
     report = synth(Store, family, by_part=False)
     assert (report.total.bram, report.total.ff) == (brams, 0)
@@ -107,7 +107,7 @@ def test_collision_logic_is_paid_for_on_request():
     assert report.total.ff > 16
 
 
-@pytest.mark.parametrize("family", ["ecp5", "ice40"])
+@pytest.mark.parametrize("family", ["ecp5", "ice40", "gowin"])
 def test_parts_and_total(family):
     report = synth(System, family, name="system")
     parts = {part.path: part for part in report.parts}
@@ -202,8 +202,9 @@ def test_only_ports_that_can_collide_are_changed():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: synth(Mac, "gowin"), ValueError, "family of ecp5, ice40, got 'gowin'"),
+        (lambda: synth(Mac, "xilinx"), ValueError, "family of ecp5, .* got 'xilinx'"),
         (lambda: synth(Mac, device="up5k"), ValueError, "25k, 45k, 85k for ecp5, got up5k"),
+        (lambda: synth(Mac, "gowin", pnr=True), ValueError, "pnr: expected ecp5, .* got gowin"),
         (lambda: synth(Mac(), pnr=True), TypeError, "callable that makes the component"),
         (
             lambda: synth(Mac, freq_mhz=0),

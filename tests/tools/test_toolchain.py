@@ -39,6 +39,10 @@ def test_yosys_from_pypi_is_there():
     assert headers.is_file()
 
 
+def test_a_tool_that_is_no_yowasp_program_is_found_in_the_environment():
+    assert toolchain.find("gowin_pack", native=False).path.name == "gowin_pack"
+
+
 def test_native_tool_comes_first(program):
     path = program("nextpnr-ecp5", "print('nextpnr-ecp5 -- Version 9')")
     tool = toolchain.find("nextpnr-ecp5")

@@ -28,7 +28,7 @@ __all__ = ["synth"]
 @click.option("--collisions", is_flag=True, help="Keep logic for reading a word being written.")
 @click.option("--pnr", is_flag=True, help="Place and route: clock and critical path (minutes).")
 @click.option(
-    "--device", type=click.Choice(list(DEVICES)), help="For --pnr the part [25k or up5k]."
+    "--device", type=click.Choice(list(DEVICES)), help="For --pnr the part [25k, up5k or hx8k]."
 )
 @click.option("--freq", type=NUMBER, default=100.0, help="Clock that --pnr aims at, in MHz [100].")
 @click.option("--pnr-seed", type=INTEGER, default=1, help="Seed of the placer [1].")

@@ -43,6 +43,7 @@ NO_TWIN = {
     "base/multiplier": "multiplies in a vendor's block: the model writes *",
     "base/own_register": "delays a bit",
     "base/block_ram": "holds words: the model has arrays",
+    "base/sdram": "brings words to a chip and back: the model has arrays",
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",
     "base/popcount": "counts ones: the model calls numpy.bitwise_count",
     "device/ports": "describes the ports of the device unit",

@@ -77,6 +77,7 @@ PARTS = {
     "core/onward": "core/sequencer",
     "core/example_decoder": "core/example_store",
     "core/example_memory": "core/example_store",
+    "core/sdram_examples": "core/example_store",
     "core/jobs": "core/core",
     "core/key_desk": "core/core",
     "core/loader": "core/core",

@@ -5,9 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
-from ohmgrid.registers.sdram import BURST, WORD_BITS, SdramChip, SdramCycles
+from ohmgrid.registers.sdram import BURST, ULX3S_SDRAM, WORD_BITS, SdramChip, SdramCycles
 
-__all__ = ["SDRAM_PINS", "Sdram", "access_layout"]
+__all__ = ["SDRAM_ACCESS", "SDRAM_PINS", "Sdram", "access_layout"]
 
 ADDRESS_BITS, BANK_BITS = 13, 2
 ALL_BANKS = 1 << 10
@@ -35,6 +35,19 @@ def access_layout(chip: SdramChip) -> data.StructLayout:
     return data.StructLayout({"write": 1, "chunk": range(chip.chunks)})
 
 
+SDRAM_ACCESS = wiring.Signature(
+    {
+        "access": Out(stream.Signature(access_layout(ULX3S_SDRAM))),
+        "w": Out(WORD_BITS),
+        "w_next": In(1),
+        "r": In(WORD_BITS),
+        "r_next": In(1),
+        "idle": In(1),
+    }
+)
+"""What whoever reads and writes has: `Sdram.user`."""
+
+
 class Sdram(wiring.Component):
     """Reads and writes bursts of eight words at places of eight words, and closes the row of each.
 
@@ -53,38 +66,23 @@ class Sdram(wiring.Component):
     Members
     -------
     pins : Out(SDRAM_PINS)
-    access : In(stream.Signature(access_layout(chip)))
-        A burst to read or write; taken when those before it are over.
-    w : In(16)
-        The next word to write, from when its access is taken on.
-    w_next : Out(1)
-        Strobe: `w` goes, and another one comes.
-    r : Out(16)
-    r_next : Out(1)
-        Strobe: `r` is the next word that was read. Nobody can make it wait.
-    idle : Out(1)
-        No access is on its way.
+    user : In(SDRAM_ACCESS)
+        ``access``: a burst to read or write; taken when those before it are over. ``w``: the next
+        word to write, from when its access is taken on; with the strobe ``w_next`` it goes, and
+        another one comes. With the strobe ``r_next``, ``r`` is the next word that was read: nobody
+        can make it wait. ``idle``: no access is on its way.
     """
 
     def __init__(self, chip: SdramChip, clock_hz: int, late: int = 0):
         check_int("late", late, 0, 1)
         self._chip, self._cycles = chip, SdramCycles.at(chip, clock_hz)
         self._late = late
-        super().__init__(
-            {
-                "pins": Out(SDRAM_PINS),
-                "access": In(stream.Signature(access_layout(chip))),
-                "w": In(WORD_BITS),
-                "w_next": Out(1),
-                "r": Out(WORD_BITS),
-                "r_next": Out(1),
-                "idle": Out(1),
-            }
-        )
+        super().__init__({"pins": Out(SDRAM_PINS), "user": In(SDRAM_ACCESS)})
 
     def elaborate(self, platform):
         m = Module()
-        pins, cycles, chunk = self.pins, self._cycles, self.access.payload.chunk
+        pins, user, cycles = self.pins, self.user, self._cycles
+        chunk = user.access.payload.chunk
         burst_bits = (BURST - 1).bit_length()
         lines = 1 << self._chip.column_bits - burst_bits
         line_bits = lines.bit_length() - 1
@@ -105,12 +103,12 @@ class Sdram(wiring.Component):
             m.d.sync += [pins.cs.eq(1), pins.ras.eq(ras), pins.cas.eq(cas), pins.we.eq(we)]
             m.d.sync += wait.eq(then - 1)
 
-        m.d.sync += [pins.clk_en.eq(1), pins.cs.eq(0), since.eq(since + 1), self.r.eq(pins.dq_i)]
+        m.d.sync += [pins.clk_en.eq(1), pins.cs.eq(0), since.eq(since + 1), user.r.eq(pins.dq_i)]
         with m.If(since == period - 1):
             m.d.sync += [since.eq(0), due.eq(1)]
-        m.d.comb += self.w_next.eq(words[0])
-        m.d.sync += [pins.dq_o.eq(self.w), pins.dq_oe.eq(words[0]), words.eq(words[1:])]
-        m.d.sync += [coming.eq(coming[1:]), self.r_next.eq(coming[0])]
+        m.d.comb += user.w_next.eq(words[0])
+        m.d.sync += [pins.dq_o.eq(user.w), pins.dq_oe.eq(words[0]), words.eq(words[1:])]
+        m.d.sync += [coming.eq(coming[1:]), user.r_next.eq(coming[0])]
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         with m.FSM() as fsm:
@@ -135,14 +133,14 @@ class Sdram(wiring.Component):
                     m.next = "IDLE"
             with m.State("IDLE"):
                 with m.If(wait == 0):
-                    m.d.comb += self.access.ready.eq(~due)
+                    m.d.comb += user.access.ready.eq(~due)
                     with m.If(due):
                         command(1, 1, 0, cycles.rfc)
                         m.d.sync += due.eq(0)
-                    with m.Elif(self.access.valid):
+                    with m.Elif(user.access.valid):
                         command(1, 0, 0, cycles.rcd)
                         m.d.sync += [pins.ba.eq(bank), pins.a.eq(row)]
-                        m.d.sync += writes.eq(self.access.payload.write)
+                        m.d.sync += writes.eq(user.access.payload.write)
                         m.d.sync += column.eq(Cat(Const(0, burst_bits), line))
                         m.next = "BURST"
             with m.State("BURST"):
@@ -151,11 +149,11 @@ class Sdram(wiring.Component):
                     with m.If(writes):
                         command(0, 1, 1, cycles.write)
                         # The first word goes with the command.
-                        m.d.comb += self.w_next.eq(1)
+                        m.d.comb += user.w_next.eq(1)
                         m.d.sync += [pins.dq_oe.eq(1), words.eq((1 << BURST - 1) - 1)]
                     with m.Else():
                         command(0, 1, 0, cycles.read)
                         m.d.sync += coming[-BURST:].eq(~0)
                     m.next = "IDLE"
-        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & ~coming.any() & ~self.r_next & ~words.any())
+        m.d.comb += user.idle.eq(fsm.ongoing("IDLE") & ~coming.any() & ~user.r_next & ~words.any())
         return m

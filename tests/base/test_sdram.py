@@ -42,13 +42,14 @@ class Board(wiring.Component):
         m = Module()
         m.submodules.sdram, m.submodules.chip = sdram, chip = self._parts
         wiring.connect(m, sdram.pins, chip.pins)
-        wiring.connect(m, wiring.flipped(self.access), sdram.access)
+        user = sdram.user
+        wiring.connect(m, wiring.flipped(self.access), user.access)
         m.d.comb += [
-            sdram.w.eq(self.w.payload),
-            self.w.ready.eq(sdram.w_next),
-            self.r.payload.eq(sdram.r),
-            self.r.valid.eq(sdram.r_next),
-            self.idle.eq(sdram.idle),
+            user.w.eq(self.w.payload),
+            self.w.ready.eq(user.w_next),
+            self.r.payload.eq(user.r),
+            self.r.valid.eq(user.r_next),
+            self.idle.eq(user.idle),
         ]
         return m
 

@@ -40,6 +40,7 @@ REGISTRY: dict[str, Part] = {
         "pulses",
         lambda hdl, config: hdl.TrainMaker(config.build.train_groups, config.build.counted_trains),
     ),
+    "base.Sdram": Part("sdram", lambda hdl, config: hdl.Sdram(hdl.ULX3S_SDRAM, 80_000_000)),
     "base.Popcount": Part("popcount", lambda hdl, config: hdl.Popcount()),
     "device.DeviceUnit": Part(
         "step",
@@ -138,6 +139,7 @@ REGISTRY: dict[str, Part] = {
         ),
     ),
     "core.ExampleStore": Part("example_store", lambda hdl, config: hdl.ExampleStore()),
+    "core.SdramExamples": Part("sdram_examples", lambda hdl, config: hdl.SdramExamples(1 << 25)),
     "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
     "link.Endpoint": Part(
         "endpoint",
@@ -146,7 +148,8 @@ REGISTRY: dict[str, Part] = {
     "link.Unpacker": Part("unpacker", lambda hdl, config: hdl.Unpacker(18)),
     "link.Packer": Part("packer", lambda hdl, config: hdl.Packer()),
     "link.LinkedCore": Part(
-        "linked_core", lambda hdl, config: hdl.LinkedCore(config, make_identity(config))
+        "linked_core",
+        lambda hdl, config: hdl.LinkedCore(config, make_identity(config), 80_000_000),
     ),
     "core.Core": Part("core", lambda hdl, config: hdl.Core(config)),
 }

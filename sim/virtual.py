@@ -19,6 +19,7 @@ from ohmgrid.host.identity import make_identity
 from ohmgrid.net import Net
 from ohmgrid.sim.cxxrtl.library import Library, build
 from ohmgrid.sim.gateware import gateware_formats
+from ohmgrid.sim.sdram_boards import SdramBoard
 
 __all__ = ["PseudoTerminal", "VirtualBoard", "VirtualCore", "build_board"]
 
@@ -34,8 +35,9 @@ def build_board(config: Config) -> Library:
     """Compile the complete gateware of a build and its formats (or take it from the cache)."""
     config = config.replace(formats=gateware_formats(config.formats))
     formats, parts = config.formats, config.build
+    board = SdramBoard if parts.store and parts.store_in == "sdram" else LinkedCore
     return build(
-        lambda: LinkedCore(config, make_identity(config)),
+        lambda: board(config, make_identity(config)),
         "board",
         identity=f"LinkedCore {formats} {parts} {make_identity(config).hex()}",
     )

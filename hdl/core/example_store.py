@@ -1,11 +1,13 @@
-"""Examples for a core: out of a stream of bytes, or by their numbers out of block RAM."""
+"""Examples for a core: out of a stream of bytes, or by their numbers out of a memory."""
 
 from amaranth.hdl import Cat, Module, Mux, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.hdl.base.sdram import SDRAM_ACCESS
 from ohmgrid.hdl.core.example_decoder import BYTE, FORM, TABLE_WRITE, ExampleDecoder
 from ohmgrid.hdl.core.example_memory import ExampleMemory
+from ohmgrid.hdl.core.sdram_examples import SdramExamples
 from ohmgrid.registers.examples import NUMBER_BITS, VALUE_BITS, ExampleError
 
 __all__ = ["ExampleStore"]
@@ -17,8 +19,10 @@ class ExampleStore(wiring.Component):
     Parameters
     ----------
     size, examples : int
-        Bytes of block RAM, and most examples in it. Without any nothing is kept: examples are given
-        as they come, and each order is an error.
+        Bytes of memory, and most examples in block RAM. Without any nothing is kept: examples are
+        given as they come, and each order is an error.
+    sdram : bool
+        The memory is an SDRAM of the board's.
 
     Members
     -------
@@ -44,18 +48,22 @@ class ExampleStore(wiring.Component):
     errors : Out(5)
         Bits of `ohmgrid.registers.examples.ExampleError`: errors since then.
     busy : Out(1)
-        An example is on its way to the core.
+        An example is on its way to the core, or into an SDRAM.
+    sdram : Out(SDRAM_ACCESS)
+        With an SDRAM: the way to it.
     """
 
-    def __init__(self, size: int = 16384, examples: int = 256):
+    def __init__(self, size: int = 16384, examples: int = 256, sdram: bool = False):
         self._decoder = ExampleDecoder()
-        self._memory = ExampleMemory(size, examples) if size else None
+        self._memory, self._sdram = None, sdram
+        if size:
+            self._memory = SdramExamples(size) if sdram else ExampleMemory(size, examples)
         super().__init__(
             {
                 "i": In(stream.Signature(BYTE)),
                 "kept": In(1),
                 "forget": In(1),
-                "stored": Out(range(examples + 1)),
+                "stored": Out(self._memory.stored.shape() if self._memory else 1),
                 "order": In(stream.Signature(NUMBER_BITS)),
                 "form": In(FORM),
                 "table": In(TABLE_WRITE),
@@ -63,6 +71,7 @@ class ExampleStore(wiring.Component):
                 "clear": In(1),
                 "errors": Out(len(ExampleError)),
                 "busy": Out(1),
+                **({"sdram": Out(SDRAM_ACCESS)} if self._memory and sdram else {}),
             }
         )
 
@@ -78,6 +87,8 @@ class ExampleStore(wiring.Component):
             seen.append(self.order.valid)
         else:
             m.submodules.memory = self._memory
+            if self._sdram:
+                wiring.connect(m, self._memory.sdram, wiring.flipped(self.sdram))
             seen += self._keep(m, decoder, self._memory)
         m.d.sync += self.errors.eq(Mux(self.clear, 0, self.errors) | Cat(seen))
         return m

@@ -8,11 +8,14 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.own_register import reset_nearby
+from ohmgrid.hdl.base.sdram import SDRAM_PINS, Sdram
 from ohmgrid.hdl.core.core import Core
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.link.endpoint import LINE_ERRORS, Endpoint
 from ohmgrid.hdl.link.packer import Packer
 from ohmgrid.hdl.link.unpacker import Unpacker
+from ohmgrid.registers.examples import most_kept
+from ohmgrid.registers.sdram import ULX3S_SDRAM
 
 __all__ = ["LinkedCore"]
 
@@ -28,6 +31,8 @@ class LinkedCore(wiring.Component):
     config : Config
     identity : sequence of int
         Bytes that say what this is (`ohmgrid.host.identity`).
+    clock_hz : int
+        Of the board; an SDRAM's times are made of it.
 
     Members
     -------
@@ -37,16 +42,27 @@ class LinkedCore(wiring.Component):
         What the line has counted.
     busy : Out(1)
         Something is at work: without a byte from the line it may go on.
+    sdram : Out(SDRAM_PINS)
+        Where examples are kept in one.
     """
 
-    def __init__(self, config: Config, identity: Sequence[int]):
-        self._endpoint = Endpoint(identity, config.build.link)
+    def __init__(self, config: Config, identity: Sequence[int], clock_hz: int = 0):
+        build = config.build
+        self._endpoint = Endpoint(identity, build.link)
         self._core = Core(config)
-        self._store = ExampleStore(config.build.store)
+        in_sdram = bool(build.store) and build.store_in == "sdram"
+        self._store = ExampleStore(build.store, most_kept(build), in_sdram)
+        # A session that begins leaves the chip to its refreshes.
+        self._sdram = Sdram(ULX3S_SDRAM, clock_hz) if in_sdram else None
         self._unpacker = Unpacker(len(self._core.i.payload))
         self._packer = Packer()
         byte = stream.Signature(8)
-        super().__init__({"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)})
+        super().__init__(
+            {
+                **{"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)},
+                **({"sdram": Out(SDRAM_PINS)} if in_sdram else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -63,6 +79,10 @@ class LinkedCore(wiring.Component):
         m.submodules.core = reset_nearby(m, again, platform)(core)
         restarted = {"store": store, "unpacker": unpacker, "packer": packer}
         at_once = ResetInserter(endpoint.restart | again)
+        if self._sdram is not None:
+            m.submodules.sdram = sdram = self._sdram
+            wiring.connect(m, store.sdram, sdram.user)
+            wiring.connect(m, sdram.pins, wiring.flipped(self.sdram))
         for name, part in restarted.items():
             m.submodules[name] = at_once(part)
         for one, other in (

@@ -185,6 +185,9 @@ class Core:
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""
 
+    def keep(self, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Say which examples will come again and again: all are at hand here."""
+
     def close(self) -> None:
         """Release what the tiles hold; the core is not used afterwards."""
         for tile in self.tiles:

@@ -11,7 +11,7 @@ from ohmgrid.registers.examples import (
     ExampleFormat,
 )
 
-__all__ = ["Example", "ExampleMemory", "decode_example"]
+__all__ = ["Example", "ExampleMemory", "SdramExampleMemory", "decode_example"]
 
 
 class Example(NamedTuple):
@@ -104,11 +104,13 @@ class ExampleMemory:
 
     def keep(self, data: bytes) -> None:
         """Keep an example, behind those that are there, if there is room for all of it."""
-        used = sum(map(len, self._kept)) + len(data)
-        if used > self._size or len(self._kept) == self._most:
-            self.errors |= ExampleError.FULL
-        else:
+        if self._has_room([*self._kept, data]):
             self._kept.append(data)
+        else:
+            self.errors |= ExampleError.FULL
+
+    def _has_room(self, kept: list[bytes]) -> bool:
+        return sum(map(len, kept)) <= self._size and len(kept) <= self._most
 
     def forget(self) -> None:
         """Forget all examples."""
@@ -120,3 +122,20 @@ class ExampleMemory:
             self.errors |= ExampleError.NUMBER
             return None
         return self._kept[number]
+
+
+class SdramExampleMemory(ExampleMemory):
+    """The same in an SDRAM: each example takes whole bursts of 16 bytes, and one for its entry.
+
+    Parameters
+    ----------
+    size : int
+        Bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+
+    def _has_room(self, kept: list[bytes]) -> bool:
+        places = [place for data in kept for place in range(0, len(data), 16)]
+        return 16 * (len(places) + len(kept)) <= self._size

@@ -43,6 +43,8 @@ MOST_WORDS, MOST_LINES = 1 << 24, 65536
 """Largest memory of a lane, and of the lines of a side."""
 MOST_ARRAYS = 24
 """Most arrays of a net."""
+MOST_STORE = {"bram": 1 << 20, "sdram": 1 << 25}
+"""Where examples are kept, and how many bytes at most."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class BuildConfig:
     link: int = 2048
     """Bytes that each direction of a board's link holds; a power of two."""
     store: int = 0
-    """Bytes of examples that a board keeps in block RAM; 0: examples come by the link alone."""
+    """Bytes of examples that a board keeps; 0: examples come by the link alone."""
+    store_in: str = "bram"
+    """Where it keeps them: ``bram``, or ``sdram``, a chip of the board's (whole bursts of it)."""
     write_noise: bool = True
     """Lanes can read devices with write noise."""
     references: bool = True
@@ -136,7 +140,10 @@ class BuildConfig:
         check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
         check_power_of_two("link", self.link, 512, 16384)
-        check_int("store", self.store, 0, 1 << 20)
+        check_choice("store_in", self.store_in, tuple(MOST_STORE))
+        check_int("store", self.store, 0, MOST_STORE[self.store_in])
+        if self.store % 32:
+            raise ConfigError("store", f"expected a multiple of 32, got {self.store}")
         options = (
             "lut_delays",
             "counted_trains",

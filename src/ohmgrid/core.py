@@ -55,6 +55,18 @@ class Core(Protocol):
         """Do what the first training would have to do, such as compiling: no clock runs yet."""
         ...
 
+    def keep(self, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Say which examples will come again and again: an engine behind a link may hold them.
+
+        No bit depends on it, and others may come too.
+
+        Parameters
+        ----------
+        sets : sequence of (pixels, labels)
+            As `train` takes them; where not all have room, the first ones count more.
+        """
+        ...
+
     def forward(self, layer: int, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` of a layer; see `TileEngine.forward`."""
         ...

@@ -9,9 +9,10 @@ from numpy.testing import assert_array_equal
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.host.examples import encode_example
-from ohmgrid.model.core.example_store import ExampleMemory, decode_example
+from ohmgrid.model.core.example_store import ExampleMemory, SdramExampleMemory, decode_example
 from ohmgrid.registers.examples import BITS, PIXELS, ExampleError, ExampleFormat
 from ohmgrid.sim.cxxrtl.library import build
+from ohmgrid.sim.sdram_boards import SdramStore
 
 SIZE, EXAMPLES = 90, 5
 SEEDS = st.integers(0, 2**32 - 1)
@@ -19,6 +20,8 @@ FORMS = st.builds(
     ExampleFormat, st.sampled_from(BITS), st.integers(1, 70), st.sampled_from([False, True, True])
 )
 LIMIT = 100_000
+SDRAM_WAY = 70
+"""More cycles than between two examples out of an SDRAM: two accesses, the rest of a burst."""
 WAY = 12
 """More cycles than a byte takes through the decoder."""
 
@@ -56,11 +59,11 @@ def out_of_stream(data: bytes, form: ExampleFormat, table: np.ndarray) -> tuple[
 class Store:
     """A simulated store, loaded with a format and a table."""
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator, sdram: int = 0):
         self.sim = build(
-            lambda: ExampleStore(SIZE, EXAMPLES),
+            lambda: SdramStore(sdram) if sdram else ExampleStore(SIZE, EXAMPLES),
             "example_store",
-            identity=f"ExampleStore {SIZE} {EXAMPLES}",
+            identity=f"SdramStore {sdram}" if sdram else f"ExampleStore {SIZE} {EXAMPLES}",
         ).instance()
         self.sim.reset()
         self.rng = rng
@@ -114,12 +117,14 @@ def test_a_stream_of_examples_equals_the_model(seed, form, count):
     assert store.errors() == np.bitwise_or.reduce([errors for _, errors in golden])
 
 
+@pytest.mark.parametrize("sdram", [0, 256])
 @given(seed=SEEDS, form=FORMS, count=st.integers(0, EXAMPLES + 3))
-def test_examples_that_are_kept_equal_the_model(seed, form, count):
+def test_examples_that_are_kept_equal_the_model(sdram, seed, form, count):
     """In any order, any number of times; what does not fit or is not there is told."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
-    store, golden = Store(rng), ExampleMemory(SIZE, EXAMPLES)
+    golden = SdramExampleMemory(sdram) if sdram else ExampleMemory(SIZE, EXAMPLES)
+    store = Store(rng, sdram)
     store.use(form)
     store.sim.set("kept", 1)
     for _ in range(2):
@@ -146,12 +151,13 @@ def test_examples_that_are_kept_equal_the_model(seed, form, count):
         golden.errors = 0
 
 
+@pytest.mark.parametrize("sdram", [0, 256])
 @given(seed=SEEDS, form=FORMS.filter(lambda form: form.most_bytes <= SIZE))
-def test_a_store_forgets_between_two_examples_that_it_gives(seed, form):
+def test_a_store_forgets_between_two_examples_that_it_gives(sdram, seed, form):
     """What is being given is given whole; what comes in waits, and is the first one then."""
     print(f"seed={seed}")
     rng = np.random.default_rng(seed)
-    store = Store(rng)
+    store = Store(rng, sdram)
     store.use(form)
     store.sim.set("kept", 1)
     old, new = (encode_example(label, np.zeros(form.values, int), form) for label in (1, 2))
@@ -198,6 +204,47 @@ def test_between_two_examples_that_are_kept_a_few_cycles_pass(rng):
     store.move({"i": 2 * in_stream(data)}, 0)
     _, cycles = store.sim.transact({"order": 50 * [0, 1]}, {"o": 4100}, LIMIT)
     assert cycles <= 100 * (len(data) + 6) + WAY
+
+
+def test_out_of_an_sdram_a_few_cycles_more(rng):
+    form = ExampleFormat(8, 40)
+    data = encode_example(1, rng.integers(0, 256, 40), form)
+    store = Store(rng, 4096)
+    store.use(form)
+    store.sim.set("kept", 1)
+    store.move({"i": 20 * in_stream(data)}, 0)
+    orders = rng.integers(0, 20, 100).tolist()
+    found, cycles = store.sim.transact({"order": orders}, {"o": 4100}, LIMIT)
+    assert found["o"].tolist() == 100 * out_of_stream(data, form, store.table)[0]
+    assert 4100 < cycles <= 100 * (len(data) + SDRAM_WAY)
+
+
+def test_a_restart_amid_accesses_of_an_sdram_leaves_nothing_behind(rng):
+    """A session begins anew while the chip reads and writes: it goes on, and nobody takes it."""
+    form = ExampleFormat(8, 50)
+    data = [encode_example(n, rng.integers(0, 256, 50), form) for n in range(2)]
+    store = Store(rng, 1024)
+    for cycles in range(1, 90, 3):
+        store.use(form)
+        store.sim.set("kept", 1)
+        for number, example in enumerate(data):
+            store.move({"i": in_stream(example)}, 0)
+            with pytest.raises(TimeoutError):
+                store.sim.transact({"order": [number, number]}, {"o": 999}, cycles)
+            with pytest.raises(TimeoutError):
+                store.sim.transact({"i": 9 * in_stream(example)}, {"o": 999}, cycles)
+            store.sim.set("restart", 1)
+            store.sim.step()
+            store.sim.set("restart", 0)
+            store.use(form)
+            store.move({"i": in_stream(example)}, 0)
+            words = out_of_stream(example, form, store.table)[0]
+            assert store.move({"order": [0]}, len(words)) == words
+            assert store.errors() == 0
+            store.sim.set("forget", 1)
+            store.sim.step()
+            store.sim.set("forget", 0)
+            store.sim.step(2)
 
 
 def test_a_reset_in_the_middle_leaves_nothing_behind(rng):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from ohmgrid.config import BuildConfig
 from ohmgrid.host.driver import Examples
 from ohmgrid.host.protocol import Op, command, table_command
 from ohmgrid.host.records import RecordMaker, RecordTaker
-from ohmgrid.model.core.example_store import decode_example
+from ohmgrid.model.core.example_store import ExampleMemory, SdramExampleMemory, decode_example
 from ohmgrid.model.link.records import pack_answer, pack_result, unpack
-from ohmgrid.registers.examples import PIXELS, ExampleFormat
+from ohmgrid.registers.examples import PIXELS, ExampleFormat, most_kept
 from ohmgrid.registers.map import TABLES
 
 
@@ -17,8 +18,7 @@ class Board:
 
     def __init__(self):
         self.form, self.table = ExampleFormat(16, 1), np.zeros(PIXELS, np.int16)
-        self.came: list[int] = []
-        self.data = b""
+        self.keeps, self.kept = 0, list[bytes]()
 
     def take(self, data: bytes) -> list[int]:
         """Return commands and words; of an example its label, then its values."""
@@ -30,9 +30,16 @@ class Board:
                 self.form = ExampleFormat(int(value[0]), int(value[2]), bool(value[1]))
             elif what == "pixel":
                 self.table[value[0]] = value[1]
-            elif what == "example":
-                assert isinstance(value, bytes)
-                example = decode_example(value, self.form, self.table)
+            elif what == "keep":
+                self.keeps = int(value[0]) & 1
+                if int(value[0]) & 2:
+                    self.kept.clear()
+            elif what == "example" and self.keeps:
+                self.kept.append(bytes(value))
+            elif what in ("example", "order"):
+                data = self.kept[int(value[0])] if what == "order" else bytes(value)
+                assert (what == "order") == self.keeps
+                example = decode_example(data, self.form, self.table)
                 assert example.errors == 0
                 came += [example.label, *example.values.tolist()]
             else:
@@ -94,6 +101,50 @@ def test_pictures_take_few_bytes(rng):
     assert sizes[0] - sizes[1] == 4 + 4 + 2 * 16
     table = [table_command(TABLES["gain"], k, 2000) for k in range(1000)]
     assert len(b"".join(maker.make(table))) == 1 + 10 + 3 + 2 * 1000
+
+
+@pytest.mark.parametrize("where", ["bram", "sdram"])
+def test_examples_that_a_board_keeps_are_ordered(where, rng):
+    """Sets that fit are loaded; what comes then arrives as it is, kept or not, in any form."""
+    for _ in range(12):
+        maker, board = RecordMaker(), Board()
+        build = BuildConfig(store=int(rng.integers(1, 90)) * 32, store_in=where)
+        sets = [grey(rng, int(rng.integers(1, 60)), 40, 20) for _ in range(2)]
+        sets[0].pixels[: len(sets[0].labels) // 2] = sets[0].pixels[0]
+        sets[0].labels[: len(sets[0].labels) // 2] = sets[0].labels[0]
+        assert board.take(b"".join(maker.keep(sets, build))) == []
+        assert maker.kept == len(board.kept) == len(set(board.kept))
+        golden = (
+            SdramExampleMemory(build.store)
+            if where == "sdram"
+            else ExampleMemory(build.store, most_kept(build))
+        )
+        for data in board.kept:
+            golden.keep(data)
+        assert golden.errors == 0
+        for _ in range(4):
+            one = sets[int(rng.integers(2))]
+            some = rng.integers(0, len(one.labels), 9)
+            items = [Examples(one.labels[some], one.pixels[some]), grey(rng, 3, 40, 20)]
+            sent = b"".join(maker.make(items[:1]))
+            assert board.take(sent) == items[0].words().tolist()
+            assert board.take(b"".join(maker.make(items[1:]))) == items[1].words().tolist()
+        assert maker.kept == len(board.kept)
+        wide = grey(rng, 4, 800, 20)
+        wide.pixels[0] = 32_000
+        assert board.take(b"".join(maker.make([wide]))) == wide.words().tolist()
+        assert maker.kept == 0
+
+
+def test_a_set_is_kept_whole_or_not_at_all(rng):
+    sets = [grey(rng, count, 40, 20) for count in (40, 400, 8)]
+    for where in ("bram", "sdram"):
+        maker = RecordMaker()
+        b"".join(maker.keep(sets, BuildConfig(store=3200, store_in=where)))
+        assert maker.kept == 48
+        assert len(b"".join(maker.make([sets[0]]))) == 1 + 2 + 3 * 40
+        # The board takes orders now, and has to be told that these come at once.
+        assert b"".join(maker.make([sets[1]]))[:3] == bytes([8, 0, 5])
 
 
 def test_what_a_board_says_is_read(rng):

@@ -2,28 +2,33 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.core import StateLost
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.core import GatewareCore
 from ohmgrid.gateware.held import Gateware
-from ohmgrid.host.driver import Item
+from ohmgrid.host.driver import Examples, Item
 from ohmgrid.host.identity import BoardError, BoardIdentity, parse_identity
 from ohmgrid.host.link import Link
 from ohmgrid.host.ports import Port, open_port
+from ohmgrid.host.protocol import Op, command
 from ohmgrid.host.records import RecordMaker, RecordTaker
 from ohmgrid.model.core.sequencer import Order
 from ohmgrid.net import Answer, Net
+from ohmgrid.registers.examples import ExampleError
+from ohmgrid.registers.meters import TOTALS
 from ohmgrid.registers.steps import Step
 from ohmgrid.tile import TileState
 
 __all__ = ["BoardCore", "BoardWay", "config_of_board", "connect"]
 
 ATTEMPTS = 5
+NO_STORE = BuildConfig()
 BLOCK_S, MOST_BLOCK = 0.3, 1 << 14
 """Seconds of a block: a host and a board wait for each other once in each."""
 
@@ -35,17 +40,54 @@ class BoardWay:
     ----------
     link : Link
         Begins a session.
+    build : BuildConfig
+        Of the board.
+    sets : sequence of Examples
+        For its store.
     """
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
+    def __init__(
+        self, link: Link, build: BuildConfig = NO_STORE, sets: Sequence[Examples] = ()
+    ) -> None:
+        self.link, self._build = link, build
         link.begin()
         self._maker, self._taker = RecordMaker(), RecordTaker()
+        self.keep(sets)
+
+    def keep(self, sets: Sequence[Examples]) -> None:
+        """Load the board's store, where it has one, with the sets that fit; wait until it is done.
+
+        Raises
+        ------
+        BoardError
+            The board had no room for what fits its build.
+        """
+        if not (self._build.store and sets):
+            return
+        # A command behind them is answered when all are there.
+        last = self._maker.make([command(Op.COUNTER, TOTALS, 0)])
+        self._exchange(chain(self._maker.keep(sets, self._build), last), 0, 1)
+        if errors := self.link.status().example_errors:
+            names = [error.name for error in ExampleError if errors & error]
+            raise BoardError(
+                f"board: expected room for {self._maker.kept} examples in its store, "
+                f"got {', '.join(names)}"
+            )
+
+    @property
+    def kept(self) -> int:
+        """Examples that the board keeps."""
+        return self._maker.kept
 
     def transact(
         self, items: Sequence[Item], results: int, answers: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Send commands and words as records, and wait for what comes; see `Transport`."""
+        return *self._exchange(self._maker.make(items), results, answers), 0
+
+    def _exchange(
+        self, records: Iterable[bytes], results: int, answers: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         taker, link = self._taker, self.link
 
         def done() -> bool:
@@ -54,11 +96,11 @@ class BoardWay:
                 link.came.clear()
             return len(taker.results) >= results and len(taker.answers) >= answers
 
-        link.exchange(self._maker.make(items), done)
+        link.exchange(records, done)
         came = np.array(taker.results[:results], np.int64)
         answered = np.array(taker.answers[: max(answers, 0)], np.uint64)
         del taker.results[:results], taker.answers[: max(answers, 0)]
-        return came, answered, 0
+        return came, answered
 
 
 def steadily(load: Callable[[], object]) -> None:
@@ -131,11 +173,14 @@ class BoardCore(GatewareCore):
 
     def __init__(self, config: Config, net: Net, name: str) -> None:
         port = open_port(name)
+        self._sets: list[Examples] = []
+        """Examples for the board's store, in each session anew."""
         self.link, board = connect(port)
         try:
             own = config_of_board(config, board, port.name)
             try:
-                gateware = Gateware(own, net.shapes, lambda: BoardWay(self.link))
+                gateware = Gateware(own, net.shapes, self._begin)
+                self._build = own.build
                 steadily(lambda: super(BoardCore, self).__init__(own, net, gateware))
             except ConfigError as error:
                 build = own.build
@@ -147,6 +192,28 @@ class BoardCore(GatewareCore):
         except BaseException:
             self.link.close()
             raise
+
+    def _begin(self) -> BoardWay:
+        self._way = BoardWay(self.link, self._build, self._sets)
+        return self._way
+
+    def keep(self, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Load examples into the board's store, if they fit: then orders bring them, 3 bytes each.
+
+        See `ohmgrid.core.Core.keep`. What does not fit is sent each time.
+        """
+        self._sets = [Examples(labels, pixels) for pixels, labels in sets]
+        try:
+            if not self.gateware.lost:
+                self._way.keep(self._sets)
+        except StateLost as lost:
+            # With the next state they are loaded, too.
+            self.gateware.lost = str(lost)
+
+    @property
+    def kept(self) -> int:
+        """Examples that the board keeps."""
+        return self._way.kept
 
     def load(self, states: Sequence[TileState]) -> None:
         """Take over the states of all layers, though the board may begin anew meanwhile."""

@@ -100,6 +100,8 @@ class Link:
         # Of the board's stream: what has come, and what the board was told of it.
         self._received = self._told = 0
         self._asked_again = -1
+        self._strange = False
+        """Something of another session has come: the board may have begun anew, its port not."""
         self._question, self._asked, self._sent_before = 0, False, 0
         self.came.clear()
         self._frame_at = self._moved_at = time.monotonic()
@@ -191,6 +193,9 @@ class Link:
                 if moved:
                     asked_at = now
                 elif now - asked_at > RETRY_S:
+                    if self._strange:
+                        self._strange = False
+                        self._check_session(self.status_frame().session)
                     self._poll()
                     asked_at = now
                 if now - self._frame_at > SILENT_S:
@@ -290,6 +295,7 @@ class Link:
         if frame.type not in (FrameType.DATA, FrameType.ACK):
             return
         if frame.session != self._session:
+            self._strange = True
             return
         if frame.type == FrameType.ACK:
             self._take_ack(frame)
@@ -393,6 +399,13 @@ class Link:
             f"{name}: the board did not come back within {self._gone_s:.0f} s ({last})"
         )
 
+    def _check_session(self, session: int) -> None:
+        """Raise `SessionLost` unless this one is at work."""
+        if session != self._session:
+            raise SessionLost(
+                f"{self._port.name}: the board has begun anew, and forgot what it held"
+            )
+
     def _reconnect(self, why: str) -> None:
         """Wait for the port; go on where it was, if the board still knows."""
 
@@ -400,10 +413,7 @@ class Link:
             self._drain()
             return self.status_frame().session
 
-        if self._wait(why, look) != self._session:
-            raise SessionLost(
-                f"{self._port.name}: the board has begun anew, and forgot what it held"
-            )
+        self._check_session(self._wait(why, look))
         self._frame_at = time.monotonic()
         try:
             self._poll()

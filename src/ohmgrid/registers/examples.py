@@ -4,10 +4,13 @@
 here. Standard library only.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from ohmgrid.config import BuildConfig
 from ohmgrid.doors.checks import ConfigError, check_flag, check_int, shown
+from ohmgrid.registers.sdram import CHUNK_BYTES
 
 __all__ = [
     "BITS",
@@ -20,6 +23,8 @@ __all__ = [
     "VALUE_BITS",
     "ExampleError",
     "ExampleFormat",
+    "fits_store",
+    "most_kept",
 ]
 
 BITS = (1, 4, 8, 16)
@@ -34,6 +39,27 @@ MOST_ZEROS = MOST_LITERALS = 15
 """Units that one code byte can name."""
 NUMBER_BITS = 24
 """Width of an order: the number of an example that is stored."""
+
+
+SHORTEST = 32
+"""Bytes of an example that a store in block RAM has a number for, on an average."""
+
+
+def most_kept(build: BuildConfig) -> int:
+    """Return the most examples that a build's store in block RAM has numbers for."""
+    return max(2, build.store // SHORTEST)
+
+
+def fits_store(lengths: Iterable[int], build: BuildConfig) -> bool:
+    """Return whether a board of a build can keep examples of these lengths, in bytes.
+
+    An SDRAM keeps whole bursts, and one more for each example.
+    """
+    lengths = list(lengths)
+    if build.store_in == "sdram":
+        bursts = sum(1 + -(-length // CHUNK_BYTES) for length in lengths)
+        return bursts * CHUNK_BYTES <= build.store
+    return sum(lengths) <= build.store and len(lengths) <= most_kept(build)
 
 
 class ExampleError(IntEnum):

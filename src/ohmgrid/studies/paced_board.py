@@ -38,6 +38,7 @@ class PretendedCore:
         self._cells: dict[int, list[int]] = {}
         self._into: list[int] | None = None
         self._left = 0
+        self._keeps = False
         self.examples = 0
 
     def take(self, what: str, value: tuple[int, ...] | bytes) -> None:
@@ -46,7 +47,9 @@ class PretendedCore:
             self._command(int(value[0]))
         elif what == "word" and self._into is not None:
             self._into.append(int(value[0]))
-        elif what == "example":
+        elif what == "keep":
+            self._keeps = bool(int(value[0]) & 1)
+        elif what == "order" or (what == "example" and not self._keeps):
             self.examples += 1
             self._left -= 1
             self.out += pack_answer(Answer(Op.COUNT, 0, 1, 0, 0).encode())

@@ -68,6 +68,8 @@ class Session:
         plan.check_fits(data)
         self.config, self.plan, self.data, self.core = config, plan, data, core
         core.prepare()
+        # Each epoch brings the training part in another order, then the test part.
+        core.keep([(data.train_x, data.train_labels), (data.test_x, data.test_labels)])
         self.pace = Pace(core.block, config.batch)
         self.between_tests: Callable[[], None] = lambda: None
         self.history: list[dict[str, Any]] = []

@@ -29,7 +29,7 @@ from ohmgrid.training.settings import (
     parse_settings,
 )
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "boards" / "settings"
 
 
 @st.composite

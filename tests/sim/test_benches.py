@@ -20,7 +20,10 @@ TESTS = Path(__file__).parents[1]
 def test_store():
     sizes = {"size": 90, "examples": 4}
     passed = run_cocotb(
-        ExampleStore(**sizes), TESTS / "cocotb_store.py", name="store", parameters=sizes
+        ExampleStore(size=sizes["size"], examples=sizes["examples"]),
+        TESTS / "cocotb_store.py",
+        name="store",
+        parameters=sizes,
     )
     assert passed == 2
 

@@ -40,7 +40,7 @@ class Top(Elaboratable):
         m.submodules.clock_pin = clock = io.Buffer(io.Direction.Input, pin)
         m.submodules.clocking = Clocking(self._plan, clock.i, getattr(platform, "family", ""))
         identity = make_identity(self._config, int(self._plan.hz))
-        m.submodules.core = core = LinkedCore(self._config, identity)
+        m.submodules.core = core = LinkedCore(self._config, identity, int(self._plan.hz))
         m.submodules.uart = uart = Uart(self._plan.hz, self._board.link.baud)
         rx, tx = self._line(platform)
         m.submodules.rx = received = io.Buffer(io.Direction.Input, rx)
@@ -48,6 +48,8 @@ class Top(Elaboratable):
         wiring.connect(m, uart.o, core.rx)
         wiring.connect(m, core.tx, uart.i)
         m.d.comb += [uart.rx.eq(received.i), sent.o.eq(uart.tx), core.line.eq(uart.errors)]
+        if hasattr(core, "sdram"):
+            _connect_sdram(m, _request(platform, "sdram", 0), core.sdram)
         self._leds(m, platform, core.busy, uart.errors.as_value().any())
         return m
 
@@ -89,6 +91,17 @@ class Top(Elaboratable):
             port = getattr(ports[place], colour) if colour else ports[place]
             m.submodules[f"led_{name}"] = buffer = io.Buffer(io.Direction.Output, port)
             m.d.comb += buffer.o.eq(value)
+
+
+def _connect_sdram(m: Module, port, pins) -> None:
+    """Connect the pins of a controller; the chip's clock falls where the gateware's rises."""
+    m.submodules.sdram_clk = clock = io.DDRBuffer(io.Direction.Output, port.clk)
+    m.d.comb += [clock.o[0].eq(0), clock.o[1].eq(1)]
+    for name in ("clk_en", "cs", "ras", "cas", "we", "ba", "a", "dqm"):
+        m.submodules[f"sdram_{name}"] = buffer = io.Buffer(io.Direction.Output, getattr(port, name))
+        m.d.comb += buffer.o.eq(getattr(pins, name))
+    m.submodules.sdram_dq = data = io.Buffer(io.Direction.Bidir, port.dq)
+    m.d.comb += [data.o.eq(pins.dq_o), data.oe.eq(pins.dq_oe), pins.dq_i.eq(data.i)]
 
 
 def _request(platform, name: str, number: int):

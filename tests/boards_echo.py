@@ -12,7 +12,7 @@ __all__ = ["Echo"]
 class Echo(wiring.Component):
     """In place of the complete gateware: what comes is sent back."""
 
-    def __init__(self, config, identity):
+    def __init__(self, config, identity, clock_hz=0):
         byte = stream.Signature(8)
         super().__init__({"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)})
 

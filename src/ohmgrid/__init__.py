@@ -26,7 +26,7 @@ imports           devices and configurations of the reference simulator
 weights           files of weights and conductances, into devices and out of runs
 watch             a run that is watched: its feed, who finds it, the page that shows it
 studies           staircases of pulses, speeds side by side, cycles of gateware foretold
-boards            synthesis, pins, FPGA boards
+boards            boards as data, clock plans, synthesis, bitstreams, loading, results
 plots             pictures, drawn without a display
 commands          the verbs of the command line
 ================  ================================================================================

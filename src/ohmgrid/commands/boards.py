@@ -41,14 +41,16 @@ def boards(as_json: bool) -> None:
         ]
         click.echo(json.dumps({"boards": rows}))
         return
-    table = Table("board", "part", "lanes", "LUT4", "MHz", "Fmax", "examples/s", box=None)
+    table = Table(box=None)
+    for name in ("board", "part", "lanes", "LUT4", "MHz", "Fmax", "examples/s"):
+        table.add_column(name, no_wrap=True)
     for one in known:
         of = [result for result in results if result.board == one.name]
         for result in of:
             table.add_row(one.name, one.part, *_measured(result))
         if not of:
-            said = "not measured yet" if one.family in FLOWS else "project for Vivado"
-            table.add_row(one.name, one.part, said)
+            said = "not measured" if one.family in FLOWS else "Vivado's"
+            table.add_row(one.name, one.part, *[""] * 4, said)
     Console().print(table)
 
 

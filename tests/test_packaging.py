@@ -266,7 +266,9 @@ def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
 
     harness = [file for suffix in ("cpp", "h") for file in (ROOT / "sim").rglob(f"*.{suffix}")]
     page = [*(ROOT / "src" / "ohmgrid" / "watch" / "page").iterdir()]
-    wanted = {installed(file) for file in PACKAGE_FILES + harness + C_SOURCES + page}
+    suffixes = "toml", "json", "md"
+    boards = [file for suffix in suffixes for file in (ROOT / "boards").rglob(f"*.{suffix}")]
+    wanted = {installed(file) for file in PACKAGE_FILES + harness + C_SOURCES + page + boards}
     wanted |= {"ohmgrid/py.typed"}
     stem = f"ohmgrid-{ohmgrid.__version__}"
     with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:

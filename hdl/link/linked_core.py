@@ -88,7 +88,6 @@ class LinkedCore(wiring.Component):
         for one, other in (
             (wiring.flipped(self.rx), endpoint.rx),
             (endpoint.tx, wiring.flipped(self.tx)),
-            (endpoint.o, unpacker.i),
             (packer.w, endpoint.i),
             (unpacker.cmd, core.cmd),
             (unpacker.examples, store.i),
@@ -97,6 +96,17 @@ class LinkedCore(wiring.Component):
             (core.r, packer.r),
         ):
             wiring.connect(m, one, other)
+        # Bytes come out of a block RAM, late in a cycle: a register before they are looked at.
+        byte, here = Signal(8, reset_less=True), Signal()
+        m.d.comb += [
+            endpoint.o.ready.eq(~here | unpacker.i.ready),
+            unpacker.i.payload.eq(byte),
+            unpacker.i.valid.eq(here),
+        ]
+        with m.If(endpoint.o.ready):
+            m.d.sync += [byte.eq(endpoint.o.payload), here.eq(endpoint.o.valid)]
+        with m.If(endpoint.restart | again):
+            m.d.sync += here.eq(0)
         words, examples = unpacker.words, store.o
         m.d.comb += [
             core.i.payload.eq(words.payload),
@@ -115,7 +125,8 @@ class LinkedCore(wiring.Component):
             endpoint.state.example_errors.eq(store.errors),
             self.busy.eq(
                 Cat(
-                    endpoint.o.valid, *(part.busy for part in (endpoint, core, *restarted.values()))
+                    *(endpoint.o.valid, here),
+                    *(part.busy for part in (endpoint, core, *restarted.values())),
                 ).any()
             ),
         ]

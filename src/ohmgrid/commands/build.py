@@ -211,7 +211,12 @@ def _cycles(chosen: Chosen) -> Cycles | str:
 
 def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json: bool) -> None:
     """Print a build."""
-    speed = examples_of(made.clock_mhz, cycles) if isinstance(cycles, Cycles) else {}
+    speed = {}
+    if isinstance(cycles, Cycles):
+        speed = {"cycles_per_example": cycles.cycles}
+        # At a clock that was not reached nothing trains.
+        if made.met is not False:
+            speed = examples_of(made.clock_mhz, cycles)
     if as_json:
         said = made.to_dict() | {"folder": str(folder)} | speed
         click.echo(json.dumps(said))
@@ -220,9 +225,13 @@ def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json
     if isinstance(cycles, Cycles):
         rows["training"] = (
             f"{cycles.net} on {cycles.data}: {cycles.cycles:,.0f} cycles an example after "
-            f"{cycles.position:,}, {speed['examples_per_s']:,.0f} examples/s, an epoch in "
-            f"{speed['epoch_s']:.1f} s, if the link keeps up (as --estimate predicts)"
+            f"{cycles.position:,}"
         )
+        if "epoch_s" in speed:
+            rows["training"] += (
+                f", {speed['examples_per_s']:,.0f} examples/s, an epoch in "
+                f"{speed['epoch_s']:.1f} s, if the link keeps up (as --estimate predicts)"
+            )
     elif cycles is not None:
         rows["training"] = cycles
     rows["folder"] = f"{folder} (board.toml: --config of train, compare and `board serve`)"

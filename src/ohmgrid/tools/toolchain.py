@@ -129,7 +129,10 @@ def _version(path: str) -> str:
         done = subprocess.run([path, option], capture_output=True, text=True, check=False)
         text = (done.stdout + done.stderr).strip()
         if done.returncode == 0 and text:
-            return text.splitlines()[0]
+            line = text.splitlines()[0]
+            # nextpnr says its name and its purpose as well.
+            number = re.search(r"\(Version ([^)]*)\)", line)
+            return number[1] if number is not None else line
     return "of unknown version"
 
 
@@ -184,7 +187,8 @@ def run(
     tool = find(tool) if isinstance(tool, str) else tool
     lines = []
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
+    # Line by line: who waits for an hour wants to see how far it is.
+    with log.open("w", encoding="utf-8", buffering=1) as file:
         process = subprocess.Popen(
             [str(tool.path), *arguments],
             cwd=cwd,

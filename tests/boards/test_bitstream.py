@@ -1,32 +1,24 @@
 """A whole bitstream, link included, with the tools of PyPI: synthesis, place and route, packing."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from ohmgrid.boards import top
 from ohmgrid.boards.loading import IDS, bitstream_id
 from ohmgrid.cli import cli
 from ohmgrid.training.settings import load_settings
 
-ONE_LANE = """
-[build]
-lanes = 1
-share = 1
-queue = 4
-words = 4096
-link = 512
-"""
+SETTINGS = Path(top.__file__).parent / "settings" / "one-lane.toml"
 
 
 @pytest.mark.slow
 def test_a_trainer_of_digits_with_one_lane_becomes_a_bitstream(tmp_path):
-    config, out = tmp_path / "one.toml", tmp_path / "out"
-    config.write_text(ONE_LANE)
-    words = ["build", "ulx3s-45f", "--config", config, "--data", "digits", "--layers", "64-32-10"]
-    result = CliRunner().invoke(
-        cli, [*map(str, words), "--clock", "25", "--out", str(out), "--json"]
-    )
+    out = tmp_path / "out"
+    words = ["build", "ulx3s-45f", "--config", SETTINGS, "--clock", 25, "--out", out, "--json"]
+    result = CliRunner().invoke(cli, [*map(str, words)])
     assert result.exit_code == 0, (result.stderr, result.exception)
     said = json.loads(result.stdout)
     assert said["met"] is True

@@ -40,7 +40,7 @@ from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.doors.checks import ConfigError, OhmgridError, check_int
 from ohmgrid.registers.build_check import check_build
-from ohmgrid.training.settings import config_to_toml
+from ohmgrid.training.settings import Settings, config_to_toml
 
 __all__ = ["build"]
 
@@ -107,7 +107,8 @@ def build(
     _check_together(ctx, estimate)
     one = load_board(board)
     names = {field.name for field in fields(Options)} & set(given)
-    base = one.load_settings()
+    # A file of a user's takes the place of the board's settings.
+    base = one.load_settings() if given["config"] is None else Settings()
     if given["data"] is not None:
         # Other data: the net and the cut of the pictures are no longer the board's.
         base = replace(base, tables={k: v for k, v in base.tables.items() if k != "training"})

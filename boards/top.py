@@ -48,7 +48,7 @@ class Top(Elaboratable):
         wiring.connect(m, uart.o, core.rx)
         wiring.connect(m, core.tx, uart.i)
         m.d.comb += [uart.rx.eq(received.i), sent.o.eq(uart.tx), core.line.eq(uart.errors)]
-        if hasattr(core, "sdram"):
+        if self._config.build.sdram:
             _connect_sdram(m, _request(platform, "sdram", 0), core.sdram)
         self._leds(m, platform, core.busy, uart.errors.as_value().any())
         return m

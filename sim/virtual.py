@@ -35,7 +35,7 @@ def build_board(config: Config) -> Library:
     """Compile the complete gateware of a build and its formats (or take it from the cache)."""
     config = config.replace(formats=gateware_formats(config.formats))
     formats, parts = config.formats, config.build
-    board = SdramBoard if parts.store and parts.store_in == "sdram" else LinkedCore
+    board = SdramBoard if parts.sdram else LinkedCore
     return build(
         lambda: board(config, make_identity(config)),
         "board",

@@ -4,6 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmgrid.hdl.base.sdram import SDRAM_PINS
 from ohmgrid.hdl.link.endpoint import LINE_ERRORS
 
 __all__ = ["Echo"]
@@ -14,7 +15,12 @@ class Echo(wiring.Component):
 
     def __init__(self, config, identity, clock_hz=0):
         byte = stream.Signature(8)
-        super().__init__({"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)})
+        super().__init__(
+            {
+                **{"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)},
+                **({"sdram": Out(SDRAM_PINS)} if config.build.sdram else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

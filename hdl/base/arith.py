@@ -95,14 +95,13 @@ def shift_half_up(value: Value, shift: int) -> Value:
 class Divider(wiring.Component):
     """Quotient of unsigned integers, one a cycle, `latency` cycles after its operands; no stalls.
 
-    ``quotient = min(floor(numerator / denominator), 2**quotient_bits - 1)``; with ``rounded`` the
-    nearest integer, ties to even, instead of the floor. Zero as denominator gives the largest
-    quotient. Restoring division: one quotient bit a stage, a subtraction and a choice.
+    ``quotient = min(floor(numerator / denominator), 2**quotient_bits - 1)``. Zero as denominator
+    gives the largest quotient. Restoring division: one quotient bit a stage, a subtraction and a
+    choice. `ohmgrid.hdl.base.quotient.Quotient` rounds.
 
     Parameters
     ----------
     numerator_bits, denominator_bits, quotient_bits : int
-    rounded : bool
 
     Members
     -------
@@ -113,20 +112,13 @@ class Divider(wiring.Component):
     Cost: about ``2 * denominator_bits`` LUT4 a quotient bit.
     """
 
-    def __init__(
-        self,
-        numerator_bits: int,
-        denominator_bits: int,
-        quotient_bits: int,
-        rounded: bool = False,
-    ):
+    def __init__(self, numerator_bits: int, denominator_bits: int, quotient_bits: int):
         for name, value in (
             ("numerator_bits", numerator_bits),
             ("denominator_bits", denominator_bits),
             ("quotient_bits", quotient_bits),
         ):
             check_int(name, value, 1, 64)
-        self._rounded = rounded
         # A quotient is never longer than its numerator.
         self._stages = min(numerator_bits, quotient_bits)
         super().__init__(
@@ -139,8 +131,8 @@ class Divider(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from the operands to the quotient: comparison, one for each bit, rounding."""
-        return 1 + self._stages + 2 * int(self._rounded)
+        """Cycles from the operands to the quotient: comparison, one for each bit."""
+        return 1 + self._stages
 
     def elaborate(self, platform):
         m = Module()
@@ -166,12 +158,7 @@ class Divider(wiring.Component):
             rest = delayed(m, Mux(fits, difference, longer)[:width], f"rest{n}")
             if n < stages:
                 over = delayed(m, over, f"over{n}")
-            if n < stages or self._rounded:
                 denominator = delayed(m, denominator, f"denominator{n}")
-        if self._rounded:
-            # An odd floor goes up at a tie too: 2 rest + 1 > denominator.
-            up = delayed(m, (Cat(bits[0], rest) > denominator) & ~bits.all(), "up")
-            bits = delayed(m, (delayed(m, bits, "floor") + up)[: len(bits)], "nearest")
         m.d.comb += self.quotient.eq(bits)
         return m
 

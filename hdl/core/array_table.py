@@ -11,8 +11,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.base.carry import CountOrTake
 from ohmgrid.hdl.core.jobs import entry_layout
-from ohmgrid.hdl.periphery.carry import CountOrTake
 from ohmgrid.registers.arrays import COUNT_BITS, ENTRIES, STATE, STEPS, WORD_BITS, entry_fields
 
 __all__ = ["CHANGE", "ArrayTable", "planned_layout"]

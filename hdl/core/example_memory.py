@@ -11,10 +11,22 @@ from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.hdl.core.example_decoder import BYTE
 from ohmgrid.registers.examples import NUMBER_BITS
 
-__all__ = ["ExampleMemory"]
+__all__ = ["ExampleMemory", "forget_when_idle"]
 
 QUEUE = 8
 """Bytes that have been read and wait: a block RAM with a register cannot hold them itself."""
+
+
+def forget_when_idle(m, memory, forgets, idle):
+    """Forget the examples that a memory keeps, as it is asked, once none is on its way; say whether
+    it is busy. ``forgets`` is high meanwhile."""
+    with m.If(memory.forget):
+        m.d.sync += forgets.eq(1)
+    with m.Elif(idle):
+        m.d.sync += forgets.eq(0)
+    with m.If(forgets & idle):
+        m.d.sync += memory.stored.eq(0)
+    m.d.comb += memory.busy.eq(~idle)
 
 
 class ExampleMemory(wiring.Component):
@@ -71,13 +83,7 @@ class ExampleMemory(wiring.Component):
         forgets, idle = Signal(), Signal()
         self._keep(m, kept, begins.write_port(), forgets)
         m.d.comb += idle.eq(self._give(m, kept, begins.read_port(), forgets))
-        with m.If(self.forget):
-            m.d.sync += forgets.eq(1)
-        with m.Elif(idle):
-            m.d.sync += forgets.eq(0)
-        with m.If(forgets & idle):
-            m.d.sync += self.stored.eq(0)
-        m.d.comb += self.busy.eq(~idle)
+        forget_when_idle(m, self, forgets, idle)
         return m
 
     def _keep(self, m, kept, begin, forgets):

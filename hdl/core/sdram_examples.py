@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.sdram import SDRAM_ACCESS
 from ohmgrid.hdl.core.example_decoder import BYTE
+from ohmgrid.hdl.core.example_memory import forget_when_idle
 from ohmgrid.registers.examples import NUMBER_BITS
 from ohmgrid.registers.sdram import BURST, CHUNK_BYTES, ULX3S_SDRAM, WORD_BITS
 
@@ -74,14 +75,7 @@ class SdramExamples(wiring.Component):
         ]
         keeps_calm = self._keep(m, write, write_at, took, forgets, settled)
         gives_none = self._give(m, read, read_at, took & ~write, forgets, settled & keeps_calm)
-        idle = keeps_calm & gives_none
-        with m.If(self.forget):
-            m.d.sync += forgets.eq(1)
-        with m.Elif(idle):
-            m.d.sync += forgets.eq(0)
-        with m.If(forgets & idle):
-            m.d.sync += self.stored.eq(0)
-        m.d.comb += self.busy.eq(~idle)
+        forget_when_idle(m, self, forgets, keeps_calm & gives_none)
         return m
 
     def _keep(self, m, write, at, took, forgets, settled):

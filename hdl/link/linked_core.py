@@ -50,17 +50,16 @@ class LinkedCore(wiring.Component):
         build = config.build
         self._endpoint = Endpoint(identity, build.link)
         self._core = Core(config)
-        in_sdram = bool(build.store) and build.store_in == "sdram"
-        self._store = ExampleStore(build.store, most_kept(build), in_sdram)
+        self._store = ExampleStore(build.store, most_kept(build), build.sdram)
         # A session that begins leaves the chip to its refreshes.
-        self._sdram = Sdram(ULX3S_SDRAM, clock_hz) if in_sdram else None
+        self._sdram = Sdram(ULX3S_SDRAM, clock_hz) if build.sdram else None
         self._unpacker = Unpacker(len(self._core.i.payload))
         self._packer = Packer()
         byte = stream.Signature(8)
         super().__init__(
             {
                 **{"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)},
-                **({"sdram": Out(SDRAM_PINS)} if in_sdram else {}),
+                **({"sdram": Out(SDRAM_PINS)} if build.sdram else {}),
             }
         )
 
@@ -71,14 +70,15 @@ class LinkedCore(wiring.Component):
         # All but the endpoint begins anew with a session: the core, which is large, a little later
         # and for as long as something may be on its way between registers that no reset reaches.
         # Nothing comes from what is beside the endpoint until then.
-        held, again = Signal(RESTART), Signal()
+        held, again, anew = Signal(RESTART), Signal(), Signal()
         m.d.sync += [
             held.eq(Cat(endpoint.restart, held)),
             again.eq(endpoint.restart | held.any()),
         ]
+        m.d.comb += anew.eq(endpoint.restart | again)
         m.submodules.core = reset_nearby(m, again, platform)(core)
         restarted = {"store": store, "unpacker": unpacker, "packer": packer}
-        at_once = ResetInserter(endpoint.restart | again)
+        at_once = ResetInserter(anew)
         if self._sdram is not None:
             m.submodules.sdram = sdram = self._sdram
             wiring.connect(m, store.sdram, sdram.user)
@@ -105,7 +105,7 @@ class LinkedCore(wiring.Component):
         ]
         with m.If(endpoint.o.ready):
             m.d.sync += [byte.eq(endpoint.o.payload), here.eq(endpoint.o.valid)]
-        with m.If(endpoint.restart | again):
+        with m.If(anew):
             m.d.sync += here.eq(0)
         words, examples = unpacker.words, store.o
         m.d.comb += [

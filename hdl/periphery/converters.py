@@ -10,10 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
+from ohmgrid.hdl.base.carry import AddSub
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import Product, SoftProduct
-from ohmgrid.hdl.periphery.carry import AddSub
-from ohmgrid.hdl.periphery.quotient import Quotient
+from ohmgrid.hdl.base.quotient import Quotient
 from ohmgrid.registers.edge import ADC_FRAC, ADC_MANTISSA, FACTOR_BITS
 from ohmgrid.registers.readout import NOISE_BITS, REACH_BITS
 

@@ -6,8 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.base.carry import AddSub
 from ohmgrid.hdl.base.pipeline import delayed
-from ohmgrid.hdl.periphery.carry import AddSub
 
 __all__ = ["BLOCK", "FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
 

@@ -164,6 +164,11 @@ class BuildConfig:
         return max(self.inputs, self.outputs)
 
     @property
+    def sdram(self) -> bool:
+        """Whether examples are kept in an SDRAM."""
+        return self.store > 0 and self.store_in == "sdram"
+
+    @property
     def units(self) -> int:
         """Device units: one for each group of ``share`` lanes."""
         return -(-self.lanes // self.share)

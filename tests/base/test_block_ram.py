@@ -1,6 +1,6 @@
 """The memory with output registers: its portable body against a list, ECP5's block against that.
 
-The block is simulated as what the vendor's manual says of the ports and modes in use.
+The block is simulated by its model (`vendor_models`).
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vendor_blocks import merged_netlist, vendor_netlist
+from vendor_models import DP16KD
 
 from ohmgrid.boards.synth import synth
 from ohmgrid.doors.checks import ConfigError
@@ -17,57 +18,6 @@ from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.sim.cxxrtl.instance import Instance, Ports, load
 from ohmgrid.sim.cxxrtl.make import LIBRARY, make_library, read_ports
 from ohmgrid.sim.tables import run_clocked
-
-
-def bus(name: str, bits: int) -> str:
-    """Return the names of a bus whose bits are ports, highest first."""
-    return ", ".join(f"{name}{k}" for k in reversed(range(bits)))
-
-
-def side(port: str) -> str:
-    """Return what one port of the block does, in Verilog: reads and writes in its own cycles."""
-    return f"""
-    wire [13:0] ad{port} = {{{bus(f"AD{port}", 14)}}};
-    wire [17:0] di{port} = {{{bus(f"DI{port}", 18)}}};
-    wire [13:0] place{port} = ad{port} >> (DATA_WIDTH_A == 18 ? 4 : DATA_WIDTH_A == 9 ? 3 :
-        DATA_WIDTH_A == 4 ? 2 : DATA_WIDTH_A == 2 ? 1 : 0);
-    wire [17:0] bytes{port} = DATA_WIDTH_A < 18 ? -1 : {{{{9{{AD{port}1}}}}, {{9{{AD{port}0}}}}}};
-    reg [17:0] latch{port} = 0, out{port} = 0;
-    always @(posedge CLK{port}) begin
-        if (CE{port} && !(CS{port}0 | CS{port}1 | CS{port}2)) begin
-            if (WE{port})
-                words[place{port}] <=
-                    (words[place{port}] & ~bytes{port}) | (di{port} & bytes{port});
-            else
-                latch{port} <= words[place{port}];
-        end
-        if (RST{port}) out{port} <= 0;
-        else if (OCE{port}) out{port} <= latch{port};
-    end
-    assign {{{bus(f"DO{port}", 18)}}} = REGMODE_{port} == "OUTREG" ? out{port} : latch{port};
-"""
-
-
-# Lattice TN1264: a true dual port memory, WRITEMODE NORMAL (no read in a cycle that writes), words
-# of 18 bits in two bytes that the lowest bits of the address enable.
-MODEL = f"""
-module DP16KD({
-    ", ".join(
-        f"input CLK{p}, CE{p}, OCE{p}, WE{p}, RST{p}, CS{p}0, CS{p}1, CS{p}2, {bus(f'AD{p}', 14)},"
-        f" {bus(f'DI{p}', 18)}, output {bus(f'DO{p}', 18)}"
-        for p in "AB"
-    )
-});
-    parameter DATA_WIDTH_A = 18, DATA_WIDTH_B = 18, REGMODE_A = "NOREG", REGMODE_B = "NOREG";
-    parameter RESETMODE = "SYNC", ASYNC_RESET_RELEASE = "SYNC";
-    parameter CLKAMUX = "CLKA", CLKBMUX = "CLKB", CSDECODE_A = "0b000", CSDECODE_B = "0b000";
-    parameter WRITEMODE_A = "NORMAL", WRITEMODE_B = "NORMAL";
-    reg [17:0] words [16383:0];
-    {side("A")}
-    {side("B")}
-    always @* assert(DATA_WIDTH_A == DATA_WIDTH_B);
-endmodule
-"""
 
 
 class Traffic:
@@ -137,7 +87,7 @@ def netlist(component: BlockRam, work: Path, blocks: int) -> str:
     text = vendor_netlist(component, "ecp5")
     assert text.count("cell \\DP16KD ") == blocks
     assert "memory " not in text
-    return merged_netlist(text, MODEL, work, "memory_collect;")
+    return merged_netlist(text, DP16KD, work, "memory_collect;")
 
 
 @pytest.mark.parametrize(

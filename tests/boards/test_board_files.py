@@ -3,8 +3,6 @@
 import re
 
 import pytest
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
 from boards_echo import Echo
 
 from ohmgrid.boards import top
@@ -13,10 +11,9 @@ from ohmgrid.boards.board_file import Board, board_names, load_board
 from ohmgrid.boards.flows import FLOWS
 from ohmgrid.boards.loading import IDS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.base.sdram import SDRAM_PINS
-from ohmgrid.hdl.link.endpoint import LINE_ERRORS
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.layout import place_arrays
+from ohmgrid.training.settings import load_settings
 
 ISSUED = {
     *("ulx3s-25f", "ulx3s-45f", "ulx3s-85f", "orangecrab-25f", "orangecrab-85f", "ecpix5-45f"),
@@ -58,20 +55,10 @@ def test_a_board_has_all_that_a_bitstream_needs(name, monkeypatch):
 
 
 def test_a_build_with_an_sdram_has_its_pins(monkeypatch):
-    class EchoBeside(Echo):
-        def __init__(self, config, identity, clock_hz=0):
-            byte = stream.Signature(8)
-            wiring.Component.__init__(
-                self,
-                {
-                    **{"rx": In(byte), "tx": Out(byte), "line": In(LINE_ERRORS), "busy": Out(1)},
-                    "sdram": Out(SDRAM_PINS),
-                },
-            )
-
-    monkeypatch.setattr(top, "LinkedCore", EchoBeside)
+    monkeypatch.setattr(top, "LinkedCore", Echo)
     board = load_board("ulx3s-85f")
-    made = elaborate(board, board.load_settings().config())
+    settings = load_settings(board.settings.with_name("ulx3s-85f-sdram.toml"))
+    made = elaborate(board, settings.config())
     text = made.files["top.lpf"]
     # As the board's schematic has them: the clock, and one of each kind.
     for pin, site in (("clk", "F19"), ("cs", "P20"), ("a__io[0", "M20"), ("dq__io[15", "J17")):

@@ -2,10 +2,12 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.periphery.quotient import Quotient
+from ohmgrid.hdl.base.quotient import Quotient
+from ohmgrid.model.base.arith import divide_round
 from ohmgrid.sim.tables import run_pipeline
 
 
@@ -38,6 +40,11 @@ def test_quotient_is_rounded_to_nearest(trial, rng):
     )
     pairs = zip(numerators, denominators, strict=True)
     assert found["quotient"] == [expected(*pair, bits) for pair in pairs]
+    # The model's own division, of what it is made for.
+    n, d = np.array(numerators), np.array(denominators)
+    top = (1 << bits) - 1
+    nearest = np.minimum(divide_round(n, np.maximum(d, 1)), top)
+    assert found["quotient"] == np.where(d == 0, top, nearest).tolist()
 
 
 def test_bad_widths_say_what_was_expected():

@@ -9,8 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
+from ohmgrid.hdl.base.carry import AddSub
 from ohmgrid.hdl.base.pipeline import delayed
-from ohmgrid.hdl.periphery.carry import AddSub
 
 __all__ = ["Quotient"]
 

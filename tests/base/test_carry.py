@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from vendor_blocks import merged_netlist, vendor_netlist
 
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.hdl.periphery.carry import AddSub, CountOrTake
+from ohmgrid.hdl.base.carry import AddSub, CountOrTake
 from ohmgrid.sim.cxxrtl.instance import Instance, Ports, load
 from ohmgrid.sim.cxxrtl.make import LIBRARY, make_library, read_ports
 

@@ -2,26 +2,33 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ohmgrid.boards.board_file import Board
-from ohmgrid.boards.build_report import BuildReport, ClockMissed
+from ohmgrid.boards.build_report import (
+    REPORT,
+    BuildReport,
+    ClockMissed,
+    best_seed,
+    facts,
+    write_report,
+)
 from ohmgrid.boards.clock_plan import ClockPlan, plan_clock
 from ohmgrid.boards.flows import FLOWS, NETLIST, PHASES, Flow
 from ohmgrid.boards.steps import Steps
-from ohmgrid.boards.synth import dont_care_collisions
+from ohmgrid.boards.synth import FAMILIES, dont_care_collisions
 from ohmgrid.boards.synth_report import Resources, placed
 from ohmgrid.boards.top import Top
 from ohmgrid.config import Config
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tools import toolchain
 
-__all__ = ["Elaborated", "build", "clock_of", "elaborate"]
+__all__ = ["CONFIGURATION", "Elaborated", "build", "clock_of", "elaborate", "write_files"]
 
-REPORT, CONFIGURATION = "report.json", "board.toml"
+CONFIGURATION = "board.toml"
 
 Tell = Callable[[str, str], None]
 """Told a step and what its tool is doing."""
@@ -119,28 +126,30 @@ def build(
     tell("elaborate", "elaborating")
     made = elaborate(board, config, clock_mhz)
     steps = Steps(folder)
-    # A bitstream of something else does not lie beside this build's files.
-    for name in (REPORT, CONFIGURATION):
-        (folder / name).unlink(missing_ok=True)
-    for name, text in {**made.files, CONFIGURATION: configuration}.items():
-        write_whole(folder / name, lambda file, text=text: file.write(text.encode()))
+    # A report of something else does not lie beside this build's files.
+    (folder / REPORT).unlink(missing_ok=True)
+    write_files(folder, {**made.files, CONFIGURATION: configuration})
     run = _Run(board, flow, made, steps, tell)
-    run.synthesise(tools[0])
     mhz = float(made.plan.hz) / 1e6
+    run.synthesise(tools[0])
     with ThreadPoolExecutor(max(1, min(workers, len(seeds)))) as pool:
         jobs = [pool.submit(run.place, tools[1], seed, mhz) for seed in seeds]
         reports = dict(zip(seeds, (job.result() for job in jobs), strict=True))
-    report = run.report(config, tools, reports, settings, mhz)
+    report = run.report(config, tools, reports, settings)
     if report.met is False:
         steps.forget(["pack"])
     else:
-        run.pack(tools[2], report.best)
-        report = run.report(config, tools, reports, settings, mhz, packed=True)
-    text = json.dumps(report.to_dict(), indent=2) + "\n"
-    write_whole(folder / REPORT, lambda file: file.write(text.encode()))
+        report = run.pack(tools[2], report)
+    write_report(folder, report)
     if report.met is False:
         raise ClockMissed(report)
     return report
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts into the folder of a build, by their names."""
+    for name, text in files.items():
+        write_whole(folder / name, lambda file, text=text: file.write(text.encode()))
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ class _Run:
 
     def synthesise(self, tool: toolchain.Tool) -> None:
         """Make the netlist."""
-        script = f"read_rtlil top.il; {self.flow.synthesis} -top top -json {NETLIST}"
+        script = f"read_rtlil top.il; {FAMILIES[self.board.family]} -top top -json {NETLIST}"
         self._take("synthesis", tool, ["top.il"], [NETLIST], ["-p", script])
 
     def place(self, tool: toolchain.Tool, seed: int, mhz: float) -> dict:
@@ -166,11 +175,17 @@ class _Run:
         self._take(f"seed {seed}", tool, given, made, arguments)
         return json.loads((self.steps.folder / made[1]).read_text(encoding="utf-8"))
 
-    def pack(self, tool: toolchain.Tool, seed: int | None) -> None:
-        """Make the bitstream."""
-        given = f"seed{seed}.placed"
+    def pack(self, tool: toolchain.Tool, report: BuildReport) -> BuildReport:
+        """Make the bitstream of the best seed; return the report with it."""
+        file, given = self.flow.bitstream, f"seed{report.best}.placed"
         arguments = self.flow.pack(self.board, self.made.platform, given)
-        self._take("pack", tool, [given], [self.flow.bitstream], arguments)
+        self._take("pack", tool, [given], [file], arguments)
+        return replace(
+            report,
+            bitstream=file,
+            sha256=self.steps.file_digest(file),
+            seconds=report.seconds | {"pack": self.steps.seconds("pack")},
+        )
 
     def _take(self, name: str, tool: toolchain.Tool, given, makes, arguments: list[str]) -> None:
         def do() -> float:
@@ -196,32 +211,19 @@ class _Run:
 
         return hear
 
-    def report(self, config, tools, reports, settings, mhz, packed: bool = False) -> BuildReport:
-        """Return what it came to; with `packed` the bitstream is there."""
+    def report(self, config, tools, reports, settings) -> BuildReport:
+        """Return what place and route came to, before there is a bitstream."""
         found = {seed: placed(report) for seed, report in reports.items()}
         seeds = {seed: one["fmax_mhz"] for seed, one in found.items()}
-        best = max(seeds, key=lambda seed: (seeds[seed] or 0.0, -seed))
+        best = best_seed(seeds)
         used, available = _cells(self.flow, reports[best]["utilization"])
-        build, link = config.build, self.board.link
-        names = ["synthesis", *(f"seed {seed}" for seed in seeds), *(["pack"] if packed else [])]
-        file = self.flow.bitstream
+        names = ["synthesis", *(f"seed {seed}" for seed in seeds)]
         return BuildReport(
-            board=self.board.name,
-            title=self.board.title,
-            part=self.board.part,
-            gateware={name: getattr(build, name) for name in ("lanes", "share", "words")},
-            settings=settings,
-            link=f"{link.baud:,} baud, {link.where}",
-            tools=[str(tool) for tool in tools],
-            native=not any(tool.path.name.startswith("yowasp-") for tool in tools[:2]),
-            clock_mhz=mhz,
-            plan=self.made.plan.to_text(),
+            **facts(self.board, config, self.made.plan, settings, tools),
             used=used,
             available=available,
             seeds=seeds,
             path=found[best]["path"],
-            bitstream=file if packed else None,
-            sha256=self.steps.file_digest(file) if packed else None,
             seconds={name: self.steps.seconds(name) for name in names},
         )
 

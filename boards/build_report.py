@@ -1,13 +1,23 @@
 """What a build came to: clock, cells, bitstream; one JSON object, and rows for people."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ohmgrid.boards.board_file import Board
+from ohmgrid.boards.clock_plan import ClockPlan
 from ohmgrid.boards.synth_report import CriticalPath, Resources
+from ohmgrid.config import Config
 from ohmgrid.doors.checks import OhmgridError
+from ohmgrid.storage.files import write_whole
+from ohmgrid.tools.toolchain import Tool
 
-__all__ = ["BuildReport", "ClockMissed"]
+__all__ = ["REPORT", "BuildReport", "ClockMissed", "best_seed", "facts", "write_report"]
+
+REPORT = "report.json"
 
 
 class ClockMissed(OhmgridError, RuntimeError):
@@ -67,10 +77,8 @@ class BuildReport:
 
     @property
     def best(self) -> int | None:
-        """Seed with the fastest clock; the first one where no clock is reported."""
-        if not self.seeds:
-            return None
-        return max(self.seeds, key=lambda seed: (self.seeds[seed] or 0.0, -seed))
+        """As of `best_seed`; None if there are none."""
+        return best_seed(self.seeds) if self.seeds else None
 
     @property
     def fmax_mhz(self) -> float | None:
@@ -162,3 +170,43 @@ class BuildReport:
             f"{self.fmax_mhz:g} MHz with seed {self.best}, median of {len(self.seeds)} "
             f"{self.fmax_median_mhz:g} MHz"
         )
+
+
+def best_seed(seeds: Mapping[int, float | None]) -> int:
+    """Return the seed with the fastest clock; the first one where no clock is reported."""
+    return max(seeds, key=lambda seed: (seeds[seed] or 0.0, -seed))
+
+
+def facts(
+    board: Board, config: Config, plan: ClockPlan, settings: str, tools: Sequence[Tool]
+) -> dict[str, Any]:
+    """Return the fields of a `BuildReport` that are known before anything is built.
+
+    Parameters
+    ----------
+    board : Board
+    config : Config
+    plan : ClockPlan
+    settings : str
+        What they are called.
+    tools : sequence of Tool
+        The first two are those that take time: whether they are native ones counts.
+    """
+    build, link = config.build, board.link
+    return {
+        **{name: getattr(board, name) for name in ("title", "part")},
+        "board": board.name,
+        "gateware": {name: getattr(build, name) for name in ("lanes", "share", "words")},
+        "settings": settings,
+        "link": f"{link.baud:,} baud, {link.where}",
+        "tools": [str(tool) for tool in tools],
+        "native": not any(tool.path.name.startswith("yowasp-") for tool in tools[:2]),
+        "clock_mhz": float(plan.hz) / 1e6,
+        "plan": plan.to_text(),
+    }
+
+
+def write_report(folder: Path, report: BuildReport) -> None:
+    """Write ``report.json`` into the folder of a build."""
+    text = json.dumps(report.to_dict(), indent=2) + "\n"
+    write_whole(folder / REPORT, lambda file: file.write(text.encode()))

@@ -44,8 +44,6 @@ PHASES = (
 class Flow:
     """The tools of a family, and what they are told."""
 
-    synthesis: str
-    """Command of yosys."""
     constraints: str
     """Ending of the file with pins and clocks, as Amaranth writes it."""
     router: str
@@ -93,7 +91,6 @@ def _gowin_pack(board: Board, platform, placed: str) -> list[str]:
 
 FLOWS = {
     "ecp5": Flow(
-        synthesis="synth_ecp5 -nowidelut",
         constraints="lpf",
         router="nextpnr-ecp5",
         route=_ecp5_route,
@@ -108,7 +105,6 @@ FLOWS = {
         },
     ),
     "gowin": Flow(
-        synthesis="synth_gowin -family gw2a",
         constraints="cst",
         router="nextpnr-himbaechel-gowin",
         route=_gowin_route,

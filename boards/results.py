@@ -18,11 +18,11 @@ __all__ = [
     "FOLDER",
     "Cycles",
     "Result",
-    "examples_of",
     "expected_seconds",
     "load_results",
     "record_result",
     "result_of",
+    "speed_of",
     "table",
 ]
 
@@ -89,11 +89,12 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     epoch_s: float | None = None
 
 
-def examples_of(clock_mhz: float, cycles: Cycles) -> dict[str, float]:
-    """Return examples a second and seconds an epoch at a clock."""
-    rate = clock_mhz * 1e6 / cycles.cycles
+def speed_of(report: BuildReport, cycles: Cycles) -> dict[str, float]:
+    """Return examples a second and seconds an epoch; nothing of a clock that was missed."""
+    if report.met is False:
+        return {}
+    rate = report.clock_mhz * 1e6 / cycles.cycles
     return {
-        "cycles_per_example": cycles.cycles,
         "examples_per_s": round(rate, 1),
         "epoch_s": round(cycles.epoch_examples / rate, 3),
     }
@@ -112,10 +113,8 @@ def result_of(report: BuildReport, cycles: Cycles | str) -> Result:
             "data": cycles.data,
             "position": cycles.position,
             "cycles": cycles.cycles,
+            **speed_of(report, cycles),
         }
-        if report.met is not False:
-            found = examples_of(report.clock_mhz, cycles)
-            speed |= {name: found[name] for name in ("examples_per_s", "epoch_s")}
     return Result(
         board=report.board,
         title=report.title,

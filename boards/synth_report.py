@@ -196,7 +196,17 @@ _GOWIN = {
     **{kind: {"bram": 1} for kind in ("SP", "SPX9", "DPB", "DPX9B", "SDPB", "SDPX9B")},
     **{kind: {"bram": 1} for kind in ("pROM", "pROMX9")},
 }
-CELLS = {"ecp5": _ECP5, "ice40": _ICE40, "ice40hx": _ICE40, "gowin": _GOWIN}
+# LUTs have up to six inputs; block RAMs are counted as they are, of 18 or of 36 kb.
+_XILINX = {
+    **{f"LUT{inputs}": {"lut4": 1} for inputs in range(1, 7)},
+    **{f"FD{kind}": {"ff": 1} for kind in ("RE", "SE", "CE", "PE")},
+    **{f"DSP48E{version}": {"dsp": 1} for version in (1, 2)},
+    **{f"RAMB{size}E{version}": {"bram": 1} for size in (18, 36) for version in (1, 2)},
+}
+CELLS = {
+    **{"ecp5": _ECP5, "ice40": _ICE40, "ice40hx": _ICE40, "gowin": _GOWIN},
+    "xilinx": _XILINX,
+}
 """family -> cells that are counted, and as what."""
 
 

@@ -7,28 +7,17 @@ import json
 import time
 from pathlib import Path
 
-from ohmgrid.boards.bitstream import CONFIGURATION, REPORT, elaborate
+from ohmgrid.boards.bitstream import CONFIGURATION, elaborate, write_files
 from ohmgrid.boards.board_file import Board
-from ohmgrid.boards.build_report import BuildReport
+from ohmgrid.boards.build_report import BuildReport, facts, write_report
 from ohmgrid.boards.steps import Steps
-from ohmgrid.boards.synth_report import Resources
+from ohmgrid.boards.synth_report import count
 from ohmgrid.config import Config
-from ohmgrid.storage.files import write_whole
 from ohmgrid.tools import toolchain
 
 __all__ = ["build_project"]
 
 COUNT = "cells.json"
-_CELLS = {
-    **{f"LUT{inputs}": "lut4" for inputs in range(1, 7)},
-    **{f"FD{kind}": "ff" for kind in ("RE", "SE", "CE", "PE")},
-    "DSP48E1": "dsp",
-    "DSP48E2": "dsp",
-    "RAMB18E1": "bram",
-    "RAMB18E2": "bram",
-    "RAMB36E1": "bram",
-    "RAMB36E2": "bram",
-}
 
 
 def build_project(
@@ -63,43 +52,26 @@ def build_project(
     yosys = toolchain.find("yosys")
     made = elaborate(board, config, clock_mhz)
     steps = Steps(folder)
-    for name, text in {**made.files, CONFIGURATION: configuration}.items():
-        write_whole(folder / name, lambda file, text=text: file.write(text.encode()))
+    write_files(folder, {**made.files, CONFIGURATION: configuration})
     family = "xcu" if board.part.startswith("xcku") else "xc7"
     script = (
         f"read_verilog -sv top.v; synth_xilinx -family {family} -top top; "
         f"tee -q -o {COUNT} stat -json"
     )
 
-    def count() -> float:
+    def count_cells() -> float:
         start = time.monotonic()
         toolchain.run(yosys, ["-p", script], cwd=folder, log=folder / "synthesis.log")
         return time.monotonic() - start
 
-    steps.take("synthesis", steps.key(["top.v"], str(yosys), script), [COUNT], count)
+    steps.take("synthesis", steps.key(["top.v"], str(yosys), script), [COUNT], count_cells)
     counted = json.loads((folder / COUNT).read_text(encoding="utf-8"))
-    cells = counted["design"]["num_cells_by_type"]
-    used: dict[str, int] = dict.fromkeys(_CELLS.values(), 0)
-    for cell, number in cells.items():
-        if cell in _CELLS:
-            used[_CELLS[cell]] += number
-    build, link = config.build, board.link
     report = BuildReport(
-        board=board.name,
-        title=board.title,
-        part=board.part,
-        gateware={name: getattr(build, name) for name in ("lanes", "share", "words")},
-        settings=settings,
-        link=f"{link.baud:,} baud, {link.where}",
-        tools=[str(yosys)],
-        native=not yosys.path.name.startswith("yowasp-"),
-        clock_mhz=float(made.plan.hz) / 1e6,
-        plan=made.plan.to_text(),
-        used=Resources(**used),
+        **facts(board, config, made.plan, settings, [yosys]),
+        used=count(counted["design"]["num_cells_by_type"], "xilinx"),
         available=None,
         placed=False,
         seconds={"synthesis": steps.seconds("synthesis")},
     )
-    text = json.dumps(report.to_dict(), indent=2) + "\n"
-    write_whole(folder / REPORT, lambda file: file.write(text.encode()))
+    write_report(folder, report)
     return report

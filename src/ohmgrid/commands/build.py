@@ -19,10 +19,10 @@ from ohmgrid.boards.build_report import BuildReport, ClockMissed
 from ohmgrid.boards.flows import FLOWS
 from ohmgrid.boards.results import (
     Cycles,
-    examples_of,
     expected_seconds,
     record_result,
     result_of,
+    speed_of,
 )
 from ohmgrid.boards.vendor import build_project
 from ohmgrid.commands.estimate import EXAMPLES, POSITIONS, count_cycles, print_estimate
@@ -214,10 +214,7 @@ def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json
     """Print a build."""
     speed = {}
     if isinstance(cycles, Cycles):
-        speed = {"cycles_per_example": cycles.cycles}
-        # At a clock that was not reached nothing trains.
-        if made.met is not False:
-            speed = examples_of(made.clock_mhz, cycles)
+        speed = {"cycles_per_example": cycles.cycles, **speed_of(made, cycles)}
     if as_json:
         said = made.to_dict() | {"folder": str(folder)} | speed
         click.echo(json.dumps(said))

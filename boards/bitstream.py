@@ -131,10 +131,15 @@ def build(
     write_files(folder, {**made.files, CONFIGURATION: configuration})
     run = _Run(board, flow, made, steps, tell)
     mhz = float(made.plan.hz) / 1e6
-    run.synthesise(tools[0])
-    with ThreadPoolExecutor(max(1, min(workers, len(seeds)))) as pool:
-        jobs = [pool.submit(run.place, tools[1], seed, mhz) for seed in seeds]
-        reports = dict(zip(seeds, (job.result() for job in jobs), strict=True))
+    try:
+        run.synthesise(tools[0])
+        with ThreadPoolExecutor(max(1, min(workers, len(seeds)))) as pool:
+            jobs = [pool.submit(run.place, tools[1], seed, mhz) for seed in seeds]
+            reports = dict(zip(seeds, (job.result() for job in jobs), strict=True))
+    except BaseException:
+        # Nor does a bitstream of something else.
+        steps.forget(["pack"])
+        raise
     report = run.report(config, tools, reports, settings)
     if report.met is False:
         steps.forget(["pack"])

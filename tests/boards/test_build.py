@@ -112,6 +112,22 @@ def test_a_clock_that_is_missed_leaves_no_bitstream(tools, tmp_path):
     assert build(folder, "--seeds", 2, "--clock", 75)[0] == 0
 
 
+def test_a_tool_that_fails_leaves_no_bitstream_of_an_earlier_build(tools, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    assert build(folder, "--seeds", 3)[0] == 0
+    assert (folder / "top.bit").exists()
+    failing = tmp_path / "fails"
+    failing.write_text("#!/bin/sh\necho no place >&2\nexit 3\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("NEXTPNR_ECP5", str(failing))
+    toolchain.find.cache_clear()
+    status, _, stderr = build(folder, "--seeds", 3)
+    assert status == 1
+    assert "no place" in stderr
+    assert not (folder / "top.bit").exists()
+    assert not (folder / "report.json").exists()
+
+
 def test_results_are_recorded_and_make_the_table(tools, tmp_path):
     kept = tmp_path / "results"
     build(tmp_path / "out", "--seeds", 2, "--record", kept)

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.pipeline import delayed
 
-__all__ = ["Multiplier"]
+__all__ = ["Multiplier", "block_bits"]
 
 
 def _ecp5(a: Value, b: Value, o: Signal, signs: tuple[bool, bool]) -> Instance:
@@ -74,6 +74,11 @@ about the same pass), so that products come two cycles early. It finds the block
 """
 BITS = 18
 """Of a block's factors."""
+
+
+def block_bits(platform: object) -> int:
+    """Return the bits of a factor that a block of a platform's family multiplies."""
+    return 16 if str(getattr(platform, "family", "")).startswith("ice40") else BITS
 
 
 class Multiplier(wiring.Component):

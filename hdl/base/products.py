@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.doors.checks import check_int
-from ohmgrid.hdl.base.multiplier import Multiplier
+from ohmgrid.hdl.base.multiplier import Multiplier, block_bits
 from ohmgrid.hdl.base.pipeline import delayed
 
 __all__ = ["Product", "SoftProduct", "soft_cycles", "soft_product"]
@@ -182,8 +182,8 @@ class Product(wiring.Component):
     Parameters
     ----------
     a_bits, b_bits : int
-    dsp_bits : int
-        Width that one block multiplies: 18 on ECP5, 16 on iCE40.
+    dsp_bits : int, optional
+        Width that one block multiplies; that of the platform's family if it is not given.
 
     Members
     -------
@@ -192,10 +192,11 @@ class Product(wiring.Component):
     o : ``Out(a_bits + b_bits)``
     """
 
-    def __init__(self, a_bits: int, b_bits: int, dsp_bits: int = 16):
+    def __init__(self, a_bits: int, b_bits: int, dsp_bits: int | None = None):
         for name, value in (("a_bits", a_bits), ("b_bits", b_bits)):
             check_int(name, value, 1, 64)
-        check_int("dsp_bits", dsp_bits, SLIVER + 1, 64)
+        if dsp_bits is not None:
+            check_int("dsp_bits", dsp_bits, SLIVER + 1, 64)
         self._dsp_bits = dsp_bits
         super().__init__({"a": In(a_bits), "b": In(b_bits), "o": Out(a_bits + b_bits)})
 
@@ -204,19 +205,21 @@ class Product(wiring.Component):
         """Cycles from the factors to their product."""
         return Multiplier.latency + 1
 
-    def _pieces(self, a: Value, b: Value, offset: int = 0) -> list[tuple[Value, Value, int]]:
+    def _pieces(
+        self, a: Value, b: Value, cut: int, offset: int = 0
+    ) -> list[tuple[Value, Value, int]]:
         """Split ``a * b`` to products of slices, each with its offset; the second is narrower."""
         if len(a) < len(b):
             a, b = b, a
-        if len(b) <= SLIVER or len(a) <= self._dsp_bits:
+        if len(b) <= SLIVER or len(a) <= cut:
             return [(a, b, offset)]
-        cut = self._dsp_bits
-        return self._pieces(a[:cut], b, offset) + self._pieces(a[cut:], b, offset + cut)
+        return self._pieces(a[:cut], b, cut, offset) + self._pieces(a[cut:], b, cut, offset + cut)
 
     def elaborate(self, platform):
         m = Module()
         total: Value = Const(0, 1)
-        for n, (left, right, offset) in enumerate(self._pieces(self.a, self.b)):
+        pieces = self._pieces(self.a, self.b, self._dsp_bits or block_bits(platform))
+        for n, (left, right, offset) in enumerate(pieces):
             if len(right) <= SLIVER:
                 multiplier = SoftProduct(len(left), len(right), SLIVER_ADDITIONS)
             else:

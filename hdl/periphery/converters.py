@@ -27,11 +27,6 @@ SHIFT_BITS = 6
 """Width of the ADC's shift register."""
 
 
-def _block_bits(platform: object) -> int:
-    """Return the bits that a multiplier block of the platform's family takes."""
-    return 16 if str(getattr(platform, "family", "")).startswith("ice40") else 18
-
-
 class Scaler(wiring.Component):
     """A value times a ratio: ``code = sign(value) * min(rint(|value| factor / divisor), top)``.
 
@@ -46,8 +41,7 @@ class Scaler(wiring.Component):
         Width of a value; its magnitude has one bit less (as at the tile's edge).
     factor_bits, divisor_bits : int
     dsp_bits : int, optional
-        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`); that of the
-        family's if it is not given.
+        As of `ohmgrid.hdl.base.products.Product`.
 
     Members
     -------
@@ -72,8 +66,7 @@ class Scaler(wiring.Component):
         dsp_bits: int | None = None,
     ):
         check_int("edge_bits", edge_bits, 2, 32)
-        self._dsp_bits = dsp_bits
-        self.product = Product(edge_bits - 1, factor_bits)
+        self.product = Product(edge_bits - 1, factor_bits, dsp_bits)
         self.divider = Quotient(edge_bits - 1 + factor_bits, divisor_bits, TOP_BITS)
         super().__init__(
             {
@@ -99,9 +92,6 @@ class Scaler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self.product = Product(
-            len(self.value) - 1, len(self.factor), self._dsp_bits or _block_bits(platform)
-        )
         m.submodules.product = product = self.product
         m.submodules.divider = divider = self.divider
         sign = delayed(m, self.value[-1] & ~self.magnitude, "sign", self.latency - 1)
@@ -140,8 +130,7 @@ class Adc(wiring.Component):
     adc_bits : int
         Width of the widest code, 2..12.
     dsp_bits : int, optional
-        Width that one DSP block multiplies (`ohmgrid.hdl.base.products.Product`); that of the
-        family's if it is not given.
+        As of `ohmgrid.hdl.base.products.Product`.
 
     Members
     -------
@@ -170,8 +159,7 @@ class Adc(wiring.Component):
     def __init__(self, sum_bits: int, adc_bits: int = 12, dsp_bits: int | None = None):
         check_int("sum_bits", sum_bits, 2, 40)
         check_int("adc_bits", adc_bits, 2, 12)
-        self._dsp_bits = dsp_bits
-        self.product = Product(sum_bits - 1, ADC_MANTISSA)
+        self.product = Product(sum_bits - 1, ADC_MANTISSA, dsp_bits)
         self._noise = SoftProduct(NOISE_BITS, signed(9))
         super().__init__(
             {
@@ -226,9 +214,6 @@ class Adc(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self.product = Product(
-            len(self.sum) - 1, ADC_MANTISSA, self._dsp_bits or _block_bits(platform)
-        )
         m.submodules.product = product = self.product
         m.submodules.noise = noise = self._noise
         early, late = product.latency, self.scale_latency

@@ -42,6 +42,7 @@ NO_TWIN = {
     "base/timed": "delays the operands of a computation to the cycle that needs them",
     "base/multiplier": "multiplies in a vendor's block: the model writes *",
     "base/own_register": "delays a bit",
+    "base/stations": "delays words of a stream",
     "base/block_ram": "holds words: the model has arrays",
     "base/sdram": "brings words to a chip and back: the model has arrays",
     "base/products": "multiplies, in LUTs or in blocks: the model writes *",

@@ -1,10 +1,11 @@
 """Commands: taken from the host or, while it runs, from the step table; done, and answered."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.core.counters import amounts_layout
 from ohmgrid.hdl.core.jobs import Work
 from ohmgrid.host.protocol import COMMAND_BITS, INNER, Op
@@ -12,7 +13,10 @@ from ohmgrid.registers.layers import LOSS_BITS
 from ohmgrid.registers.meters import METER_BITS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
 
-__all__ = ["Commands"]
+__all__ = ["KINDS", "Commands"]
+
+KINDS = data.StructLayout({op.name.lower(): 1 for op in Op})
+"""Which command is at work."""
 
 
 class Commands(wiring.Component):
@@ -28,12 +32,14 @@ class Commands(wiring.Component):
         As of `ohmgrid.hdl.core.core.Core`.
     busy : Out(1), errors : Out(8)
     op, arg, argument : Out
-        The command at work; ``backward``, a register: it multiplies by the transpose.
+        The command at work;
+    kinds : Out(KINDS)
+        registers, for they choose settings all over the core: which it is.
     set, run, write_entry, load, load_vector, multiply, bring, update, pass_time : Out(1)
         Strobes: write a register; run the step table; write a word of the array table; load an
         entry; do what the loader does; multiply; bring results to the edge; update; let time pass.
     unknown, table_busy, loader_done, multiply_done, brought, updated, time_due, time_passed : In(1)
-        There is no such register; and what these wait for.
+        There is no such register; and what these wait for, taken a cycle late but for the table.
     changed : Out(1)
         Strobe: a verb has ended that changes the entry.
     loading, multiplying, flowing, running, inner_results : Out(1)
@@ -57,8 +63,7 @@ class Commands(wiring.Component):
         strobes += ("update", "pass_time", "changed", "count", "accepted", "done", "failed")
         waits = ("unknown", "table_busy", "loader_done", "multiply_done", "brought", "updated")
         waits += ("time_due", "time_passed", "wrong", "sound", "hit", "counting")
-        states = ("loading", "multiplying", "flowing", "running", "answer_ready", "backward")
-        states += ("inner_results",)
+        states = ("loading", "multiplying", "flowing", "running", "answer_ready", "inner_results")
         steps = ("go", "inner", "steps", "ended", "illegal", "answer_valid")
         super().__init__(
             {
@@ -67,6 +72,7 @@ class Commands(wiring.Component):
                 "busy": Out(1),
                 "errors": Out(8),
                 "op": Out(8),
+                "kinds": Out(KINDS),
                 "arg": Out(8),
                 "argument": Out(64),
                 **{name: Out(1) for name in (*strobes, *states)},
@@ -87,31 +93,35 @@ class Commands(wiring.Component):
         # Of the command at work, not of an entry that was loaded before it.
         misfit = Signal()
         command = Cat(op, self.arg, self.argument)
-        inner = self.inner_results
-        m.d.comb += inner.eq(self.steps & self.inner)
-        # A register, for it chooses settings all over the core.
-        m.d.sync += self.backward.eq(op == Op.BACKWARD)
-        self._answer(m, illegal, misfit)
+        inner, kinds, known = self.inner_results, self.kinds, Signal()
+        m.d.sync += [
+            *(kinds[of.name.lower()].eq(op == of) for of in Op),
+            known.eq(self._known()),
+            inner.eq(self.steps & self.inner),
+        ]
+        waited = ("loader_done", "multiply_done", "brought", "updated", "time_due", "time_passed")
+        late = {name: delayed(m, getattr(self, name), f"late_{name}") for name in waited}
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += self.cmd.ready.eq(1)
                 m.d.sync += [command.eq(self.cmd.payload), misfit.eq(0)]
                 with m.If(self.cmd.valid):
-                    m.next = "DISPATCH"
+                    m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "DISPATCH"
             with m.State("DISPATCH"):
                 m.next = "LOAD"
-                with m.If(op == Op.SET):
+                with m.If(kinds.set):
                     m.d.comb += self.set.eq(1)
                     m.next = "IDLE"
-                with m.Elif(self._known()):
-                    with m.Switch(op):
-                        with m.Case(Op.ENTRY):
-                            m.next = "WRITE_ENTRY"
-                        with m.Case(Op.RUN):
-                            m.d.comb += self.run.eq(1)
-                            m.next = "RUN"
-                        with m.Case(Op.COUNTER):
-                            m.next = "PEEK"
+                with m.Elif(known):
+                    with m.If(kinds.entry):
+                        m.next = "WRITE_ENTRY"
+                    with m.If(kinds.run):
+                        m.d.comb += self.run.eq(1)
+                        m.next = "RUN"
+                    with m.If(kinds.counter):
+                        m.next = "PEEK"
                 with m.Else():
                     m.d.sync += illegal.eq(1)
                     m.next = "ANSWER"
@@ -160,16 +170,15 @@ class Commands(wiring.Component):
                 m.d.sync += misfit.eq(self.wrong)
                 with m.If(~self.wrong):
                     m.next = "LOADER"
-                    with m.Switch(op):
-                        with m.Case(Op.FORWARD, Op.BACKWARD, Op.LOSS, Op.SEND):
-                            m.next = "MULTIPLY"
-                        with m.Case(Op.UPDATE):
-                            m.next = "UPDATE"
-                        with m.Case(Op.PLAN):
-                            m.next = "ANSWER"
+                    with m.If(kinds.forward | kinds.backward | kinds.loss | kinds.send):
+                        m.next = "MULTIPLY"
+                    with m.If(kinds.update):
+                        m.next = "UPDATE"
+                    with m.If(kinds.plan):
+                        m.next = "ANSWER"
             with m.State("LOADER"):
                 m.d.comb += self.loading.eq(1)
-                with work.until_done(self.load_vector, ~self.loader_done):
+                with work.until_done(self.load_vector, ~late["loader_done"]):
                     m.next = "ANSWER"
             with m.State("MULTIPLY"):
                 m.d.comb += [
@@ -177,23 +186,23 @@ class Commands(wiring.Component):
                     self.flowing.eq(1),
                     self.bring.eq(self.multiply & inner),
                 ]
-                with work.until_done(self.multiply, ~self.multiply_done):
-                    m.d.comb += self.changed.eq((op == Op.FORWARD) | (op == Op.BACKWARD))
+                with work.until_done(self.multiply, ~late["multiply_done"]):
+                    m.d.comb += self.changed.eq(kinds.forward | kinds.backward)
                     m.next = "ANSWER"
                     with m.If(inner):
                         m.next = "BRING"
             with m.State("BRING"):
                 m.d.comb += self.flowing.eq(1)
-                with m.If(self.brought):
+                with m.If(late["brought"]):
                     m.next = "ANSWER"
             with m.State("UPDATE"):
-                with work.until_done(self.update, ~self.updated):
+                with work.until_done(self.update, ~late["updated"]):
                     m.d.comb += self.changed.eq(1)
                     m.next = "ANSWER"
-                    with m.If(self.time_due):
+                    with m.If(late["time_due"]):
                         m.d.comb += self.pass_time.eq(1)
                         m.next = "TIME"
-            with m.State("TIME"), m.If(self.time_passed):
+            with m.State("TIME"), m.If(late["time_passed"]):
                 m.next = "ANSWER"
             with m.State("ANSWER"):
                 with m.If(self.counting):
@@ -211,24 +220,24 @@ class Commands(wiring.Component):
                         m.d.sync += illegal.eq(0)
                         m.next = "IDLE"
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        self._answer(m, illegal, misfit, fsm.ongoing("PEEK"))
         with m.If(self.unknown):
             m.d.sync += illegal.eq(1)
         return m
 
-    def _answer(self, m, illegal, misfit):
-        """Say what an answer is."""
-        op, amounts = self.op, self.amounts
-        forward = op == Op.FORWARD
-        passes = Mux(forward, amounts.passes, 1)
-        slots = Mux(op == Op.UPDATE, amounts.slots, 0)
-        saturated = Mux(forward | (op == Op.BACKWARD), amounts.saturated, 0)
+    def _answer(self, m, illegal, misfit, peeking):
+        """Say what an answer is; that to a `Op.COUNTER` goes beside all others."""
+        op, amounts, kinds = self.op, self.amounts, self.kinds
+        passes = Mux(kinds.forward, amounts.passes, 1)
+        slots = Mux(kinds.update, amounts.slots, 0)
+        saturated = Mux(kinds.forward | kinds.backward, amounts.saturated, 0)
         no_byte = Const(0, 8)
         m.d.comb += [
             self.errors.eq(Cat(illegal, misfit & self.busy, ~self.sound)),
             self.counted_op.eq(Mux(self.answer_valid, Op.COUNT, op)),
             self.r.payload.eq(Cat(op, self.errors, passes, slots, saturated)),
         ]
-        with m.If((op == Op.COUNTER) & ~illegal):
+        with m.If(peeking & ~illegal):
             m.d.comb += self.r.payload.eq(Cat(op, self.counter))
         with m.Elif(self.answer_valid):
             hit = Cat(self.hit, Const(0, 7))

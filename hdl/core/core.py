@@ -31,7 +31,7 @@ from ohmgrid.hdl.periphery.edge import vector_layout
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.voltages import Voltages
-from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE, Op
+from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE
 from ohmgrid.registers.arrays import WORD_BITS
 from ohmgrid.registers.map import AGING, TRAINER
 
@@ -94,10 +94,10 @@ class Core(wiring.Component):
             m.submodules.time = self._time
 
         m.submodules.commands = self._commands = Commands(config)
-        self._registers, self._op = self._settings.registers, self._commands.op
+        self._registers, self._op = self._settings.registers, self._commands.kinds
         entry = self._table.entry
         self._way = way = Signal(WAY)
-        m.d.comb += way.eq(of_direction(self._commands.backward, self._registers, entry))
+        m.d.comb += way.eq(of_direction(self._commands.kinds.backward, self._registers, entry))
         self._place(m)
         self._connect_lines(m)
         self._connect_engines(m)
@@ -140,16 +140,17 @@ class Core(wiring.Component):
         # What comes from beyond the edge is clipped: magnitudes have a bit less.
         own = saturate(self.i.payload, self.config.formats.edge_bits)
         came = Mux(self._commands.flowing, self._onward.value, own)
+        # A register: all engines have passes made.
+        m.d.sync += lines.job.eq(
+            either(
+                pass_layout(self.config),
+                self._multiply.lines,
+                time.lines,
+                self._loader.lines,
+                self._onward.lines,
+            )
+        )
         m.d.comb += [
-            lines.job.eq(
-                either(
-                    pass_layout(self.config),
-                    self._multiply.lines,
-                    time.lines,
-                    self._loader.lines,
-                    self._onward.lines,
-                )
-            ),
             lines.vector.eq(
                 either(
                     vector_layout(self.config),
@@ -222,7 +223,7 @@ class Core(wiring.Component):
         m.d.comb += [
             time.one.eq(lines.one),
             self._onward.d_one.eq(one["d_one"]),
-            multiply.backward.eq(self._commands.backward),
+            multiply.backward.eq(self._commands.kinds.backward),
             *(multiply.way.eq(self._way), multiply.op_key.eq(self._keys.key)),
             *same(multiply, lines, "power", "asks"),
             *same(lines, multiply, "granted", "key_made"),
@@ -256,12 +257,12 @@ class Core(wiring.Component):
             time.pulsed.eq(update.done),
             time.seen.eq(array.seen),
             array.cells.eq(either(job_layout(self.config), time.cells, loader.cells)),
-            loader.setup.eq(self._op == Op.SETUP),
-            loader.vector.eq((self._op == Op.LOAD_X) | (self._op == Op.LOAD_D)),
-            loader.errors.eq(self._op == Op.LOAD_D),
+            loader.setup.eq(self._op.setup),
+            loader.vector.eq(self._op.load_x | self._op.load_d),
+            loader.errors.eq(self._op.load_d),
             loader.biased.eq(self._sequencer.running & self._sequencer.biased),
-            loader.reads.eq(self._op == Op.READ_CELLS),
-            loader.references.eq(self._op == Op.WRITE_REFERENCES),
+            loader.reads.eq(self._op.read_cells),
+            loader.references.eq(self._op.write_references),
             loader.valid.eq(self.i.valid),
             array.cells_i.payload.eq(saturate(self.i.payload, self.config.formats.weight_bits)),
         ]
@@ -283,14 +284,13 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.write.eq(write),
             sequencer.order.eq(self._commands.argument),
-            sequencer.halted.eq(self._update.alone | time.active | away),
+            sequencer.halted.eq(self._update.alone | self._commands.pass_time | time.active | away),
             sequencer.counts_more.eq(self._commands.arg[0]),
             *(sequencer.label_valid.eq(self.i.valid), sequencer.i.eq(self.i.payload)),
             *same(onward, sequencer, "job", "label", "column_base"),
             onward.entry.eq(self._table.entry),
-            onward.backward.eq(self._commands.backward),
+            onward.backward.eq(self._commands.kinds.backward),
             *same(onward, registers, "x_frac", "d_frac"),
-            onward.i.eq(self._multiply.o.payload),
             onward.lines_busy.eq(lines.busy),
             *same(onward, lines, "number", "shared_valid", "shared", "looked"),
             *same(onward.table_write, write, "address", "data"),
@@ -371,8 +371,7 @@ class Core(wiring.Component):
             loader.start.eq(commands.load_vector),
             multiply.start.eq(commands.multiply),
             multiply.inner.eq(commands.inner_results),
-            multiply.again.eq((commands.op == Op.LOSS) | (commands.op == Op.SEND)),
-            onward.start.eq(commands.bring | multiply.anew),
+            multiply.again.eq(self._op.loss | self._op.send),
             time.start.eq(commands.pass_time),
             sequencer.start.eq(commands.run),
             commands.unknown.eq(settings.unknown),
@@ -402,9 +401,13 @@ class Core(wiring.Component):
         """Connect the streams to the one engine that passes words."""
         array, loader, multiply = self._array, self._loader, self._multiply
         commands, sequencer = self._commands, self._sequencer
-        inner = sequencer.running & sequencer.inner
-        m.d.comb += [
+        inner = commands.inner_results
+        m.d.sync += [
+            self._onward.start.eq(commands.bring | multiply.anew),
             self._onward.i_valid.eq(multiply.o.valid & inner),
+            self._onward.i.eq(multiply.o.payload),
+        ]
+        m.d.comb += [
             multiply.o.ready.eq(self.o.ready | inner),
         ]
         with m.If(commands.multiplying):
@@ -429,13 +432,13 @@ class Core(wiring.Component):
         """Say what a command changes of the entry when it has ended; all else stays."""
         table, commands = self._table, self._commands
         ops = {
-            "forward_step": Op.FORWARD,
-            "backward_step": Op.BACKWARD,
-            "update_step": Op.UPDATE,
-            "left": Op.UPDATE,
+            "forward_step": self._op.forward,
+            "backward_step": self._op.backward,
+            "update_step": self._op.update,
+            "left": self._op.update,
         }
         m.d.comb += [
-            *(table.change[name].eq(commands.changed & (self._op == ops[name])) for name in ops),
+            *(table.change[name].eq(commands.changed & ops[name]) for name in ops),
             table.change.static_key.eq(self._loader.keyed),
             table.static_key.eq(self._keys.key),
             *same(table, self._time, "time_left", "refresh_left"),

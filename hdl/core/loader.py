@@ -111,8 +111,10 @@ class Loader(wiring.Component):
                 m.d.comb += [self.ready.eq(1), edge.take.eq(self.valid)]
                 with m.If(self.taken):
                     m.next = "TAKEN"
-            # Two cycles until the maximum is there.
+            # `SIZED` cycles until the maximum is there.
             with m.State("TAKEN"):
+                m.next = "SIZED"
+            with m.State("SIZED"):
                 m.next = "DONE"
             with m.State("WORDS"):
                 start = Signal()

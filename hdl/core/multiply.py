@@ -122,8 +122,6 @@ class Multiply(wiring.Component):
             self.sweep.chain.eq(chain & working),
             self.sweep.slots.eq(0),
             self.sweep.magnitude.eq(working & ((part == Part.LOAD) | (part == Part.POWER))),
-            outputs.valid.eq(Mux(chain, self.chain_valid, self.tree_valid) & working),
-            outputs.sum.eq(Mux(chain, self.chain_sum, self.tree_sum)),
             outputs.key.eq(key),
             outputs.asks.eq(self.asks),
             self.granted.eq(outputs.granted),
@@ -145,6 +143,11 @@ class Multiply(wiring.Component):
             self.o.valid.eq(outputs.o.valid),
             self.o.payload.eq(outputs.o.payload),
             outputs.o.ready.eq(self.o.ready),
+        ]
+        # Sums come from all over the array.
+        m.d.sync += [
+            outputs.valid.eq(Mux(chain, self.chain_valid, self.tree_valid) & working),
+            outputs.sum.eq(Mux(chain, self.chain_sum, self.tree_sum)),
         ]
         # What inputs are divided by, doubled with each halving.
         divisor = Signal.like(self.lines.divisor)
@@ -207,7 +210,7 @@ class Multiply(wiring.Component):
                     m.next = "CONVERT_WAIT"
                 m.d.comb += outputs.send.eq(self.sweep_start & last_sweep & once)
             with m.State("POWER"):
-                m.d.comb += [outputs.valid.eq(1), outputs.sum.eq(self.power)]
+                m.d.sync += [outputs.valid.eq(1), outputs.sum.eq(self.power)]
                 m.next = "POWER_WAIT"
             with m.State("POWER_WAIT"):
                 with m.If(outputs.stored == 1):

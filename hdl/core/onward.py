@@ -10,11 +10,11 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.arith import beyond, saturate
-from ohmgrid.hdl.base.pipeline import strobe_after
+from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.core.jobs import ROW, Work, entry_layout, over_lines
 from ohmgrid.hdl.core.taker import LABEL_BITS
 from ohmgrid.hdl.periphery.activation import table_layout
-from ohmgrid.hdl.periphery.edge import LOOK, edge_depths, vector_layout
+from ohmgrid.hdl.periphery.edge import LOOK, SIZED, edge_depths, vector_layout
 from ohmgrid.hdl.periphery.functions import Functions
 from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.host.protocol import OUT_BITS
@@ -23,7 +23,7 @@ from ohmgrid.registers.steps import ARRAY_BITS, Func
 
 __all__ = ["Onward", "onward_layout"]
 
-SETTLE = 3
+SETTLE = SIZED
 """Cycles from a vector's last value until its largest magnitude is there."""
 
 
@@ -160,21 +160,25 @@ class Onward(wiring.Component):
                 self.look.eq(self.look + looks),
             ]
 
-        # An error of a softmax: the share less what it should be, a cycle after it came.
-        aim = Signal(signed(18))
-        m.d.comb += aim.eq(self.shared - Mux(divided == self.label, self.d_one, 0))
+        # An error of a softmax: the share less what it should be, two cycles after it came.
+        came, aim = delayed(m, self.shared, "came"), Signal(signed(18))
+        here, fresh, labelled = Signal(), Signal(), Signal()
         error, over = Signal(signed(edge)), Signal()
-        fresh = Signal()
+        m.d.comb += aim.eq(came - Mux(labelled, self.d_one, 0))
         m.d.sync += [
-            fresh.eq(self.shared_valid),
+            here.eq(self.shared_valid),
+            labelled.eq(divided == self.label),
+            fresh.eq(here),
             error.eq(saturate(aim, edge)),
             over.eq(beyond(aim, edge)),
         ]
         with m.If(self.shared_valid):
             m.d.sync += divided.eq(divided + 1)
-            with m.If(divided == self.label):
-                m.d.sync += self.word.eq(self.shared)
-        stores = job.stores & ~share & functions.o_valid & (made < kept)
+        with m.If(here & labelled):
+            m.d.sync += self.word.eq(came)
+        more = Signal()
+        m.d.sync += more.eq(made + functions.o_valid < kept)
+        stores = job.stores & ~share & functions.o_valid & more
         # Others bring vectors, too: while none comes from here, nothing is said.
         with m.If(active):
             m.d.comb += [

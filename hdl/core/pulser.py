@@ -28,13 +28,16 @@ QUEUE = 8
 """Arrays that wait: those of the deepest net."""
 
 WANTS = data.StructLayout(
-    {"valid": 1, "resume": 1, "next": 1, "keys": 1, "chunk": 3, "slot": BL_BITS, "left": BL_BITS}
+    {
+        **{"valid": 1, "resume": 1, "next": 1, "keys": 1, "chunk": 3, "slot": BL_BITS},
+        "size": range(SLOTS + 1),
+    }
 )
 """What an update asks for of the array at work.
 
 ``valid``, until nothing more is wanted: plan, trains and keys of the first chunk; or, to
 ``resume``, only what keys are made of. ``next`` (strobe): trains and keys of this ``chunk``, from
-this ``slot`` on, of which so many slots are ``left``; or ``keys`` of this slot alone.
+this ``slot`` on, of which it has ``size``; or ``keys`` of this slot alone.
 """
 
 
@@ -304,7 +307,7 @@ class Pulser(wiring.Component):
         """Say which lines a pass over rows, or columns, goes through, and at which pace."""
         lines, wants, slots = self.lines, self.wants, 4 * self.config.build.train_groups
         more = work.own & (wants.chunk != 0)
-        size = Mux(more, Mux(wants.left > SLOTS, SLOTS, wants.left), work.size)
+        size = Mux(more, wants.size, work.size)
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
         counts = self.config.build.counted_trains
         mode = Mux(work.refresh | (not counts), 0, self.registers.pulse_type)

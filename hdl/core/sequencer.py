@@ -155,8 +155,6 @@ class Sequencer(wiring.Component):
         stores = step.dst[ARRAY_BITS:] != Bank.NONE
         m.d.comb += [
             self.slot.eq(slot),
-            # A vector that comes from outside is for the array that it is of.
-            self.array.eq(Mux(self.biased | (step.verb == StepVerb.WAIT), step.dst, step.array)),
             self.job.stores.eq(stores),
             self.job.side.eq(row_side),
             self.job.first.eq(line),
@@ -165,8 +163,15 @@ class Sequencer(wiring.Component):
             self.job.kind.eq(step.func[3:]),
             self.job.mantissa.eq(scale[:SCALE_BITS]),
             self.job.shift.eq(scale[SCALE_BITS:]),
-            self.biased.eq(step.verb == StepVerb.TAKE),
             self.planned.eq(step.array),
+        ]
+        # Registers, as all that is made of a step or of slots below: the rest of the core follows
+        # them, and some cycles pass before a step is decoded.
+        comes = (step.verb == StepVerb.TAKE) | (step.verb == StepVerb.WAIT)
+        m.d.sync += [
+            # A vector that comes from outside is for the array that it is of.
+            self.array.eq(Mux(comes, step.dst, step.array)),
+            self.biased.eq(step.verb == StepVerb.TAKE),
             self.inner.eq(step.verb != StepVerb.SEND),
         ]
         ops = {
@@ -180,18 +185,19 @@ class Sequencer(wiring.Component):
         with m.Switch(step.verb):
             for verb, op in ops.items():
                 with m.Case(verb):
-                    m.d.comb += self.op.eq(op)
+                    m.d.sync += self.op.eq(op)
             with m.Default():
-                m.d.comb += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
+                m.d.sync += self.op.eq(Mux(step.way[0], Op.BACKWARD, Op.FORWARD))
 
         # Arrays that a step of this run was done with: they are there.
         known = Signal(build.arrays)
         own = (StepVerb.TAKE, StepVerb.PLAN)
         # Vectors of an update that is being planned stay what they are; with the physics of reads,
         # codes and trains share what makes keys.
-        planning, held = self.pending.any(), Signal()
-        m.d.comb += held.eq(
-            planning
+        planning, held = Signal(), Signal()
+        m.d.sync += planning.eq(self.pending.any())
+        m.d.sync += held.eq(
+            self.pending.any()
             if self.config.build.read_physics
             else stores
             & Mux(row_side, self.pending, self.reading).bit_select(step.dst[:ARRAY_BITS], 1)
@@ -225,7 +231,7 @@ class Sequencer(wiring.Component):
         passes, found = Signal(), Signal()
         kept = (self.pending | self.ready).bit_select(step.array, 1)
         slots = (step.cond == Until.FILLED) | (step.cond == Until.DRAINED)
-        m.d.comb += passes.eq(
+        m.d.sync += passes.eq(
             ~taker.busy
             | ((step.verb == StepVerb.PULSE) & kept)
             | ((step.verb == StepVerb.LOOP) & ~slots)
@@ -236,31 +242,40 @@ class Sequencer(wiring.Component):
             m.d.comb += self.label_ready.eq(taker.ready)
         # What no verb can do: functions of other results than the last, vectors of another side, a
         # plan for what is planned.
-        results, judged, misused = Signal(ARRAY_BITS), Signal(), Signal()
+        results, judged, wrong = Signal(ARRAY_BITS), Signal(), Signal()
+        misused, idle = Signal(), Signal()
+        m.d.sync += [misused.eq(wrong), idle.eq(quiet == IDLE_STEPS)]
         bank, func, own_results = step.dst[ARRAY_BITS:], step.func[:3], Signal()
         m.d.comb += own_results.eq(judged & (results == step.array))
         with m.Switch(step.verb):
             with m.Case(StepVerb.TAKE):
-                m.d.comb += misused.eq(bank != Bank.X)
+                m.d.comb += wrong.eq(bank != Bank.X)
             with m.Case(StepVerb.WAIT):
-                m.d.comb += misused.eq(bank != Bank.D)
+                m.d.comb += wrong.eq(bank != Bank.D)
             with m.Case(StepVerb.MAC):
-                m.d.comb += misused.eq(
+                m.d.comb += wrong.eq(
                     (func != Mux(step.way[0] & stores, Func.BELOW, Func.VALUE))
                     | (stores & (bank != Mux(step.way[0], Bank.D, Bank.X)))
                 )
             with m.Case(StepVerb.LOSS):
                 loss = (func == Func.SHARE) | (func == Func.SQUARED)
                 own_errors = step.dst == Cat(step.array, Const(Bank.D, len(bank)))
-                m.d.comb += misused.eq(~(own_results & loss & own_errors))
+                m.d.comb += wrong.eq(~(own_results & loss & own_errors))
             with m.Case(StepVerb.SEND):
-                m.d.comb += misused.eq(~own_results)
+                m.d.comb += wrong.eq(~own_results)
             with m.Case(StepVerb.COUNT):
-                m.d.comb += misused.eq(~judged)
+                m.d.comb += wrong.eq(~judged)
             with m.Case(StepVerb.PLAN):
-                m.d.comb += misused.eq(kept)
+                m.d.comb += wrong.eq(kept)
         # The vector that was taken last while nothing else was at work, if any: its size is known.
         before = Signal(len(step.dst))
+        # Of loops, and of examples that are to come.
+        none_left, unfilled, undrained = Signal(), Signal(), Signal()
+        m.d.sync += [
+            none_left.eq(left == 0),
+            unfilled.eq(slot + 1 < batch),
+            undrained.eq(slot + 1 < filled),
+        ]
 
         def take():
             m.d.sync += [left.eq(left - 1), quiet.eq(0), found.eq(1)]
@@ -302,7 +317,7 @@ class Sequencer(wiring.Component):
                         end(0)
                     with m.Case(StepVerb.TAKE):
                         m.next = "LABEL"
-                        with m.If(step.cond[0] & (left == 0)):
+                        with m.If(step.cond[0] & none_left):
                             m.d.sync += found.eq(0)
                             m.next = "FETCH"
                         with m.Elif(step.cond[0] & (before == step.dst)):
@@ -318,8 +333,8 @@ class Sequencer(wiring.Component):
                         pass
                     with m.Default():
                         end(1)
-                short = (step.verb == StepVerb.TAKE) & (left == 0) & ~step.cond[0]
-                with m.If((quiet == IDLE_STEPS) | short | misused):
+                short = (step.verb == StepVerb.TAKE) & none_left & ~step.cond[0]
+                with m.If(idle | short | misused):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)
@@ -369,15 +384,15 @@ class Sequencer(wiring.Component):
                         m.d.comb += back.eq(1)
                     with m.Case(Until.FILLED):
                         m.d.sync += filled.eq(slot + 1)
-                        m.d.comb += back.eq((left != 0) & (slot + 1 < batch))
+                        m.d.comb += back.eq(~none_left & unfilled)
                     with m.Case(Until.DRAINED):
-                        m.d.comb += back.eq(slot + 1 < filled)
+                        m.d.comb += back.eq(undrained)
                         # Of a slot that was filled by an example: loops over slots alone do not
                         # count.
                         with m.If(owed != 0):
                             m.d.sync += [owed.eq(owed - 1), quiet.eq(0)]
                     with m.Case(Until.EXAMPLES):
-                        m.d.comb += back.eq(left != 0)
+                        m.d.comb += back.eq(~none_left)
                     with m.Case(Until.TAKEN):
                         m.d.comb += back.eq(found)
                     with m.Default():

@@ -109,8 +109,10 @@ class Taker(wiring.Component):
                 m.d.comb += [self.ready.eq(1), vector.take.eq(self.valid)]
                 with m.If(self.taken):
                     m.next = "TAKEN"
-            # Two cycles until the maximum is there.
+            # `SIZED` cycles until the maximum is there.
             with m.State("TAKEN"):
+                m.next = "SIZED"
+            with m.State("SIZED"):
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)

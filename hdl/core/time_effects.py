@@ -221,8 +221,10 @@ class TimeEffects(wiring.Component):
                 m.d.sync += count.eq(count + 1)
                 with m.If(self.taken):
                     m.next = "TAKEN"
-            # Two cycles until the maximum is there.
+            # `SIZED` cycles until the maximum is there.
             with m.State("TAKEN"):
+                m.next = "SIZED"
+            with m.State("SIZED"):
                 m.next = "PULSE"
             with m.State("PULSE"):
                 with work.until_done(self.pulse, ~self.pulsed):

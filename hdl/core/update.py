@@ -94,19 +94,19 @@ class Update(wiring.Component):
         # there on; of devices that are pulsed slot by slot, the one at work and its place.
         chunk, left, slot = Signal(3), Signal(BL_BITS), Signal(BL_BITS)
         place, working = Signal(range(SLOTS)), Signal()
-        size, kept = Signal(range(SLOTS + 1)), Signal()
+        more, size, kept = Signal(), Signal(range(SLOTS + 1)), Signal()
+        m.d.sync += [more.eq(left > SLOTS), size.eq(Mux(left > SLOTS, SLOTS, left))]
         whole = refresh & entry.turned
         planned = self.ready.bit_select(self.array, 1) & ~refresh
         pending = self.pending.bit_select(self.array, 1) & ~refresh
         # Keys of slots are made of the operation's key, which the pulser has to make once more.
         alone = planned & ~(entry.serial & (not computed))
         m.d.comb += [
-            size.eq(Mux(left > SLOTS, SLOTS, left)),
             self.sub.eq(Mux(working, Mux(entry.serial, slot, chunk), 0)),
             wants.resume.eq(kept),
             wants.chunk.eq(chunk),
             wants.slot.eq(slot),
-            wants.left.eq(left),
+            wants.size.eq(size),
             self.sweep.update.eq(working),
             self.sweep.slots.eq(Mux(working, Mux(entry.serial, (1 << place)[:SLOTS], ~0), 0)),
             self.sweep.block.eq(working & refresh & ~entry.turned),
@@ -181,7 +181,7 @@ class Update(wiring.Component):
                 with m.If(entry.serial & (place + 1 != size)):
                     m.d.sync += wants.keys.eq(1)
                     m.next = "SETTLE" if computed else "NEXT"
-                with m.Elif(left > SLOTS):
+                with m.Elif(more):
                     m.d.sync += [
                         *(place.eq(0), chunk.eq(chunk + 1), left.eq(left - SLOTS)),
                         wants.keys.eq(0),

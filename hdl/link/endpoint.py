@@ -245,24 +245,30 @@ class Endpoint(wiring.Component):
         m.d.comb += [
             self._given.addr.eq((start + sender.index)[: len(self._given.addr)]),
             said.addr.eq((start + sender.index)[: len(said.addr)]),
-            sender.byte.eq(Array([from_ack, self._given.data, said.data, from_status])[kind[:2]]),
         ]
+        m.d.sync += sender.byte.eq(
+            Array([from_ack, self._given.data, said.data, from_status])[kind[:2]]
+        )
         here = {FrameType.ACK: 0, FrameType.DATA: 1, FrameType.IDENTITY: 2, FrameType.STATUS: 3}
         header = sender.header
 
         def send(frame: FrameType, offset, count):
-            m.d.comb += [
+            m.d.sync += [
                 sender.start.eq(1),
                 header.type.eq(frame),
                 header.offset.eq(offset),
+                header.session.eq(self._session),
                 sender.count.eq(count),
+                kind.eq(here[frame]),
+                start.eq(offset),
             ]
-            m.d.sync += [kind.eq(here[frame]), start.eq(offset)]
 
-        m.d.comb += header.session.eq(self._session)
+        # A register: what is to be sent first is known late.
+        sending = sender.busy | sender.start
+        m.d.sync += sender.start.eq(0)
         # What a frame that is over has changed is there two cycles later.
         changed = delayed(m, self._over, "changed")
-        with m.If(~sender.busy & ~self._over & ~changed & ~delayed(m, changed, "changed_before")):
+        with m.If(~sending & ~self._over & ~changed & ~delayed(m, changed, "changed_before")):
             with m.If(owed[FrameType.IDENTITY]):
                 m.d.sync += owed[FrameType.IDENTITY].eq(0)
                 send(FrameType.IDENTITY, self._asked, Mux(left > MOST_PAYLOAD, MOST_PAYLOAD, left))
@@ -292,7 +298,7 @@ class Endpoint(wiring.Component):
                 m.d.sync += self._sent.eq(self._sent + size)
                 send(FrameType.DATA, self._sent, size)
         m.d.comb += self.busy.eq(
-            sender.busy
+            sending
             | (self._waiting != 0)
             | (self._written != self._sent)
             | Cat(owed.values()).any()

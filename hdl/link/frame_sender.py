@@ -16,8 +16,8 @@ from ohmgrid.host.frames import CRC_BYTES, HEADER_BYTES, MOST_PAYLOAD
 
 __all__ = ["FrameSender"]
 
-FETCHED = 2
-"""Cycles from a place to its byte: no line is so fast that it would notice."""
+FETCHED = 3
+"""Cycles from a place to its byte in a register: no line is so fast that it would notice."""
 
 
 class FrameSender(wiring.Component):
@@ -29,7 +29,7 @@ class FrameSender(wiring.Component):
         Strobe: a frame with this header and so many bytes; taken with the strobe.
     busy : Out(1)
     index : Out(8), byte : In(8)
-        A byte of the payload, which comes a cycle after its place.
+        A byte of the payload, which comes two cycles after its place.
     o : Out(stream.Signature(8))
     """
 
@@ -54,19 +54,28 @@ class FrameSender(wiring.Component):
         # Places in the frame: what is at hand, where a block begins and ends.
         place, begin, end = (Signal(8, name=name) for name in ("place", "begin", "end"))
         body, total = Signal(8), Signal(8)
-        # A place, the byte from wherever it lies, the byte in a register: a cycle each.
+        # A place, the byte from wherever it lies, the choice of them, the byte: a register each.
         age, byte = Signal(range(FETCHED + 1)), Signal(8, reset_less=True)
         there = Signal()
         of_header, of_crc = Signal(8), Signal(8)
-        m.d.comb += [
+        m.d.sync += [
             body.eq(count + HEADER_BYTES),
-            total.eq(body + CRC_BYTES),
+            total.eq(count + (HEADER_BYTES + CRC_BYTES)),
+        ]
+        m.d.comb += [
             self.index.eq(place - HEADER_BYTES),
             of_header.eq(header.as_value().word_select(place[:2], 8)),
             of_crc.eq(crc.crc.word_select((place - body)[:2], 8)),
             there.eq(age == FETCHED),
             crc.data.eq(byte),
             crc.start.eq(self.start),
+        ]
+        # Known long before a byte is there.
+        at_end, at_total, is_last = Signal(), Signal(), Signal()
+        m.d.sync += [
+            at_end.eq(place == end),
+            at_total.eq(place == total),
+            is_last.eq(end == total),
         ]
         with m.If(~there):
             m.d.sync += age.eq(age + 1)
@@ -88,7 +97,7 @@ class FrameSender(wiring.Component):
                 m.d.comb += [crc.valid.eq(place < body)]
                 m.d.sync += end.eq(place)
                 go(place + 1)
-                with m.If((place == total) | (byte == 0)):
+                with m.If(at_total | (byte == 0)):
                     m.next = "CODE"
             with m.State("CODE"):
                 m.d.comb += [self.o.payload.eq(end - begin + 1), self.o.valid.eq(1)]
@@ -96,11 +105,11 @@ class FrameSender(wiring.Component):
                 with m.If(self.o.ready):
                     m.next = "SEND"
             with m.State("SEND"):
-                with m.If(place != end):
+                with m.If(~at_end):
                     m.d.comb += [self.o.payload.eq(byte), self.o.valid.eq(there)]
                     with m.If(there & self.o.ready):
                         go(place + 1)
-                with m.Elif(end == total):
+                with m.Elif(is_last):
                     m.next = "END"
                 with m.Else():
                     go(end + 1)

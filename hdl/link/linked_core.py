@@ -9,11 +9,14 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.own_register import reset_nearby
 from ohmgrid.hdl.base.sdram import SDRAM_PINS, Sdram
+from ohmgrid.hdl.base.stations import PairStation, Station
 from ohmgrid.hdl.core.core import Core
+from ohmgrid.hdl.core.example_decoder import BYTE
 from ohmgrid.hdl.core.example_store import ExampleStore
 from ohmgrid.hdl.link.endpoint import LINE_ERRORS, Endpoint
 from ohmgrid.hdl.link.packer import Packer
 from ohmgrid.hdl.link.unpacker import Unpacker
+from ohmgrid.host.protocol import COMMAND_BITS
 from ohmgrid.registers.examples import most_kept
 from ohmgrid.registers.sdram import ULX3S_SDRAM
 
@@ -85,52 +88,54 @@ class LinkedCore(wiring.Component):
             wiring.connect(m, sdram.pins, wiring.flipped(self.sdram))
         for name, part in restarted.items():
             m.submodules[name] = at_once(part)
+        # Stations on all ways: the core lies far from the link, and bytes come late in a cycle, out
+        # of a block RAM.
+        values = PairStation(core.i.payload.shape())
+        stations = {
+            "bytes_station": (endpoint.o, PairStation(8), unpacker.i),
+            "command_station": (unpacker.cmd, Station(COMMAND_BITS), core.cmd),
+            "example_station": (unpacker.examples, PairStation(BYTE), store.i),
+            "result_station": (core.o, Station(core.o.payload.shape()), packer.o),
+            "answer_station": (core.r, Station(len(core.r.payload)), packer.r),
+        }
+        for name, (_, station, _) in stations.items():
+            m.submodules[name] = at_once(station)
+        m.submodules.value_station = at_once(values)
+        on_the_way = [part.o.valid for part in (values, *(way[1] for way in stations.values()))]
         for one, other in (
             (wiring.flipped(self.rx), endpoint.rx),
             (endpoint.tx, wiring.flipped(self.tx)),
             (packer.w, endpoint.i),
-            (unpacker.cmd, core.cmd),
-            (unpacker.examples, store.i),
             (unpacker.order, store.order),
-            (core.o, packer.o),
-            (core.r, packer.r),
+            (values.o, core.i),
+            *((source, station.i) for source, station, _ in stations.values()),
+            *((station.o, sink) for _, station, sink in stations.values()),
         ):
             wiring.connect(m, one, other)
-        # Bytes come out of a block RAM, late in a cycle: a register before they are looked at.
-        byte, here = Signal(8, reset_less=True), Signal()
-        m.d.comb += [
-            endpoint.o.ready.eq(~here | unpacker.i.ready),
-            unpacker.i.payload.eq(byte),
-            unpacker.i.valid.eq(here),
-        ]
-        with m.If(endpoint.o.ready):
-            m.d.sync += [byte.eq(endpoint.o.payload), here.eq(endpoint.o.valid)]
-        with m.If(anew):
-            m.d.sync += here.eq(0)
         words, examples = unpacker.words, store.o
         m.d.comb += [
-            core.i.payload.eq(words.payload),
-            core.i.valid.eq(words.valid | examples.valid),
-            words.ready.eq(core.i.ready),
-            examples.ready.eq(core.i.ready),
+            values.i.payload.eq(words.payload),
+            values.i.valid.eq(words.valid | examples.valid),
+            words.ready.eq(values.i.ready),
+            examples.ready.eq(values.i.ready),
             store.kept.eq(unpacker.kept),
             store.forget.eq(unpacker.forget),
             store.form.eq(unpacker.form),
             store.table.eq(unpacker.table),
-            unpacker.store_busy.eq(store.busy),
+            unpacker.store_busy.eq(store.busy | stations["example_station"][1].o.valid),
             endpoint.fault.eq(unpacker.fault),
             endpoint.line.eq(self.line),
-            endpoint.state.busy.eq(core.busy),
+            endpoint.state.busy.eq(core.busy | stations["command_station"][1].o.valid),
             endpoint.state.errors.eq(core.errors),
             endpoint.state.example_errors.eq(store.errors),
             self.busy.eq(
                 Cat(
-                    *(endpoint.o.valid, here),
+                    *(endpoint.o.valid, *on_the_way),
                     *(part.busy for part in (endpoint, core, *restarted.values())),
                 ).any()
             ),
         ]
         # Words are given while no example is on its way, and examples then.
         with m.If(examples.valid):
-            m.d.comb += core.i.payload.eq(examples.payload)
+            m.d.comb += values.i.payload.eq(examples.payload)
         return m

@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.carry import AddSub
-from ohmgrid.hdl.base.pipeline import delayed
+from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 
-__all__ = ["BLOCK", "FETCH", "LOOK", "Edge", "edge_depths", "vector_layout"]
+__all__ = ["BLOCK", "FETCH", "LOOK", "SIZED", "Edge", "edge_depths", "vector_layout"]
 
 FETCH = 3
 """Cycles from the number of a line until its value is there."""
@@ -17,6 +17,8 @@ BLOCK = {"ram_style": "block"}
 """Attributes of a memory that, for few lines, would else be made of LUTs."""
 LOOK = 2
 """Cycles of a look at a place."""
+SIZED = 3
+"""Cycles from a vector's last value until its largest magnitude is there."""
 
 
 def edge_depths(config: Config) -> tuple[int, int]:
@@ -63,7 +65,7 @@ class Edge(wiring.Component):
     taken : Out(1)
         That value was the last.
     column_max, row_max : Out
-        Largest magnitudes of the vectors taken last, two cycles after the last value.
+        Largest magnitudes of the vectors taken last, `SIZED` cycles after the last value.
     column_count : Out
         Columns of that vector other than 0, likewise.
     column_base, row_base : In
@@ -161,7 +163,8 @@ class Edge(wiring.Component):
         # Of the value in the register.
         here, behind = delayed(m, place, "here"), Signal(places)
         value = delayed(m, self.value, "taken_value")
-        m.d.sync += behind.eq(begin + vector.count)
+        last = Signal.like(vector.count)
+        m.d.sync += [behind.eq(begin + vector.count), last.eq(vector.count - 1)]
         writes = Signal(
             data.StructLayout({"en": 1, "side": 1, "place": places, "value": signed(len(value))})
         )
@@ -170,15 +173,16 @@ class Edge(wiring.Component):
             writes.side.eq(held.side),
             writes.place.eq(Mux(held.clear, behind, here)),
             writes.value.eq(Mux(held.clear, self.one, value)),
-            self.taken.eq(vector.take & (number == vector.count - 1)),
+            self.taken.eq(vector.take & (number == last)),
         ]
         m.submodules.size = size = AddSub(len(self.column_max))
-        m.d.comb += [size.b.eq(self.value), size.less.eq(self.value < 0)]
+        m.d.comb += [size.b.eq(value), size.less.eq(value < 0)]
         magnitude = delayed(m, size.o, "magnitude")
+        sized = [strobe_after(m, held.take & (held.side == side), 1, "sized") for side in (0, 1)]
         for side, largest in enumerate((self.column_max, self.row_max)):
             with m.If(vector.clear & (vector.side == side)):
                 m.d.sync += largest.eq(Mux(vector.biased, self.one, 0))
-            with m.Elif((held.side == side) & held.take & (magnitude > largest)):
+            with m.Elif(sized[side] & (magnitude > largest)):
                 m.d.sync += largest.eq(magnitude)
         return writes
 

@@ -180,7 +180,7 @@ class Lines(wiring.Component):
         if not self.config.build.computed_keys:
             seen = seen & (keyed["trains"].number == trains.held.count)
         m.d.comb += [
-            self.begun.eq(coded.number != 0),
+            self.begun.eq((coded.number != 0) & ~job.start),
             self.busy.eq(
                 codes.ends(Mux(alone, keyed["codes"].number, coded.number) == codes.held.count)
             ),

@@ -9,12 +9,12 @@ from ohmgrid.devices.presets import PRESETS
 from ohmgrid.sim.rtl import RtlTile
 
 CYCLES = {
-    ("gokmen-vlasov", False): (158, 150, 427),
-    ("gokmen-vlasov", True): (151, 147, 392),
-    ("reram-array-om", False): (158, 150, 346),
-    ("reram-array-om", True): (151, 147, 340),
-    ("pcm", False): (179, 169, 1422),
-    ("pcm", True): (159, 169, 1723),
+    ("gokmen-vlasov", False): (165, 157, 432),
+    ("gokmen-vlasov", True): (158, 154, 397),
+    ("reram-array-om", False): (165, 157, 351),
+    ("reram-array-om", True): (158, 154, 345),
+    ("pcm", False): (186, 176, 1430),
+    ("pcm", True): (166, 176, 1731),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

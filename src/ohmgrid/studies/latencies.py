@@ -28,17 +28,23 @@ class Fixed:
     """Of a step: address, word, what it names; then it is decoded."""
     settle: int = 3
     """Registers follow an entry, and it is checked."""
-    loader: int = 4
+    loader: int = 5
     """Of a vector that is taken, beside a cycle an input."""
-    taker: int = 5
+    taker: int = 6
     """Of an example that is taken beside updates, likewise, once its place is free."""
     fetched: int = 3
     """From the last word that an update is planned from until planning begins."""
     first_code: int = -1
     """A sweep begins with the first code: a pass of one line would take as many more cycles."""
+    heard: int = 1
+    """From the end of an engine's work until commands go on."""
+    begins: int = 1
+    """From an engine's strobe until its pass begins."""
+    sum: int = 1
+    """From a sum of the array until it enters the outputs."""
     sums: int = 5
     """From the last sum of a tree until the array is idle, as `LaneArray.drain` counts."""
-    brought: int = 3
+    brought: int = 4
     """Beside functions, their end and `SETTLE`: from a result until its vector is at the edge."""
     repeat: int = GONE
     """Until another pass begins, if what left of the one before has to be void."""
@@ -85,8 +91,10 @@ class Latencies:
         self.key, self.entry = KeySchedule().cycles, table.cycles
         self.functions = functions.latency
         self.squares = functions.squares_latency - functions.latency + 1
-        self.driven = self.lines.cycles(1, drive=True)
-        self.outputs, self.store = self._outputs.latency, self._outputs.store_latency
+        fixed = self.fixed
+        self.driven = fixed.begins + self.lines.cycles(1, drive=True)
+        self.outputs = fixed.sum + self._outputs.latency
+        self.store = fixed.sum + self._outputs.store_latency
         self.send = self._outputs.send_cycles(0)
         self.fetch = len(table.planned_words)
         self.settle = SETTLE

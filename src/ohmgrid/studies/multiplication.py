@@ -89,8 +89,8 @@ class Multiplication:
     ) -> int:
         """Return when all codes are there of a pass whose list of codes is followed as it grows."""
         latencies, fixed = self._latencies, self._latencies.fixed
-        coding.append((now + 1, coded))
-        begin = now + latencies.lines.cycles(1) + fixed.first_code
+        coding.append((now + 1 + fixed.begins, coded))
+        begin = now + fixed.begins + latencies.lines.cycles(1) + fixed.first_code
         chain = backward != self._place.turned
         last = self._sweep(chain, listed).last
         if chain:
@@ -124,7 +124,7 @@ class Multiplication:
             # Powers without weights take codes and no sweep.
             found, listed = (*found[:-1], Part.POWER, found[-1]), (*listed[:-1], 0, listed[-1])
         for part, inputs in zip(found, listed, strict=True):
-            coding.append((now + 1, coded))
+            coding.append((now + 1 + latencies.fixed.begins, coded))
             now += latencies.driven + coded
             if part == Part.POWER and additive:
                 now += latencies.store + 1

@@ -208,7 +208,7 @@ class Schedule:
         yield latencies.fixed.settle
         place = self._places[array]
         if verb == StepVerb.TAKE:
-            yield latencies.fixed.loader + place.cols - 1
+            yield latencies.fixed.loader + place.cols - 1 + latencies.fixed.heard
             yield from self._answered("take")
         elif verb == StepVerb.MAC:
             name = "backward" if step.way else "forward"
@@ -244,18 +244,19 @@ class Schedule:
             self._coding.append((begin, begin + count))
         latencies = self._latencies
         yield times.result - self.now + latencies.functions + 2
-        yield latencies.settle + latencies.fixed.brought - 2
+        yield latencies.settle + latencies.fixed.brought - 2 + latencies.fixed.heard
 
     def _loss(self, rows: int, share: bool) -> Thread:
         latencies = self._latencies
         # The last result, and what is made of it.
-        yield 1 + latencies.send_all(rows) + latencies.functions + 2
+        yield 1 + latencies.send_all(rows) + latencies.functions + 3
         if share:
-            self._coding.append((self.now + 2, self.now + 2 + rows))
-            yield 1 + latencies.lines.cycles(rows) + 1
-            yield latencies.settle + 1
+            begins = latencies.fixed.begins
+            self._coding.append((self.now + 2 + begins, self.now + 2 + begins + rows))
+            yield 1 + begins + latencies.lines.cycles(rows) + 1
+            yield latencies.settle + 1 + latencies.fixed.heard
         else:
-            yield max(latencies.settle, latencies.squares) + 1
+            yield max(latencies.settle, latencies.squares) + 1 + latencies.fixed.heard
 
     # ---- an update
 
@@ -289,7 +290,7 @@ class Schedule:
         self._wanted, self._asked = None, False
         if planned:
             self._ready.discard(array)
-        yield 1
+        yield 1 + latencies.fixed.heard
 
     def _wait_served(self) -> Thread:
         """Wait until the pulser has done what the update at work wants."""

@@ -1,7 +1,20 @@
-"""The gateware's clock and reset: a PLL by its plan, and a reset until it has locked."""
+"""The gateware's clock: a PLL by its plan, and nothing at work until it has locked.
 
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal, Value
-from amaranth.lib.cdc import ResetSynchronizer
+Registers begin as they are configured. Where a clock can be held back, it is, until the PLL has
+locked; elsewhere a reset lasts until then. That one goes to every register of the board.
+"""
+
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    Elaboratable,
+    Instance,
+    Module,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 
 from ohmgrid.boards.clock_plan import ClockPlan
 
@@ -24,22 +37,38 @@ class Clocking(Elaboratable):
         self._plan, self._clock, self._part = plan, clock, part
 
     def elaborate(self, platform):
-        """Return PLL and reset; without a PLL registers begin as they are configured."""
+        """Return PLL, and what waits for it."""
         m = Module()
         if not self._plan.dividers:
             m.d.comb += [ClockSignal().eq(self._clock), ResetSignal().eq(0)]
             return m
         locked = Signal()
         make = {"ecp5": self._ecp5, "gowin": self._gowin, "xilinx": self._xilinx}
-        make[self._plan.family](m, locked)
-        m.submodules.reset = ResetSynchronizer(~locked)
+        made = Signal(name="pll_clock")
+        make[self._plan.family](m, made, locked)
+        gates = {"ecp5": self._ecp5_gate, "xilinx": self._xilinx_gate}
+        if self._plan.family in gates:
+            m.domains.pll = ClockDomain("pll", local=True, reset_less=True)
+            runs = Signal()
+            m.submodules.locked = FFSynchronizer(locked, runs, o_domain="pll")
+            m.d.comb += [ClockSignal("pll").eq(made), ResetSignal().eq(0)]
+            m.submodules.gate = gates[self._plan.family](made, runs)
+        else:
+            m.d.comb += ClockSignal().eq(made)
+            m.submodules.reset = ResetSynchronizer(~locked)
         return m
 
     def _mhz(self, hz) -> str:
         return f"{float(hz) / 1e6:.6g}"
 
-    def _ecp5(self, m: Module, locked: Signal) -> None:
-        plan, out = self._plan, Signal(name="pll_clock")
+    def _ecp5_gate(self, made: Signal, runs: Signal) -> Instance:
+        return Instance("DCCA", i_CLKI=made, i_CE=runs, o_CLKO=ClockSignal())
+
+    def _xilinx_gate(self, made: Signal, runs: Signal) -> Instance:
+        return Instance("BUFGCE", i_I=made, i_CE=runs, o_O=ClockSignal())
+
+    def _ecp5(self, m: Module, out: Signal, locked: Signal) -> None:
+        plan = self._plan
         divider = plan.dividers["output"]
         m.submodules.pll = Instance(
             "EHXPLLL",
@@ -80,9 +109,8 @@ class Clocking(Elaboratable):
             o_CLKOP=out,
             o_LOCK=locked,
         )
-        m.d.comb += ClockSignal().eq(out)
 
-    def _gowin(self, m: Module, locked: Signal) -> None:
+    def _gowin(self, m: Module, out: Signal, locked: Signal) -> None:
         plan = self._plan
         m.submodules.pll = Instance(
             "rPLL",
@@ -112,12 +140,12 @@ class Clocking(Elaboratable):
             i_PSDA=0,
             i_DUTYDA=0,
             i_FDLY=0,
-            o_CLKOUT=ClockSignal(),
+            o_CLKOUT=out,
             o_LOCK=locked,
         )
 
-    def _xilinx(self, m: Module, locked: Signal) -> None:
-        plan, out, feedback = self._plan, Signal(name="mmcm_clock"), Signal(name="mmcm_feedback")
+    def _xilinx(self, m: Module, out: Signal, locked: Signal) -> None:
+        plan, feedback = self._plan, Signal(name="mmcm_feedback")
         primitive = "MMCME3_BASE" if self._part.startswith("xcku") else "MMCME2_BASE"
         m.submodules.pll = Instance(
             primitive,
@@ -133,4 +161,3 @@ class Clocking(Elaboratable):
             o_CLKOUT0=out,
             o_LOCKED=locked,
         )
-        m.submodules.buffer = Instance("BUFG", i_I=out, o_O=ClockSignal())

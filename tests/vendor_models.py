@@ -55,7 +55,7 @@ def _ecp5_side(port: str, other: str) -> str:
         if (on{port} && WE{port})
             words[place{port}] <=
                 (words[place{port}] & ~bytes{port}) | (data{port} & bytes{port});
-        if (on{port} && !WE{port})
+        if (on{port} && (!WE{port} || WRITEMODE_{port} == "READBEFOREWRITE"))
             latch{port} <= both{port} ? ~words[place{port}] : words[place{port}];
         if (OCE{port}) out{port} <= latch{port};
     end
@@ -63,8 +63,8 @@ def _ecp5_side(port: str, other: str) -> str:
 """
 
 
-# Lattice TN1264: a true dual port memory, WRITEMODE NORMAL (no read in a cycle that writes), words
-# of 18 or 36 bits in bytes that the lowest bits of the address enable. 36 bits are written at port
+# Lattice TN1264: a true dual port memory, WRITEMODE NORMAL (no read in a cycle that writes) or
+# READBEFOREWRITE (what was there before), words of 18 or 36 bits in bytes that the lowest bits of the address enable. 36 bits are written at port
 # A and read at B, on the pins of both.
 DP16KD = f"""
 module DP16KD({
@@ -90,7 +90,8 @@ module DP16KD({
     assign {{{_bus("DOB", 18)}}} = WIDE ? oB[35:18] : oB[17:0];
     always @* begin
         assert(DATA_WIDTH_A == DATA_WIDTH_B && !(WIDE && WEB) && !RSTA && !RSTB);
-        assert(WRITEMODE_A == "NORMAL" && WRITEMODE_B == "NORMAL");
+        assert(WRITEMODE_A == "NORMAL" || WRITEMODE_A == "READBEFOREWRITE");
+        assert(WRITEMODE_B == "NORMAL" || WRITEMODE_B == "READBEFOREWRITE");
         assert(!({" | ".join(f"(|INITVAL_{k:02X})" for k in range(64))}));
     end
 endmodule

@@ -64,8 +64,8 @@ def _ecp5_side(port: str, other: str) -> str:
 
 
 # Lattice TN1264: a true dual port memory, WRITEMODE NORMAL (no read in a cycle that writes) or
-# READBEFOREWRITE (what was there before), words of 18 or 36 bits in bytes that the lowest bits of the address enable. 36 bits are written at port
-# A and read at B, on the pins of both.
+# READBEFOREWRITE (what was there before), words of 18 or 36 bits in bytes that the lowest bits of
+# the address enable. 36 bits are written at port A and read at B, on the pins of both.
 DP16KD = f"""
 module DP16KD({
     ", ".join(

@@ -69,6 +69,8 @@ class BuildReport:
     sha256: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     """Step -> how long it took when it was done."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """What `ohmgrid.boards.results.training_of` says of the net that was chosen."""
 
     @property
     def reached(self) -> list[float]:

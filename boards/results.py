@@ -4,7 +4,7 @@ The logs behind a figure lie in the folder of the build; anyone makes them again
 that a row begins with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ __all__ = [
     "load_results",
     "record_result",
     "result_of",
-    "speed_of",
     "table",
+    "training_of",
 ]
 
 FOLDER = Path(__file__).parent / "results"
@@ -33,14 +33,16 @@ HEAD = (
     "Made of `boards/results/*.json` by `ohmgrid build BOARD --seeds N --record boards/results`;",
     "never edited by hand. Cells and clock are those of place and route; Fmax is median and best",
     "of the seeds. Cycles are those of the schedule model (`ohmgrid build BOARD --estimate`),",
-    "examples a second those cycles at the clock that is built, given a link that keeps up. No row",
-    "has run on a board yet. A clock that was missed leaves no bitstream and no examples a second.",
+    "examples a second those cycles at the clock that is built, where as many are fed; beside",
+    "them, what comes zero-run coded by the link, and what from examples that the board keeps. No",
+    "row has run on a board yet. A clock that was missed leaves no bitstream and no examples a",
+    "second.",
     "",
 )
 COLUMNS = (
     *("board", "gateware", "LUT4", "multipliers", "block RAM"),
     *("clock; Fmax median / best (seeds), MHz", "net", "cycles an example", "examples/s"),
-    *("epoch, s", "link"),
+    *("epoch, s", "fed by its link / by what it keeps, examples/s", "link"),
 )
 
 
@@ -54,6 +56,9 @@ class Cycles:
     """Examples trained before."""
     cycles: float
     epoch_examples: int
+    fed: dict[str, float] = field(default_factory=dict)
+    """Way of feeding that the build has -> examples a second that come by it
+    (`ohmgrid.studies.feeding.Feed.way`)."""
 
 
 class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -87,34 +92,32 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cycles: float | None = None
     examples_per_s: float | None = None
     epoch_s: float | None = None
+    fed_per_s: dict[str, float] = {}
+    """As `Cycles.fed`, of a clock that was met."""
 
 
-def speed_of(report: BuildReport, cycles: Cycles) -> dict[str, float]:
-    """Return examples a second and seconds an epoch; nothing of a clock that was missed."""
+def training_of(report: BuildReport, cycles: Cycles) -> dict[str, Any]:
+    """Return what a build comes to for a net, by names of fields of `Result`; a clock that was
+    missed gives no examples a second."""
+    told: dict[str, Any] = {
+        name: getattr(cycles, name) for name in ("net", "data", "position", "cycles")
+    }
     if report.met is False:
-        return {}
+        return told
     rate = report.clock_mhz * 1e6 / cycles.cycles
-    return {
+    return told | {
         "examples_per_s": round(rate, 1),
         "epoch_s": round(cycles.epoch_examples / rate, 3),
+        "fed_per_s": {way: round(each, 1) for way, each in cycles.fed.items()},
     }
 
 
-def result_of(report: BuildReport, cycles: Cycles | str) -> Result:
-    """Return the result of a build; a clock that was missed gives no examples a second."""
+def result_of(report: BuildReport) -> Result:
+    """Return the result of a build."""
     all_ = report.available
     assert all_ is not None  # builds with the open tools know their part
     path = report.path
     routed = [s for name, s in report.seconds.items() if name.startswith("seed")]
-    speed: dict[str, Any] = {}
-    if isinstance(cycles, Cycles):
-        speed = {
-            "net": cycles.net,
-            "data": cycles.data,
-            "position": cycles.position,
-            "cycles": cycles.cycles,
-            **speed_of(report, cycles),
-        }
     return Result(
         board=report.board,
         title=report.title,
@@ -136,7 +139,7 @@ def result_of(report: BuildReport, cycles: Cycles | str) -> Result:
         if path is None
         else f"{path.start} -> {path.end}: {path.logic_ns:g} ns logic, {path.routing_ns:g} ns wire",
         seconds=round(report.seconds.get("synthesis", 0) + sum(routed) / max(1, len(routed)), 1),
-        **speed,
+        **report.training,
     )
 
 
@@ -184,6 +187,16 @@ def _clock(one: Result) -> str:
     return f"{one.clock_mhz:g}; {seeds}" + ("" if one.met else ", **missed**")
 
 
+def _fed(one: Result) -> str:
+    """Return what the line brings, values zero-run coded, and what a memory of examples does."""
+    fed = one.fed_per_s
+    if not fed:
+        return ""
+    line = f"{fed['uart runs']:,.0f}"
+    kept = [f"{fed[way]:,.0f} ({way})" for way in ("bram", "sdram") if way in fed]
+    return " / ".join([line, *(kept or ["–"])])
+
+
 def table(results: list[Result]) -> str:
     """Return the Markdown of ``boards/RESULTS.md``."""
     lines = [
@@ -210,6 +223,7 @@ def table(results: list[Result]) -> str:
             _clock(one),
             net,
             *number,
+            _fed(one),
             one.link,
         ]
         lines.append(f"| {' | '.join(cells)} |")

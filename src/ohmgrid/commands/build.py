@@ -15,14 +15,14 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from ohmgrid.boards.bitstream import build as build_bitstream
 from ohmgrid.boards.bitstream import clock_of
 from ohmgrid.boards.board_file import Board, board_names, load_board
-from ohmgrid.boards.build_report import BuildReport, ClockMissed
+from ohmgrid.boards.build_report import BuildReport, ClockMissed, write_report
 from ohmgrid.boards.flows import FLOWS
 from ohmgrid.boards.results import (
     Cycles,
     expected_seconds,
     record_result,
     result_of,
-    speed_of,
+    training_of,
 )
 from ohmgrid.boards.vendor import build_project
 from ohmgrid.commands.estimate import EXAMPLES, POSITIONS, count_cycles, print_estimate
@@ -40,6 +40,7 @@ from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.doors.checks import ConfigError, OhmgridError, check_int
 from ohmgrid.registers.build_check import check_build
+from ohmgrid.studies.feeding import feeding
 from ohmgrid.training.settings import Settings, config_to_toml
 
 __all__ = ["build"]
@@ -48,6 +49,13 @@ MOST_SEEDS = 64
 POSITION = 30_000
 """Where the cycles of a report are counted, or after an epoch of a smaller data set."""
 COUNTED = 40
+WAYS = {
+    "uart raw": "the link, as values:",
+    "uart runs": "zero-run coded:",
+    "uart order": "orders for examples that it keeps:",
+    "bram": "those, from block RAM:",
+    "sdram": "those, from SDRAM:",
+}
 ESTIMATE = ("positions", "examples")
 BUILDING = ("seeds", "jobs", "out", "record")
 
@@ -133,10 +141,13 @@ def build(
         made = _build(one, chosen, folder, configuration, source.stem, clock, seeds, workers)
     except ClockMissed as error:
         missed, made = error, error.report
-    cycles = _cycles(chosen)
+    cycles = _cycles(chosen, one, made)
+    if isinstance(cycles, Cycles):
+        made = replace(made, training=training_of(made, cycles))
+        write_report(folder, made)
     _print(made, folder, cycles, as_json)
     if record is not None:
-        path = record_result(record, result_of(made, cycles))
+        path = record_result(record, result_of(made))
         click.echo(f"recorded in {path}", err=True)
     if missed is not None:
         raise missed
@@ -193,31 +204,32 @@ def _build(
         )
 
 
-def _cycles(chosen: Chosen) -> Cycles | str:
-    """Return the cycles of an example of the net that was chosen, or why they are not counted."""
+def _cycles(chosen: Chosen, board: Board, made: BuildReport) -> Cycles | str:
+    """Return the cycles of an example of the net that was chosen and what feeds the core, or why
+    they are not counted."""
     batch = chosen.config.batch
     try:
         counted = count_cycles(chosen, [POSITION // batch * batch], COUNTED, Console(stderr=True))
     except OhmgridError as error:
         return f"not counted: {error}"
     (row,) = counted.rows
+    data = counted.data
+    hz = round(made.clock_mhz * 1e6)
+    ways = feeding(data.train_x, data.train_labels, counted.config.build, board.link.baud, hz)
     return Cycles(
         net=counted.plan.layers,
-        data=counted.data.name,
+        data=data.name,
         position=row.position,
         cycles=round(row.total, 1),
-        epoch_examples=len(counted.data.train_labels),
+        epoch_examples=len(data.train_labels),
+        fed={feed.way: feed.examples_per_s for feed in ways if feed.there},
     )
 
 
 def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json: bool) -> None:
     """Print a build."""
-    speed = {}
-    if isinstance(cycles, Cycles):
-        speed = {"cycles_per_example": cycles.cycles, **speed_of(made, cycles)}
     if as_json:
-        said = made.to_dict() | {"folder": str(folder)} | speed
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(made.to_dict() | {"folder": str(folder)}))
         return
     rows = made.rows()
     if isinstance(cycles, Cycles):
@@ -225,10 +237,14 @@ def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json
             f"{cycles.net} on {cycles.data}: {cycles.cycles:,.0f} cycles an example after "
             f"{cycles.position:,}"
         )
+        speed = made.training
         if "epoch_s" in speed:
             rows["training"] += (
                 f", {speed['examples_per_s']:,.0f} examples/s, an epoch in "
-                f"{speed['epoch_s']:.1f} s, if the link keeps up (as --estimate predicts)"
+                f"{speed['epoch_s']:.1f} s, where as many are fed (as --estimate predicts)"
+            )
+            rows["fed by"] = ", ".join(
+                f"{WAYS[way]} {each:,.0f} examples/s" for way, each in speed["fed_per_s"].items()
             )
     elif cycles is not None:
         rows["training"] = cycles

@@ -92,15 +92,16 @@ def feeding(
         made = [encode_example(*each, form) for each in zip(labels.tolist(), coded, strict=True)]
         lengths[runs] = np.array([len(example) for example in made])
         codes = sum(_codes(example, form) for example in made)
-    rows = []
+    rows, own = [], lengths[True]
+    kept = fits_store(own.tolist(), build)
     for way, each in (
         ("uart raw", RECORD_BYTES + lengths[False].mean()),
         ("uart runs", RECORD_BYTES + lengths[True].mean()),
         ("uart order", NUMBER_BITS / 8),
     ):
         each = link_bytes(float(each))
-        rows.append(Feed(way, each, byte_rate / each))
-    own = lengths[True]
+        # An order is for what is kept.
+        rows.append(Feed(way, each, byte_rate / each, there=kept or way != "uart order"))
     cycles = LABEL_BYTES + values + codes / len(own)
     times = SdramCycles.at(ULX3S_SDRAM, clock_hz)
     bursts = CHUNK_BYTES * (1 + -(-own // CHUNK_BYTES))
@@ -108,7 +109,7 @@ def feeding(
         ("bram", own, cycles + BRAM_CYCLES),
         ("sdram", bursts, cycles + SDRAM_CYCLES + SDRAM_ACCESSES * (times.rcd + times.read)),
     ):
-        there = build.store_in == where and fits_store(own.tolist(), build)
+        there = build.store_in == where and kept
         rows.append(
             Feed(where, float(size.mean()), clock_hz / float(taken), int(size.sum()), there)
         )

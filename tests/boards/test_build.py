@@ -83,6 +83,8 @@ def test_what_is_built_is_built_once(tools, tmp_path):
     assert said["used"]["lut4"] == 1000
     training = said["training"]
     assert training["examples_per_s"] == pytest.approx(80e6 / training["cycles"], abs=0.1)
+    assert said["examples_per_s"] == training["examples_per_s"]
+    assert said["cycles_per_example"] == training["cycles"]
     # The link brings more of them zero-run coded than as they are.
     assert training["fed_per_s"]["uart runs"] > training["fed_per_s"]["uart raw"] > 0
     assert (folder / "top.bit").read_text() == "placed with 3"

@@ -229,7 +229,9 @@ def _cycles(chosen: Chosen, board: Board, made: BuildReport) -> Cycles | str:
 def _print(made: BuildReport, folder: Path, cycles: Cycles | str | None, as_json: bool) -> None:
     """Print a build."""
     if as_json:
-        click.echo(json.dumps(made.to_dict() | {"folder": str(folder)}))
+        speed = {"examples_per_s": made.training.get("examples_per_s")}
+        speed["cycles_per_example"] = made.training.get("cycles")
+        click.echo(json.dumps(made.to_dict() | {"folder": str(folder)} | speed))
         return
     rows = made.rows()
     if isinstance(cycles, Cycles):

@@ -30,6 +30,7 @@ VERBS = {
     "devices": "ohmgrid.commands.show:devices",
     "device": "ohmgrid.commands.device:device",
     "symmetry": "ohmgrid.commands.device:symmetry",
+    "energy": "ohmgrid.commands.energy:energy",
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",

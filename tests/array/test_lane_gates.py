@@ -42,7 +42,9 @@ def check(family, rng, work, bits, code_bits, rows, write_noise, read_physics):
         visits.check(seen)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["ecp5", *(pytest.param(of, marks=pytest.mark.slow) for of in ("gowin", "ice40"))]
+)
 def test_a_plain_lane_is_right_after_synthesis(family, rng, tmp_path):
     check(family, rng, tmp_path, 16, 8, 128, write_noise=False, read_physics=False)
 

@@ -127,7 +127,9 @@ def test_parts_and_total(family):
     assert json.loads(report.to_json())["total"]["dsp"] == 2
 
 
-@pytest.mark.parametrize(("family", "folded"), [("ecp5", False), ("ice40", True)])
+@pytest.mark.parametrize(
+    ("family", "folded"), [("ecp5", False), pytest.param("ice40", True, marks=pytest.mark.slow)]
+)
 def test_place_and_route(family, folded, tmp_path):
     lines = []
     report = synth(

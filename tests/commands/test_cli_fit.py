@@ -74,6 +74,7 @@ def test_a_fit_says_what_it_read_and_what_it_tried(tmp_path: Path, fixed_rng: np
     assert 'class = "PiecewiseStep"' in Path(found["device"]).read_text()
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_off_says_so_and_has_a_status_of_its_own(tmp_path: Path):
     rise = np.r_[np.linspace(0, 1, 40), np.linspace(1, 0.1, 40)]
     data = write(tmp_path / "m.csv", np.r_[rise, rise[::-1]], np.arange(160) < 80)
@@ -111,6 +112,7 @@ def test_retention_alone_and_with_a_device(tmp_path: Path):
     assert device["lifetime"] == pytest.approx(1080, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_devices_that_differ_give_curves_and_accuracies_that_differ(
     tmp_path: Path, fixed_rng: np.random.Generator
 ):

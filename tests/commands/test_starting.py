@@ -48,6 +48,7 @@ def test_a_quick_start_says_nothing():
     assert watch_start("model", lambda: None)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_first_start_compiles_about_as_many_functions_as_it_says(tmp_path):
     env = os.environ | {"OHMGRID_CACHE": str(tmp_path)}
     run = subprocess.run(

@@ -197,7 +197,14 @@ def test_one_unit_equals_visit_for_every_preset(name, rng):
     check(BUILDS[0], registers, int(rng.integers(1 << 32)), [])
 
 
-@pytest.mark.parametrize("build", BUILDS)
+# The other half draws registers in `make test-slow`.
+@pytest.mark.parametrize(
+    "build",
+    [
+        BUILDS[k] if k % 2 == 0 else pytest.param(BUILDS[k], marks=pytest.mark.slow)
+        for k in range(6)
+    ],
+)
 @settings(max_examples=3)
 @given(data=st.data())
 def test_unit_equals_visit_for_any_registers(build, data):

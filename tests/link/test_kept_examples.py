@@ -58,7 +58,7 @@ class Served:
         self._thread.join()
 
 
-@pytest.fixture(scope="module", params=[*BUILDS])
+@pytest.fixture(scope="module", params=["sdram", pytest.param("bram", marks=pytest.mark.slow)])
 def served(request):
     board = Served(request.param)
     yield board, config(request.param)

@@ -1,0 +1,228 @@
+"""What training would cost on the analog chip: work as counted, costs with their sources, added up.
+
+Nothing is fitted: the sum is of what is known, and says what is not. Beside it stands what the chip
+of Ambrogio et al. (Nature 558, 60, 2018) is said to reach, as quoted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ohmgrid.counters import Counters
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.doors.schema import parse_toml, read_text
+from ohmgrid.net import Net
+
+__all__ = [
+    "ENERGIES",
+    "PAPER_OPS_PER_J",
+    "TIMES",
+    "Cost",
+    "Costs",
+    "Row",
+    "Work",
+    "own_costs",
+    "paper_j",
+    "read_costs",
+    "rows_of",
+    "seconds_of",
+    "work_of_net",
+    "work_of_run",
+]
+
+PAPER_OPS_PER_J = 28_065e9
+"""Quoted: 28,065 GOP/s/W, which is 25.8 nJ for an example of 528-250-125-10."""
+
+ENERGIES = {
+    "dac": "inputs driven",
+    "cell_read": "cells read",
+    "adc": "outputs converted",
+    "coincidence": "pulses of devices",
+    "function": "values of functions",
+}
+"""Cost -> what is counted for it."""
+TIMES = ("forward", "backward", "slot")
+
+
+class Cost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One figure: pJ of an energy, ns of a time; where it comes from, and whether that was read."""
+
+    source: str
+    pj: float | Literal["unknown"] | None = None
+    ns: float | Literal["unknown"] | None = None
+    checked: bool = False
+
+    @property
+    def known(self) -> float | None:
+        """The figure; None where it is unknown."""
+        value = self.pj if self.ns is None else self.ns
+        return None if isinstance(value, str) else value
+
+
+class Costs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Figures by name: `ENERGIES` and `TIMES`."""
+
+    energy: dict[str, Cost]
+    time: dict[str, Cost]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of an example, on average; a multiply-accumulate is two operations."""
+
+    forward_macs: int
+    backward_macs: int
+    update_macs: int
+    counts: dict[str, float | None]
+    """Cost of `ENERGIES` -> how often; None where only a run can tell."""
+    forward: float
+    """Forward operations of layers, passes that bound management repeats included."""
+    backward: int
+    slots: int
+    """Slots of the pulse trains of all layers, at most."""
+
+    @property
+    def operations(self) -> int:
+        """Operations, however often a pass is repeated."""
+        return 2 * (self.forward_macs + self.backward_macs + self.update_macs)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cost, how often it comes in an example, and what that is."""
+
+    name: str
+    counted: str
+    count: float | None
+    pj: float | None
+    nj: float | None
+    source: str
+    checked: bool
+
+
+def read_costs(path: Path) -> Costs:
+    """Return the costs of a file of a user's.
+
+    Raises
+    ------
+    ConfigError
+        A figure is missing, not one, negative, or none of these.
+    """
+    try:
+        costs = msgspec.convert(parse_toml(read_text(path)), Costs)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(path), str(error)) from None
+    for kind, wanted, unit, table in (
+        ("energy", tuple(ENERGIES), "pj", costs.energy),
+        ("time", TIMES, "ns", costs.time),
+    ):
+        if set(table) != set(wanted):
+            raise ConfigError(
+                f"{path}: {kind}", f"expected {', '.join(wanted)}, got {', '.join(table) or 'none'}"
+            )
+        for name, cost in table.items():
+            value = getattr(cost, unit)
+            other = cost.ns if unit == "pj" else cost.pj
+            if value is None or other is not None or not (value == "unknown" or value >= 0):
+                raise ConfigError(
+                    f"{path}: {kind}.{name}",
+                    f'expected {unit} = a number from 0 on, or "unknown"',
+                )
+    return costs
+
+
+def own_costs() -> Costs:
+    """Return the costs that come with ohmgrid."""
+    return read_costs(Path(__file__).with_name("costs.toml"))
+
+
+def work_of_net(net: Net, bit_length: int) -> Work:
+    """Return what an example takes by the net's shape alone: one pass a layer, pulses unknown.
+
+    Nothing of the always-on inputs goes back, and nothing goes back out of the first layer.
+    """
+    shapes = net.shapes
+    return _work(net, [1.0] * len(shapes), None, bit_length)
+
+
+def work_of_run(net: Net, counters: Counters, examples: int, bit_length: int) -> Work:
+    """Return what an example of a run took, on average.
+
+    Parameters
+    ----------
+    net : Net
+    counters : Counters
+        Of the run.
+    examples : int
+        That it was trained on.
+    bit_length : int
+        Slots of a train, at most.
+
+    Raises
+    ------
+    ConfigError
+        It was trained on none.
+    """
+    if not examples:
+        raise ConfigError("run", "expected one that was trained, got one without an example")
+    passes = [float(count) / examples for count in counters["passes"]]
+    moved = float((counters["pulses_up"] + counters["pulses_down"]).sum()) / examples
+    return _work(net, passes, moved, bit_length)
+
+
+def _work(net: Net, passes: list[float], moved: float | None, bit_length: int) -> Work:
+    shapes = net.shapes
+    # Of a layer's transpose, without the always-on input.
+    back = [(rows, cols - 1) for rows, cols in shapes[1:]]
+    forward_cells = sum(n * rows * cols for n, (rows, cols) in zip(passes, shapes, strict=True))
+    backward_macs = sum(rows * cols for rows, cols in back)
+    into = sum(n * cols for n, (_, cols) in zip(passes, shapes, strict=True))
+    out = sum(n * rows for n, (rows, _) in zip(passes, shapes, strict=True))
+    return Work(
+        forward_macs=sum(rows * cols for rows, cols in shapes),
+        backward_macs=backward_macs,
+        update_macs=sum(rows * cols for rows, cols in shapes),
+        counts={
+            "dac": into + sum(rows for rows, _ in back),
+            "cell_read": forward_cells + backward_macs,
+            "adc": out + sum(cols for _, cols in back),
+            "coincidence": moved,
+            # Activations or the loss, and slopes.
+            "function": sum(rows for rows, _ in shapes) + sum(cols for _, cols in back),
+        },
+        forward=sum(passes),
+        backward=len(back),
+        slots=bit_length * len(shapes),
+    )
+
+
+def rows_of(work: Work, costs: Costs) -> list[Row]:
+    """Return what each kind of work comes to, in nJ an example where that is known."""
+    rows = []
+    for name, counted in ENERGIES.items():
+        cost, count = costs.energy[name], work.counts[name]
+        each = cost.known
+        total = None if each is None or count is None else count * each / 1000
+        rows.append(Row(name, counted, count, each, total, cost.source, cost.checked))
+    return rows
+
+
+def seconds_of(work: Work, costs: Costs) -> float | None:
+    """Return the seconds of an example, one layer after the other; None if a time is unknown."""
+    times: Mapping[str, float | None] = {name: costs.time[name].known for name in TIMES}
+    counts = {"forward": work.forward, "backward": work.backward, "slot": work.slots}
+    total = 0.0
+    for name, count in counts.items():
+        each = times[name]
+        if each is None:
+            return None
+        total += count * each
+    return total * 1e-9
+
+
+def paper_j(work: Work) -> float:
+    """Return the joules that the paper's efficiency, as quoted, is for these operations."""
+    return work.operations / PAPER_OPS_PER_J

@@ -65,10 +65,11 @@ def test_train_prints_one_object_and_writes_its_files(blobs, tmp_path):
         "conductance.png",
         "config.toml",
         "metrics.json",
+        "weights.png",
     ]
     assert json.loads((out / "metrics.json").read_text()) == found
     assert load_settings(out / "config.toml").config() == Config()
-    for name in ("accuracy.png", "conductance.png"):
+    for name in ("accuracy.png", "conductance.png", "weights.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
 

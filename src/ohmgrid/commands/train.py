@@ -55,7 +55,7 @@ from ohmgrid.weights.load import program, read_start
 INTERRUPTED = Path("runs/interrupted")
 """Where a run without a folder is kept when it is interrupted; later ones get a number."""
 CONFIG, METRICS = "config.toml", "metrics.json"
-PICTURES = ("accuracy.png", "conductance.png")
+PICTURES = ("accuracy.png", "conductance.png", "weights.png")
 HINT_AFTER = 2
 """Epochs after which a run that is still at chance says why."""
 RULE = f"{'epoch':>5}  {'test accuracy':>13}  {'train loss':>10}  {'time':>8}  {'examples/s':>10}"
@@ -188,7 +188,7 @@ def _train(
 def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> None:
     """Write metrics and pictures of a finished run."""
     # matplotlib takes a second to import: only a run that draws pays for it.
-    from ohmgrid.plots.training import plot_accuracy, plot_conductances
+    from ohmgrid.plots.training import plot_accuracy, plot_conductances, plot_weights
 
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
     plot_accuracy(folder / PICTURES[0], session.history, title)
@@ -201,6 +201,7 @@ def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> No
         lsb,
         title,
     )
+    plot_weights(folder / PICTURES[2], session.history, **result["bins"], title=title)
     text = json.dumps(result, indent=1).encode() + b"\n"
     write_whole(folder / METRICS, lambda file: file.write(text))
 
@@ -234,6 +235,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "counters": session.core.counters.as_dict(),
         "clock": session.core.clock,
         "at_bounds": session.at_bounds(),
+        "bins": {"number": session.bins.number, "full": session.bins.full},
         "epochs": session.history,
     }
 

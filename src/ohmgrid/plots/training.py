@@ -19,6 +19,7 @@ __all__ = [
     "plot_accuracy",
     "plot_conductances",
     "plot_speeds",
+    "plot_weights",
     "save_figure",
 ]
 
@@ -99,6 +100,58 @@ def plot_conductances(
             ax.tick_params(labelsize=8)
         axes[number][0].set_ylabel("output line", fontsize=8)
         figure.colorbar(colours, ax=list(axes[number]), label="weight", shrink=0.9)
+    save_figure(figure, path)
+
+
+def plot_weights(
+    path: Path, history: Sequence[Mapping[str, Any]], number: int, full: float, title: str
+) -> None:
+    """Draw how the weights of each layer are distributed, epoch by epoch, and how many devices
+    stand at a bound.
+
+    Parameters
+    ----------
+    path : Path
+    history : sequence of mappings
+        Rows with ``epoch`` and ``layers``, as `ohmgrid.training.session.Session` has them.
+    number : int
+        Bins of a whole histogram.
+    full : float
+        Weight units of its right edge; the left one is minus that.
+    title : str
+    """
+    epochs = [row["epoch"] for row in history]
+    layers = history[-1]["layers"]
+    names = [name for name in layers[0] if name != "at_bounds"]
+    size = (0.8 + 3.4 * (len(names) + 1), 0.6 + 2.4 * len(layers))
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(layers), len(names) + 1, squeeze=False)
+    edges = np.linspace(-full, full, number + 1)
+    # An epoch's column is around its number.
+    times = np.append(np.array(epochs) - 0.5, epochs[-1] + 0.5)
+    for layer, places in enumerate(axes):
+        for ax, name in zip(places, names, strict=False):
+            counts = np.zeros((number, len(history)))
+            for column, row in enumerate(history):
+                one = row["layers"][layer][name]
+                counts[one["first"] : one["first"] + len(one["counts"]), column] = one["counts"]
+            held = np.flatnonzero(counts.any(axis=1))
+            low, high = held[0], held[-1] + 1
+            shares = counts[low:high] / counts.sum(axis=0)
+            shown = np.ma.masked_equal(shares, 0)
+            image = ax.pcolormesh(times, edges[low : high + 1], shown, cmap="viridis", norm="log")
+            figure.colorbar(image, ax=ax, label="part in a bin")
+            ax.set_title(f"layer {layer}: {name}", fontsize=10)
+            ax.set(xlabel="epoch", ylabel="weight units")
+        bounds = [100 * row["layers"][layer]["at_bounds"] for row in history]
+        places[-1].plot(epochs, bounds, "o-", color=INK, markersize=3)
+        places[-1].set_title(f"layer {layer}: devices at a bound", fontsize=10)
+        places[-1].set(xlabel="epoch", ylabel="%")
+        places[-1].set_ylim(bottom=0)
+        for ax in places:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.tick_params(labelsize=8)
     save_figure(figure, path)
 
 

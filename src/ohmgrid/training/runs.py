@@ -51,6 +51,11 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
+class _Bars(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    first: Count
+    counts: list[Count]
+
+
 class EpochRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A row of a run's history; row 0 is the net before training."""
 
@@ -60,6 +65,7 @@ class EpochRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     train_loss: Annotated[float, msgspec.Meta(ge=0)] | None
     examples: Count
     seconds: Seconds
+    layers: list[dict[str, Share | _Bars]]
 
 
 class _Progress(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -21,6 +21,7 @@ from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
 from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.distributions import Bins
 from ohmgrid.training.pace import Pace
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, Progress
@@ -50,7 +51,11 @@ class Session:
     ----------
     history : list of dict
         A row for each epoch: ``epoch``, ``test_accuracy``, ``train_accuracy``, ``train_loss``,
-        ``examples``, ``seconds``; row 0 is the net before training.
+        ``examples``, ``seconds``, ``layers``; row 0 is the net before training. ``layers`` says of
+        each layer how its weights are distributed: histograms by name
+        (`ohmgrid.training.distributions.Bins`), and ``at_bounds``.
+    bins : Bins
+        Of the histograms.
     pace : Pace
         How much is trained between two looks at the clock, at Ctrl-C and at whoever watches.
     between_tests : callable
@@ -77,6 +82,9 @@ class Session:
         self._order = np.zeros(0, np.int64)
         self._first = first
         self._start_sha256 = None if first is None else state_sha256(first)
+        self.bins = Bins(config)
+        # What was read of the engine since it was trained or loaded last.
+        self._states: list[TileState] | None = None
         self.last: Checkpoint | None = None
         """The last checkpoint that was taken, or begun with."""
 
@@ -87,6 +95,7 @@ class Session:
         else:
             self.core.load(self._first)
         self.core.counters = Counters(len(self.core.tiles))
+        self._states = None
         self.history = []
         self._begin_epoch(0)
 
@@ -96,6 +105,7 @@ class Session:
         self._check(checkpoint)
         self.core.load(checkpoint.states)
         self.core.counters = checkpoint.counters.copy()
+        self._states = None
         self.last = checkpoint
         self.history = list(checkpoint.history)
         self._begin_epoch(checkpoint.progress.epoch)
@@ -137,7 +147,7 @@ class Session:
             data_sha256=self.data.sha256,
             progress=replace(self.progress),
             history=list(self.history),
-            states=self.core.state(),
+            states=self._state(),
             counters=self.core.counters.copy(),
             preparation=self.data.preparation,
             start_sha256=self._start_sha256,
@@ -155,6 +165,7 @@ class Session:
         progress, labels = self.progress, self.data.train_labels
         self.pace.limit(self.core.block)
         chosen = self._order[progress.position : progress.position + self.pace.size()]
+        self._states = None
         begin = time.perf_counter()
         outcome = self.core.train(
             self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
@@ -172,6 +183,8 @@ class Session:
     def _close_epoch(self, epoch: int) -> None:
         progress, test = self.progress, self.data.test_labels
         hits = self._test()
+        # Tests are counted in it.
+        self._states = None
         examples = progress.position
         self.history.append(
             {
@@ -181,8 +194,24 @@ class Session:
                 "train_loss": progress.loss / examples if examples else None,
                 "examples": examples,
                 "seconds": progress.seconds,
+                "layers": self._layers(),
             }
         )
+
+    def _state(self) -> list[TileState]:
+        """Return the states of all tiles: a board sends each cell, so once is enough."""
+        if self._states is None:
+            self._states = self.core.state()
+        return self._states
+
+    def _layers(self) -> list[dict[str, Any]]:
+        """Return how the weights of each layer are distributed."""
+        rows = []
+        for number, state in enumerate(self._state()):
+            histograms = self.bins.histograms(state.weights)
+            row = {name: one._asdict() for name, one in histograms.items()}
+            rows.append({"at_bounds": at_bounds(self.config, number, state.weights), **row})
+        return rows
 
     def _test(self) -> int:
         """Return how many test examples are classified right: in blocks while somebody watches."""
@@ -257,13 +286,13 @@ class Session:
     @property
     def state_sha256(self) -> str:
         """SHA-256 of all tiles' states."""
-        return state_sha256(self.core.state())
+        return state_sha256(self._state())
 
     def at_bounds(self) -> list[float]:
         """Return the part of each tile's devices that stand at a bound of their own."""
         return [
             at_bounds(self.config, number, state.weights)
-            for number, state in enumerate(self.core.state())
+            for number, state in enumerate(self._state())
         ]
 
     def counter_warnings(self) -> list[str]:

@@ -9,13 +9,22 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["PROTOCOL", "Ask", "End", "Hello", "Message", "Picture", "Update", "Weights"]
+__all__ = ["PROTOCOL", "Ask", "End", "Hello", "Message", "Part", "Picture", "Update", "Weights"]
 
 PROTOCOL = 1
 """Number of this form; a run and a page of different numbers do not understand each other."""
 
 Row = dict[str, Any]
 """A row of the history, as `ohmgrid.training.session.Session` has it."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Conductances of one device of each pair of a layer."""
+
+    name: str
+    first: int
+    """As of `Picture`."""
+    counts: list[int]
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -35,6 +44,8 @@ class Picture(msgspec.Struct, frozen=True):
     """Number of the first bin of `counts` in a histogram of `Hello.bins` bins."""
     counts: list[int]
     """Weights in each bin, from the first to the last that holds any."""
+    devices: list[Part] = []
+    """Of pairs, histograms of their devices."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="kind", tag="hello"):

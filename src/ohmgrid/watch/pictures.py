@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.registers.device import device_registers
-from ohmgrid.watch.messages import Picture
+from ohmgrid.training.distributions import WEIGHTS, Bins
+from ohmgrid.watch.messages import Part, Picture
 
 __all__ = ["MOST_LINES", "Painter"]
 
 MOST_LINES = 64
 """Lines of a map in each direction: more of them would be smaller than a dot of the screen."""
-BIN_BITS = 8
 LEVELS = 127
 
 
@@ -51,16 +50,8 @@ class Painter:
     """
 
     def __init__(self, config: Config) -> None:
-        formats, self._paired = config.formats, config.device.paired
-        self._lsb = device_registers(
-            config.device.unit, formats.weight_bits, formats.curve_segments
-        ).lsb
-        # Differences of two devices have one bit more.
-        bits = formats.weight_bits + self._paired
-        self._half = 1 << (bits - 1)
-        self._shift = max(0, bits - BIN_BITS)
-        self.bins = 1 << (bits - self._shift)
-        self.full = self._half * self._lsb
+        self._bins = Bins(config)
+        self.bins, self.full = self._bins.number, self._bins.full
 
     def paint(self, devices: Sequence[np.ndarray]) -> list[Picture]:
         """Return a picture of each layer.
@@ -73,18 +64,17 @@ class Painter:
         return [self._paint(layer) for layer in devices]
 
     def _paint(self, devices: np.ndarray) -> Picture:
-        weights = devices[0::2] - devices[1::2] if self._paired else devices
-        means = block_means(weights)
+        means = block_means(self._bins.weights(devices))
         reach = float(np.abs(means).max()) or 1.0
         levels = np.rint(means * (LEVELS / reach)).astype(np.int8)
-        counts = np.bincount(((weights + self._half) >> self._shift).ravel(), minlength=self.bins)
-        occupied = np.flatnonzero(counts)
-        first, last = int(occupied[0]), int(occupied[-1])
+        histograms = self._bins.histograms(devices)
+        weights = histograms.pop(WEIGHTS)
         return Picture(
             rows=levels.shape[0],
             cols=levels.shape[1],
-            reach=reach * self._lsb,
+            reach=reach * self._bins.lsb,
             map=base64.b64encode(levels.tobytes()).decode("ascii"),
-            first=first,
-            counts=counts[first : last + 1].tolist(),
+            first=weights.first,
+            counts=weights.counts,
+            devices=[Part(name, *one) for name, one in histograms.items()],
         )

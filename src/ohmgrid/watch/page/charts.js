@@ -109,17 +109,18 @@ function joined(picture, low, each) {
   return found;
 }
 
-// Draw a histogram of weights as bars, and the one at the start as a line.
-export function drawHistogram(canvas, now, start, { bins, full }) {
-  const all = [now, start].filter(Boolean);
+// Draw a histogram of weights as bars; the one at the start, and those of devices, as lines.
+export function drawHistogram(canvas, now, start, { bins, full }, devices = []) {
+  const lines = [...(start ? [[start, "two"]] : []), ...devices];
+  const all = [now, ...lines.map(([one]) => one)];
   const low = Math.min(...all.map((one) => one.first));
   const high = Math.max(...all.map((one) => one.first + one.counts.length));
   // Bars of at least some dots.
   const each = Math.max(1, Math.ceil((high - low) / Math.max(8, canvas.clientWidth / 6)));
-  const bars = joined(now, low, each), line = start ? joined(start, low, each) : [];
+  const bars = joined(now, low, each), steps = lines.map(([one]) => joined(one, low, each));
   const length = Math.ceil((high - low) / each), unit = (2 * full) / bins;
   const edge = (bar) => (low + bar * each) * unit - full;
-  const highest = Math.max(1, ...bars.filter(Boolean), ...line.filter(Boolean));
+  const highest = Math.max(1, ...[bars, ...steps].flat().filter(Boolean));
   const { context, toX, toY } = axes(canvas, {
     x: [edge(0), edge(length)], y: [0, highest * 1.05], xLabel: "weight (weight units)", yLabel: "weights",
     yText: (value) => (value >= 10000 ? `${+(value / 1000).toPrecision(3)}k` : `${+value.toPrecision(6)}`),
@@ -130,16 +131,17 @@ export function drawHistogram(canvas, now, start, { bins, full }) {
     const left = toX(edge(i)), top = toY(bars[i] || 0);
     context.fillRect(left, top, Math.max(1, toX(edge(i + 1)) - left - 1), floor - top);
   }
-  if (!start) return;
-  context.strokeStyle = colour("two");
   context.lineWidth = 1.5;
-  context.beginPath();
-  for (let i = 0; i < length; i++) {
-    const top = toY(line[i] || 0);
-    context[i ? "lineTo" : "moveTo"](toX(edge(i)), top);
-    context.lineTo(toX(edge(i + 1)), top);
-  }
-  context.stroke();
+  steps.forEach((line, which) => {
+    context.strokeStyle = colour(lines[which][1]);
+    context.beginPath();
+    for (let i = 0; i < length; i++) {
+      const top = toY(line[i] || 0);
+      context[i ? "lineTo" : "moveTo"](toX(edge(i)), top);
+      context.lineTo(toX(edge(i + 1)), top);
+    }
+    context.stroke();
+  });
 }
 
 function rgb(text) {

@@ -20,6 +20,9 @@ const UPDATES = [
   ["clipped_trains", "with full trains", "Updates that ask for more pulses than a train has: they are cut"],
 ];
 
+// Of the plus and the minus devices of pairs.
+const DEVICE_INKS = ["high", "low"];
+
 function made(tag, { text, title, kind } = {}, ...children) {
   const element = document.createElement(tag);
   if (text !== undefined) element.textContent = text;
@@ -48,8 +51,8 @@ class Layer {
       made("figcaption", { text: `${rows} output lines down, ${cols} input lines across (last: bias)`, title }),
       this.cells, made("div", { kind: "scale" }, this.least, this.bar, this.most));
     const histogram = made("figure", { kind: "histogram" },
-      made("figcaption", {}, "Weights", made("span", { kind: "key fill", text: "now" }),
-        ...(hello.start.length ? [made("span", { kind: "key two", text: "at the start" })] : [])),
+      (this.legend = made("figcaption", {}, "Weights", made("span", { kind: "key fill", text: "now" }),
+        ...(hello.start.length ? [made("span", { kind: "key two", text: "at the start" })] : []))),
       this.bars);
     this.card = made("article", { kind: "layer" },
       made("h3", { text: `Layer ${number}` }, made("span", { text: `${cols - 1} inputs and bias → ${rows} outputs, ${exact(rows * cols)} weights` })),
@@ -59,13 +62,17 @@ class Layer {
   table() {
     const head = made("thead", {}, made("tr", {}, made("th", { text: "Counted in training" }),
       made("th", { text: "per second", title: "Of training, over about the last second" }), made("th", { text: "so far" })));
+    const bounds = [made("td", { text: "–" }), made("td", { text: "–" })];
+    this.atBounds = bounds[1];
+    const name = made("th", { text: "devices at a bound", title: "Part of this layer's devices that can go no further, when the last epoch ended" });
+    const last = made("tbody", { kind: "rates" }, made("tr", {}, name, ...bounds));
     const bodies = [COUNTS, CLIPPED, UPDATES].map((group) => made("tbody", { kind: "rates" },
       ...group.map(([name, text, title]) => {
         const cells = [made("td", { text: "–" }), made("td", { text: "–" })];
         this.rows.set(name, cells);
         return made("tr", {}, made("th", { text, title }), ...cells);
       })));
-    return made("table", {}, head, ...bodies);
+    return made("table", {}, head, ...bodies, last);
   }
 
   drawCounts(run) {
@@ -75,6 +82,8 @@ class Layer {
       total.textContent = number(count(run.update));
       total.title = exact(count(run.update));
     }
+    const row = run.rows[run.rows.length - 1];
+    if (row && row.layers) this.atBounds.textContent = `${(100 * row.layers[this.number].at_bounds).toFixed(1)} %`;
   }
 
   drawMap(picture, start, shown, colours) {
@@ -92,7 +101,11 @@ class Layer {
     this.most.textContent = `+${decimal(reach)} weight units`;
     this.cells.setAttribute("aria-label", `Map of layer ${this.number}: ${shown === "change" ? "change since the start" : "weights"}, from ${-reach} to ${reach}`);
     this.bars.setAttribute("aria-label", `Histogram of the weights of layer ${this.number}`);
-    drawHistogram(this.bars, picture, start, this.hello);
+    picture.devices.forEach((device, i) => {
+      if (!this.named) this.legend.append(made("span", { kind: `key ${DEVICE_INKS[i]}`, text: device.name }));
+    });
+    this.named = true;
+    drawHistogram(this.bars, picture, start, this.hello, picture.devices.map((device, i) => [device, DEVICE_INKS[i]]));
   }
 }
 

@@ -67,8 +67,6 @@ def _ecp5_route(board: Board, platform, seed: int, mhz: float) -> list[str]:
         *("--speed", str(platform.speed), "--json", NETLIST, "--lpf", "top.lpf"),
         *("--textcfg", f"seed{seed}.placed", "--report", f"seed{seed}.json"),
         *("--freq", f"{mhz:g}", "--seed", str(seed), "--router", "router2"),
-        # A cell without a place among the first ten thousand tries is no design that does not fit.
-        *("--placer-heap-cell-placement-timeout", "1000000"),
         *("--timing-allow-fail", "--lpf-allow-unconstrained"),
     ]
 

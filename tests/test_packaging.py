@@ -269,7 +269,9 @@ def test_wheel_and_sdist_hold_the_packages_and_nothing_else(tmp_path):
     page = [*(ROOT / "src" / "ohmgrid" / "watch" / "page").iterdir()]
     suffixes = "toml", "json", "md"
     boards = [file for suffix in suffixes for file in (ROOT / "boards").rglob(f"*.{suffix}")]
-    wanted = {installed(file) for file in PACKAGE_FILES + harness + C_SOURCES + page + boards}
+    costs = [*(ROOT / "src" / "ohmgrid" / "studies").glob("*.toml")]
+    data = harness + C_SOURCES + page + boards + costs
+    wanted = {installed(file) for file in PACKAGE_FILES + data}
     wanted |= {"ohmgrid/py.typed"}
     stem = f"ohmgrid-{ohmgrid.__version__}"
     with zipfile.ZipFile(tmp_path / f"{stem}-py3-none-any.whl") as wheel:

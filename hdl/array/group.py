@@ -265,9 +265,12 @@ class LaneGroup(wiring.Component):
 
         # From registers, for these memories are many; no cell needs a line as soon as it comes.
         m.d.comb += write.en.eq(strobe_after(m, load.valid & load.payload.lanes.any(), 1, "kept"))
-        m.d.sync += [
-            write.addr.eq(in_bank(number, load.payload)),
-            *(write.data[name].eq(load.payload[name]) for name in write.data.shape().members),
+        m.d.comb += [
+            write.addr.eq(delayed(m, in_bank(number, load.payload), "kept_at")),
+            *(
+                write.data[name].eq(delayed(m, load.payload[name], f"kept_{name}"))
+                for name in write.data.shape().members
+            ),
         ]
         visit = queued_layout(
             self.count,
@@ -324,18 +327,21 @@ class LaneGroup(wiring.Component):
                 request.reference.eq(read.data),
                 self.reference.eq(read.data),
             ]
-        m.d.sync += [
-            request.valid.eq(strobe_after(m, queue.o_valid, 1, "picked")),
-            request.weight.eq(delayed(m, queue.o.weights[queue.lane], "picked_weight")),
-            request.mask.eq(picked["train"] & keys.data.train),
-            request.down.eq((picked["sign"] == keys.data.sign) & ~settings.paired),
-            request.serial_static.eq(picked["static"]),
-            request.serial_cycle.eq(picked["cycle"]),
-            request.lane_static.eq(keys.data.static),
-            request.lane_cycle.eq(keys.data.cycle),
-            request.bias.eq(keys.data.bias | picked["bias"]),
-            request.lane.eq(lane),
-            request.address.eq(picked["address"]),
+        asked = {
+            "weight": delayed(m, queue.o.weights[queue.lane], "picked_weight"),
+            "mask": picked["train"] & keys.data.train,
+            "down": (picked["sign"] == keys.data.sign) & ~settings.paired,
+            "serial_static": picked["static"],
+            "serial_cycle": picked["cycle"],
+            "lane_static": keys.data.static,
+            "lane_cycle": keys.data.cycle,
+            "bias": keys.data.bias | picked["bias"],
+            "lane": lane,
+            "address": picked["address"],
+        }
+        m.d.comb += [
+            request.valid.eq(strobe_after(m, queue.o_valid, 2, "picked")),
+            *(request[name].eq(delayed(m, one, f"asked_{name}")) for name, one in asked.items()),
         ]
         # Of a pair, too: equal signs of activation and error lower the weight.
         lowers, cycles = Signal(), unit.pulses_time

@@ -196,7 +196,9 @@ class Lane(wiring.Component):
         next_train = _loaded(m, self.load, shared.load_train, take, "train")
         next_sign = _loaded(m, self.load, shared.load_sign, take, "sign")
         next_code = _loaded(m, self.load_code, shared.load_code, shared.take_code, "code")
-        train, sign = Signal.like(next_train), Signal.like(next_sign)
+        train, sign = (
+            Signal.like(next_one, reset_less=True) for next_one in (next_train, next_sign)
+        )
         with m.If(take):
             m.d.sync += [train.eq(next_train), sign.eq(next_sign)]
 
@@ -204,11 +206,12 @@ class Lane(wiring.Component):
         # A cell is hit in two cycles, for so many slots are several LUTs: four slots, then all.
         mask = shared.serial_train & train
         down = shared.serial_sign == sign
-        stored, fired = Signal.like(word), Signal(-(-SLOTS // 4))
+        # Words have no reset: one net to all of them would be the longest.
+        stored, fired = Signal.like(word, reset_less=True), Signal(-(-SLOTS // 4), reset_less=True)
+        m.d.comb += self.weight.eq(delayed(m, stored, "hit_weight"))
         m.d.sync += [
             stored.eq(self._joined(m, word) if self.read_physics else word),
             fired.eq(Cat(mask[k : k + 4].any() for k in range(0, SLOTS, 4))),
-            self.weight.eq(stored),
             self.hit.eq(fired.any() & delayed(m, ~(shared.paired & (down ^ shared.minus)), "way")),
         ]
 
@@ -247,8 +250,10 @@ class Lane(wiring.Component):
         total = Signal.like(self.chain_o, reset_less=True)
         with m.If(fresh):
             m.d.sync += total.eq(Mux(first, 0, total) + product)
+        chain = Signal.like(self.chain_o, reset_less=True)
+        m.d.comb += self.chain_o.eq(chain)
         with m.If(move):
-            m.d.sync += self.chain_o.eq(Mux(capture, total, self.chain_i))
+            m.d.sync += chain.eq(Mux(capture, total, self.chain_i))
         return m
 
     @staticmethod
@@ -264,7 +269,7 @@ class Lane(wiring.Component):
         The plus device's word is one visit ahead. What is beyond the lowest weight becomes the
         largest one, too: its magnitude is right.
         """
-        shared, plus = self.shared, Signal.like(word)
+        shared, plus = self.shared, Signal.like(word, reset_less=True)
         difference = Signal(signed(self.weight_bits + 1))
         m.d.comb += difference.eq(word - plus)
         with m.If(shared.visit):

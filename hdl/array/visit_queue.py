@@ -168,7 +168,10 @@ class VisitQueue(wiring.Component):
         The memory is in slices, each with addresses of its own, and a strobe for the registers
         behind it: they are many LUT RAMs, and one register for all of them may be far from some.
         """
-        words, bits, at_work = [], Value.cast(self.i), Value.cast(self.o)
+        words, bits = [], Value.cast(self.i)
+        # What it is of has a reset: ``o_valid``.
+        at_work = Signal(len(bits), reset_less=True)
+        m.d.comb += Value.cast(self.o).eq(at_work)
         for number, start in enumerate(range(0, len(bits), SLICE)):
             part = bits[start : start + SLICE]
             store = Memory(shape=unsigned(len(part)), depth=self._depth, init=[])

@@ -115,7 +115,8 @@ class ArrayTable(wiring.Component):
             attrs={"ram_style": "block"},
         )
         write, read = entries.write_port(), entries.read_port()
-        chain = Signal(self._words * WORD_BITS)
+        # Words without a reset, as all below that is wide: what there is says `valid`.
+        chain = Signal(self._words * WORD_BITS, reset_less=True)
         loaded, valid = Signal(range(ENTRIES)), Signal()
         word, writes = Signal(range(self._words + 1)), Signal()
         # What there is no entry for is never put away.
@@ -205,7 +206,7 @@ class ArrayTable(wiring.Component):
         entry at work is in its registers alone.
         """
         words = self.planned_words
-        chain = Signal(len(words) * WORD_BITS)
+        chain = Signal(len(words) * WORD_BITS, reset_less=True)
         count, fetching, arrives = Signal(range(len(words) + 1)), Signal(), Signal()
         reads = fetching & ~moving & (count != len(words))
         ends = fetching & ~moving & (count == len(words)) & ~arrives

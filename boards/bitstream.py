@@ -18,6 +18,7 @@ from ohmgrid.boards.build_report import (
 )
 from ohmgrid.boards.clock_plan import ClockPlan, plan_clock
 from ohmgrid.boards.flows import FLOWS, NETLIST, PHASES, Flow
+from ohmgrid.boards.netlist import close_carries_in
 from ohmgrid.boards.steps import Steps
 from ohmgrid.boards.synth import FAMILIES, dont_care_collisions
 from ohmgrid.boards.synth_report import Resources, placed
@@ -170,7 +171,8 @@ class _Run:
     def synthesise(self, tool: toolchain.Tool) -> None:
         """Make the netlist."""
         script = f"read_rtlil top.il; {FAMILIES[self.board.family]} -top top -json {NETLIST}"
-        self._take("synthesis", tool, ["top.il"], [NETLIST], ["-p", script])
+        after = close_carries_in if self.board.family == "ecp5" else None
+        self._take("synthesis", tool, ["top.il"], [NETLIST], ["-p", script], after)
 
     def place(self, tool: toolchain.Tool, seed: int, mhz: float) -> dict:
         """Place and route with a seed; return the tool's report."""
@@ -192,7 +194,17 @@ class _Run:
             seconds=report.seconds | {"pack": self.steps.seconds("pack")},
         )
 
-    def _take(self, name: str, tool: toolchain.Tool, given, makes, arguments: list[str]) -> None:
+    def _take(
+        self,
+        name: str,
+        tool: toolchain.Tool,
+        given: Sequence[str],
+        makes: Sequence[str],
+        arguments: Sequence[str],
+        after: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Run a tool, unless that is done; ``after`` changes the first file that it has made."""
+
         def do() -> float:
             start = time.monotonic()
             self.tell(name, "starting")
@@ -203,6 +215,8 @@ class _Run:
                 log=self.steps.folder / f"{name.replace(' ', '')}.log",
                 on_line=self._listen(name),
             )
+            if after is not None:
+                after(self.steps.folder / makes[0])
             return time.monotonic() - start
 
         key = self.steps.key(given, str(tool), *arguments)

@@ -27,7 +27,8 @@ def after(option):
     return words[words.index(option) + 1]
 if "{name}" == "yosys":
     made = re.search(r"-json (\\S+)", words[-1])[1]
-    pathlib.Path(made).write_text(pathlib.Path("top.il").read_text()[:1000])
+    text = pathlib.Path("top.il").read_text()[:1000]
+    pathlib.Path(made).write_text(json.dumps({{"creator": text, "modules": {{}}}}))
 elif "{name}" == "nextpnr-ecp5":
     seed = int(after("--seed"))
     pathlib.Path(after("--textcfg")).write_text("placed with " + str(seed))

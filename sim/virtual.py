@@ -46,11 +46,6 @@ def build_board(config: Config) -> Library:
 class PseudoTerminal:
     """A line of bytes between two programs, with a name that a serial port could have.
 
-    Parameters
-    ----------
-    link : Path, optional
-        A symbolic link to make to its name, which then does not change; removed at the end.
-
     Attributes
     ----------
     name : str
@@ -59,19 +54,20 @@ class PseudoTerminal:
         File descriptor of the board's side.
     """
 
-    def __init__(self, link: Path | None = None) -> None:
+    def __init__(self) -> None:
         self.end, self._other = os.openpty()
         for side in (self.end, self._other):
             tty.setraw(side)
         os.set_blocking(self.end, False)
         self.name = os.ttyname(self._other)
-        self._link = link
-        if link is not None:
-            with contextlib.suppress(FileNotFoundError):
-                if link.is_symlink():
-                    link.unlink()
-            link.symlink_to(self.name)
-            self.name = str(link)
+        self._link: Path | None = None
+
+    def call(self, link: Path) -> None:
+        """Give the host's side a name that stays the same: a symbolic link, until it is closed."""
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(self.name)
+        self._link, self.name = link, str(link)
 
     def read(self, most: int) -> bytes:
         """Return what the host has sent, at most so many bytes; nothing if there is nothing."""

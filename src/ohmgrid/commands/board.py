@@ -63,10 +63,13 @@ def serve(virtual: bool, name: Path | None, as_json: bool, **given: Any) -> None
     from ohmgrid.sim.virtual import PseudoTerminal, VirtualBoard
 
     config = choose(Options(**given)).config
-    console, line = Console(stderr=True), PseudoTerminal(name)
+    console, line = Console(stderr=True), PseudoTerminal()
     try:
         with starting("virtual", console):
             served = VirtualBoard(config, line)
+        # Whoever waits for the name finds somebody who answers.
+        if name is not None:
+            line.call(name)
         said = {"port": line.name, "lanes": config.build.lanes, "words": config.build.words}
         click.echo(json.dumps(said) if as_json else f"board at {line.name} (Ctrl-C ends it)")
         stop = threading.Event()

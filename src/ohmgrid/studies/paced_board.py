@@ -102,7 +102,9 @@ class PacedBoard:
     """
 
     def __init__(self, config: Config, baud: int, name: Path | None = None) -> None:
-        self._line = PseudoTerminal(name)
+        self._line = PseudoTerminal()
+        if name is not None:
+            self._line.call(name)
         self.port = self._line.name
         self._rate = baud / BITS_A_BYTE
         self._core = PretendedCore()

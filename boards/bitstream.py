@@ -19,6 +19,7 @@ from ohmgrid.boards.build_report import (
 from ohmgrid.boards.clock_plan import ClockPlan, plan_clock
 from ohmgrid.boards.flows import FLOWS, NETLIST, PHASES, Flow
 from ohmgrid.boards.netlist import close_carries_in
+from ohmgrid.boards.patience import Unrouted, watch_router
 from ohmgrid.boards.steps import Steps
 from ohmgrid.boards.synth import FAMILIES, dont_care_collisions
 from ohmgrid.boards.synth_report import Resources, placed
@@ -135,13 +136,13 @@ def build(
     try:
         run.synthesise(tools[0])
         with ThreadPoolExecutor(max(1, min(workers, len(seeds)))) as pool:
-            jobs = [pool.submit(run.place, tools[1], seed, mhz) for seed in seeds]
-            reports = dict(zip(seeds, (job.result() for job in jobs), strict=True))
+            jobs = {seed: pool.submit(run.place, tools[1], seed, mhz) for seed in seeds}
+            reports = _routed({seed: job.result() for seed, job in jobs.items()})
     except BaseException:
         # Nor does a bitstream of something else.
         steps.forget(["pack"])
         raise
-    report = run.report(config, tools, reports, settings)
+    report = run.report(config, tools, reports, settings, seeds)
     if report.met is False:
         steps.forget(["pack"])
     else:
@@ -174,12 +175,16 @@ class _Run:
         after = close_carries_in if self.board.family == "ecp5" else None
         self._take("synthesis", tool, ["top.il"], [NETLIST], ["-p", script], after)
 
-    def place(self, tool: toolchain.Tool, seed: int, mhz: float) -> dict:
-        """Place and route with a seed; return the tool's report."""
+    def place(self, tool: toolchain.Tool, seed: int, mhz: float) -> dict | Unrouted:
+        """Place and route with a seed; return the tool's report, or why it was given up."""
         arguments = self.flow.route(self.board, self.made.platform, seed, mhz)
         made = [f"seed{seed}.placed", f"seed{seed}.json"]
         given = [NETLIST, f"top.{self.flow.constraints}"]
-        self._take(f"seed {seed}", tool, given, made, arguments)
+        try:
+            self._take(f"seed {seed}", tool, given, made, arguments)
+        except Unrouted as error:
+            self.tell(f"seed {seed}", "given up")
+            return error
         return json.loads((self.steps.folder / made[1]).read_text(encoding="utf-8"))
 
     def pack(self, tool: toolchain.Tool, report: BuildReport) -> BuildReport:
@@ -223,17 +228,21 @@ class _Run:
         self.tell(name, "done" if self.steps.take(name, key, makes, do) else "kept")
 
     def _listen(self, name: str) -> Callable[[str], None]:
+        look = watch_router()
+
         def hear(line: str) -> None:
+            look(line)
             for sign, phase in PHASES:
                 if sign in line:
                     self.tell(name, phase)
 
         return hear
 
-    def report(self, config, tools, reports, settings) -> BuildReport:
+    def report(self, config, tools, reports, settings, wanted) -> BuildReport:
         """Return what place and route came to, before there is a bitstream."""
         found = {seed: placed(report) for seed, report in reports.items()}
         seeds = {seed: one["fmax_mhz"] for seed, one in found.items()}
+        unrouted = [seed for seed in wanted if seed not in seeds]
         best = best_seed(seeds)
         used, available = _cells(self.flow, reports[best]["utilization"])
         names = ["synthesis", *(f"seed {seed}" for seed in seeds)]
@@ -242,9 +251,19 @@ class _Run:
             used=used,
             available=available,
             seeds=seeds,
+            unrouted=unrouted,
             path=found[best]["path"],
             seconds={name: self.steps.seconds(name) for name in names},
         )
+
+
+def _routed(found: Mapping[int, dict | Unrouted]) -> dict[int, dict]:
+    """Return the reports of the seeds that were routed; raise if there are none."""
+    reports = {seed: one for seed, one in found.items() if isinstance(one, dict)}
+    if not reports:
+        reasons = [f"seed {seed}: {one}" for seed, one in found.items()]
+        raise Unrouted("no seed was routed; " + "; ".join(reasons))
+    return reports
 
 
 def _cells(flow: Flow, counted: dict) -> tuple[Resources, Resources]:

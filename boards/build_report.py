@@ -62,6 +62,8 @@ class BuildReport:
     """Whether it was placed and routed; a project for a vendor's tools is not."""
     seeds: dict[int, float | None] = field(default_factory=dict)
     """Seed of the placer -> clock that it reached in MHz; None where the tool reports none."""
+    unrouted: list[int] = field(default_factory=list)
+    """Seeds that were given up."""
     path: CriticalPath | None = None
     """The slowest path of the best seed."""
     bitstream: str | None = None
@@ -166,11 +168,13 @@ class BuildReport:
     def _fmax(self) -> str:
         if self.fmax_mhz is None:
             return f"no Fmax reported by {self.tools[1]}: whether the clock is met is not known"
+        not_routed = f"; not routed: seeds {', '.join(map(str, self.unrouted))}"
+        after = not_routed if self.unrouted else ""
         if len(self.seeds) == 1:
-            return f"{self.fmax_mhz:g} MHz (one seed)"
+            return f"{self.fmax_mhz:g} MHz (one seed){after}"
         return (
             f"{self.fmax_mhz:g} MHz with seed {self.best}, median of {len(self.seeds)} "
-            f"{self.fmax_median_mhz:g} MHz"
+            f"{self.fmax_median_mhz:g} MHz{after}"
         )
 
 

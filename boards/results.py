@@ -76,6 +76,8 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     clock_mhz: float
     seeds: dict[str, float | None]
     """Seed -> Fmax in MHz."""
+    unrouted: list[int] = []
+    """Seeds that were given up."""
     fmax_mhz: float | None
     fmax_median_mhz: float | None
     met: bool | None
@@ -128,6 +130,7 @@ def result_of(report: BuildReport) -> Result:
         tools=report.tools,
         clock_mhz=report.clock_mhz,
         seeds={str(seed): mhz for seed, mhz in report.seeds.items()},
+        unrouted=report.unrouted,
         fmax_mhz=report.fmax_mhz,
         fmax_median_mhz=report.fmax_median_mhz,
         met=report.met,
@@ -183,7 +186,8 @@ def _share(pair: tuple[int, int]) -> str:
 def _clock(one: Result) -> str:
     if one.fmax_mhz is None:
         return f"{one.clock_mhz:g}; none reported"
-    seeds = f"{one.fmax_median_mhz:g} / {one.fmax_mhz:g} ({len(one.seeds)})"
+    lost = f", {len(one.unrouted)} not routed" if one.unrouted else ""
+    seeds = f"{one.fmax_median_mhz:g} / {one.fmax_mhz:g} ({len(one.seeds)}{lost})"
     return f"{one.clock_mhz:g}; {seeds}" + ("" if one.met else ", **missed**")
 
 

@@ -57,13 +57,14 @@ WAYS = {
     "sdram": "those, from SDRAM:",
 }
 ESTIMATE = ("positions", "examples")
-BUILDING = ("seeds", "jobs", "out", "record")
+BUILDING = ("seeds", "first_seed", "jobs", "out", "record")
 
 
 @click.command
 @click.argument("board", metavar="BOARD")
 @click.option("--clock", type=NUMBER, metavar="MHZ", help="Clock of the gateware [the board's].")
 @click.option("--seeds", type=INTEGER, default=1, help="Seeds of the placer, the best is kept [1].")
+@click.option("--first-seed", type=INTEGER, default=1, help="The first of them [1].")
 @click.option("--jobs", type=INTEGER, help="Seeds at the same time [as many as there are CPUs].")
 @click.option("--out", type=FOLDER, help="Folder of the build [build/BOARD].")
 @click.option(
@@ -91,6 +92,7 @@ def build(
     board: str,
     clock: float | None,
     seeds: int,
+    first_seed: int,
     jobs: int | None,
     out: Path | None,
     record: Path | None,
@@ -126,6 +128,7 @@ def build(
         print_estimate(chosen, positions, examples, float(plan.hz) / 1e6, as_json)
         return
     check_int("seeds", seeds, 1, MOST_SEEDS)
+    check_int("first-seed", first_seed, 1, 1 << 30)
     check_int("jobs", workers := jobs or os.cpu_count() or 1, 1, MOST_SEEDS)
     check_build(chosen.config)
     tell(chosen.warnings)
@@ -136,9 +139,10 @@ def build(
         made = build_project(one, chosen.config, folder, configuration, source.stem, clock)
         _print(made, folder, None, as_json)
         return
+    chosen_seeds = range(first_seed, first_seed + seeds)
     missed: ClockMissed | None = None
     try:
-        made = _build(one, chosen, folder, configuration, source.stem, clock, seeds, workers)
+        made = _build(one, chosen, folder, configuration, source.stem, clock, chosen_seeds, workers)
     except ClockMissed as error:
         missed, made = error, error.report
     cycles = _cycles(chosen, one, made)
@@ -158,7 +162,7 @@ def _check_together(ctx: click.Context, estimate: bool) -> None:
     for name in BUILDING if estimate else ESTIMATE:
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             goes = "none with --estimate" if estimate else "with --estimate only"
-            raise ConfigError(name, f"expected {goes}, got {ctx.params[name]}")
+            raise ConfigError(name.replace("_", "-"), f"expected {goes}, got {ctx.params[name]}")
 
 
 def _build(
@@ -168,7 +172,7 @@ def _build(
     configuration: str,
     settings: str,
     clock: float | None,
-    seeds: int,
+    seeds: range,
     workers: int,
 ) -> BuildReport:
     """Build, and show what the tools are doing."""
@@ -188,7 +192,7 @@ def _build(
             if step not in tasks:
                 tasks[step] = bar.add_task(step)
             bar.update(tasks[step], description=f"{step}: {doing}")
-            if doing in ("done", "kept"):
+            if doing in ("done", "kept", "given up"):
                 bar.stop_task(tasks[step])
 
         return build_bitstream(
@@ -198,7 +202,7 @@ def _build(
             configuration=configuration,
             settings=settings,
             clock_mhz=clock,
-            seeds=range(1, seeds + 1),
+            seeds=seeds,
             workers=workers,
             tell=show,
         )

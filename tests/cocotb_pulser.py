@@ -250,7 +250,8 @@ class Pulser:
         for chunk in range(max(1, chunks(plan.bl))):
             self.expect(number, chunk)
             slot = SLOTS * chunk
-            wants = {"valid": 1, "chunk": chunk, "slot": slot, "left": plan.bl - slot}
+            wants = {"valid": 1, "chunk": chunk, "slot": slot}
+            wants["size"] = min(SLOTS, plan.bl - slot)
             dut.wants.value = pack(WANTS, wants | {"next": int(chunk > 0)})
             if chunk:
                 await FallingEdge(dut.clk)

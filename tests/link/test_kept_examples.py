@@ -75,7 +75,13 @@ def finish(session: Session) -> tuple[str, list]:
     return session.state_sha256, rows
 
 
-@pytest.mark.parametrize("sizes", [*KEPT])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        sizes if n % 3 == 0 else pytest.param(sizes, marks=pytest.mark.slow)
+        for n, sizes in enumerate(KEPT)
+    ],
+)
 def test_examples_that_are_kept_or_sent_give_the_same_bits(served, sizes, rng):
     (board, own), data = served, random_data(rng, *sizes)
     golden = Session(own, PLAN, data, Core(own, NET))

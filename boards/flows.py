@@ -67,6 +67,9 @@ def _ecp5_route(board: Board, platform, seed: int, mhz: float) -> list[str]:
         *("--speed", str(platform.speed), "--json", NETLIST, "--lpf", "top.lpf"),
         *("--textcfg", f"seed{seed}.placed", "--report", f"seed{seed}.json"),
         *("--freq", f"{mhz:g}", "--seed", str(seed), "--router", "router2"),
+        # No limit: that of nextpnr 0.11 is a square of the number of cells, and overflows beyond
+        # 46,340 of them; then a cell is given up after ten thousand tries.
+        *("--placer-heap-cell-placement-timeout", "0"),
         *("--timing-allow-fail", "--lpf-allow-unconstrained"),
     ]
 

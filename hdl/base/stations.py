@@ -38,14 +38,11 @@ class Station(wiring.Component):
         return m
 
 
-class PairStation(wiring.Component):
+class PairStation(Station):
     """Holds two words: one passes every cycle.
 
     Parameters and members are those of `Station`.
     """
-
-    def __init__(self, shape: Any):
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()

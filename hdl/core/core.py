@@ -94,10 +94,10 @@ class Core(wiring.Component):
             m.submodules.time = self._time
 
         m.submodules.commands = self._commands = Commands(config)
-        self._registers, self._op = self._settings.registers, self._commands.kinds
+        self._registers, self._kinds = self._settings.registers, self._commands.kinds
         entry = self._table.entry
         self._way = way = Signal(WAY)
-        m.d.comb += way.eq(of_direction(self._commands.kinds.backward, self._registers, entry))
+        m.d.comb += way.eq(of_direction(self._kinds.backward, self._registers, entry))
         self._place(m)
         self._connect_lines(m)
         self._connect_engines(m)
@@ -223,7 +223,7 @@ class Core(wiring.Component):
         m.d.comb += [
             time.one.eq(lines.one),
             self._onward.d_one.eq(one["d_one"]),
-            multiply.backward.eq(self._commands.kinds.backward),
+            multiply.backward.eq(self._kinds.backward),
             *(multiply.way.eq(self._way), multiply.op_key.eq(self._keys.key)),
             *same(multiply, lines, "power", "asks"),
             *same(lines, multiply, "granted", "key_made"),
@@ -257,12 +257,12 @@ class Core(wiring.Component):
             time.pulsed.eq(update.done),
             time.seen.eq(array.seen),
             array.cells.eq(either(job_layout(self.config), time.cells, loader.cells)),
-            loader.setup.eq(self._op.setup),
-            loader.vector.eq(self._op.load_x | self._op.load_d),
-            loader.errors.eq(self._op.load_d),
+            loader.setup.eq(self._kinds.setup),
+            loader.vector.eq(self._kinds.load_x | self._kinds.load_d),
+            loader.errors.eq(self._kinds.load_d),
             loader.biased.eq(self._sequencer.running & self._sequencer.biased),
-            loader.reads.eq(self._op.read_cells),
-            loader.references.eq(self._op.write_references),
+            loader.reads.eq(self._kinds.read_cells),
+            loader.references.eq(self._kinds.write_references),
             loader.valid.eq(self.i.valid),
             array.cells_i.payload.eq(saturate(self.i.payload, self.config.formats.weight_bits)),
         ]
@@ -289,7 +289,7 @@ class Core(wiring.Component):
             *(sequencer.label_valid.eq(self.i.valid), sequencer.i.eq(self.i.payload)),
             *same(onward, sequencer, "job", "label", "column_base"),
             onward.entry.eq(self._table.entry),
-            onward.backward.eq(self._commands.kinds.backward),
+            onward.backward.eq(self._kinds.backward),
             *same(onward, registers, "x_frac", "d_frac"),
             onward.lines_busy.eq(lines.busy),
             *same(onward, lines, "number", "shared_valid", "shared", "looked"),
@@ -371,7 +371,7 @@ class Core(wiring.Component):
             loader.start.eq(commands.load_vector),
             multiply.start.eq(commands.multiply),
             multiply.inner.eq(commands.inner_results),
-            multiply.again.eq(self._op.loss | self._op.send),
+            multiply.again.eq(self._kinds.loss | self._kinds.send),
             time.start.eq(commands.pass_time),
             sequencer.start.eq(commands.run),
             commands.unknown.eq(settings.unknown),
@@ -407,9 +407,7 @@ class Core(wiring.Component):
             self._onward.i_valid.eq(multiply.o.valid & inner),
             self._onward.i.eq(multiply.o.payload),
         ]
-        m.d.comb += [
-            multiply.o.ready.eq(self.o.ready | inner),
-        ]
+        m.d.comb += multiply.o.ready.eq(self.o.ready | inner)
         with m.If(commands.multiplying):
             m.d.comb += [
                 self.o.valid.eq(multiply.o.valid & ~inner),
@@ -432,10 +430,10 @@ class Core(wiring.Component):
         """Say what a command changes of the entry when it has ended; all else stays."""
         table, commands = self._table, self._commands
         ops = {
-            "forward_step": self._op.forward,
-            "backward_step": self._op.backward,
-            "update_step": self._op.update,
-            "left": self._op.update,
+            "forward_step": self._kinds.forward,
+            "backward_step": self._kinds.backward,
+            "update_step": self._kinds.update,
+            "left": self._kinds.update,
         }
         m.d.comb += [
             *(table.change[name].eq(commands.changed & ops[name]) for name in ops),

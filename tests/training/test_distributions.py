@@ -8,6 +8,7 @@ import pytest
 from ohmgrid.config import Config, FormatConfig
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.engines import make_core
+from ohmgrid.model.device.population import at_bounds
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.distributions import Bins
 from ohmgrid.training.plan import Plan
@@ -50,6 +51,7 @@ def test_a_row_of_the_history_says_how_weights_are_distributed(name, rng):
     assert [len(row["layers"]) for row in session.history] == [2, 2, 2]
     for number, state in enumerate(session.core.state()):
         row = session.history[-1]["layers"][number]
+        assert row["at_bounds"] == at_bounds(config, number, state.weights)
         assert row["at_bounds"] == session.at_bounds()[number]
         rows, cols = plan.net().shapes[number]
         for which, (first, counts) in session.bins.histograms(state.weights).items():

@@ -289,11 +289,9 @@ class Session:
         return state_sha256(self._state())
 
     def at_bounds(self) -> list[float]:
-        """Return the part of each tile's devices that stand at a bound of their own."""
-        return [
-            at_bounds(self.config, number, state.weights)
-            for number, state in enumerate(self._state())
-        ]
+        """Return the part of each tile's devices that stood at a bound of their own when the last
+        epoch ended."""
+        return [row["at_bounds"] for row in self.history[-1]["layers"]]
 
     def counter_warnings(self) -> list[str]:
         """Return a line for each count that decides how the net learns."""

@@ -21,8 +21,9 @@ from ohmgrid.boards.flows import FLOWS, NETLIST, PHASES, Flow
 from ohmgrid.boards.netlist import close_carries_in
 from ohmgrid.boards.patience import Unrouted, watch_router
 from ohmgrid.boards.steps import Steps
-from ohmgrid.boards.synth import FAMILIES, dont_care_collisions
+from ohmgrid.boards.synth import dont_care_collisions
 from ohmgrid.boards.synth_report import Resources, placed
+from ohmgrid.boards.synthesis import synthesis
 from ohmgrid.boards.top import Top
 from ohmgrid.config import Config
 from ohmgrid.storage.files import write_whole
@@ -171,7 +172,7 @@ class _Run:
 
     def synthesise(self, tool: toolchain.Tool) -> None:
         """Make the netlist."""
-        script = f"read_rtlil top.il; {FAMILIES[self.board.family]} -top top -json {NETLIST}"
+        script = f"read_rtlil top.il; {synthesis(self.board.family, f'-json {NETLIST}')}"
         after = close_carries_in if self.board.family == "ecp5" else None
         self._take("synthesis", tool, ["top.il"], [NETLIST], ["-p", script], after)
 

@@ -26,26 +26,14 @@ from amaranth.lib import wiring
 
 from ohmgrid.boards.pins import Pins
 from ohmgrid.boards.synth_report import SynthReport, count, parts, placed
+from ohmgrid.boards.synthesis import FAMILIES, synthesis
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.tools import toolchain
 from ohmgrid.tools.export import ports
 from ohmgrid.tools.rtlil import merge_modules
 
-__all__ = ["DEVICES", "FAMILIES", "Target", "dont_care_collisions", "elaborated", "synth"]
+__all__ = ["DEVICES", "Target", "dont_care_collisions", "elaborated", "synth"]
 
-# ABC's usual steps, mapped twice: 2 % fewer LUTs.
-_TWICE = (
-    "+&scorr;&sweep;&dc2;&dch,-f,-r;&ps;&if,{W},{D},{R},-v;&mfs;&st;&dch,-f;&if,{W},{D},{R},-v;&mfs"
-)
-# Without wide multiplexers, and with comparisons with constants in LUTs, a design takes fewer LUTs;
-# iCE40 makes no multiplier block unasked.
-FAMILIES = {
-    "ecp5": f'scratchpad -set abc9.script "{_TWICE}"; synth_ecp5 -nowidelut -cmp2softlogic',
-    "ice40": "synth_ice40 -dsp",
-    "ice40hx": "synth_ice40",
-    "gowin": "synth_gowin -family gw2a -nowidelut",
-}
-"""family -> yosys command; of iCE40, LP and HX parts have no multiplier blocks."""
 _NEXTPNR = {
     "ecp5": "nextpnr-ecp5",
     "ice40": "nextpnr-ice40",
@@ -171,7 +159,7 @@ def synth(
         yosys = toolchain.find("yosys")
         tools = [str(yosys)]
         design = elaborated(make(), family, collisions)
-        run = _Yosys(yosys, FAMILIES[family], work, on_line)
+        run = _Yosys(yosys, family, work, on_line)
         total = count(run("flat", design)["top"], family)
         rows = []
         if by_part:
@@ -247,16 +235,19 @@ class _Yosys:
     """Synthesises RTLIL texts in a folder; returns module -> cell type -> number."""
 
     tool: toolchain.Tool
-    command: str
+    family: str
     work: Path
     on_line: Callable[[str], None] | None
 
     def __call__(self, name: str, design: str, options: str = "") -> dict[str, dict[str, int]]:
         (self.work / f"{name}.il").write_text(design, encoding="utf-8")
-        synthesise = f"{self.command} -top top {options}"
         toolchain.run(
             self.tool,
-            ["-p", f"read_rtlil {name}.il; {synthesise}; tee -q -o {name}-stat.json stat -json"],
+            [
+                "-p",
+                f"read_rtlil {name}.il; {synthesis(self.family, options)};"
+                f" tee -q -o {name}-stat.json stat -json",
+            ],
             cwd=self.work,
             log=self.work / f"yosys-{name}.log",
             on_line=self.on_line,

@@ -7,7 +7,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 from vendor_models import MODELS
 
-from ohmgrid.boards.synth import FAMILIES, elaborated
+from ohmgrid.boards.synth import elaborated
+from ohmgrid.boards.synthesis import synthesis
 from ohmgrid.sim.cxxrtl.instance import Instance, Ports, load
 from ohmgrid.sim.cxxrtl.make import LIBRARY, make_library, read_ports
 from ohmgrid.tools import toolchain
@@ -39,7 +40,7 @@ class Gates:
     ----------
     component : wiring.Component
     family : str
-        Of `FAMILIES`.
+        Of `ohmgrid.boards.synthesis.FAMILIES`.
     work : Path
         An empty folder.
 
@@ -66,7 +67,7 @@ class Gates:
             toolchain.find("yosys", native=False),
             [
                 *("-q", "-p"),
-                f"read_rtlil design.il; {FAMILIES[family]} -top top; select top;"
+                f"read_rtlil design.il; {synthesis(family)}; select top;"
                 " write_rtlil -selected netlist.il; select -clear; design -reset;"
                 f" read_verilog -defer -nowb -overwrite {_CELLS[family]};"
                 " read_verilog -sv -overwrite models.v;"

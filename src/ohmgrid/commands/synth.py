@@ -6,8 +6,9 @@ import click
 from rich.console import Console
 
 from ohmgrid.boards.parts import REGISTRY, part
-from ohmgrid.boards.synth import DEVICES, FAMILIES
+from ohmgrid.boards.synth import DEVICES
 from ohmgrid.boards.synth import synth as synthesise
+from ohmgrid.boards.synthesis import FAMILIES
 from ohmgrid.commands.options import Options, choose, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH

@@ -11,13 +11,13 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from ohmgrid.config import PULSE_TYPES, SLOTS
 from ohmgrid.hdl.periphery.edge import vector_layout
 from ohmgrid.hdl.periphery.passes import pass_layout, trains_layout
 from ohmgrid.hdl.periphery.values import line_cycles, list_layout, values_layout
 from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.lines import side_trains
 from ohmgrid.model.periphery.pulses import PulsePlan
+from ohmgrid.periphery import PULSE_TYPES, SLOTS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.sim.runner import parameters
 from ohmgrid.sim.streams import LIMIT, Scoreboard, pack

@@ -12,7 +12,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from ohmgrid.config import PULSE_TYPES, SLOTS, Config, PulseConfig
+from ohmgrid.config import Config
 from ohmgrid.hdl.core.array_table import planned_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW
 from ohmgrid.hdl.core.pulser import WANTS, plan_layout
@@ -20,6 +20,7 @@ from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.values import list_layout
 from ohmgrid.host.registers import core_values
 from ohmgrid.model.periphery.pulses import PulsePlan, chunks, expected_pulses, plan_update
+from ohmgrid.periphery import PULSE_TYPES, SLOTS, PulseConfig
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.noise import Verb
 from ohmgrid.sim.runner import parameters

@@ -8,10 +8,10 @@ from cocotb.clock import Clock
 from cocotb.task import Task
 from cocotb.triggers import FallingEdge
 
-from ohmgrid.config import ConverterConfig
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.model.periphery.outputs import convert, convert_parts, results
 from ohmgrid.model.periphery.readout import Readout, amplitudes
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.edge import converter_registers
 from ohmgrid.registers.readout import Part, read_registers
 from ohmgrid.sim.runner import parameters

@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 
-from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import W_NOISE_TYPES
 from ohmgrid.registers.device import device_registers
 
 __all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices"]

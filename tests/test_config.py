@@ -8,19 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import devices
 
-from ohmgrid.config import (
-    PULSE_TYPES,
-    W_NOISE_TYPES,
-    BuildConfig,
-    Config,
-    ConverterConfig,
-    FormatConfig,
-    LayoutConfig,
-    PulseConfig,
-)
+from ohmgrid.config import BuildConfig, Config, FormatConfig, LayoutConfig
 from ohmgrid.devices.presets import PRESETS, device_to_dict, preset
 from ohmgrid.devices.steps import ConstantStep, LinearStep
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import PULSE_TYPES, W_NOISE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.training.settings import (
     config_to_toml,

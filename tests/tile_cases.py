@@ -5,17 +5,10 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from strategies import devices, physics
 
-from ohmgrid.config import (
-    PULSE_TYPES,
-    BuildConfig,
-    Config,
-    ConverterConfig,
-    FormatConfig,
-    LayoutConfig,
-    PulseConfig,
-)
+from ohmgrid.config import BuildConfig, Config, FormatConfig, LayoutConfig
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import PULSE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.time import refresh_registers

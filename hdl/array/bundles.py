@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.base.own_register import nearby
 from ohmgrid.hdl.device.ports import REGISTERS
 from ohmgrid.hdl.periphery.values import LINE
 from ohmgrid.hdl.periphery.voltages import code_bits
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.device import VISIBLE_BITS
 
 __all__ = [

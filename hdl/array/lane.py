@@ -16,13 +16,14 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.base.block_ram import BlockRam
 from ohmgrid.hdl.base.multiplier import Multiplier
 from ohmgrid.hdl.base.own_register import OwnRegister
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.device.visible import VisibleWeight
 from ohmgrid.hdl.periphery.voltages import code_bits
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.device import VISIBLE_BITS
 from ohmgrid.registers.noise import CELL_BITS
 

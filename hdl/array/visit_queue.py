@@ -5,9 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS
 from ohmgrid.doors.checks import check_power_of_two
 from ohmgrid.hdl.base.own_register import OwnRegister
+from ohmgrid.periphery import SLOTS
 
 __all__ = ["VisitQueue", "queued_layout"]
 

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.device import COUNT_BITS
 
 __all__ = ["Popcount"]

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import W_NOISE_TYPES, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, WAY, Work, entry_layout, over_lines
 from ohmgrid.hdl.periphery.outputs import Outputs
@@ -12,6 +12,7 @@ from ohmgrid.hdl.periphery.passes import pass_layout
 from ohmgrid.hdl.periphery.values import ASK
 from ohmgrid.hdl.periphery.voltages import POWER_BITS
 from ohmgrid.host.protocol import OUT_BITS
+from ohmgrid.periphery import W_NOISE_TYPES
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.readout import DITHER_BITS, Part
 

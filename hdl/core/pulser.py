@@ -13,12 +13,13 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.core.array_table import planned_layout
 from ohmgrid.hdl.core.jobs import COLUMN, KEY, REGISTERS, ROW, Work, spanning, update_key
 from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.values import list_layout
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
 from ohmgrid.registers.steps import ARRAY_BITS
 

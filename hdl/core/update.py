@@ -4,10 +4,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.core.jobs import KEY, Work, entry_layout, update_key
 from ohmgrid.hdl.core.pulser import WANTS, plan_layout
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.edge import BL_BITS
 from ohmgrid.registers.steps import ARRAY_BITS
 

@@ -3,7 +3,7 @@
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from ohmgrid.config import SLOTS
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.map import DEVICE
 from ohmgrid.registers.noise import GAUSS_BITS
 

@@ -12,7 +12,6 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import SLOTS
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.periphery.converters import Scaler
@@ -21,6 +20,7 @@ from ohmgrid.hdl.periphery.passes import Pass, divisor_bits, pass_layout, trains
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import ASK, keys_layout, line_cycles, list_layout, values_layout
 from ohmgrid.hdl.periphery.voltages import POWER_BITS, Voltages, code_bits
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.edge import FACTOR_BITS
 from ohmgrid.registers.layers import SHARE_BITS
 from ohmgrid.registers.map import READ_BITS

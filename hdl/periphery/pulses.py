@@ -11,12 +11,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import PULSE_TYPES, SLOTS
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.arith import SquareRoot, shift_round
 from ohmgrid.hdl.base.noise import LineKey
 from ohmgrid.hdl.base.pipeline import delayed
 from ohmgrid.hdl.base.products import SoftProduct
+from ohmgrid.periphery import PULSE_TYPES, SLOTS
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.noise import KEY_BITS, Purpose
 

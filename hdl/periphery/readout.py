@@ -8,9 +8,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.hdl.base.arith import SerialProduct, SquareRoot
 from ohmgrid.hdl.base.noise import gaussian
+from ohmgrid.periphery import W_NOISE_TYPES
 from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import GAUSS_BITS
 from ohmgrid.registers.readout import (

@@ -3,8 +3,9 @@
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.periphery.voltages import code_bits
+from ohmgrid.periphery import SLOTS
 
 __all__ = ["ASK", "LINE", "keys_layout", "line_cycles", "list_layout", "values_layout"]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.model.array.array import array_sums, magnitudes
 from ohmgrid.model.periphery.converters import dac, input_scale
@@ -23,6 +23,7 @@ from ohmgrid.model.periphery.pulses import (
 )
 from ohmgrid.model.periphery.readout import Readout
 from ohmgrid.model.periphery.voltages import operands, voltages
+from ohmgrid.periphery import SLOTS, ConverterConfig
 from ohmgrid.registers.edge import ConverterRegisters, PulseRegisters
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, ReadRegisters, parts

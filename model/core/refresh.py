@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.model.array.array import pulse_devices
 from ohmgrid.model.base.arith import at_edge
 from ohmgrid.model.base.noise import cell_words, gaussian, line_keys
@@ -20,6 +20,7 @@ from ohmgrid.model.device.population import Population
 from ohmgrid.model.periphery.converters import adc
 from ohmgrid.model.periphery.lines import key_halves, side_trains
 from ohmgrid.model.periphery.pulses import chunks, plan_update
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.noise import GAUSS_BITS, Purpose, Verb, rewrite_step
 from ohmgrid.registers.time import AgingRegisters, RefreshRegisters
 

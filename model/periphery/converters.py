@@ -17,8 +17,8 @@ then by one. That is at most 0.008 codes from a tie for a 12-bit ADC, 0.001 for 
 
 import numpy as np
 
-from ohmgrid.config import ConverterConfig
 from ohmgrid.model.base.arith import choose, divide_round, shift_round
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.edge import ADC_FRAC, ConverterRegisters
 
 __all__ = ["adc", "dac", "input_scale", "noisy_adc"]

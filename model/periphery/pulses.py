@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import PULSE_TYPES, SLOTS, PulseConfig
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.base.noise import fields16, line_keys
+from ohmgrid.periphery import PULSE_TYPES, SLOTS, PulseConfig
 from ohmgrid.registers.edge import FACTOR_BITS, PulseRegisters
 from ohmgrid.registers.noise import Purpose
 

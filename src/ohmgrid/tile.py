@@ -7,10 +7,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ohmgrid.config import MOST_LINES, Config, ConverterConfig
+from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import shown
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers

@@ -8,10 +8,11 @@ from strategies import devices, physics
 
 from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
+from ohmgrid.config import Config
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import LOSSES, Net, state_sha256
+from ohmgrid.periphery import PULSE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.layers import ACTIVATIONS
 from ohmgrid.training.data import load_data
 from ohmgrid.training.plan import Plan

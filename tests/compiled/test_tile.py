@@ -13,12 +13,13 @@ from strategies import devices, operate, physics
 from ohmgrid.compiled import arith, jit
 from ohmgrid.compiled.layout import VISITS
 from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, FormatConfig, PulseConfig
+from ohmgrid.config import Config, FormatConfig
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.model.base.arith import divide_round, shift_round, square_root
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.periphery import PULSE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.tile import TileState
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import Core, epoch_order, initial_state
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.net import Net, outcome_of, state_sha256
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.layers import (
     EXP_FRAC,
     PRE_FRAC,

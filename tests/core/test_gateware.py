@@ -11,13 +11,7 @@ from numpy.testing import assert_array_equal
 from strategies import operate
 from tile_cases import BUILDS, COLS, LANES, LEAST, ROWS, SEEDS, configs, random_weights, vectors
 
-from ohmgrid.config import (
-    BuildConfig,
-    Config,
-    FormatConfig,
-    LayoutConfig,
-    PulseConfig,
-)
+from ohmgrid.config import BuildConfig, Config, FormatConfig, LayoutConfig
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, SoftBounds, SoftBoundsReference
@@ -27,6 +21,7 @@ from ohmgrid.host.protocol import Op
 from ohmgrid.host.registers import core_values
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.time_effects import TimeEffects
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.sim.gateware import SimulatedGateware, build_core
 from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.sim.runner import run_cocotb

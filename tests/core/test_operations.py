@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ohmgrid.config import PULSE_TYPES, Config, ConverterConfig, PulseConfig
+from ohmgrid.config import Config
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.operations import multiply, pulse_slots, update_trains
 from ohmgrid.model.core.tile import Tile
@@ -14,6 +14,7 @@ from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.lines import side_trains
 from ohmgrid.model.periphery.outputs import convert
 from ohmgrid.model.periphery.pulses import plan_update
+from ohmgrid.periphery import PULSE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.edge import converter_registers, pulse_registers
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.readout import VOLTAGE_FRAC

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
-from ohmgrid.config import Config, PulseConfig
+from ohmgrid.config import Config
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.laws import Law
 from ohmgrid.devices.presets import PRESETS
@@ -20,6 +20,7 @@ from ohmgrid.model.base.noise import gaussian
 from ohmgrid.model.core.tile import Tile, TileState
 from ohmgrid.model.device.step import Cells, Static, static_properties, visit
 from ohmgrid.model.periphery.pulses import chunks
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.curves import BOUND_FRAC, POSITION_BITS, RANGE_FRAC
 from ohmgrid.registers.device import (
     CURVE_BITS,

@@ -8,12 +8,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import FEW
 
-from ohmgrid.config import ConverterConfig
 from ohmgrid.devices.presets import PRESETS, preset
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.periphery.converters import Adc, Scaler
 from ohmgrid.model.periphery import converters as model
 from ohmgrid.model.periphery.pulses import probabilities
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.device import full_scale
 from ohmgrid.registers.edge import ConverterRegisters, converter_registers
 from ohmgrid.sim.tables import run_pipeline

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keyed_lines import KeyedLines
 from numpy.testing import assert_array_equal
 
-from ohmgrid.config import PULSE_TYPES, SLOTS, BuildConfig, Config, ConverterConfig, PulseConfig
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.hdl.periphery.pulses import TrainMaker
 from ohmgrid.hdl.periphery.values import line_cycles
 from ohmgrid.hdl.periphery.voltages import Voltages
@@ -21,6 +21,7 @@ from ohmgrid.model.periphery.pulses import (
     probabilities,
 )
 from ohmgrid.model.periphery.voltages import operands, voltages
+from ohmgrid.periphery import PULSE_TYPES, SLOTS, ConverterConfig, PulseConfig
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FEW
 
-from ohmgrid.config import ConverterConfig
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.model.periphery.outputs import convert, results
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.edge import converter_registers
 from ohmgrid.sim.tables import run_clocked
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from strategies import FEW
 
-from ohmgrid.config import PULSE_TYPES, Config, FormatConfig, PulseConfig
+from ohmgrid.config import Config, FormatConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.periphery.pulses import Planner, TrainMaker
 from ohmgrid.model.base.noise import line_keys, op_key, seed_key
@@ -22,6 +22,7 @@ from ohmgrid.model.periphery.pulses import (
     probabilities,
     row_trains,
 )
+from ohmgrid.periphery import PULSE_TYPES, PulseConfig
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.sim.tables import run_clocked

@@ -7,8 +7,9 @@ one number and the standard error is that of these numbers over operations.
 import numpy as np
 import pytest
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.tile import TileState
 
 ROWS, COLS, OPERATIONS = 128, 112, 900

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import FEW
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.hdl.periphery.readout import LineValue, Readout
 from ohmgrid.model.array.array import array_sums
@@ -18,6 +18,7 @@ from ohmgrid.model.core.operations import multiply, part_sums
 from ohmgrid.model.periphery.outputs import convert, convert_parts
 from ohmgrid.model.periphery.readout import Readout as ModelReadout
 from ohmgrid.model.periphery.readout import amplitudes, gauss_field, scaled, values
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.edge import converter_registers
 from ohmgrid.registers.noise import GAUSS_SIGMA, Purpose
 from ohmgrid.registers.readout import VOLTAGE_FRAC, Part, read_registers

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import FEW
 
-from ohmgrid.config import ConverterConfig
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.model.base.noise import line_keys
 from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.voltages import operands, positions, voltages
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.map import READ_BITS
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import DITHER_BITS, VOLTAGE_FRAC, Part, read_registers

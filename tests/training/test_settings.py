@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from ohmgrid.commands.options import Options, choose, choose_plan
-from ohmgrid.config import BuildConfig, Config, ConverterConfig
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import PRESETS, preset
 from ohmgrid.devices.steps import ConstantStep, ExpStep, LinearStep
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.doors.checks import ConfigError, parse_float, parse_int
 from ohmgrid.engines import ENGINES, make_core
 from ohmgrid.net import Net
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.training.settings import (
     Settings,

@@ -6,7 +6,7 @@ from ohmgrid.compiled.device import visit_devices
 from ohmgrid.compiled.jit import apart, distinct, first_one, inner
 from ohmgrid.compiled.layout import BOTH, CELL, TOTAL, VISITS, ZERO
 from ohmgrid.compiled.pulses import NEGATIVE, SLOT_MASK, line_halves
-from ohmgrid.config import SLOTS
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.noise import Purpose
 
 __all__ = ["EITHER", "PAIR", "apply_pulses"]

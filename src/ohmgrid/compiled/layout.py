@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.compiled.noise import LINES_OF_WORD, spread_lines
-from ohmgrid.config import PULSE_TYPES, SLOTS, Config, ConverterConfig
+from ohmgrid.config import Config
+from ohmgrid.periphery import PULSE_TYPES, SLOTS, ConverterConfig
 from ohmgrid.registers.edge import PulseRegisters, converter_registers
 
 __all__ = [

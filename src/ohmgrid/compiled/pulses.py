@@ -6,9 +6,9 @@ from ohmgrid.compiled.converters import largest
 from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.layout import ZERO, Side
 from ohmgrid.compiled.noise import hash_lines, line_key
-from ohmgrid.config import PULSE_TYPES
 from ohmgrid.model.periphery import pulses
 from ohmgrid.model.periphery.pulses import ONE
+from ohmgrid.periphery import PULSE_TYPES
 from ohmgrid.registers.noise import Purpose
 
 __all__ = [

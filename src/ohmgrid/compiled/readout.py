@@ -9,9 +9,9 @@ from ohmgrid.compiled.arith import at_edge, square_root
 from ohmgrid.compiled.converters import dac, largest, noisy_adc
 from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.noise import GAUSSIAN, hash_lines, line_key
-from ohmgrid.config import W_NOISE_TYPES
 from ohmgrid.model.periphery import readout, voltages
 from ohmgrid.model.periphery.readout import Readout
+from ohmgrid.periphery import W_NOISE_TYPES
 from ohmgrid.registers.noise import Purpose
 from ohmgrid.registers.readout import (
     DITHER_BITS,

@@ -23,9 +23,10 @@ from ohmgrid.compiled.pulses import (
     plan,
     probability,
 )
-from ohmgrid.config import SLOTS, Config
+from ohmgrid.config import Config
 from ohmgrid.model.core import refresh as laws
 from ohmgrid.model.periphery.converters import adc as golden_adc
+from ohmgrid.periphery import SLOTS
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.time import RefreshRegisters
 

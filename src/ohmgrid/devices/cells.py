@@ -8,11 +8,9 @@ from typing import ClassVar
 
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, check_int, make_plain, shown
+from ohmgrid.periphery import MOST_SLOTS
 
-__all__ = ["MOST_SLOTS", "OneSided"]
-
-MOST_SLOTS = 127
-"""Slots of the longest pulse train."""
+__all__ = ["OneSided"]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 import math
 from typing import Any, NamedTuple
 
-from ohmgrid.config import ConverterConfig, PulseConfig
-from ohmgrid.devices.cells import MOST_SLOTS
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, shown
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.printed import Call
+from ohmgrid.periphery import MOST_SLOTS, ConverterConfig, PulseConfig
 
 __all__ = ["ImportedTable", "converter_table", "pulse_table"]
 

@@ -4,9 +4,10 @@ Every engine asks before it starts, the fast ones too: a run that only some engi
 not be compared, nor moved to a board. Standard library only.
 """
 
-from ohmgrid.config import PULSE_TYPES, Config
+from ohmgrid.config import Config
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import PULSE_TYPES
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.time import aging_registers
 

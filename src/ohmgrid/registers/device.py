@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from ohmgrid.config import SLOTS
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.laws import DRAWS, Law, Spread
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import SLOTS
 from ohmgrid.portable import ceil_log2, exp, floor_log2, normal_density, normal_quantile
 from ohmgrid.registers.curves import (
     POSITIONS,

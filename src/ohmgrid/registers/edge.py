@@ -7,8 +7,9 @@ Standard library only.
 import math
 from dataclasses import dataclass
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.noise import GAUSS_SIGMA
 from ohmgrid.registers.scales import normalised
 

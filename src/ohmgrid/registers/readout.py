@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ohmgrid.config import W_NOISE_TYPES, ConverterConfig
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import W_NOISE_TYPES, ConverterConfig
 from ohmgrid.registers.noise import GAUSS_SIGMA
 from ohmgrid.registers.scales import normalised
 

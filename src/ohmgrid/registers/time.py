@@ -9,10 +9,11 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ohmgrid.config import Config, ConverterConfig, PulseConfig
+from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import ConverterConfig, PulseConfig
 from ohmgrid.portable import expm1, floor_log2, log1p
 from ohmgrid.registers.device import DEVIATES, STEP_FRAC
 from ohmgrid.registers.edge import (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import Config, ConverterConfig
+from ohmgrid.config import Config
 from ohmgrid.model.array.array import pulse_counts
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.operations import Trains, input_alpha, input_voltages, update_trains
@@ -18,6 +18,7 @@ from ohmgrid.model.periphery.converters import dac
 from ohmgrid.model.periphery.pulses import chunk_slots
 from ohmgrid.model.periphery.readout import Readout
 from ohmgrid.model.periphery.voltages import operands
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.readout import parts

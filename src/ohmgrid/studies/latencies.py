@@ -4,7 +4,7 @@ names: states that take a cycle each, counted in `ohmgrid.hdl.core`.
 
 from dataclasses import dataclass
 
-from ohmgrid.config import PULSE_TYPES, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.array.array import LaneArray
 from ohmgrid.hdl.base.noise import KeySchedule
 from ohmgrid.hdl.core.array_table import ArrayTable
@@ -14,6 +14,7 @@ from ohmgrid.hdl.periphery.functions import Functions
 from ohmgrid.hdl.periphery.lines import Lines
 from ohmgrid.hdl.periphery.outputs import Outputs
 from ohmgrid.hdl.periphery.pulses import Planner, TrainMaker
+from ohmgrid.periphery import PULSE_TYPES
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.meters import ROW_FIELDS, TOTAL_FIELDS
 

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import W_NOISE_TYPES, Config
+from ohmgrid.config import Config
 from ohmgrid.hdl.array.sweep import AHEAD, COUNTED, FILL
 from ohmgrid.model.array.sweep import SweepCycles, sweep_cycles
+from ohmgrid.periphery import W_NOISE_TYPES
 from ohmgrid.registers.layout import Place
 from ohmgrid.registers.readout import Part, parts, read_registers
 from ohmgrid.studies.facts import Multiplied

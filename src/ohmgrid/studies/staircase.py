@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ohmgrid.config import MOST_LINES, Config, PulseConfig
+from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import make_core
@@ -22,6 +22,7 @@ from ohmgrid.model.array.array import pair_differences
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.device.population import populate
 from ohmgrid.net import Net
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.layout import roomy_build
 from ohmgrid.registers.noise import Verb

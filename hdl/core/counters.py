@@ -85,7 +85,9 @@ class Counters(wiring.Component):
         cycles = Signal(AMOUNT_BITS)
         of = Signal(data.StructLayout({"op": 8, "array": ARRAY_BITS, "target": ARRAY_BITS}))
         counts, took, held = Signal(), Signal.like(cycles), Signal(self._amounts)
-        m.d.sync += cycles.eq(Mux(self.start, 0, cycles + 1))
+        # Whether one starts is known late in a cycle: its first cycle is counted in the next one.
+        started = Signal()
+        m.d.sync += [started.eq(self.start), cycles.eq(Mux(started, 1, cycles + 1))]
         with m.If(self.add):
             m.d.sync += [
                 cycles.eq(0),

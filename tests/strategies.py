@@ -12,17 +12,25 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
 from ohmgrid.devices.table_step import TableStep
+from ohmgrid.devices.transfer import (
+    BufferedTransfer,
+    ChoppedTransfer,
+    DynamicTransfer,
+    Transfer,
+)
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.periphery import W_NOISE_TYPES
+from ohmgrid.periphery import W_NOISE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.device import device_registers
 
-__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices"]
+__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices", "transfers"]
 
 FEW = settings(max_examples=settings().max_examples * 2 // 5)
 """Of a test that elaborates gateware for each example, which takes most of its time: fewer of them,
 in the thorough profile too."""
 
-STEP_CLASSES: list[type[Any]] = [cls for cls in DEVICE_CLASSES.values() if cls is not OneSided]
+STEP_CLASSES: list[type[Any]] = [
+    cls for cls in DEVICE_CLASSES.values() if issubclass(cls, StepDevice)
+]
 
 _RANGES: dict[str, tuple[float, float]] = {
     "dw_min": (1e-3, 0.1),
@@ -114,6 +122,48 @@ def devices(draw: st.DrawFn, curve: bool = True) -> Device:
     if draw(st.integers(0, 4)) or unit.write_noise or unit.w_max <= 0:
         return unit
     return OneSided(unit, refresh_every=draw(st.integers(0, 4)))
+
+
+@st.composite
+def transfers(draw: st.DrawFn) -> Transfer:
+    """Any device with transfers between two arrays."""
+    units = {"fast": draw(step_devices()), "slow": draw(step_devices())}
+    values: dict[str, Any] = {
+        "transfer_every": draw(st.sampled_from([0.4, 1.0, 2.0])),
+        "units_in_mbatch": draw(st.booleans()),
+        "fast_lr": draw(st.sampled_from([0.0, 0.3, 1.0])),
+        "scale_fast_lr": draw(st.booleans()),
+        "transfer_lr": draw(st.sampled_from([0.3, 5.0])),
+        "transfer_forward": ConverterConfig(
+            out_bound=draw(st.sampled_from([0.5, 4.0])),
+            noise_management=draw(st.sampled_from(["none", "abs-max"])),
+            perfect=draw(st.integers(0, 4)) == 0,
+            w_noise=draw(st.sampled_from([0.0, 0.02])),
+            w_noise_type="additive-constant",
+        ),
+    }
+    kind = draw(st.sampled_from([Transfer, BufferedTransfer, ChoppedTransfer, DynamicTransfer]))
+    if kind is Transfer:
+        values |= {"n_reads_per_transfer": draw(st.integers(1, 3))}
+        values |= {"transfer_update": PulseConfig(desired_bl=draw(st.sampled_from([1, 31, 40])))}
+        return kind(**units, **values)
+    values |= {"momentum": draw(st.floats(0, 1)), "forget_buffer": draw(st.booleans())}
+    if kind is BufferedTransfer:
+        return kind(**units, **values, thres_scale=draw(st.sampled_from([0.1, 2.0])))
+    values |= {
+        "transfer_every": draw(st.sampled_from([-0.5, 1.0, 2.0])),
+        "in_chop_prob": draw(st.sampled_from([0.2, 0.5])),
+        "in_chop_random": draw(st.booleans()),
+        "out_chop_prob": draw(st.sampled_from([0.0, 0.4])),
+        "buffer_granularity": draw(st.sampled_from([0.1, 3.0])),
+        "auto_granularity": draw(st.sampled_from([0.0, 20.0])),
+        "fast_lr": draw(st.sampled_from([0.3, 1.0])),
+        "auto_scale": draw(st.booleans()),
+        "auto_momentum": draw(st.sampled_from([0.0, 0.9])),
+    }
+    if kind is DynamicTransfer:
+        values |= {"buffer_cap": draw(st.sampled_from([0.0, 0.7, 2.0]))}
+    return kind(**units, **values)
 
 
 @st.composite

@@ -14,16 +14,20 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
+from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.sequencer import Order, Sequencer
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.model.core.transfer import make_tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers import orders
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, scale_registers
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.steps import Step
+from ohmgrid.registers.transfer import slow_config
 from ohmgrid.tile import TileEngine, TileState, make_tiles
 
 __all__ = [
@@ -40,7 +44,7 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     ``w = floor((u - 2**31) bound / 2**31)`` with u the 32-bit cell word of `Verb.INIT`, clipped to
     the cell's own bounds.
     """
-    tile = Tile(config, rows, cols, number)
+    tile = _visible(config, rows, cols, number)
     # The LSB is a power of two, so the bound is an exact integer square root.
     bound = isqrt(int(1 / tile.lsb) ** 2 // cols)
     key = op_key(seed_key(config.seed), Verb.INIT, number, 0)
@@ -48,7 +52,7 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
     uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
     weights = (uniform * bound) >> 31
-    return TileState(_stored(tile, weights)[0], (0, 0, 0))
+    return _begun(config, _stored(tile, weights)[0], rows, cols)
 
 
 def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[TileState, int]:
@@ -64,13 +68,25 @@ def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[
         clipped to the cell's own bounds; stuck devices keep theirs.
     """
     rows, cols = weights.shape[-2:]
-    tile = Tile(config, rows, cols, number)
+    tile = _visible(config, rows, cols, number)
     top = (1 << (config.formats.weight_bits - 1)) - 1
     exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
     # With write noise the low bits of a clipped weight are random: it may be that far outside.
     reach = (1 << DITHER_BITS) - 1 if tile.device.visible else 0
     stored, lost = _stored(tile, exact, reach)
-    return TileState(stored, (0, 0, 0)), lost
+    return _begun(config, stored, rows, cols), lost
+
+
+def _visible(config: Config, rows: int, cols: int, number: int) -> Tile:
+    """Return the array of a tile that forward and backward see."""
+    shown = slow_config(config) if isinstance(config.device, Transfer) else config
+    return Tile(shown, rows, cols, number)
+
+
+def _begun(config: Config, stored: np.ndarray, rows: int, cols: int) -> TileState:
+    """Return the state of a tile that nothing was done with."""
+    hidden = fresh_hidden(config.device, rows, cols, config.formats.weight_bits)
+    return TileState(stored, (0, 0, 0), hidden)
 
 
 def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray, int]:
@@ -155,7 +171,7 @@ class Core:
     ) -> None:
         check_int("threads", threads, 1, 256)
         if tiles is None:
-            tiles = make_tiles(Tile, config, net.shapes)
+            tiles = make_tiles(make_tile, config, net.shapes)
         shapes = [(tile.rows, tile.cols) for tile in tiles]
         if shapes != net.shapes:
             raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")

@@ -16,7 +16,7 @@ from ohmgrid.model.core.time_effects import TimeEffects
 from ohmgrid.model.device.population import populate
 from ohmgrid.model.periphery.lines import key_halves
 from ohmgrid.model.periphery.readout import make_readouts
-from ohmgrid.registers.edge import converter_registers
+from ohmgrid.registers.edge import PulseRegisters, converter_registers
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.tile import TileBase, TileState
 
@@ -40,12 +40,14 @@ class Tile(TileBase):
         Conductances in weight LSB; `lsb` is one LSB in weight units.
     population : Population
         What is fixed of every device.
+    steps : list of int
+        Forward, backward and update operations so far.
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
         self._base = seed_key(config.seed)
-        self._steps = [0, 0, 0]
+        self.steps = [0, 0, 0]
         static_key = self._key(Verb.STATIC, 0)
         self._readouts = make_readouts(config, self.lsb, rows, cols, static_key)
         self.population = populate(
@@ -72,8 +74,8 @@ class Tile(TileBase):
             else (self.config.backward, formats.d_frac)
         )
         step = 0 if forward else 1
-        key = self._key(verb, self._steps[step])
-        self._steps[step] += 1
+        key = self._key(verb, self.steps[step])
+        self.steps[step] += 1
         registers = converter_registers(io, self.lsb)
         y, passes, self.saturated = multiply(
             matrix, values, io, frac, registers, key, self._readouts[step]
@@ -122,16 +124,30 @@ class Tile(TileBase):
         lr : float
             Learning rate, > 0.
         """
-        x, d, registers = self._update_arguments(x, d, lr)
-        key = self._key(Verb.UPDATE, self._steps[2])
-        self._steps[2] += 1
+        self.pulse(*self._update_arguments(x, d, lr))
+        self.age(self.steps[2])
+
+    def pulse(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Do what an update does at once: pulses, whatever time does.
+
+        Parameters
+        ----------
+        x, d : int64, shapes (cols,), (rows,)
+            Activations and errors at the edge.
+        registers : PulseRegisters
+        """
+        key = self._key(Verb.UPDATE, self.steps[2])
+        self.steps[2] += 1
         down = (x < 0)[None, :] == (d < 0)[:, None]
         trains = update_trains(x, d, self.config, registers, key)
         self.pulses = trains.counts
         for number, rows, columns in pulse_slots(trains, self.device.serial):
             self._sweep(rows, columns, down, key, number)
-        if self._time.due(self._steps[2]):
-            self.weights = self._time.apply(self.weights, self._steps[2])
+
+    def age(self, updates: int) -> None:
+        """Leak, diffuse and refresh as is due after so many updates."""
+        if self._time.due(updates):
+            self.weights = self._time.apply(self.weights, updates)
 
     def _sweep(
         self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, number: int
@@ -157,10 +173,10 @@ class Tile(TileBase):
 
     def state(self) -> TileState:
         """Return a copy of the state."""
-        first, second, third = self._steps
+        first, second, third = self.steps
         return TileState(self.weights.copy(), (first, second, third))
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        weights, self._steps = self._state(state)
+        weights, self.steps, _ = self._state(state)
         self.weights = self.population.hold_stuck(weights)

@@ -83,6 +83,7 @@ def expected_pulses(x_max: int, d_max: int, registers: PulseRegisters) -> int:
 
 
 def plan(
+    k: int,
     x_max: int,
     d_max: int,
     registers: PulseRegisters,
@@ -96,6 +97,8 @@ def plan(
 
     Parameters
     ----------
+    k : int
+        Pulses that the largest pair asks for, as from `expected_pulses`.
     x_max, d_max : int
         Largest magnitudes of both vectors, edge LSB.
     registers : PulseRegisters
@@ -111,7 +114,6 @@ def plan(
     bl = registers.bl
     if not managed:
         return bl, registers.factor, x_one, registers.factor, d_one
-    k = expected_pulses(x_max, d_max, registers)
     limit = desired_bl << 16
     if bl_managed:
         bl = min((k + ONE - 1) >> 16, desired_bl)
@@ -141,9 +143,10 @@ def plan_update(
         Fraction bits of activations and errors.
     """
     x_frac, d_frac = fracs
+    k = expected_pulses(x_max, d_max, registers)
     managed, bl_managed = pulses.managed, pulses.update_bl_management
     most, x_one, d_one = pulses.desired_bl, 1 << x_frac, 1 << d_frac
-    return PulsePlan(*plan(x_max, d_max, registers, managed, bl_managed, most, x_one, d_one))
+    return PulsePlan(*plan(k, x_max, d_max, registers, managed, bl_managed, most, x_one, d_one))
 
 
 def probabilities(values: np.ndarray, factor: int, divisor: int) -> np.ndarray:

@@ -116,11 +116,15 @@ def state_sha256(states: Sequence[TileState]) -> str:
     """Return the SHA-256 of tile states, in the order of the tiles.
 
     For each tile: rows and columns (4 bytes each), weights row by row (int32), then the forward,
-    backward and update operations so far (8 bytes each); all little endian.
+    backward and update operations so far (8 bytes each); then what else it remembers
+    (`ohmgrid.hidden`), each array's name and its bytes, sorted by name; all little endian.
     """
     digest = hashlib.sha256()
     for state in states:
         digest.update(np.array(state.weights.shape, dtype="<u4").tobytes())
         digest.update(np.ascontiguousarray(state.weights, dtype="<i4").tobytes())
         digest.update(np.array(state.steps, dtype="<u8").tobytes())
+        for name, array in sorted(state.hidden.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -1,8 +1,9 @@
 """A tile: what every engine's offers, and what all have in common: shape, units, checks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from operator import index
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.doors.checks import shown
+from ohmgrid.hidden import Field, check_hidden, hidden_fields
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.device import device_registers
@@ -28,6 +30,8 @@ class TileState(NamedTuple):
     """Conductances, int32, shape `TileBase.device_shape`, weight LSB."""
     steps: tuple[int, int, int]
     """Forward, backward and update operations so far."""
+    hidden: Mapping[str, np.ndarray] = MappingProxyType({})
+    """What a tile remembers beside them, by name (`ohmgrid.hidden.hidden_fields`)."""
 
 
 class TileEngine(Protocol):
@@ -242,8 +246,14 @@ class TileBase:
             raise ValueError(f"lr: expected a finite number > 0, got {shown(lr)}")
         return value
 
-    def _state(self, state: TileState) -> tuple[np.ndarray, list[int]]:
-        """Return weights (int32) and steps of a state.
+    @property
+    def hidden_fields(self) -> dict[str, Field]:
+        """What the tile remembers beside its weights."""
+        weight_bits = self.config.formats.weight_bits
+        return hidden_fields(self.config.device, self.rows, self.cols, weight_bits)
+
+    def _state(self, state: TileState) -> tuple[np.ndarray, list[int], dict[str, np.ndarray]]:
+        """Return weights (int32), steps and what else is remembered of a state.
 
         Raises
         ------
@@ -268,4 +278,4 @@ class TileBase:
             steps = []
         if len(steps) != 3 or not all(0 <= step < 1 << 48 for step in steps):
             raise ValueError(f"steps: expected three counts below 2**48, got {state.steps}")
-        return weights.astype(np.int32), steps
+        return weights.astype(np.int32), steps, check_hidden(state.hidden, self.hidden_fields)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import devices, physics
+from strategies import devices, physics, transfers
 
 from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.compiled.tile import CompiledTile
@@ -39,7 +39,7 @@ def check_equal(golden: Core, compiled: Core) -> None:
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     activation=st.sampled_from(ACTIVATIONS),
     loss=st.sampled_from(LOSSES),
-    device=devices(),
+    device=st.one_of(devices(), transfers()),
     pulse_type=st.sampled_from(PULSE_TYPES),
     desired_bl=st.sampled_from([1, 31, 31, 32, 100, 127]),
     batch=st.integers(1, 9),
@@ -56,7 +56,7 @@ def test_any_net_trains_to_the_same_bits(
     golden, compiled = trainers(config, Net(tuple(sizes), activation, loss), threads)
     pixels = rng.integers(-4096, 4097, (20, sizes[0])) * rng.integers(0, 2, (20, sizes[0]))
     labels = rng.integers(0, sizes[-1], 20)
-    granularity = compiled.tiles[0].device.granularity
+    granularity = device.unit.granularity
     for lr in (100 * granularity, 0.02):
         outcomes = [t.train(pixels, labels, lr, batch) for t in (golden, compiled)]
         assert outcomes[0] == outcomes[1]

@@ -183,9 +183,18 @@ ALGORITHM = """UnitCellRPUConfig(
     ("text", "line"),
     [
         (
-            ALGORITHM,
-            "TransferCompound: the training algorithm Tiki-Taka .* is not modelled; import",
+            ALGORITHM.replace("2.0", "2.0, gamma=0.1"),
+            "device.gamma: only 0 is modelled, got 0.1",
         ),
+        (
+            ALGORITHM.replace(", SoftBoundsDevice()", ""),
+            "device.unit_cell_devices: expected a fast and a slow device, got",
+        ),
+        (
+            ALGORITHM.replace("transfer_every=2.0", "transfer_lrr=3"),
+            "device.transfer_lrr: unknown keyword",
+        ),
+        ("UnitCellRPUConfig(device=VectorUnitCell())", "a cell of several devices is not modelled"),
         ("SingleRPUConfig(device=IdealDevice())", "a device without pulses is not modelled"),
         (
             "InferenceRPUConfig(noise_model=PCMLikeNoiseModel())",

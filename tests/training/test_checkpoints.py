@@ -16,6 +16,7 @@ from ohmgrid.devices.presets import preset
 from ohmgrid.doors.arrays import read_arrays
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import make_core
+from ohmgrid.net import state_sha256
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import MARK, Checkpoint, read_checkpoint, read_run
@@ -109,7 +110,7 @@ def test_the_weight_of_a_pair_is_a_difference():
 def test_it_is_an_ordinary_file_of_arrays_as_documented(path, checkpoint):
     arrays = opened(path)
     meta = json.loads(arrays["meta"].tobytes())
-    assert meta["format"] == 1
+    assert meta["format"] == 2
     assert meta["bits_sha256"] == checkpoint.bits_sha256
     assert arrays["weights_1"].dtype == np.dtype("<i4")
     assert arrays["steps_1"].tolist() == list(checkpoint.states[1].steps)
@@ -150,7 +151,7 @@ def test_no_cut_or_longer_file_goes_unnoticed(path):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"format": 2}, "format: expected 1, which this program"),
+        ({"format": 3}, "format: expected 2, which this program"),
         ({"format": "1"}, "meta.format: expected an integer, got '1'"),
         ({"more": 1}, "meta: object contains unknown field 'more'"),
         ({"data_sha256": "x"}, "meta.data_sha256: expected 'str' matching"),
@@ -234,9 +235,9 @@ def test_missing_and_further_arrays_get_one_line(path):
         ({k: v for k, v in arrays.items() if k != "meta"}, "got other arrays"),
         (
             {k: v for k, v in arrays.items() if k != "steps_1"},
-            "expected the arrays of a checkpoint",
+            "expected weights, steps of each tile",
         ),
-        (arrays | {"more": arrays["steps_1"]}, "expected the arrays of a checkpoint"),
+        (arrays | {"more": arrays["steps_1"]}, "expected weights, steps of each tile"),
         (
             {k: v for k, v in arrays.items() if not k.endswith("_1")},
             "content: expected 2 tiles, got 1",
@@ -316,3 +317,19 @@ def test_counters_of_an_empty_run_are_read_back(tmp_path):
     found = read_checkpoint(tmp_path / "c.npz")
     assert isinstance(found.counters, Counters)
     assert found.history == []
+
+
+def test_run_with_transfers_goes_on_from_its_checkpoint(tmp_path):
+    """What lies between both arrays is in the file, and its hash is that of the states."""
+    whole = session(Config(device=preset("agad-ecram")))
+    whole.start()
+    assert whole.run(lambda: False, lambda progress: None, lambda row: None)
+    whole.checkpoint().write(tmp_path / "one.npz")
+    found = read_checkpoint(tmp_path / "one.npz")
+    assert state_sha256(found.states) == whole.state_sha256
+    assert found.states[1].hidden["transfer_steps"][0] == found.states[1].steps[2]
+    arrays = opened(tmp_path / "one.npz")
+    seal(tmp_path / "two.npz", arrays | {"row_signs_0": np.full(4, 2, np.uint8)})
+    assert "tile 0: row_signs: expected values of 0..1" in refused(tmp_path / "two.npz")
+    seal(tmp_path / "two.npz", {k: v for k, v in arrays.items() if k != "buffer_0"})
+    assert "expected weights, steps, fast, transfer_steps, buffer" in refused(tmp_path / "two.npz")

@@ -10,7 +10,7 @@ import click
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.datasets.scaling import SCALES
-from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.presets import NAMED, PRESETS
 from ohmgrid.doors.checks import ConfigError, parse_int, shown
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
@@ -193,8 +193,8 @@ def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[st
         return found.settings, _lines(name, found.left)
     if kind is not None:
         raise ConfigError("class", f"expected with --device FILE.json only, got {shown(kind)}")
-    if name in PRESETS:
-        return Settings(device=PRESETS[name]), []
+    if name in NAMED:
+        return Settings(device=NAMED[name]), []
     if path.suffix in SUFFIXES:
         found, unused = load_rpu_device(path)
         return found.settings, [
@@ -204,8 +204,8 @@ def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[st
     if path.suffix != ".toml":
         raise ConfigError(
             "device",
-            f"expected one of {', '.join(PRESETS)} or a file FILE.toml, FILE.json or FILE.txt, "
-            f"got {shown(name)}",
+            f"expected one of {', '.join(PRESETS)}, an algorithm (`ohmgrid devices` lists all) "
+            f"or a file FILE.toml, FILE.json or FILE.txt, got {shown(name)}",
         )
     file = load_device(path)
     settings = Settings(device=file.device, from_preset=file.from_preset)

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +18,7 @@ from ohmgrid.commands.options import (
     tell,
     tile_options,
 )
-from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS, device_name, device_to_dict
+from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, device_name, device_to_dict
 from ohmgrid.training.settings import config_to_toml, device_from_dict
 
 
@@ -26,24 +27,45 @@ from ohmgrid.training.settings import config_to_toml, device_from_dict
 def devices(as_json: bool) -> None:
     """List the device presets with the parameters that differ from their class.
 
-    --json prints all parameters.
+    First those of one array, then algorithms on several. --json prints all parameters.
     """
-    table = {name: device_to_dict(device) for name, device in PRESETS.items()}
+    table = {name: device_to_dict(device) for name, device in NAMED.items()}
     if as_json:
         click.echo(json.dumps({"devices": table}))
         return
     width = max(map(len, table))
     for name, parameters in table.items():
         kind = parameters.pop("class")
-        inner = parameters.pop("device", None)
-        if inner is not None:
-            kind += f" of {device_name(device_from_dict(inner))}"
-        usual = {f.name: f.default for f in fields(DEVICE_CLASSES[kind.split()[0]])}  # type: ignore[arg-type]
-        words = " ".join(
-            f"{key}={_short(value)}" for key, value in parameters.items() if value != usual[key]
-        )
-        click.echo(f"{name:{width}}  {kind}")
+        usual = {f.name: f.default for f in fields(DEVICE_CLASSES[kind])}  # type: ignore[arg-type]
+        words = " ".join(_differing(parameters, usual))
+        click.echo(f"{name:{width}}  {kind}{_made_of(parameters)}")
         click.echo(click.wrap_text(words, 78, " " * (width + 2), " " * (width + 2)))
+
+
+def _made_of(parameters: dict[str, Any]) -> str:
+    """Return which devices one is made of, as ``of X`` or ``of X and Y (fast, slow)``."""
+    inner = {key: device_from_dict(value) for key, value in parameters.items() if _is_device(value)}
+    names = list(dict.fromkeys(map(device_name, inner.values())))
+    if len(names) > 1:
+        return f" of {' and '.join(names)} ({', '.join(inner)})"
+    return f" of {names[0]}" if names else ""
+
+
+def _is_device(value: Any) -> bool:
+    return isinstance(value, dict) and "class" in value
+
+
+def _differing(parameters: dict[str, Any], usual: dict[str, Any]) -> Iterator[str]:
+    """Yield the parameters that differ, those of tables by their dotted names."""
+    for key, value in parameters.items():
+        if _is_device(value):
+            continue
+        if isinstance(value, dict):
+            for inner, one in value.items():
+                if one != getattr(usual[key], inner):
+                    yield f"{key}.{inner}={_short(one)}"
+        elif value != usual[key]:
+            yield f"{key}={_short(value)}"
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from ohmgrid.compiled.learning import count_hits, train_block
 from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.tile import CompiledTile
+from ohmgrid.compiled.transfer import Hidden, Rates, Transfers
+from ohmgrid.compiled.transfer_tile import CompiledTransferTile
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
 from ohmgrid.model.periphery.pulses import chunks
@@ -49,12 +53,16 @@ class CompiledCore(Core):
 
     def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
         check_int("threads", threads, 1, 256)
-        own = [CompiledTile(config, *shape, n) for n, shape in enumerate(net.shapes)]
+        moves = isinstance(config.device, Transfer)
+        make = CompiledTransferTile if moves else CompiledTile
+        own = [make(config, *shape, n) for n, shape in enumerate(net.shapes)]
         super().__init__(config, net, threads, own)
         self._net = self._network(own)
         self._held = hold(self._net)
         self._granularity = own[0].device.granularity
-        self._pulses = own[0].registers
+        self._rates = lru_cache(maxsize=4)(
+            lambda lr: hold(Rates(tuple(tile.rate(lr) for tile in own)))
+        )
         lines = max(max(tile.device_shape) for tile in own)
         self._scratch = [make_scratch(lines) for _ in range(threads)]
         self._work = [hold(scratch) for scratch in self._scratch]
@@ -67,15 +75,22 @@ class CompiledCore(Core):
         self.train(*nothing, lr=self._granularity)
         self.count_hits(*nothing)
 
-    def _network(self, tiles: Sequence[CompiledTile]) -> Network:
+    def _network(self, tiles: Sequence[CompiledTile | CompiledTransferTile]) -> Network:
         """Return the net as the kernels hold it."""
         layers, row, col = [], 0, 0
-        for number, tile in enumerate(tiles):
-            forward, backward = tile.readings
+        shown = [tile.slow if isinstance(tile, CompiledTransferTile) else tile for tile in tiles]
+        for number, (tile, seen) in enumerate(zip(tiles, shown, strict=True)):
+            forward, backward = seen.readings
+            if isinstance(tile, CompiledTransferTile):
+                hidden, transfers = tile.kernel_parts()
+            else:
+                hidden, transfers = Hidden.none(tile.array, forward), Transfers.none()
             place = tile.number, tile.rows, tile.cols, row, col
             scales = self.scales[forward_scale(number)], self.scales[backward_scale(number)]
             numbers = (*place, *(int(part) for scale in scales for part in scale))
-            layers.append(Layer(tile.array, forward, backward, tile.steps, *numbers))
+            layers.append(
+                Layer(seen.array, forward, backward, seen.steps, hidden, transfers, *numbers)
+            )
             row, col = row + tile.rows, col + tile.cols
         formats, kind = self.config.formats, ACTIVATIONS.index(self.net.activation)
         coarse, fine = map(np.array, exp_tables())
@@ -91,11 +106,16 @@ class CompiledCore(Core):
             coarse=coarse,
             fine=fine,
         )
-        return Network(tiles[0].physics, tuple(layers), functions)
+        first = tiles[0]
+        moves = isinstance(first, CompiledTransferTile)
+        fast = first.fast.physics if moves else shown[0].physics
+        return Network(shown[0].physics, fast, int(moves), tuple(layers), functions)
 
     def _make_signals(self, batch: int) -> None:
-        longest = chunks(self.config.pulses.most_slots)
-        self._signals = make_signals(batch, longest, self._net.layers)
+        device, longest = self.config.device, self.config.pulses.most_slots
+        if isinstance(device, Transfer):
+            longest = max(longest, device.transfer_update.most_slots)
+        self._signals = make_signals(batch, chunks(longest), self._net.layers)
         self._held_signals = hold(self._signals)
 
     def _share(self, threads: int, call) -> list:
@@ -166,7 +186,7 @@ class CompiledCore(Core):
             self._make_signals(batch)
         hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
         counts = np.zeros((len(self._work), *self.counters.counts.shape), np.int64)
-        pulses = self._pulses(lr)
+        rates = self._rates(lr)
 
         def call(part: Share, sync, work) -> None:
             train_block(
@@ -174,7 +194,7 @@ class CompiledCore(Core):
                 labels,
                 batch,
                 self._held,
-                pulses,
+                rates,
                 self._held_signals,
                 hits,
                 words,
@@ -185,9 +205,12 @@ class CompiledCore(Core):
             )
 
         self._share(min(len(self._work), batch), call)
-        for layer in self._net.layers:
-            layer.steps[:] += len(labels)
-        self._net.layers[0].steps[1] -= len(labels)
+        for number, layer in enumerate(self._net.layers):
+            # A fast array takes the updates; the slow one's writes are counted where they are made.
+            taker = layer.hidden if self._net.moves else layer
+            layer.steps[0] += len(labels)
+            layer.steps[1] += len(labels) if number else 0
+            taker.steps[2] += len(labels)
         self.counters.merge(counts.sum(axis=0))
         return hits, words
 

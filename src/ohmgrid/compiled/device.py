@@ -201,6 +201,10 @@ def fetch_devices(array, count, bits, visit):
     _direct(count, visit)
     if len(array.reference):
         _add_reference(array.reference, count, bits, visit)
+    else:
+        # Another array of the same thread may have some.
+        for k in range(count):
+            visit[REFERENCE + k] = 0
 
 
 @inner

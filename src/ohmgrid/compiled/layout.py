@@ -210,7 +210,10 @@ class Scratch(NamedTuple):
     other_line: np.ndarray
     other_train: np.ndarray
     values: np.ndarray
-    """int32, shape (lines,): differences of the pairs that a refresh writes back."""
+    """int32, shape (lines,): differences of the pairs that a refresh writes back; errors of a
+    transfer."""
+    vector: np.ndarray
+    """int32, shape (lines,): zeros, but for the column that a transfer is about."""
 
 
 def _two_views(lines: int, small: type, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -269,4 +272,5 @@ def make_scratch(lines: int) -> Scratch:
         other_line=np.zeros(lines, np.uint32),
         other_train=np.zeros(lines, np.uint32),
         values=np.zeros(lines, np.int32),
+        vector=np.zeros(lines, np.int32),
     )

@@ -9,7 +9,8 @@ from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.threads import barrier
-from ohmgrid.compiled.updates import update_array
+from ohmgrid.compiled.transfer import learn
+from ohmgrid.compiled.updates import pass_time, pulse_array
 from ohmgrid.counters import field_index
 from ohmgrid.model.periphery import functions
 from ohmgrid.registers.meters import FIELDS
@@ -178,8 +179,10 @@ def _backward(net, step, d, slope, counts, work):
 
 
 @inner
-def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
+def _sense(pixels, label, net, rates, step, b, signals, counts, work):
     """Take example ``b`` of a batch forward and backward, and make its trains.
+
+    Those of transfers are made later: signs may turn until then.
 
     Returns
     -------
@@ -198,14 +201,16 @@ def _sense(pixels, label, net, pulses, step, b, signals, counts, work):
     else:
         word = _softmax(work.out, layer, label, net.functions, errors, counts[last])
     _backward(net, step, d, slope, counts, work)
-    for n in range(last + 1):
+    for n in range(0 if net.moves else last + 1):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
+        pulses = rates[n].own
         active, below, clipped = make_trains(
             x[col : col + cols],
             d[row : row + rows],
             rows,
             cols,
+            pulses,
             pulses,
             op_key(net.physics.base, UPDATE, layer.number, layer.steps[2] + step),
             _trains(signals, b, n, layer),
@@ -235,22 +240,40 @@ def _learn(net, step, b, signals, counts, part, work):
     """Apply the updates of example ``b`` to one part of the columns of every tile."""
     for n in range(len(net.layers)):
         layer = net.layers[n]
-        up, down = update_array(
-            layer.array,
-            net.physics,
-            layer.number,
-            layer.steps[2] + step,
-            layer.rows,
-            _trains(signals, b, n, layer),
-            part,
-            work,
+        before, trains = layer.steps[2] + step, _trains(signals, b, n, layer)
+        up, down = pulse_array(
+            layer.array, net.physics, layer.number, before, layer.rows, trains, part, work
         )
+        pass_time(layer.array, net.physics, layer.number, before + 1, part, work)
         counts[n, PULSES_UP] += up
         counts[n, PULSES_DOWN] += down
 
 
+@inner
+def _learn_hidden(net, rates, step, b, signals, counts, work):
+    """Apply the updates of example ``b`` to fast arrays, and what is transferred to slow ones."""
+    for n in range(len(net.layers)):
+        layer = net.layers[n]
+        rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
+        up, down, active, below, clipped = learn(
+            layer,
+            net,
+            rates[n],
+            layer.hidden.steps[2] + step,
+            signals.x[b, col : col + cols],
+            signals.d[b, row : row + rows],
+            _trains(signals, b, n, layer),
+            work,
+        )
+        counts[n, PULSES_UP] += up
+        counts[n, PULSES_DOWN] += down
+        counts[n, UPDATES] += active
+        counts[n, BELOW_PULSE] += below
+        counts[n, CLIPPED_TRAINS] += clipped
+
+
 @kernel
-def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts, part, sync, work):
+def train_block(pixels, labels, batch, net, rates, signals, hits, words, counts, part, sync, work):
     """Train on examples in their order, in mini-batches; one call for each thread.
 
     The layers' ``steps`` are left alone: the caller counts operations when all threads are done.
@@ -261,7 +284,7 @@ def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts
     labels : int64, shape (examples,)
     batch : int
     net : Network
-    pulses : Pulses
+    rates : Rates
     signals : Signals
         Shared by the threads.
     hits : bool, shape (examples,)
@@ -282,11 +305,14 @@ def train_block(pixels, labels, batch, net, pulses, signals, hits, words, counts
         for b in range(part.number, size, part.threads):
             step = first + b
             hits[step], words[step] = _sense(
-                pixels[step], labels[step], net, pulses, step, b, signals, own, work
+                pixels[step], labels[step], net, rates.layers, step, b, signals, own, work
             )
         barrier(sync, part.threads)
         for b in range(size):
-            _learn(net, first + b, b, signals, own, part, work)
+            if net.moves == 0:
+                _learn(net, first + b, b, signals, own, part, work)
+            elif part.number == 0:  # an update hangs on the one before
+                _learn_hidden(net, rates.layers, first + b, b, signals, own, work)
         barrier(sync, part.threads)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ohmgrid.compiled.population import Array
 from ohmgrid.compiled.readout import Reading
+from ohmgrid.compiled.transfer import Hidden, Transfers
 from ohmgrid.compiled.updates import Physics
 
 __all__ = ["Functions", "Layer", "Network", "Signals", "make_signals"]
@@ -19,6 +20,8 @@ class Layer(NamedTuple):
     backward: Reading
     steps: np.ndarray
     """int64, shape (3,): operations so far."""
+    hidden: Hidden
+    transfers: Transfers
     number: int
     """Of the tile."""
     rows: int
@@ -59,6 +62,10 @@ class Network(NamedTuple):
     """All tiles of a net."""
 
     physics: Physics
+    fast: Physics
+    """Of the fast arrays of transfers, where there are some."""
+    moves: int
+    """Whether there are."""
     layers: tuple[Layer, ...]
     functions: Functions
 

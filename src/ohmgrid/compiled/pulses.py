@@ -18,6 +18,7 @@ __all__ = [
     "chunk_side",
     "chunk_slots",
     "chunks",
+    "expected_pulses",
     "fire",
     "line_halves",
     "make_trains",
@@ -43,9 +44,12 @@ SLOT_MASK = np.uint32((1 << 31) - 1)
 
 
 @inner
-def plan(x_max, d_max, p):
-    """Return bit length and both probability factors and divisors, as `plan_update`."""
-    return _plan(x_max, d_max, p, p.managed, p.bl_managed, p.desired_bl, p.x_one, p.d_one)
+def plan(k, x_max, d_max, p):
+    """Return bit length and both probability factors and divisors, as `plan_update`.
+
+    ``k`` is what `expected_pulses` returns.
+    """
+    return _plan(k, x_max, d_max, p, p.managed, p.bl_managed, p.desired_bl, p.x_one, p.d_one)
 
 
 @inner
@@ -131,7 +135,7 @@ def chunk_side(side, chunk, lines):
 
 
 @inner
-def make_trains(x, d, rows, cols, p, key, trains, work):
+def make_trains(x, d, rows, cols, p, rate, key, trains, work):
     """Plan an update and make its trains, as `plan_update` and `side_trains`.
 
     Parameters
@@ -140,6 +144,8 @@ def make_trains(x, d, rows, cols, p, key, trains, work):
         Activations and errors at the edge.
     rows, cols : int
     p : Pulses
+    rate : Pulses or Rate
+        What the update is scaled by.
     key : uint64
         Operation key.
     trains : Trains
@@ -153,9 +159,10 @@ def make_trains(x, d, rows, cols, p, key, trains, work):
     """
     apart()
     x_max, d_max = largest(x, cols), largest(d, rows)
-    bl, x_factor, x_divisor, d_factor, d_divisor = plan(x_max, d_max, p)
+    k = expected_pulses(x_max, d_max, rate)
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(k, x_max, d_max, p)
     active = np.int64(x_max > 0 and d_max > 0)
-    below = active * (expected_pulses(x_max, d_max, p) < ONE)
+    below = active * (k < ONE)
     clipped = np.int64(
         is_clipped(x_max, x_factor, x_divisor) | is_clipped(d_max, d_factor, d_divisor)
     )

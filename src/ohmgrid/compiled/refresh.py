@@ -18,6 +18,7 @@ from ohmgrid.compiled.pulses import (
     all_halves,
     chunk_slots,
     chunks,
+    expected_pulses,
     fire,
     line_halves,
     plan,
@@ -203,7 +204,8 @@ def _column_trains(p, own, column, chunk, first, end, start, work):
     largest = ZERO
     for k in range(first, end):
         largest = max(largest, abs(np.int64(work.values[k])))
-    bl, x_factor, x_divisor, d_factor, d_divisor = plan(p.x_one, largest, p)
+    asked = expected_pulses(p.x_one, largest, p)
+    bl, x_factor, x_divisor, d_factor, d_divisor = plan(asked, p.x_one, largest, p)
     if chunk_slots(bl, chunk) == 0:
         return ZERO, np.uint32(0)
     side = Side(work.own_line[start:], work.own_train[start:])

@@ -15,7 +15,8 @@ from ohmgrid.compiled.population import pack, show_all
 from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.readout import Reading
 from ohmgrid.compiled.refresh import Refresh
-from ohmgrid.compiled.updates import Physics, update_array
+from ohmgrid.compiled.transfer import Rate
+from ohmgrid.compiled.updates import Physics, pass_time, pulse_array
 from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.model.base.noise import op_key as golden_op_key
@@ -23,6 +24,7 @@ from ohmgrid.model.base.noise import seed_key
 from ohmgrid.model.device.population import populate
 from ohmgrid.model.periphery.pulses import chunks
 from ohmgrid.model.periphery.readout import make_readouts
+from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.time import refresh_registers
 from ohmgrid.tile import TileBase, TileState
@@ -41,12 +43,20 @@ def _multiply(array, rows, backward, values, physics, reading, number, step, wor
 
 
 @kernel
-def _update(array, rows, x, d, pulses, physics, number, step, trains, work):
-    """Run one update; return what it counts, as `PulseCounts`."""
+def _update(array, rows, x, d, pulses, physics, number, step, ages, trains, work):
+    """Run one update, what time does after it included; return what it counts, `PulseCounts`."""
     key = op_key(physics.base, UPDATE, number, step)
-    active, below, clipped = make_trains(x, d, rows, array.cols, pulses, key, trains, work)
-    up, down = update_array(array, physics, number, step, rows, trains, WHOLE, work)
+    active, below, clipped = make_trains(x, d, rows, array.cols, pulses, pulses, key, trains, work)
+    up, down = pulse_array(array, physics, number, step, rows, trains, WHOLE, work)
+    if ages:
+        pass_time(array, physics, number, step + 1, WHOLE, work)
     return up, down, active, below, clipped
+
+
+@kernel
+def _age(array, physics, number, updates, work):
+    """Do what time does after so many updates."""
+    pass_time(array, physics, number, updates, WHOLE, work)
 
 
 class CompiledTile(TileBase):
@@ -112,9 +122,17 @@ class CompiledTile(TileBase):
         self.array.hidden[places] = weights
         show_all(*self._held, self._work)
 
+    def pulses_at(self, lr: float) -> Pulses:
+        """Return the registers of updates at a learning rate."""
+        return Pulses.of(self.config, self._pulse_registers(lr))
+
+    def rate(self, lr: float) -> Rate:
+        """Return the registers of a net's updates at a learning rate."""
+        own = self.pulses_at(lr)
+        return Rate(own, own, 0, 1, 0)
+
     def _registers(self, lr: float) -> Pulses:
-        registers = self._pulse_registers(lr)
-        return hold(Pulses.of(self.config, registers))
+        return hold(self.pulses_at(lr))
 
     def _values(self, name: str, values: np.ndarray, lines: int) -> np.ndarray:
         """Return a checked vector as the kernels take it (int32)."""
@@ -157,7 +175,19 @@ class CompiledTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses (lr > 0)."""
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
-        (array, physics), pulses = self._held, self.registers(self._learning_rate(lr))
+        self._pulse(x, d, self.registers(self._learning_rate(lr)), True)
+
+    def pulse(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Do what an update does at once: pulses, whatever time does; see the golden `pulse`."""
+        x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
+        self._pulse(x, d, hold(Pulses.of(self.config, registers)), False)
+
+    def age(self, updates: int) -> None:
+        """Leak, diffuse and refresh as is due after so many updates."""
+        _age(*self._held, self.number, updates, self._work)
+
+    def _pulse(self, x: np.ndarray, d: np.ndarray, pulses: Pulses, ages: bool) -> None:
+        array, physics = self._held
         counts = _update(
             array,
             self.rows,
@@ -167,6 +197,7 @@ class CompiledTile(TileBase):
             physics,
             self.number,
             self._step(2),
+            ages,
             self._trains,
             self._work,
         )
@@ -188,7 +219,7 @@ class CompiledTile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        weights, steps = self._state(state)
+        weights, steps, _ = self._state(state)
         self.array.hidden[:] = weights.T.ravel()
         self.steps[:] = steps
         self._hold_stuck()

@@ -1,4 +1,4 @@
-"""One update of one array, and what time then does to it: the order of `model.core.tile`."""
+"""The pulses of an update of one array, and what time then does to it, as in `model.core.tile`."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ohmgrid.compiled.pulses import chunk_side
 from ohmgrid.compiled.refresh import Refresh, Source, refresh_pairs
 from ohmgrid.registers.noise import Verb
 
-__all__ = ["Physics", "update_array"]
+__all__ = ["Physics", "pass_time", "pulse_array"]
 
 UPDATE, TIME = np.int64(Verb.UPDATE), np.int64(Verb.TIME)
 
@@ -32,8 +32,8 @@ class Physics(NamedTuple):
 
 
 @inner
-def update_array(array, physics, number, step, rows, trains, part, work):
-    """Apply the trains of update ``step``, then leak, diffusion and refresh where they are due.
+def pulse_array(array, physics, number, step, rows, trains, part, work):
+    """Apply the trains of update ``step``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def update_array(array, physics, number, step, rows, trains, part, work):
     up, down : int
         Coincidences on these columns that raise and that lower a weight.
     """
-    regs, aging, refresh = physics.device, physics.aging, physics.refresh
+    regs = physics.device
     mode, key = PAIR if array.paired else EITHER, op_key(physics.base, UPDATE, number, step)
     up, down = ZERO, ZERO
     for chunk in range(len(trains.firing)):
@@ -78,10 +78,15 @@ def update_array(array, physics, number, step, rows, trains, part, work):
             work,
         )
         up, down = up + more_up, down + more_down
-    count = step + 1
+    return up, down
+
+
+@inner
+def pass_time(array, physics, number, count, part, work):
+    """Leak, diffuse and refresh as is due after ``count`` updates; else as `pulse_array`."""
+    regs, aging, refresh = physics.device, physics.aging, physics.refresh
     if aging.every and count % aging.every == 0:
         age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)
     if refresh.every and count % refresh.every == 0:
         source = Source(physics.base, number, count)
         refresh_pairs(array, regs, aging, refresh, source, part, work)
-    return up, down

@@ -7,7 +7,7 @@ Standard library only.
 from dataclasses import asdict
 from typing import Any
 
-from ohmgrid.devices.base import Device
+from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.steps import (
     ConstantStep,
@@ -21,9 +21,24 @@ from ohmgrid.devices.steps import (
     SoftBoundsReference,
 )
 from ohmgrid.devices.table_step import TableStep
+from ohmgrid.devices.transfer import (
+    BufferedTransfer,
+    ChoppedTransfer,
+    DynamicTransfer,
+    Transfer,
+)
+from ohmgrid.devices.transfer_presets import transfer_presets
 from ohmgrid.doors.checks import check_choice
 
-__all__ = ["DEVICE_CLASSES", "PRESETS", "device_name", "device_to_dict", "preset"]
+__all__ = [
+    "ALGORITHMS",
+    "DEVICE_CLASSES",
+    "NAMED",
+    "PRESETS",
+    "device_name",
+    "device_to_dict",
+    "preset",
+]
 
 DEVICE_CLASSES: dict[str, type[Device]] = {
     cls.kind: cls
@@ -39,6 +54,10 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         PiecewiseStep,
         TableStep,
         OneSided,
+        Transfer,
+        BufferedTransfer,
+        ChoppedTransfer,
+        DynamicTransfer,
     )
 }
 """Every class by the name that a configuration gives it."""
@@ -64,7 +83,7 @@ _PCM = ExpStep(
     reset_dtod=0.02,
 )
 
-PRESETS: dict[str, Device] = {
+_UNITS: dict[str, StepDevice] = {
     "idealized": ConstantStep(dw_min=0.0002, up_down_dtod=0.0, w_max=1.0, w_min=-1.0),
     "gokmen-vlasov": ConstantStep(dw_min=0.0016, w_max=1.0, w_min=-1.0),
     "capacitor": LinearStep(
@@ -158,25 +177,34 @@ PRESETS: dict[str, Device] = {
         reference_std=0.05,
     ),
     "pcm-device": _PCM,
+}
+PRESETS: dict[str, Device] = {
+    **_UNITS,
     "pcm": OneSided(_PCM, refresh_every=1, refresh_out_bound=20.0, refresh_out_noise=0.1),
 }
-"""Device presets by the name the command line uses."""
+"""Presets of one array, by the name the command line uses."""
+ALGORITHMS = transfer_presets(_UNITS)
+"""Presets of algorithms on several arrays, likewise."""
+NAMED: dict[str, Device] = PRESETS | ALGORITHMS
+"""All that has a name."""
 
 
 def preset(name: str) -> Device:
     """Return the preset ``name``; raise `ConfigError` naming the known ones."""
-    check_choice("device", name, tuple(PRESETS))
-    return PRESETS[name]
+    check_choice("device", name, tuple(NAMED))
+    return NAMED[name]
 
 
 def device_name(device: Device) -> str:
     """Return the name of the preset that a device equals, else the name of its class."""
-    return next((name for name, known in PRESETS.items() if known == device), device.kind)
+    return next((name for name, known in NAMED.items() if known == device), device.kind)
 
 
 def device_to_dict(device: Device) -> dict[str, Any]:
     """Return the device as ``{"class": KIND, parameter: value, ...}``."""
     values = asdict(device)  # type: ignore[call-overload]
-    if isinstance(device, OneSided):
-        values["device"] = device_to_dict(device.device)
+    for name in values:
+        inner = getattr(device, name)
+        if isinstance(inner, Device):
+            values[name] = device_to_dict(inner)
     return {"class": device.kind, **values}

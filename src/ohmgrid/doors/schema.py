@@ -16,7 +16,15 @@ import msgspec
 
 from ohmgrid.doors.checks import ConfigError, shown
 
-__all__ = ["check_table", "given_values", "parse_json", "parse_toml", "read_bytes", "read_text"]
+__all__ = [
+    "check_table",
+    "given_values",
+    "inner_tables",
+    "parse_json",
+    "parse_toml",
+    "read_bytes",
+    "read_text",
+]
 
 KINDS = {
     "int": "an integer",
@@ -86,16 +94,22 @@ def _key(name: str, key: str) -> str:
 
 
 @cache
+def inner_tables(cls: type) -> dict[str, type]:
+    """Return the fields of a dataclass that are tables of their own, and of which class."""
+    hints = get_type_hints(cls)
+    return {f.name: hints[f.name] for f in fields(cls) if is_dataclass(hints[f.name])}
+
+
+@cache
 def _struct(cls: type) -> type[msgspec.Struct]:
     """Return the struct of a dataclass's fields, none of which has to be given.
 
-    The field of a pair that holds a device is a table of its own kind: any value passes here.
+    A field that is a table is one of its own kind: any value passes here.
     """
-    hints = get_type_hints(cls)
     assert is_dataclass(cls)
+    hints, inner = get_type_hints(cls), inner_tables(cls)
     types = [
-        (f.name, Any if is_dataclass(hints[f.name]) else hints[f.name] | msgspec.UnsetType)
-        for f in fields(cls)
+        (f.name, Any if f.name in inner else hints[f.name] | msgspec.UnsetType) for f in fields(cls)
     ]
     return msgspec.defstruct(
         cls.__name__,

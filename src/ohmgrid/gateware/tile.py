@@ -178,7 +178,7 @@ class GatewareTile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        weights, steps = self._state(state)
+        weights, steps, _ = self._state(state)
         gateware = self.gateware
         if gateware.lost or not gateware.starts:
             gateware.start(self)

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
-from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, PRESETS
 from ohmgrid.devices.steps import PowStepReference, SoftBounds
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import given_values
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.periphery import converter_table, pulse_table
 from ohmgrid.imports.printed import Call
+from ohmgrid.imports.transfers import TRANSFERS, transfer_from_call
 
 __all__ = ["SUFFIX", "ImportedDevice", "device_from_call", "step_classes"]
 
@@ -40,15 +41,11 @@ PRESET_CLASSES = {
 PAIRS = ("OneSidedUnitCell", "DifferenceUnitCell", "PCMPresetUnitCell")
 
 NOT_MODELLED = {
-    "BufferedTransferCompound": "the training algorithm TTv2",
-    "ChoppedTransferCompound": "the training algorithm c-TTv2",
     "DigitalRankUpdateCell": "training by digital rank updates",
-    "DynamicTransferCompound": "the training algorithm AGAD",
     "FloatingPointDevice": "a device without pulses",
     "IdealDevice": "a device without pulses",
     "MixedPrecisionCompound": "the training algorithm of mixed precision",
     "ReferenceUnitCell": "a cell with a reference device of its own",
-    "TransferCompound": "the training algorithm Tiki-Taka (TTv1)",
     "UnitCell": "a cell of several devices",
     "VectorUnitCell": "a cell of several devices",
 }
@@ -201,4 +198,14 @@ def device_from_call(call: Call) -> ImportedDevice:
     ConfigError
         The class, or what it stands for, is not modelled; a keyword is unknown or out of range.
     """
+    if call.name in TRANSFERS:
+        device, left = transfer_from_call(call, _unit)
+        return ImportedDevice(device, device in NAMED.values(), left)
     return _pair(call) if call.name in PAIRS else _step_device(call)
+
+
+def _unit(call: Call) -> tuple[StepDevice, list[str]]:
+    """Return a step device, and what of its keywords is not in it."""
+    found = _step_device(call)
+    assert isinstance(found.device, StepDevice)
+    return found.device, found.left

@@ -50,6 +50,8 @@ class Verb(IntEnum):
     """Reading pairs for a refresh, and their reset."""
     REWRITE = 7
     """The pulses that write a refreshed column back: step `rewrite_step`."""
+    TRANSFER = 8
+    """Signs that turn after a column was read for a transfer: step: columns read before."""
 
 
 def rewrite_step(updates: int, column: int) -> int:

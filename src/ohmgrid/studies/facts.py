@@ -92,14 +92,14 @@ class RecordingTile(Tile):
         # Serial columns without an activation get no code, if nothing else is read of them.
         skips = self._place.turned and not io.physics
         coded = np.count_nonzero(x) if skips else len(x)
-        key = self._key(Verb.FORWARD, self._steps[0] - 1)
+        key = self._key(Verb.FORWARD, self.steps[0] - 1)
         listed = _listed(x, io, frac, key, self.passes, self._readouts[0])
         self.facts.forward.append(Multiplied(int(coded), listed))
         return y
 
     def backward(self, d: np.ndarray) -> np.ndarray:
         z = super().backward(d)
-        key = self._key(Verb.BACKWARD, self._steps[1] - 1)
+        key = self._key(Verb.BACKWARD, self.steps[1] - 1)
         io, frac = self.config.backward, self.config.formats.d_frac
         listed = _listed(d, io, frac, key, 1, self._readouts[1])
         self.facts.backward.append(Multiplied(len(d), listed))
@@ -107,7 +107,7 @@ class RecordingTile(Tile):
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         super().update(x, d, lr)
-        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2] - 1)
+        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self.steps[2] - 1)
         trains = update_trains(x, d, self.config, self._pulse_registers(lr), key)
         down = (x < 0)[None, :] == (d < 0)[:, None]
         chunks = tuple(self._chunk(trains, chunk, down) for chunk in range(len(trains.rows)))

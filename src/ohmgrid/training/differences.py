@@ -116,6 +116,13 @@ def unequal_states(
             row, col = place
             values = at_place(weights, place)
             found.append(Difference(example, update, layer, "cell", values, row, col))
+        for name in next(iter(states.values()))[layer].hidden:
+            arrays = {engine: each[layer].hidden[name] for engine, each in states.items()}
+            place = first_unequal([*arrays.values()])
+            if place is not None:
+                values = at_place(arrays, place)
+                row, col = place if len(place) == 2 else (place[0], None)
+                found.append(Difference(example, update, layer, name, values, row, col))
         counts = {engine: np.array(each[layer].steps) for engine, each in states.items()}
         place = first_unequal([*counts.values()])
         if place is not None:

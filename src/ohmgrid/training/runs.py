@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +21,11 @@ from ohmgrid import __version__
 from ohmgrid.config import Config
 from ohmgrid.counters import Counters
 from ohmgrid.datasets.scaling import Scaling
+from ohmgrid.devices.presets import device_to_dict
 from ohmgrid.doors.arrays import read_arrays
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import parse_json
+from ohmgrid.hidden import check_hidden, hidden_fields
 from ohmgrid.registers.device import device_registers
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tile import TileState, device_shape
@@ -34,7 +37,7 @@ __all__ = ["CHECKPOINT", "Checkpoint", "Progress", "read_checkpoint", "read_run"
 
 CHECKPOINT = "checkpoint.npz"
 """Name of the checkpoint in a run's folder."""
-FORMAT = 1
+FORMAT = 2
 """Number of the checkpoint's format; a change of it is listed in CHANGELOG.md."""
 PREPARED = ("data", "pool", "scale", "label")
 """Fields of a plan that the hash of the examples covers."""
@@ -159,10 +162,9 @@ class Checkpoint:
         plan = asdict(self.plan)
         for name in (*PREPARED, *STARTED, "epochs"):
             del plan[name]
-        config = asdict(self.config)
+        config = {**asdict(self.config), "device": device_to_dict(self.config.device)}
         del config["build"], config["layout"]
-        kinds = [self.config.device.kind, self.config.device.unit.kind]
-        decides = {"config": config, "kinds": kinds, "plan": plan, "data": self.data_sha256}
+        decides = {"config": config, "plan": plan, "data": self.data_sha256}
         if self.start_sha256 is not None:
             decides["start"] = self.start_sha256
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -209,6 +211,7 @@ class Checkpoint:
         for number, state in enumerate(self.states):
             arrays[f"weights_{number}"] = state.weights.astype("<i4")
             arrays[f"steps_{number}"] = np.array(state.steps, dtype="<i8")
+            arrays |= {f"{name}_{number}": array for name, array in state.hidden.items()}
         content = _sealed(arrays)
         write_whole(path, lambda file: file.write(content))
 
@@ -244,9 +247,11 @@ def _meta(arrays: dict[str, np.ndarray]) -> _Meta:
 
 
 def _state(
-    arrays: dict[str, np.ndarray], number: int, shape: tuple[int, int], top: int
+    arrays: dict[str, np.ndarray], number: int, lines: tuple[int, int], config: Config
 ) -> TileState:
     """Return the state of one tile; raise `ConfigError` where it is none of such a tile."""
+    formats = config.formats
+    shape, top = device_shape(config.device, *lines), (1 << (formats.weight_bits - 1)) - 1
     weights, steps = arrays[f"weights_{number}"], arrays[f"steps_{number}"]
     for name, array, dtype, expected in (
         (f"weights_{number}", weights, "<i4", shape),
@@ -263,7 +268,12 @@ def _state(
     if steps.min() < 0 or steps.max() >= MOST_STEPS:
         raise ConfigError(f"steps_{number}", f"expected counts below {MOST_STEPS}")
     forward, backward, update = (int(step) for step in steps)
-    return TileState(weights.astype(np.int32), (forward, backward, update))
+    fields = hidden_fields(config.device, *lines, formats.weight_bits)
+    try:
+        hidden = check_hidden({name: arrays[f"{name}_{number}"] for name in fields}, fields)
+    except ValueError as error:
+        raise ConfigError(f"tile {number}", str(error)) from None
+    return TileState(weights.astype(np.int32), (forward, backward, update), hidden)
 
 
 def _check_progress(meta: _Meta, plan: Plan) -> None:
@@ -296,41 +306,44 @@ def _preparation(meta: _Meta, plan: Plan) -> Preparation:
     return replace(plan.preparation(), scaling=scaling, bytes=meta.bytes, names=names)
 
 
-def _wanted(names: Any) -> list[str]:
-    """Return the names of all arrays of a checkpoint, its meta data among them."""
+def _present(names: Sequence[str]) -> Sequence[str]:
+    """Return the names of all arrays of a file; raise `ConfigError` if it is no checkpoint."""
     if "meta" not in names:
         raise ConfigError("content", "expected the checkpoint of a run, got other arrays")
-    tiles = (len(names) - 1) // 2
-    wanted = ["meta", *(f"{what}_{n}" for n in range(tiles) for what in ("weights", "steps"))]
-    if sorted(names) != sorted(wanted):
-        raise ConfigError("content", "expected the arrays of a checkpoint, got others")
-    return wanted
+    return names
+
+
+def _check_names(names: Iterable[str], config: Config, tiles: int) -> None:
+    """Raise `ConfigError` unless these are the arrays of so many tiles, and the meta data."""
+    fields = ("weights", "steps", *hidden_fields(config.device, 1, 1, config.formats.weight_bits))
+    wanted = ["meta", *(f"{what}_{n}" for n in range(tiles) for what in fields)]
+    if sorted(names) == sorted(wanted):
+        return
+    found = sum(name.startswith("weights_") for name in names)
+    if found != tiles:
+        raise ConfigError("content", f"expected {tiles} tiles, got {found}")
+    raise ConfigError("content", f"expected {', '.join(fields)} of each tile, got other arrays")
 
 
 def _parse(sealed: bytes) -> Checkpoint:
     """Return the checkpoint of a file's bytes."""
-    arrays = read_arrays(io.BytesIO(_unsealed(sealed)), _wanted)
+    arrays = read_arrays(io.BytesIO(_unsealed(sealed)), _present)
     meta = _meta(arrays)
     settings = parse_settings(meta.settings)
     config, plan = settings.config(), settings.plan()
     _check_progress(meta, plan)
     shapes = plan.net().shapes
-    if len(arrays) != 1 + 2 * len(shapes):
-        raise ConfigError("content", f"expected {len(shapes)} tiles, got {len(arrays) // 2}")
+    _check_names(arrays, config, len(shapes))
     counters = Counters.from_dict(meta.counters)
     if len(counters.counts) != len(shapes):
         raise ConfigError("counters", f"expected {len(shapes)} layers, got {len(counters.counts)}")
-    top = (1 << (config.formats.weight_bits - 1)) - 1
     found = Checkpoint(
         plan=plan,
         config=config,
         data_sha256=meta.data_sha256,
         progress=Progress(**msgspec.to_builtins(meta.progress)),
         history=msgspec.to_builtins(meta.history),
-        states=[
-            _state(arrays, number, device_shape(config.device, *shape), top)
-            for number, shape in enumerate(shapes)
-        ],
+        states=[_state(arrays, number, shape, config) for number, shape in enumerate(shapes)],
         counters=counters,
         preparation=_preparation(meta, plan),
         start_sha256=meta.start_sha256,

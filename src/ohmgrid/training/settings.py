@@ -14,10 +14,10 @@ import tomli_w
 
 from ohmgrid.config import SECTIONS, Config, FormatConfig, default_converters
 from ohmgrid.devices.base import Device, StepDevice
-from ohmgrid.devices.cells import OneSided
-from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS, device_to_dict, preset
+from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, device_to_dict, preset
 from ohmgrid.doors.checks import ConfigError, check_choice, shown
-from ohmgrid.doors.schema import check_table, given_values, parse_toml, read_text
+from ohmgrid.doors.schema import check_table, given_values, inner_tables, parse_toml, read_text
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.layers import RELU_X_FRAC
 from ohmgrid.training.plan import Plan
 
@@ -91,19 +91,23 @@ class Settings:
     def config(self) -> Config:
         """Return the configuration; what was not given has its default.
 
-        Converters not given are those that the device comes with (`default_converters`); the
-        activations of ReLU nets have fewer fraction bits and reach further.
+        Converters and lengths of trains not given are those that the device comes with
+        (`default_converters`, ``usual_bl`` of chopped transfers); the activations of ReLU nets have
+        fewer fraction bits and reach further.
         """
         plain = Config(formats=FormatConfig(x_frac=self._x_frac()))
         forward, backward = default_converters(self.from_preset)
+        device = self.device or plain.device
+        usual_bl = getattr(device, "usual_bl", PulseConfig.desired_bl)
         values: dict[str, Any] = {name: getattr(plain, name) for name in SECTIONS}
         values |= {"forward": forward, "backward": backward}
+        values["pulses"] = PulseConfig(desired_bl=usual_bl)
         for name, base in values.items():
             try:
                 values[name] = replace(base, **self.tables.get(name, {}))
             except ConfigError as error:
                 raise error.of(name) from None
-        return Config(**self.top, **values, device=self.device or plain.device)
+        return Config(**self.top, **values, device=device)
 
     def plan(self) -> Plan:
         """Return what is to be trained; what was not given has its default."""
@@ -148,14 +152,14 @@ def load_settings(path: Path) -> Settings:
 
 def _like_preset(table: Mapping[str, Any], device: Device) -> bool:
     """Return whether a device's table names a preset, or gives one's parameters."""
-    return "preset" in table or device in PRESETS.values()
+    return "preset" in table or device in NAMED.values()
 
 
 def device_from_dict(data: Any, name: str = "device") -> Device:
     """Build a device from ``{"preset": NAME}`` or ``{"class": KIND, parameter: value, ...}``.
 
-    With a preset, further keys replace single parameters of it. The key ``device`` of a pair is
-    such a table itself.
+    With a preset, further keys replace single parameters of it. Keys that are devices are such
+    tables themselves (``device`` of a pair), others tables of their own kind.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ def device_from_dict(data: Any, name: str = "device") -> Device:
     values: dict[str, Any] = {}
     if "preset" in table:
         chosen = table.pop("preset")
-        check_choice(f"{name}.preset", chosen, tuple(PRESETS))
+        check_choice(f"{name}.preset", chosen, tuple(NAMED))
         base = preset(chosen)
         cls = type(base)
         values = {f.name: getattr(base, f.name) for f in fields(base)}  # type: ignore[arg-type]
@@ -176,18 +180,39 @@ def device_from_dict(data: Any, name: str = "device") -> Device:
         kind = table.pop("class", None)
         check_choice(f"{name}.class", kind, tuple(DEVICE_CLASSES))
         cls = DEVICE_CLASSES[kind]
+    preset_values = dict(values)
     values |= given_values(name, table, cls)
-    if cls is OneSided:
-        if "device" in table:
-            values["device"] = device_from_dict(table["device"], f"{name}.device")
-        if not isinstance(values.get("device"), StepDevice):
-            raise ConfigError(
-                name, f"expected a table [{name}.device] with a step device in a OneSided pair"
-            )
+    _fill_tables(name, table, cls, values, preset_values)
     try:
         return cls(**values)
     except ConfigError as error:
         raise error.of(name) from None
+
+
+def _fill_tables(
+    name: str,
+    table: Mapping[str, Any],
+    cls: type[Device],
+    values: dict[str, Any],
+    preset_values: Mapping[str, Any],
+) -> None:
+    """Replace the fields of a device that are tables themselves by what these say."""
+    for key, kind in inner_tables(cls).items():
+        place = f"{name}.{key}"
+        if issubclass(kind, Device):
+            if key in table:
+                values[key] = device_from_dict(table[key], place)
+            if not isinstance(values.get(key), StepDevice):
+                raise ConfigError(
+                    name, f"expected a table [{place}] with a step device in a {cls.kind}"
+                )
+        elif key in table:
+            defaults = {f.name: f.default for f in fields(cls)}  # type: ignore[arg-type]
+            given = given_values(place, table[key], kind)
+            try:
+                values[key] = replace(preset_values.get(key, defaults[key]), **given)
+            except ConfigError as error:
+                raise error.of(place) from None
 
 
 class DeviceFile(NamedTuple):
@@ -221,16 +246,15 @@ def load_device(path: Path) -> DeviceFile:
     return DeviceFile(settings.device, settings.from_preset, unused)
 
 
-def _plain_device(device: Device) -> dict[str, Any]:
-    """Return a device's table, tables last, as TOML wants them."""
-    table = device_to_dict(device)
-    inner = table.pop("device", None)
-    return table if inner is None else {**table, "device": inner}
+def _tables_last(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with those inside it last, as TOML wants them."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return plain | {key: _tables_last(table[key]) for key in table if key not in plain}
 
 
 def device_to_toml(device: Device) -> str:
     """Return the text of a device file."""
-    return tomli_w.dumps({"device": _plain_device(device)})
+    return tomli_w.dumps({"device": _tables_last(device_to_dict(device))})
 
 
 def config_to_toml(config: Config, training: Mapping[str, Any] | None = None) -> str:
@@ -249,6 +273,6 @@ def config_to_toml(config: Config, training: Mapping[str, Any] | None = None) ->
             "batch": config.batch,
             **tables,
             **({"training": dict(training)} if training else {}),
-            "device": _plain_device(config.device),
+            "device": _tables_last(device_to_dict(config.device)),
         }
     )

@@ -186,7 +186,7 @@ class Trainers:
         for layer, state in enumerate(states):
             forward, backward, update = state.steps
             counts = forward + before, backward + (before if layer else 0), update + before
-            advanced.append(TileState(state.weights, counts))
+            advanced.append(TileState(state.weights, counts, state.hidden))
         pixels, labels = self._examples(range(example, example + 1))
         cores = dict(self._cores)
         if GOLDEN not in cores:

@@ -19,7 +19,7 @@ from rich.console import Console
 from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
 from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
-from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.presets import NAMED
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.core.tile import Tile
@@ -143,8 +143,8 @@ def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
     """Train MNIST with presets and seeds; see the module's text."""
     names, numbers = devices.split(","), [int(seed) for seed in seeds.split(",")]
     for name in names:
-        if name not in (*PRESETS, FLOAT):
-            raise ConfigError("devices", f"expected {', '.join(PRESETS)} or {FLOAT}, got {name!r}")
+        if name not in (*NAMED, FLOAT):
+            raise ConfigError("devices", f"expected {', '.join(NAMED)} or {FLOAT}, got {name!r}")
     check_int("epochs", epochs, 1, 1000)
     plan = Plan("mnist", "22x24", "528-250-125-10", lr=lr, epochs=epochs)
     path = make_folder(out) / "accuracy.csv"

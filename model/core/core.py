@@ -14,18 +14,20 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
+from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.sequencer import Order, Sequencer
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.core.transfer import make_tile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers import orders
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, scale_registers
 from ohmgrid.registers.noise import Purpose, Verb
+from ohmgrid.registers.pcm import pcm_registers
 from ohmgrid.registers.steps import Step
 from ohmgrid.registers.transfer import slow_config
 from ohmgrid.tile import TileEngine, TileState, make_tiles
@@ -70,6 +72,8 @@ def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[
     rows, cols = weights.shape[-2:]
     tile = _visible(config, rows, cols, number)
     top = (1 << (config.formats.weight_bits - 1)) - 1
+    if isinstance(config.device, PcmCapacitor):
+        return _programmed_cells(config, tile, weights)
     exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
     # With write noise the low bits of a clipped weight are random: it may be that far outside.
     reach = (1 << DITHER_BITS) - 1 if tile.device.visible else 0
@@ -77,9 +81,32 @@ def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[
     return _begun(config, stored, rows, cols), lost
 
 
+def _programmed_cells(config: Config, tile: Tile, weights: np.ndarray) -> tuple[TileState, int]:
+    """Return what `programmed_state` does, of cells with phase-change devices: these hold all that
+    they can, the capacitors what is left."""
+    pcm = pcm_registers(config, tile.lsb)
+    exact = np.rint(weights / tile.lsb).astype(np.int64)
+    plus, minus = (
+        np.minimum(np.maximum(one, 0) // pcm.gain, pcm.g_max).astype(np.int32)
+        for one in (exact, -exact)
+    )
+    rest = exact - pcm.gain * (plus - minus)
+    stored, lost = _stored(tile, rest)
+    hidden = fresh_hidden(config.device, tile.rows, tile.cols, config.formats.weight_bits)
+    pulsed = {
+        f"{name}_pulses": (one > 0).astype(np.uint8)
+        for name, one in (("plus", plus), ("minus", minus))
+    }
+    return TileState(stored, (0, 0, 0), {**hidden, "plus": plus, "minus": minus, **pulsed}), lost
+
+
 def _visible(config: Config, rows: int, cols: int, number: int) -> Tile:
     """Return the array of a tile that forward and backward see."""
-    shown = slow_config(config) if isinstance(config.device, Transfer) else config
+    shown = config
+    if isinstance(config.device, Transfer):
+        shown = slow_config(config)
+    elif isinstance(config.device, PcmCapacitor):
+        shown = config.replace(device=config.device.capacitor)
     return Tile(shown, rows, cols, number)
 
 

@@ -54,6 +54,8 @@ class Tile(TileBase):
             static_key, *self.device_shape, self.device, config.formats.weight_bits
         )
         self._paired = config.device.paired
+        self._beside: np.ndarray | None = None
+        self._sign = 1
         self._time = TimeEffects(config, self.population, self.aging, self.lsb, self._key)
         self.weights = self.population.hold_stuck(np.zeros(self.device_shape, np.int32))
 
@@ -63,7 +65,12 @@ class Tile(TileBase):
     def read(self) -> np.ndarray:
         """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""
         seen = self.population.read(self.weights)
-        return pair_differences(seen) if self._paired else seen
+        own = pair_differences(seen) if self._paired else seen
+        return own if self._beside is None else self._beside + self._sign * own
+
+    def show(self, beside: np.ndarray, sign: int) -> None:
+        """Let passes see what lies beside the array (int32), plus or minus its own."""
+        self._beside, self._sign = beside, sign
 
     def _multiply(self, verb: Verb, matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
         forward = verb == Verb.FORWARD

@@ -41,7 +41,7 @@ from ohmgrid.registers.transfer import (
 )
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["TransferTile", "make_tile"]
+__all__ = ["TransferTile"]
 
 OF_ARRAYS = ("fast", "transfer_steps")
 """What both arrays hold themselves of what a tile remembers."""
@@ -239,9 +239,3 @@ class TransferTile(TileBase):
         self.fast.load(TileState(hidden["fast"], (reads, 0, updates)))
         for name, array in self.hidden.items():
             array[...] = hidden[name]
-
-
-def make_tile(config: Config, rows: int, cols: int, number: int = 0) -> Tile | TransferTile:
-    """Return a tile of a configuration: one array, or two with transfers."""
-    kind = TransferTile if isinstance(config.device, Transfer) else Tile
-    return kind(config, rows, cols, number)

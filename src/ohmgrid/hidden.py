@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer, DynamicTransfer, Transfer
+from ohmgrid.registers.pcm import MOST_COUNT
 from ohmgrid.registers.transfer import AVERAGE_FRAC, BUFFER_TOP
 
 __all__ = ["Field", "check_hidden", "fresh_hidden", "hidden_fields"]
@@ -39,6 +41,9 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
         Bit 0: turned; bit 1 of a column: it was turned after its last read.
     ``mean``, ``past``
         Mean of what is read of a cell, and that before the last turn; results of a read.
+    ``plus``, ``minus``, ``plus_pulses``, ``minus_pulses``, ``transfers``
+        Phase-change devices, their pulses since a RESET, transfers so far
+        (`ohmgrid.model.core.pcm_capacitor.CellState`).
     ``averages``
         Of largest activations and errors, edge LSB with `AVERAGE_FRAC` fraction bits.
 
@@ -48,9 +53,18 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
     rows, cols : int
     weight_bits : int
     """
+    top, cells = (1 << (weight_bits - 1)) - 1, (rows, cols)
+    if isinstance(device, PcmCapacitor):
+        g, pulses = Field("<i4", cells, 0, top), Field("<u1", cells, 0, MOST_COUNT)
+        return {
+            "plus": g,
+            "minus": g,
+            "plus_pulses": pulses,
+            "minus_pulses": pulses,
+            "transfers": Field("<i8", (1,), 0, (1 << 40) - 1),
+        }
     if not isinstance(device, Transfer):
         return {}
-    top, cells = (1 << (weight_bits - 1)) - 1, (rows, cols)
     word = (1 << 31) - 1
     fields = {
         "fast": Field("<i4", cells, -top, top),

@@ -11,6 +11,7 @@ import numpy as np
 from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.doors.checks import shown
 from ohmgrid.hidden import Field, check_hidden, hidden_fields
 from ohmgrid.periphery import ConverterConfig
@@ -20,7 +21,16 @@ from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 from ohmgrid.registers.time import aging_registers
 
-__all__ = ["TileBase", "TileEngine", "TileState", "check_shape", "device_shape", "make_tiles"]
+__all__ = [
+    "WEIGHTS",
+    "TileBase",
+    "TileEngine",
+    "TileState",
+    "check_shape",
+    "device_shape",
+    "make_tiles",
+    "parts_of",
+]
 
 
 class TileState(NamedTuple):
@@ -32,6 +42,36 @@ class TileState(NamedTuple):
     """Forward, backward and update operations so far."""
     hidden: Mapping[str, np.ndarray] = MappingProxyType({})
     """What a tile remembers beside them, by name (`ohmgrid.hidden.hidden_fields`)."""
+
+
+WEIGHTS = "W"
+"""Name of the weights among the parts of a state."""
+
+
+def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
+    """Return what the weights of a tile are made of, by name: integers in weight LSB.
+
+    `WEIGHTS` first; of pairs ``G+`` and ``G-``; of a `PcmCapacitor` what its phase-change devices
+    add to a weight and take from it, and the capacitor's ``g``. All of shape (rows, columns).
+
+    Parameters
+    ----------
+    device : Device
+    state : TileState
+    """
+    own = state.weights
+    if device.paired:
+        return {WEIGHTS: own[0::2] - own[1::2], "G+": own[0::2], "G-": own[1::2]}
+    if isinstance(device, PcmCapacitor):
+        plus, minus = (device.gain * state.hidden[name] for name in ("plus", "minus"))
+        turned = device.polarity_inversion and state.hidden["transfers"][0] % 2
+        return {
+            WEIGHTS: plus - minus + (-own if turned else own),
+            "G+": plus,
+            "G-": minus,
+            "g": own,
+        }
+    return {WEIGHTS: own}
 
 
 class TileEngine(Protocol):

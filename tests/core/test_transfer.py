@@ -19,8 +19,9 @@ from ohmgrid.devices.transfer import (
     Transfer,
 )
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.core import initial_state
-from ohmgrid.model.core.transfer import TransferTile, make_tile
+from ohmgrid.model.core.transfer import TransferTile
 from ohmgrid.model.core.transfer_laws import averaged, rate_of
 from ohmgrid.periphery import ConverterConfig, PulseConfig
 from ohmgrid.registers.transfer import AVERAGE_FRAC, BUFFER_FRAC, RATE_FRAC, scaled_rate

@@ -9,6 +9,7 @@ from ohmgrid.config import Config, FormatConfig
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.engines import make_core
 from ohmgrid.model.device.population import at_bounds
+from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.distributions import Bins
 from ohmgrid.training.plan import Plan
@@ -28,7 +29,7 @@ def test_histograms_are_those_of_numpy(name, bits, rng):
     bins, paired = Bins(config), config.device.paired
     top = (1 << (bits - 1)) - 1
     devices = rng.integers(0 if paired else -top, top + 1, (10, 7))
-    found = bins.histograms(devices)
+    found = bins.histograms(TileState(devices, (0, 0, 0)))
     plus, minus = devices[0::2], devices[1::2]
     wanted = {"W": plus - minus, "G+": plus, "G-": minus} if paired else {"W": devices}
     assert list(found) == list(wanted)
@@ -54,6 +55,6 @@ def test_a_row_of_the_history_says_how_weights_are_distributed(name, rng):
         assert row["at_bounds"] == at_bounds(config, number, state.weights)
         assert row["at_bounds"] == session.at_bounds()[number]
         rows, cols = plan.net().shapes[number]
-        for which, (first, counts) in session.bins.histograms(state.weights).items():
+        for which, (first, counts) in session.bins.histograms(state).items():
             assert row[which] == {"first": first, "counts": counts}
             assert sum(counts) == rows * cols

@@ -7,6 +7,7 @@ import pytest
 
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import preset
+from ohmgrid.tile import TileState
 from ohmgrid.watch.pictures import MOST_LINES, Painter, block_means
 
 
@@ -31,7 +32,7 @@ def test_a_histogram_holds_every_weight(rng, device):
     top = (1 << (config.formats.weight_bits - 1)) - 1
     devices = rng.integers(-top, top + 1, (8, 5)).astype(np.int32)
     devices[0, 0], devices[1, 0] = top, -top  # the largest difference
-    (picture,) = painter.paint([devices])
+    (picture,) = painter.paint([TileState(devices, (0, 0, 0))])
     weights = devices[0::2] - devices[1::2] if config.device.paired else devices
     lsb = painter.full / (top + 1) / (2 if config.device.paired else 1)
     edges = np.linspace(-painter.full, painter.full, painter.bins + 1)
@@ -45,7 +46,7 @@ def test_a_histogram_holds_every_weight(rng, device):
 
 
 def test_weights_of_nothing_have_a_map():
-    (picture,) = Painter(Config()).paint([np.zeros((2, 3), np.int32)])
+    (picture,) = Painter(Config()).paint([TileState(np.zeros((2, 3), np.int32), (0, 0, 0))])
     assert picture.counts == [6]
     assert base64.b64decode(picture.map) == bytes(6)
     assert picture.reach > 0

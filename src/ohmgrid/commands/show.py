@@ -59,6 +59,11 @@ def _differing(parameters: dict[str, Any], usual: dict[str, Any]) -> Iterator[st
     """Yield the parameters that differ, those of tables by their dotted names."""
     for key, value in parameters.items():
         if _is_device(value):
+            inner = device_from_dict(value)
+            if device_name(inner) == inner.kind:  # no preset
+                own = {f.name: f.default for f in fields(type(inner))}  # type: ignore[arg-type]
+                plain = {name: one for name, one in value.items() if name != "class"}
+                yield from (f"{key}.{word}" for word in _differing(plain, own))
             continue
         if isinstance(value, dict):
             for inner, one in value.items():

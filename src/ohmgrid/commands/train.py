@@ -41,6 +41,7 @@ from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.host.identity import BoardError
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.tile import WEIGHTS, parts_of
 from ohmgrid.training.data import BUILT_IN, Dataset
 from ohmgrid.training.identity import identity
 from ohmgrid.training.memory import memory_line
@@ -193,11 +194,11 @@ def _write_results(session: Session, folder: Path, result: dict[str, Any]) -> No
     title = f"{session.plan.data} {session.plan.layers}, {result['device']}, seed {result['seed']}"
     plot_accuracy(folder / PICTURES[0], session.history, title)
     tiles = session.core.state()
-    lsb = session.core.tiles[0].lsb
+    lsb, device = session.core.tiles[0].lsb, session.config.device
     plot_conductances(
         folder / PICTURES[1],
-        session.initial_weights(),
-        [state.weights for state in tiles],
+        [parts_of(device, state)[WEIGHTS] for state in session.initial_states()],
+        [parts_of(device, state)[WEIGHTS] for state in tiles],
         lsb,
         title,
     )
@@ -213,6 +214,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         **identity(config),
         "engine": engine,
         "device": device_name(config.device),
+        "cell": config.device.remark,
         "data": plan.data,
         "crop": plan.crop,
         "pool": plan.pool,
@@ -258,6 +260,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path | None)
     lines = {
         "engine": result["engine"],
         "device": result["device"],
+        **({"cell": result["cell"]} if result["cell"] else {}),
         "net": f"{result['layers']}, {result['cells']} cells, seed {result['seed']}",
         "test accuracy": f"{result['test_accuracy']:.2%}",
         "examples/s": f"{result['examples_per_s']:.0f}",

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.compiled.held import hold
+from ohmgrid.compiled.kinds import CoreTile, make_tile
 from ohmgrid.compiled.layout import Share, make_scratch
 from ohmgrid.compiled.learning import count_hits, train_block
 from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
-from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.compiled.transfer import Hidden, Rates, Transfers
-from ohmgrid.compiled.transfer_tile import CompiledTransferTile
+from ohmgrid.compiled.transfer import Rates
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.devices.transfer import Transfer
@@ -53,17 +52,16 @@ class CompiledCore(Core):
 
     def __init__(self, config: Config, net: Net, threads: int = 1) -> None:
         check_int("threads", threads, 1, 256)
-        moves = isinstance(config.device, Transfer)
-        make = CompiledTransferTile if moves else CompiledTile
-        own = [make(config, *shape, n) for n, shape in enumerate(net.shapes)]
+        own = [make_tile(config, *shape, n) for n, shape in enumerate(net.shapes)]
         super().__init__(config, net, threads, own)
+        self._own = own
         self._net = self._network(own)
         self._held = hold(self._net)
-        self._granularity = own[0].device.granularity
+        self._granularity = own[0].shown.device.granularity
         self._rates = lru_cache(maxsize=4)(
             lambda lr: hold(Rates(tuple(tile.rate(lr) for tile in own)))
         )
-        lines = max(max(tile.device_shape) for tile in own)
+        lines = max(max(tile.shown.device_shape) for tile in own)
         self._scratch = [make_scratch(lines) for _ in range(threads)]
         self._work = [hold(scratch) for scratch in self._scratch]
         self._make_signals(threads)
@@ -72,19 +70,16 @@ class CompiledCore(Core):
     def prepare(self) -> None:
         """Compile the kernels, with no example at all."""
         nothing = np.zeros((0, self.net.layers[0]), np.int32), np.zeros(0, np.int64)
-        self.train(*nothing, lr=self._granularity)
+        hits, words = np.zeros(0, np.bool_), np.zeros(0, np.int64)
+        self._train_part(*nothing, self._granularity, 1, hits, words)
         self.count_hits(*nothing)
 
-    def _network(self, tiles: Sequence[CompiledTile | CompiledTransferTile]) -> Network:
+    def _network(self, tiles: Sequence[CoreTile]) -> Network:
         """Return the net as the kernels hold it."""
         layers, row, col = [], 0, 0
-        shown = [tile.slow if isinstance(tile, CompiledTransferTile) else tile for tile in tiles]
-        for number, (tile, seen) in enumerate(zip(tiles, shown, strict=True)):
+        for number, tile in enumerate(tiles):
+            seen, (hidden, transfers) = tile.shown, tile.kernel_parts()
             forward, backward = seen.readings
-            if isinstance(tile, CompiledTransferTile):
-                hidden, transfers = tile.kernel_parts()
-            else:
-                hidden, transfers = Hidden.none(tile.array, forward), Transfers.none()
             place = tile.number, tile.rows, tile.cols, row, col
             scales = self.scales[forward_scale(number)], self.scales[backward_scale(number)]
             numbers = (*place, *(int(part) for scale in scales for part in scale))
@@ -106,10 +101,9 @@ class CompiledCore(Core):
             coarse=coarse,
             fine=fine,
         )
-        first = tiles[0]
-        moves = isinstance(first, CompiledTransferTile)
-        fast = first.fast.physics if moves else shown[0].physics
-        return Network(shown[0].physics, fast, int(moves), tuple(layers), functions)
+        shown, updated = tiles[0].shown.physics, tiles[0].updated.physics
+        moves = int(isinstance(self.config.device, Transfer))
+        return Network(shown, updated, moves, tuple(layers), functions)
 
     def _make_signals(self, batch: int) -> None:
         device, longest = self.config.device, self.config.pulses.most_slots
@@ -185,6 +179,26 @@ class CompiledCore(Core):
         if len(self._signals.x) < batch:
             self._make_signals(batch)
         hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
+        first = 0
+        while first < len(labels):
+            for tile in self._own:
+                tile.settle()
+            last = first + min(tile.unsettled_in(batch) for tile in self._own)
+            part = slice(first, last)
+            self._train_part(pixels[part], labels[part], lr, batch, hits[part], words[part])
+            first = last
+        return hits, words
+
+    def _train_part(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        lr: float,
+        batch: int,
+        hits: np.ndarray,
+        words: np.ndarray,
+    ) -> None:
+        """Train on examples with nothing due between them that is not for the kernels."""
         counts = np.zeros((len(self._work), *self.counters.counts.shape), np.int64)
         rates = self._rates(lr)
 
@@ -212,7 +226,6 @@ class CompiledCore(Core):
             layer.steps[1] += len(labels) if number else 0
             taker.steps[2] += len(labels)
         self.counters.merge(counts.sum(axis=0))
-        return hits, words
 
     def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
         """Train on examples in their order; see `Core.train`."""
@@ -241,6 +254,8 @@ class CompiledCore(Core):
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""
         pixels, labels = self._examples(pixels, labels)
+        for tile in self._own if len(labels) else ():
+            tile.settle()
 
         def call(part: Share, sync, work) -> int:
             return count_hits(pixels, labels, self._held, self._held_signals, part, work)

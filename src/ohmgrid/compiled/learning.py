@@ -205,9 +205,13 @@ def _sense(pixels, label, net, rates, step, b, signals, counts, work):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
         pulses = rates[n].own
+        errors = work.values
+        for i in range(rows):
+            # Where an array counts with the other sign, it is raised where it was lowered.
+            errors[i] = d[row + i] * layer.array.sign[0]
         active, below, clipped = make_trains(
             x[col : col + cols],
-            d[row : row + rows],
+            errors,
             rows,
             cols,
             pulses,

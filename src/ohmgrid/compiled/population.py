@@ -47,6 +47,10 @@ class Array(NamedTuple):
     """uint32, shape (device rows,): row halves of the write noise."""
     col_key: np.ndarray
     """uint32, shape (cols,)"""
+    beside: np.ndarray
+    """int32, shape (devices,): what a pass sees beside a device's own, or empty."""
+    sign: np.ndarray
+    """int64, shape (1,): of a device's own then, 1 or -1."""
     rows: int
     """Rows of devices."""
     cols: int
@@ -67,7 +71,7 @@ def _flat(field: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(field.T.ravel().astype(np.uint32).view(np.int32))
 
 
-def pack(population: Population, paired: bool, ages: bool) -> Array:
+def pack(population: Population, paired: bool, ages: bool, beside: bool = False) -> Array:
     """Return the devices of an array, their conductances 0.
 
     Parameters
@@ -76,13 +80,15 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
     paired : bool
     ages : bool
         Whether devices leak, diffuse or are reset.
+    beside : bool
+        Whether passes see something beside them.
     """
     static, registers = population.static, population.registers
     rows, cols = static.b_max.shape
     none = np.zeros(0, np.int32)
     first, second, third = population.aging
     hidden = np.zeros(rows * cols, np.int32)
-    apart = paired or registers.visible
+    apart = paired or registers.visible or beside
     return Array(
         hidden=hidden,
         seen=np.zeros(rows * cols // (1 + paired), np.int32) if apart else hidden,
@@ -93,6 +99,8 @@ def pack(population: Population, paired: bool, ages: bool) -> Array:
         point=_flat(population.symmetry_point) if ages and registers.symmetry_point else none,
         row_key=population.visible_keys[0].ravel().copy(),
         col_key=population.visible_keys[1].ravel().copy(),
+        beside=np.zeros(rows * cols if beside else 0, np.int32),
+        sign=np.ones(1, np.int64),
         rows=rows,
         cols=cols,
         paired=int(paired),
@@ -120,6 +128,11 @@ def show_devices(array, regs, count, work):
             pair = np.int64(cell[k]) >> 1
             array.seen[pair] = array.hidden[2 * pair] - array.hidden[2 * pair + 1]
         return
+    if len(array.beside):
+        for k in range(count):
+            place = cell[k]
+            array.seen[place] = array.beside[place] + array.sign[0] * array.hidden[place]
+        return
     if not regs.visible:
         return
     words, hidden = work.words, array.hidden
@@ -135,7 +148,7 @@ def show_devices(array, regs, count, work):
 def show_all(array, physics, work):
     """Bring what a pass sees up to date after all conductances have changed."""
     regs = physics.device
-    if not (array.paired or regs.visible):
+    if not (array.paired or regs.visible or len(array.beside)):
         return
     for first in range(0, len(array.hidden), VISITS):
         count = min(VISITS, len(array.hidden) - first)

@@ -15,7 +15,7 @@ from ohmgrid.compiled.population import pack, show_all
 from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.readout import Reading
 from ohmgrid.compiled.refresh import Refresh
-from ohmgrid.compiled.transfer import Rate
+from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
 from ohmgrid.compiled.updates import Physics, pass_time, pulse_array
 from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
@@ -29,7 +29,10 @@ from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.time import refresh_registers
 from ohmgrid.tile import TileBase, TileState
 
-__all__ = ["CompiledTile"]
+__all__ = ["NEVER", "CompiledTile"]
+
+NEVER = 1 << 40
+"""More examples than any run has."""
 
 FORWARD, BACKWARD, UPDATE = map(np.int64, (Verb.FORWARD, Verb.BACKWARD, Verb.UPDATE))
 
@@ -69,6 +72,8 @@ class CompiledTile(TileBase):
         Output lines and input lines (the always-on bias input included).
     number : int
         Number of the tile, 0..255; different numbers have different noise.
+    beside : int
+        What passes may see beside the array at most (`show`), weight LSB; 0: nothing.
 
     Attributes
     ----------
@@ -82,12 +87,14 @@ class CompiledTile(TileBase):
         Forward, backward and update operations so far.
     """
 
-    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+    def __init__(
+        self, config: Config, rows: int, cols: int, number: int = 0, beside: int = 0
+    ) -> None:
         super().__init__(config, rows, cols, number)
         formats, paired = config.formats, config.device.paired
         base = seed_key(config.seed)
         refresh = refresh_registers(config, self.lsb) if paired else None
-        top = ((1 << (formats.weight_bits - 1)) - 1) << paired
+        top = (((1 << (formats.weight_bits - 1)) - 1) << paired) + beside
         self.physics = Physics(
             base=np.uint64(base),
             forward_io=Converter.of(config.forward, self.lsb, formats.x_frac, top),
@@ -105,7 +112,7 @@ class CompiledTile(TileBase):
             self.device,
             formats.weight_bits,
         )
-        self.array = pack(population, paired, bool(self.aging.every) or paired)
+        self.array = pack(population, paired, bool(self.aging.every) or paired, beside > 0)
         stuck = np.flatnonzero(population.static.stuck.T)
         self._stuck = stuck, population.stuck_weight.T.ravel()[stuck]
         self.steps = np.zeros(3, np.int64)
@@ -122,9 +129,36 @@ class CompiledTile(TileBase):
         self.array.hidden[places] = weights
         show_all(*self._held, self._work)
 
+    def show(self, beside: np.ndarray, sign: int) -> None:
+        """Let passes see what lies beside the array; see the golden `show`."""
+        self.array.beside[:] = beside.T.ravel()
+        self.array.sign[0] = sign
+        show_all(*self._held, self._work)
+
     def pulses_at(self, lr: float) -> Pulses:
         """Return the registers of updates at a learning rate."""
         return Pulses.of(self.config, self._pulse_registers(lr))
+
+    @property
+    def shown(self) -> "CompiledTile":
+        """The array that forward and backward see."""
+        return self
+
+    @property
+    def updated(self) -> "CompiledTile":
+        """The array that updates pulse."""
+        return self
+
+    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+        """Return what lies behind it for a core's kernels: nothing."""
+        return Hidden.none(self.array, self.readings[0]), Transfers.none()
+
+    def settle(self) -> None:
+        """Nothing is due between operations."""
+
+    def unsettled_in(self, batch: int) -> int:
+        """Return in how many examples something is: never."""
+        return NEVER
 
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""

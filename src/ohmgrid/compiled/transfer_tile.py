@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.layout import Pulses
-from ohmgrid.compiled.tile import CompiledTile
+from ohmgrid.compiled.tile import NEVER, CompiledTile
 from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
 from ohmgrid.config import Config
 from ohmgrid.devices.transfer import ChoppedTransfer
@@ -28,6 +28,23 @@ class CompiledTransferTile(TransferTile):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number, CompiledTile)
+
+    @property
+    def shown(self) -> CompiledTile:
+        """The array that forward and backward see."""
+        return self.slow
+
+    @property
+    def updated(self) -> CompiledTile:
+        """The array that updates pulse."""
+        return self.fast
+
+    def settle(self) -> None:
+        """Nothing is due between operations: the kernels transfer."""
+
+    def unsettled_in(self, batch: int) -> int:
+        """Return in how many examples something is: never."""
+        return NEVER
 
     def kernel_parts(self) -> tuple[Hidden, Transfers]:
         """Return what lies behind the slow array, as the kernels take it: the same memory."""

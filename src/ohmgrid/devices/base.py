@@ -35,6 +35,16 @@ class Device:
         return False
 
     @property
+    def arrays(self) -> int:
+        """Arrays that hold a layer's weights: more than one where something goes between them."""
+        return 1
+
+    @property
+    def remark(self) -> str:
+        """What every result says of it: how near it is to an ideal one. Nothing of most."""
+        return ""
+
+    @property
     def devices(self) -> int:
         """Devices of a weight: 2 for a pair."""
         return 2 if self.paired else 1

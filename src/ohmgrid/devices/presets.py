@@ -9,6 +9,7 @@ from typing import Any
 
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.steps import (
     ConstantStep,
     ExpStep,
@@ -58,6 +59,7 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         BufferedTransfer,
         ChoppedTransfer,
         DynamicTransfer,
+        PcmCapacitor,
     )
 }
 """Every class by the name that a configuration gives it."""
@@ -183,8 +185,29 @@ PRESETS: dict[str, Device] = {
     "pcm": OneSided(_PCM, refresh_every=1, refresh_out_bound=20.0, refresh_out_noise=0.1),
 }
 """Presets of one array, by the name the command line uses."""
-ALGORITHMS = transfer_presets(_UNITS)
-"""Presets of algorithms on several arrays, likewise."""
+_CAPACITOR = LinearStep(
+    dw_min=0.003,
+    dw_min_dtod=0.05,
+    dw_min_std=0.1,
+    up_down_dtod=0.05,
+    w_max=0.5,
+    w_max_dtod=0.05,
+    w_min=-0.5,
+    w_min_dtod=0.05,
+    gamma_up=0.1,
+    gamma_down=0.1,
+    gamma_up_dtod=0.02,
+    gamma_down_dtod=0.02,
+    lifetime=1e5,
+    lifetime_dtod=0.1,
+    reset=0.3,
+)
+ALGORITHMS: dict[str, Device] = {
+    **transfer_presets(_UNITS),
+    "pcm-3t1c": PcmCapacitor(_CAPACITOR),
+    "pcm-3t1c-fixed-polarity": PcmCapacitor(_CAPACITOR, polarity_inversion=False),
+}
+"""Presets of algorithms and cells on several arrays, likewise."""
 NAMED: dict[str, Device] = PRESETS | ALGORITHMS
 """All that has a name."""
 

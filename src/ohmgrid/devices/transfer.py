@@ -82,6 +82,10 @@ class Transfer(Device):
     def unit(self) -> StepDevice:
         return self.slow
 
+    @property
+    def arrays(self) -> int:
+        return 2
+
     def rate(self, lr: float) -> float:
         """Return the learning rate of the fast array in a run with ``lr``."""
         if self.fast_lr == 0:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.host.driver import CoreDriver, Item, Transport, awaited
 from ohmgrid.host.registers import core_values, countdowns
@@ -48,11 +47,11 @@ class Gateware:
         shapes: Sequence[tuple[int, int]],
         connect: Callable[[], Transport],
     ) -> None:
-        if isinstance(config.device, Transfer):
+        if config.device.arrays > 1:
             raise ConfigError(
                 "engine",
                 f"expected model or compiled for a device of class {config.device.kind}: "
-                "transfers are not in the gateware yet",
+                "transfers between arrays are not in the gateware yet",
             )
         self.config, self._connect = config, connect
         self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)

@@ -51,7 +51,11 @@ class Verb(IntEnum):
     REWRITE = 7
     """The pulses that write a refreshed column back: step `rewrite_step`."""
     TRANSFER = 8
-    """Signs that turn after a column was read for a transfer: step: columns read before."""
+    """Signs that turn after a column was read for a transfer, step: columns read before; the read
+    of weights for a transfer to phase-change devices, step: transfers before."""
+    PROGRAM = 9
+    """Pulses that write phase-change devices, and reads between them: step
+    `ohmgrid.model.core.pcm_capacitor.pulse_step`."""
 
 
 def rewrite_step(updates: int, column: int) -> int:

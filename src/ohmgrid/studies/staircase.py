@@ -17,7 +17,6 @@ import numpy as np
 from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import device_name
-from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError, check_int
 from ohmgrid.engines import make_core
 from ohmgrid.model.array.array import pair_differences
@@ -58,11 +57,11 @@ class _Pulser:
         check_int("cells", cells, 1, MOST_CELLS)
         rows = next(n for n in range(int(cells**0.5), 0, -1) if cells % n == 0)
         cols = cells // rows
-        if isinstance(config.device, Transfer):
+        if config.device.arrays > 1:
             raise ConfigError(
                 "device",
-                f"expected a device of one array, got {device_name(config.device)}, an algorithm "
-                f"on arrays of {device_name(config.device.fast)}",
+                f"expected a device of one array, got {device_name(config.device)}, "
+                f"whose weights are on arrays of {device_name(config.device.unit)}",
             )
         device_rows = rows * config.device.devices
         if max(device_rows, cols) > MOST_LINES:

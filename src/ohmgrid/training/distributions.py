@@ -5,13 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.pcm import pcm_registers
+from ohmgrid.tile import WEIGHTS, TileState, parts_of
 
-__all__ = ["WEIGHTS", "Bins", "Histogram"]
+__all__ = ["Bins", "Histogram"]
 
 BIN_BITS = 8
-WEIGHTS = "W"
-"""Name of the histogram of weights; of pairs there are those of ``G+`` and ``G-`` beside it."""
 
 
 class Histogram(NamedTuple):
@@ -38,38 +39,27 @@ class Bins:
     """
 
     def __init__(self, config: Config) -> None:
-        formats, self._paired = config.formats, config.device.paired
+        formats, self._device = config.formats, config.device
         self.lsb = device_registers(
             config.device.unit, formats.weight_bits, formats.curve_segments
         ).lsb
-        # Differences of two devices have one bit more.
-        bits = formats.weight_bits + self._paired
+        # Differences of two devices have one bit more, a pair of some significance as many more.
+        bits = formats.weight_bits + config.device.paired
+        if isinstance(config.device, PcmCapacitor):
+            top = (1 << (bits - 1)) + pcm_registers(config, self.lsb).top
+            bits = top.bit_length() + 1
         self._half = 1 << (bits - 1)
         self._shift = max(0, bits - BIN_BITS)
         self.number = 1 << (bits - self._shift)
         self.full = self._half * self.lsb
 
-    def weights(self, devices: np.ndarray) -> np.ndarray:
-        """Return weights of a layer; of pairs the differences of both devices.
+    def weights(self, state: TileState) -> np.ndarray:
+        """Return the weights of a layer (integers, weight LSB)."""
+        return parts_of(self._device, state)[WEIGHTS]
 
-        Parameters
-        ----------
-        devices : integers, shape (rows of devices, columns)
-            Conductances in weight LSB.
-        """
-        return devices[0::2] - devices[1::2] if self._paired else devices
-
-    def histograms(self, devices: np.ndarray) -> dict[str, Histogram]:
-        """Return the histograms of a layer by name: `WEIGHTS`, and of pairs ``G+`` and ``G-``.
-
-        Parameters
-        ----------
-        devices : as of `weights`
-        """
-        found = {WEIGHTS: self._count(self.weights(devices))}
-        if self._paired:
-            found |= {"G+": self._count(devices[0::2]), "G-": self._count(devices[1::2])}
-        return found
+    def histograms(self, state: TileState) -> dict[str, Histogram]:
+        """Return the histograms of a layer by name, as `ohmgrid.tile.parts_of` has its parts."""
+        return {name: self._count(part) for name, part in parts_of(self._device, state).items()}
 
     def _count(self, values: np.ndarray) -> Histogram:
         counts = np.bincount(((values + self._half) >> self._shift).ravel(), minlength=self.number)

@@ -3,7 +3,6 @@
 import os
 
 from ohmgrid.config import Config
-from ohmgrid.devices.transfer import Transfer
 from ohmgrid.net import Net
 from ohmgrid.training.data import Dataset
 
@@ -17,8 +16,7 @@ BIG = 1 << 30
 
 def needed_bytes(config: Config, net: Net, data: Dataset) -> int:
     """Return the memory that a run takes at most, in bytes."""
-    arrays = 2 if isinstance(config.device, Transfer) else 1
-    devices = net.cells * config.device.devices * arrays
+    devices = net.cells * config.device.devices * config.device.arrays
     return BYTES_PER_DEVICE * devices + data.train_x.nbytes + data.test_x.nbytes
 
 

@@ -28,7 +28,7 @@ from ohmgrid.doors.schema import parse_json
 from ohmgrid.hidden import check_hidden, hidden_fields
 from ohmgrid.registers.device import device_registers
 from ohmgrid.storage.files import write_whole
-from ohmgrid.tile import TileState, device_shape
+from ohmgrid.tile import WEIGHTS, TileState, device_shape, parts_of
 from ohmgrid.training.data import Dataset, Preparation
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import config_to_toml, parse_settings
@@ -179,13 +179,9 @@ class Checkpoint:
     def weights(self) -> list[np.ndarray]:
         """Weights of every tile in weight units: float64, shape (rows, columns), bias last.
 
-        Of a pair of devices, the difference of both.
+        Of cells of several devices, what these make together.
         """
-        found = []
-        for state in self.states:
-            weights = state.weights * self.lsb
-            found.append(weights[0::2] - weights[1::2] if self.config.device.paired else weights)
-        return found
+        return [parts_of(self.config.device, state)[WEIGHTS] * self.lsb for state in self.states]
 
     def write(self, path: Path) -> None:
         """Write the file whole."""

@@ -208,7 +208,7 @@ class Session:
         """Return how the weights of each layer are distributed."""
         rows = []
         for number, state in enumerate(self._state()):
-            histograms = self.bins.histograms(state.weights)
+            histograms = self.bins.histograms(state)
             row = {name: one._asdict() for name, one in histograms.items()}
             rows.append({"at_bounds": at_bounds(self.config, number, state.weights), **row})
         return rows
@@ -317,11 +317,11 @@ class Session:
         reasons = lines[:-1] or ["no counter says why; try another --lr or --scale"]
         return [f"after {epochs} epochs {lines[-1]}: {reason}" for reason in reasons]
 
-    def initial_weights(self) -> list[np.ndarray]:
-        """Return the weights that the run began with."""
+    def initial_states(self) -> list[TileState]:
+        """Return the states that the run began with."""
         if self._first is not None:
-            return [state.weights for state in self._first]
+            return [*self._first]
         return [
-            initial_state(self.config, rows, cols, number).weights
+            initial_state(self.config, rows, cols, number)
             for number, (rows, cols) in enumerate(self.plan.net().shapes)
         ]

@@ -247,7 +247,7 @@ class Feed:
         session, plan, config = self._session, self._session.plan, self._session.config
         with self._painting:  # once, which takes a moment, and holds up no training
             if self._start is None:
-                self._start = self._painter.paint(session.initial_weights())
+                self._start = self._painter.paint(session.initial_states())
         labels = session.data.test_labels
         return Hello(
             protocol=PROTOCOL,
@@ -320,8 +320,7 @@ class Feed:
         return True
 
     def _paint(self) -> bytes:
-        states = self._session.core.state()
-        layers = self._painter.paint([state.weights for state in states])
+        layers = self._painter.paint(self._session.core.state())
         self._weights = _line(Weights(self._examples, layers))
         return self._weights
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.training.distributions import WEIGHTS, Bins
+from ohmgrid.tile import WEIGHTS, TileState
+from ohmgrid.training.distributions import Bins
 from ohmgrid.watch.messages import Part, Picture
 
 __all__ = ["MOST_LINES", "Painter"]
@@ -53,21 +54,15 @@ class Painter:
         self._bins = Bins(config)
         self.bins, self.full = self._bins.number, self._bins.full
 
-    def paint(self, devices: Sequence[np.ndarray]) -> list[Picture]:
-        """Return a picture of each layer.
+    def paint(self, states: Sequence[TileState]) -> list[Picture]:
+        """Return a picture of each layer, by its state."""
+        return [self._paint(layer) for layer in states]
 
-        Parameters
-        ----------
-        devices : sequence of integers, shape (rows, columns)
-            Conductances in weight LSB, of all devices of each layer.
-        """
-        return [self._paint(layer) for layer in devices]
-
-    def _paint(self, devices: np.ndarray) -> Picture:
-        means = block_means(self._bins.weights(devices))
+    def _paint(self, state: TileState) -> Picture:
+        means = block_means(self._bins.weights(state))
         reach = float(np.abs(means).max()) or 1.0
         levels = np.rint(means * (LEVELS / reach)).astype(np.int8)
-        histograms = self._bins.histograms(devices)
+        histograms = self._bins.histograms(state)
         weights = histograms.pop(WEIGHTS)
         return Picture(
             rows=levels.shape[0],

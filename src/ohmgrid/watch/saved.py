@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from ohmgrid.devices.presets import device_name
 from ohmgrid.model.core.core import initial_state
+from ohmgrid.tile import TileState
 from ohmgrid.training.runs import Checkpoint
 from ohmgrid.watch.messages import PROTOCOL, End, Hello, Message, Update, Weights
 from ohmgrid.watch.pictures import Painter
@@ -25,11 +24,9 @@ def told_by(checkpoint: Checkpoint, folder: Path) -> list[Message]:
     plan, config, progress = checkpoint.plan, checkpoint.config, checkpoint.progress
     painter, net = Painter(config), plan.net()
     # With weights from a file only their hash is known.
-    begun: list[np.ndarray] = []
+    begun: list[TileState] = []
     if checkpoint.start_sha256 is None:
-        begun = [
-            initial_state(config, *shape, number).weights for number, shape in enumerate(net.shapes)
-        ]
+        begun = [initial_state(config, *shape, number) for number, shape in enumerate(net.shapes)]
     done = [row["examples"] for row in checkpoint.history]
     per_epoch = max(done, default=0)
     examples = sum(done) + progress.position
@@ -65,6 +62,6 @@ def told_by(checkpoint: Checkpoint, folder: Path) -> list[Message]:
         first=0,
         rows=checkpoint.history,
     )
-    weights = Weights(examples, painter.paint([state.weights for state in checkpoint.states]))
+    weights = Weights(examples, painter.paint(checkpoint.states))
     over = progress.epoch >= plan.epochs and bool(checkpoint.history)
     return [hello, update, weights, End("finished" if over else "stopped")]

@@ -1,0 +1,45 @@
+"""The tile of the compiled engine with phase-change devices: its array, the golden transfers."""
+
+from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
+from ohmgrid.config import Config
+from ohmgrid.model.core.pcm_capacitor import PcmCapacitorTile
+
+__all__ = ["CompiledPcmCapacitorTile"]
+
+
+class CompiledPcmCapacitorTile(PcmCapacitorTile):
+    """One array of cells; transfers are rare, and are the golden model's own.
+
+    Parameters
+    ----------
+    config, rows, cols, number
+        As of `PcmCapacitorTile`.
+    """
+
+    def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
+        super().__init__(config, rows, cols, number, CompiledTile)
+
+    @property
+    def shown(self) -> CompiledTile:
+        """The array that forward and backward see, beside what the pairs add."""
+        return self.capacitors
+
+    @property
+    def updated(self) -> CompiledTile:
+        """The array that updates pulse."""
+        return self.capacitors
+
+    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+        """Return what lies behind it for a core's kernels: nothing."""
+        return self.capacitors.kernel_parts()
+
+    def rate(self, lr: float) -> Rate:
+        """Return the registers of a net's updates at a learning rate."""
+        return self.capacitors.rate(lr)
+
+    def unsettled_in(self, batch: int) -> int:
+        """Return in how many examples a transfer is due, in whole mini-batches."""
+        every, updates = self._pcm.every, int(self.capacitors.steps[2])
+        left = every - updates % every if every else NEVER
+        return -(-left // batch) * batch

@@ -203,27 +203,38 @@ class Core:
         if shapes != net.shapes:
             raise ValueError(f"tiles: expected shapes {net.shapes}, got {shapes}")
         self.config, self.tiles, self.net = config, list(tiles), net
-        formats, last = config.formats, len(tiles) - 1
+        formats = config.formats
         self.top = (1 << (formats.edge_bits - 1)) - 1
         self.one = min(1 << formats.x_frac, self.top)
         self.counters = Counters(len(tiles))
         self.clock: dict[str, Any] = {}
-        self.scales: list[Scale] = []
+        self.scales = self._scales([1.0] * len(tiles))
         """From a result to what a table, or the edge, takes, and from a backward result to an error
         with guard bits: two for each layer."""
-        for number, tile in enumerate(tiles):
-            table = net.activation != "relu" or (net.softmax and number == last)
-            frac = PRE_FRAC if table else formats.x_frac
-            self.scales += [
-                scale_registers("forward scale", tile.y_lsb * (1 << frac)),
-                scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
-            ]
         relu = net.activation == "relu"
         self.table = () if relu else activation_table(net.activation, formats.x_frac)
         self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
+
+    def _scales(self, gains: Sequence[float]) -> list[Scale]:
+        """Return the scales of all layers, the forward ones times a gain each."""
+        net, formats, last = self.net, self.config.formats, len(self.tiles) - 1
+        scales: list[Scale] = []
+        for number, (tile, gain) in enumerate(zip(self.tiles, gains, strict=True)):
+            table = net.activation != "relu" or (net.softmax and number == last)
+            frac = PRE_FRAC if table else formats.x_frac
+            scales += [
+                scale_registers("forward scale", gain * tile.y_lsb * (1 << frac)),
+                scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
+            ]
+        return scales
+
+    def set_gains(self, gains: Sequence[float]) -> None:
+        """Multiply the forward scale of each layer; see `ohmgrid.core.Core.set_gains`."""
+        # In place: the sequencer holds this list.
+        self.scales[:] = self._scales(gains)
 
     def prepare(self) -> None:
         """Do what the first training would have to do, such as compiling: no clock runs yet."""

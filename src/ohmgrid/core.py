@@ -91,6 +91,26 @@ class Core(Protocol):
         """Take over the states of all layers; raise `ValueError` where one does not fit."""
         ...
 
+    def set_gains(self, gains: Sequence[float]) -> None:
+        """Multiply what each layer's results are turned into activations with.
+
+        A digital factor behind the converter: neither results nor backward results change. A core
+        begins with 1.0 for each layer; each call replaces what an earlier one set.
+
+        Parameters
+        ----------
+        gains : sequence of float
+            One for each layer, > 0.
+
+        Raises
+        ------
+        ValueError
+            There are not as many as layers.
+        ConfigError
+            A scale with its gain does not fit its register.
+        """
+        ...
+
     def train(self, pixels: np.ndarray, labels: np.ndarray, lr: float, batch: int = 1) -> Outcome:
         """Train on examples in their order.
 

@@ -105,6 +105,17 @@ class CompiledCore(Core):
         moves = int(isinstance(self.config.device, Transfer))
         return Network(shown, updated, moves, tuple(layers), functions)
 
+    def set_gains(self, gains: Sequence[float]) -> None:
+        """Multiply the forward scale of each layer; see `ohmgrid.core.Core.set_gains`."""
+        super().set_gains(gains)
+        layers = []
+        for number, layer in enumerate(self._net.layers):
+            mantissa, shift = self.scales[forward_scale(number)]
+            layers.append(layer._replace(y_mantissa=mantissa, y_shift=shift))
+        # Kernels see numbers as they were when held.
+        self._net = self._net._replace(layers=tuple(layers))
+        self._held = hold(self._net)
+
     def _make_signals(self, batch: int) -> None:
         device, longest = self.config.device, self.config.pulses.most_slots
         if isinstance(device, Transfer):

@@ -85,6 +85,11 @@ class GatewareCore(Core):
         """Load what training in mini-batches needs: what comes then are examples alone."""
         self.load_table(self._training(batch), lr)
 
+    def set_gains(self, gains: Sequence[float]) -> None:
+        """Multiply the forward scale of each layer; see `ohmgrid.core.Core.set_gains`."""
+        super().set_gains(gains)
+        self.forget_tables()
+
     def forget_tables(self) -> None:
         """Load all tables before the next run: others may be there now."""
         self._start = 0

@@ -10,6 +10,10 @@ The results are within `ULPS` units in the last place of the true value (tests c
 import math
 
 __all__ = [
+    "INVERSE_LN2",
+    "LN2_HIGH",
+    "LN2_LOW",
+    "ROOT_HALF",
     "ULPS",
     "ceil_log2",
     "exp",
@@ -26,17 +30,17 @@ ULPS = 4
 """Largest error of `exp`, `expm1`, `log` and `log1p`, in units in the last place."""
 
 # ln 2 as a sum: the upper part has 32 bits, so that its product with an exponent is exact.
-_LN2_HIGH = float.fromhex("0x1.62E42FEEp-1")
-_LN2_LOW = float.fromhex("0x1.A39EF35793C76p-33")
-_INVERSE_LN2 = float.fromhex("0x1.71547652B82FEp0")
-_ROOT_HALF = math.sqrt(0.5)
+LN2_HIGH = float.fromhex("0x1.62E42FEEp-1")
+LN2_LOW = float.fromhex("0x1.A39EF35793C76p-33")
+INVERSE_LN2 = float.fromhex("0x1.71547652B82FEp0")
+ROOT_HALF = math.sqrt(0.5)
 _ROOT_TAU = math.sqrt(math.tau)
 
 
 def _reduced(x: float) -> tuple[float, int]:
     """Return ``exp(r) - 1`` and k of ``x = k ln 2 + r`` with ``|r| <= ln 2 / 2``."""
-    k = round(x * _INVERSE_LN2)
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    k = round(x * INVERSE_LN2)
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
     # Taylor's series; the term after these is below 2**-56 of the sum.
     total = 0.0
     for n in range(14, 1, -1):
@@ -59,7 +63,7 @@ def expm1(x: float) -> float:
 def log(x: float) -> float:
     """Return the natural logarithm of x > 0."""
     mantissa, exponent = math.frexp(x)
-    if mantissa < _ROOT_HALF:
+    if mantissa < ROOT_HALF:
         mantissa, exponent = 2.0 * mantissa, exponent - 1
     # ln m = 2 artanh f; |f| <= 0.172, so the term after these is below 2**-57 of the sum.
     f = (mantissa - 1.0) / (mantissa + 1.0)
@@ -67,7 +71,7 @@ def log(x: float) -> float:
     total = 0.0
     for n in range(21, 1, -2):
         total = (total + 1.0 / n) * square
-    return exponent * _LN2_HIGH + (2.0 * f + (2.0 * f * total + exponent * _LN2_LOW))
+    return exponent * LN2_HIGH + (2.0 * f + (2.0 * f * total + exponent * LN2_LOW))
 
 
 def log1p(x: float) -> float:

@@ -32,6 +32,7 @@ __all__ = [
     "VISIBLE_TURNS",
     "Purpose",
     "Verb",
+    "reading_step",
 ]
 
 
@@ -56,11 +57,20 @@ class Verb(IntEnum):
     PROGRAM = 9
     """Pulses that write phase-change devices, and reads between them: step
     `ohmgrid.model.core.pcm_capacitor.pulse_step`."""
+    RETENTION = 10
+    """Conductances that are programmed, drift and are read much later: step `reading_step`."""
 
 
 def rewrite_step(updates: int, column: int) -> int:
     """Return the step of `Verb.REWRITE`: the updates so far (32 bits), and the column above."""
     return (updates & 0xFFFFFFFF) | column << 32
+
+
+def reading_step(repeat: int, seconds: int) -> int:
+    """Return the step of `Verb.RETENTION`: seconds after programming (32 bits), and above them how
+    often all was programmed before.
+    """
+    return seconds | repeat << 32
 
 
 class Purpose(IntEnum):

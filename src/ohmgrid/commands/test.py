@@ -12,6 +12,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from ohmgrid.commands.after import PICTURE, After, Examples, over_time
 from ohmgrid.commands.options import (
     Options,
     choose,
@@ -25,19 +26,20 @@ from ohmgrid.commands.options import (
     weights_options,
     with_whole_path,
 )
-from ohmgrid.commands.outputs import check_new, force_option, print_rows
+from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
 from ohmgrid.commands.starting import start_core
-from ohmgrid.commands.types import FOLDER, PATH
+from ohmgrid.commands.types import FOLDER, INTEGER, PATH
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import CHOICES, check_engine
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.storage.files import write_whole
+from ohmgrid.studies.phase_change import MODELS
 from ohmgrid.tile import TileState
 from ohmgrid.training.data import load_examples
 from ohmgrid.training.identity import identity
-from ohmgrid.training.runs import read_run
+from ohmgrid.training.runs import Checkpoint, read_run
 from ohmgrid.weights.load import program, read_start
 
 
@@ -56,13 +58,18 @@ class _Job(NamedTuple):
     warnings: Sequence[str]
 
 
-def _of_run(folder: Path, options: Options) -> _Job:
+WITH_RUN = ("data",)
+"""Options that a test of a run takes of those that all verbs share."""
+OVER_TIME = ("data", "g_max", "seed")
+"""The same of one over time."""
+
+
+def _of_run(run: Checkpoint, options: Options, taken: Sequence[str]) -> _Job:
     """Return the test of a run."""
     for field in fields(Options):
-        if field.name != "data" and getattr(options, field.name) is not None:
+        if field.name not in taken and getattr(options, field.name) is not None:
             name = field.name.replace("_", "-")
             raise ConfigError(name, "expected without RUN, whose own settings count")
-    run = read_run(folder)
     net, formats, learned = run.plan.net(), run.config.formats, run.preparation
     plan = run.plan if options.data is None else replace(run.plan, data=options.data)
     if with_whole_path(plan) == run.plan:
@@ -172,12 +179,32 @@ def _result(job: _Job, engine: str, found: np.ndarray, digest: str) -> dict[str,
     }
 
 
+def _test_over_time(
+    folder: Path, options: Options, late: After, engine: str, force: bool, as_json: bool
+) -> None:
+    """Test a run on phase-change memory."""
+    run = read_run(folder)
+    question = late.question(options.g_max, options.seed, run.config)
+    job = _of_run(run, options, OVER_TIME)
+    if job.labels is None:
+        raise ConfigError("after", f"expected labels in {job.data}, found none")
+    tell(job.notes, "note")
+    picture = folder / PICTURE if force else free_file(folder / PICTURE)
+    examples = Examples(job.data, job.pixels, job.labels, job.notes)
+    over_time(picture, run, examples, question, late.model, engine, as_json)
+
+
 @click.command()
 @click.argument("run", type=FOLDER, metavar="[RUN]", required=False)
 @weights_options
 @plan_options
 @tile_options
 @click.option("--engine", default="compiled", metavar=CHOICES, help="Engine [compiled].")
+@click.option("--after", metavar="1h,1d,1y", help="Test RUN so long after programming PCM.")
+@click.option("--repeats", type=INTEGER, help="For --after: how often it is programmed [5].")
+@click.option(
+    "--noise-model", metavar="|".join(MODELS), help="For --after: how devices are programmed [pcm]."
+)
 @click.option("--confusion", is_flag=True, help="Print how often each class was found for each.")
 @click.option("--predictions", type=PATH, metavar="FILE.csv", help="Write what was found for each.")
 @force_option
@@ -185,6 +212,9 @@ def _result(job: _Job, engine: str, found: np.ndarray, digest: str) -> dict[str,
 def test(
     run: Path | None,
     engine: str,
+    after: str | None,
+    repeats: int | None,
+    noise_model: str | None,
     confusion: bool,
     predictions: Path | None,
     force: bool,
@@ -196,13 +226,25 @@ def test(
     --data names other examples than the run's own; they are scaled as those were that it was
     trained on, and may be without labels. Reads draw noise, so that the accuracy of a second test
     differs a little from the first one's.
+
+    --after programs the weights of RUN into phase-change memory instead, and reads them so long
+    afterwards (0, 25s, 5min, 1h, 1d, 1mo, 1y), with and without global drift compensation: a table,
+    and a picture in RUN. --g-max is then the conductance of a layer's largest weight in uS, and
+    --seed that of all noise (docs/retention.md).
     """
     check_engine(engine)
+    late = After(after, repeats, noise_model)
     _check_out(predictions, force)
     options = Options(**given)
     if run is not None and options.weights is not None:
         raise ConfigError("weights", f"expected a run or --weights, got both ({run})")
-    job = _of_file(options) if run is None else _of_run(run, options)
+    if after is not None:
+        if run is None or confusion or predictions:
+            raise ConfigError("after", "expected a RUN, without --confusion and --predictions")
+        _test_over_time(run, options, late, engine, force, as_json)
+        return
+    late.check_absent()
+    job = _of_file(options) if run is None else _of_run(read_run(run), options, WITH_RUN)
     if confusion and job.labels is None:
         raise ConfigError("confusion", f"expected labels in {job.data}, found none")
     tell(job.notes, "note")

@@ -7,9 +7,10 @@ from ohmgrid.tools.toolchain import ToolFailed
 
 __all__ = ["PATIENCE", "Unrouted", "watch_router"]
 
-PATIENCE = 60
-"""Rounds of router2 without fewer wires that are used twice."""
-_ROUND = re.compile(r"iter=(\d+) .*\boverused=(\d+)\b")
+PATIENCE = 300_000
+"""Wires laid, old ones torn out for them, without fewer that are left to lay."""
+_LEFT = re.compile(r"\s(\d+) \|\s*\d+\s+\d+ \|\s*\d+\s+\d+ \|\s*(\d+)\s*\|")
+"""What nextpnr's first router tells after each thousand: how many, and how many are left."""
 
 
 class Unrouted(ToolFailed):
@@ -18,21 +19,21 @@ class Unrouted(ToolFailed):
 
 def watch_router() -> Callable[[str], None]:
     """Return what looks at each line of place and route, and raises `Unrouted` when it is time."""
-    best = since = 0
+    least = since = 0
     begun = False
 
     def look(line: str) -> None:
-        nonlocal best, since, begun
-        found = _ROUND.search(line)
+        nonlocal least, since, begun
+        found = _LEFT.search(line)
         if found is None:
             return
-        number, twice = map(int, found.groups())
-        if not begun or twice < best:
-            begun, best, since = True, twice, number
-        elif number - since >= PATIENCE:
+        laid, left = map(int, found.groups())
+        if not begun or left < least:
+            begun, least, since = True, left, laid
+        elif laid - since >= PATIENCE:
             raise Unrouted(
-                f"the router got no further: {best} wires are used twice, as they were "
-                f"{number - since} rounds ago"
+                f"the router got no further: {least} wires were left, and still are after "
+                f"{laid - since} others"
             )
 
     return look

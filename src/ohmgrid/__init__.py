@@ -6,10 +6,12 @@ The rooms, the lowest floor first; each imports from floors below it alone:
 doors             what comes from outside is checked here, once: options, tables, arrays
 storage           files whole or absent, the cache, what is published in it, hashes of sources
 portable          exponential, logarithm, power: the same bits on every machine
+periphery         converters and pulse trains at a tile's edge, as configured
 devices           what stands at a crosspoint: classes of devices, their laws, pairs, presets
-config            formats, build, converters, pulses: one frozen configuration
+config            formats, build, layout: with device and periphery one frozen configuration
 registers         every rounding of a real number, every width; the map of registers
 counters          what a run counts beside its results
+hidden            what a tile remembers beside the weights that passes see
 tile, net, core   what every engine offers: an array, the net on it, the core that trains it
 host              drives any gateware: values of registers, commands, answers
 tools             tools and compilers from outside, for simulation, boards and studies

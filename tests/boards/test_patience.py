@@ -4,24 +4,28 @@ import pytest
 
 from ohmgrid.boards.patience import PATIENCE, Unrouted, watch_router
 
+ROUND = 1000
+ROUNDS = PATIENCE // ROUND
 
-def line(number, twice):
-    return f"Info:     iter={number} wires=648316 overused={twice} overuse={twice} archfail=NA"
+
+def line(number, left):
+    laid = number * ROUND
+    return f"Info:  {laid:9d} | {laid // 2:8d}   152096 | 479  521 | {left:9d}|  14.12  1336.55|"
 
 
 def test_a_router_that_gets_further_is_left_alone():
     look = watch_router()
-    for number in range(1, 400):
-        look(line(number, 500 - number // (PATIENCE // 2)))
-        look("Info: something else, iter of nothing")
-    look(line(400, 0))
+    for number in range(1, 8 * ROUNDS):
+        look(line(number, 50_000 - number // (ROUNDS // 2)))
+        look("Info: | something else | of 3 |")
+    look(line(8 * ROUNDS, 0))
 
 
 def test_a_router_that_gets_no_further_is_given_up():
     look = watch_router()
     for number in range(1, 11):
         look(line(number, 100 - number))
-    for number in range(11, 10 + PATIENCE):
+    for number in range(11, 10 + ROUNDS):
         look(line(number, 90 + number))
-    with pytest.raises(Unrouted, match=f"90 wires are used twice, as they were {PATIENCE} rounds"):
-        look(line(10 + PATIENCE, 91))
+    with pytest.raises(Unrouted, match=f"90 wires were left, and still are after {PATIENCE} oth"):
+        look(line(10 + ROUNDS, 91))

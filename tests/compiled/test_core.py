@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import devices, physics, transfers
 
 from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import LOSSES, Net, state_sha256
@@ -58,6 +59,10 @@ def test_any_net_trains_to_the_same_bits(
     labels = rng.integers(0, sizes[-1], 20)
     granularity = device.unit.granularity
     for lr in (100 * granularity, 0.02):
+        try:
+            compiled.train(pixels[:0], labels[:0], lr, batch)
+        except ConfigError:  # what is read of a fast array would be beyond every buffer
+            assume(False)
         outcomes = [t.train(pixels, labels, lr, batch) for t in (golden, compiled)]
         assert outcomes[0] == outcomes[1]
         check_equal(golden, compiled)

@@ -190,6 +190,8 @@ class CompiledCore(Core):
         if len(self._signals.x) < batch:
             self._make_signals(batch)
         hits, words = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.int64)
+        # What is wrong with a rate is found before anything changes.
+        self._rates(lr)
         first = 0
         while first < len(labels):
             for tile in self._own:

@@ -1,0 +1,136 @@
+"""``ohmgrid study``: comparisons that take many runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ohmgrid.commands.options import json_option
+from ohmgrid.commands.outputs import print_rows
+from ohmgrid.commands.stopping import stop_on_signal
+from ohmgrid.commands.types import INTEGER, NUMBER, PATH
+from ohmgrid.config import Config
+from ohmgrid.doors.checks import parse_float
+from ohmgrid.engines import ENGINES
+from ohmgrid.storage.files import make_folder
+from ohmgrid.studies.asymmetry import (
+    METHODS,
+    Study,
+    read_points,
+    run_study,
+    summaries,
+    unit,
+    write_points,
+)
+from ohmgrid.training.data import load_data
+from ohmgrid.training.plan import Plan
+
+__all__ = ["study"]
+
+TABLE, PICTURE = "asymmetry.csv", "asymmetry.png"
+
+
+@click.group()
+def study() -> None:
+    """Comparisons that take many runs; each can be interrupted and goes on where it was."""
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    return tuple(parse_float(name, part.strip()) for part in text.split(","))
+
+
+@study.command()
+@click.option("--out", type=PATH, default=Path("asymmetry"), metavar="FOLDER", help="[asymmetry]")
+@click.option("--asymmetry", default="0,0.1,0.3,0.5", metavar="N,N,...", help="[0,0.1,0.3,0.5]")
+@click.option("--leak", default="0,100000", metavar="N,N,...", help="Updates; 0: none [0,100000].")
+@click.option("--methods", default=",".join(METHODS), metavar="A,B,...", help="[all]")
+@click.option("--seeds", type=INTEGER, default=3, help="Runs of each [3].")
+@click.option("--epochs", type=INTEGER, default=10, help="Of each run [10].")
+@click.option("--lr", type=NUMBER, default=0.05, help="Learning rate [0.05].")
+@click.option("--layers", default="64-32-10", metavar="N-N-...", help="Of digits [64-32-10].")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="compiled", help="[compiled]")
+@json_option
+def asymmetry(out: Path, as_json: bool, **given: Any) -> None:
+    """Compare ways of training on devices whose up and down steps differ, and that leak.
+
+    All methods get the same devices, seeds, examples (digits) and order; docs/study.md has the
+    methods. Every run goes to FOLDER/asymmetry.csv when it is done, and is not made again.
+    """
+    what = Study(
+        asymmetries=_numbers("asymmetry", given["asymmetry"]),
+        leaks=_numbers("leak", given["leak"]),
+        seeds=given["seeds"],
+        epochs=given["epochs"],
+        lr=given["lr"],
+        layers=given["layers"],
+        methods=tuple(given["methods"].split(",")),
+        engine=given["engine"],
+    )
+    plan = Plan(layers=what.layers, lr=what.lr, epochs=what.epochs)
+    formats = Config(device=unit(0.0, 0.0)).formats
+    data = load_data(plan.data, formats.x_frac, formats.edge_bits)
+    plan.check_fits(data)
+    folder = make_folder(out)
+    table = folder / TABLE
+    known = read_points(table)
+    console, total = Console(stderr=True), len([*what.points()])
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("runs, left"), TimeRemainingColumn())
+    with (
+        stop_on_signal() as stop,
+        Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
+        task = bar.add_task("", total=total)
+
+        def on_point(points: Any) -> None:
+            write_points(table, points)
+            bar.update(task, advance=1)
+
+        bar.update(task, completed=total - sum(1 for _ in _missing(what, known)))
+        done = run_study(what, data, known, on_point, stop.asked)
+    if len(done) < total:
+        click.echo(
+            f"interrupted after {len(done)} of {total} runs; the same command goes on", err=True
+        )
+        raise SystemExit(stop.status)
+    found = summaries(done)
+    # matplotlib takes a second to import.
+    from ohmgrid.plots.studies import plot_asymmetry
+
+    plot_asymmetry(folder / PICTURE, found, f"digits {what.layers}, {what.epochs} epochs")
+    if as_json:
+        rows = [
+            {"method": key[0], "asymmetry": key[1], "leak": key[2], **one._asdict()}
+            for key, one in found.items()
+        ]
+        click.echo(json.dumps({"study": "asymmetry", "rows": rows, "table": str(table)}))
+        return
+    console = Console()
+    for leak in what.leaks:
+        console.print(_table(what, found, leak))
+    print_rows(console, {"runs": f"{table}", "picture": f"{folder / PICTURE}"})
+
+
+def _missing(what: Study, known: Any) -> Any:
+    done = {point[:-1] for point in known}
+    return (point for point in what.points() if point[:-1] not in done)
+
+
+def _table(what: Study, found: Any, leak: float) -> Table:
+    """Return accuracies at a leak: a row for each method, a column for each asymmetry."""
+    title = f"leak in {leak:,.0f} updates" if leak else "no leak"
+    table = Table("up/down asymmetry", title=title, title_justify="left")
+    for value in what.asymmetries:
+        table.add_column(f"{value:g}", justify="right")
+    for method in what.methods:
+        cells = []
+        for value in what.asymmetries:
+            mean, error, runs = found[method, value, leak]
+            spread = f" ± {100 * error:.1f}" if runs > 1 else ""
+            cells.append(f"{100 * mean:.1f}{spread}")
+        table.add_row(method, *cells)
+    return table

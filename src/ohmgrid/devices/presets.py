@@ -186,7 +186,7 @@ PRESETS: dict[str, Device] = {
 }
 """Presets of one array, by the name the command line uses."""
 _CAPACITOR = LinearStep(
-    dw_min=0.003,
+    dw_min=0.001,
     dw_min_dtod=0.05,
     dw_min_std=0.1,
     up_down_dtod=0.05,
@@ -200,7 +200,7 @@ _CAPACITOR = LinearStep(
     gamma_down_dtod=0.02,
     lifetime=1e5,
     lifetime_dtod=0.1,
-    reset=0.3,
+    reset=0.1,
 )
 ALGORITHMS: dict[str, Device] = {
     **transfer_presets(_UNITS),

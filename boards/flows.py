@@ -61,14 +61,18 @@ class Flow:
     """Cells as the report of place and route counts them -> what they are."""
 
 
+_ROUTERS = {"LFE5U-25F": "router1"}
+"""The second router is several times faster where there is room; where there is little, as on a
+part of which a core takes three quarters and more, it tears out more and more and does not end."""
+
+
 def _ecp5_route(board: Board, platform, seed: int, mhz: float) -> list[str]:
     return [
         *(_ECP5_PARTS[platform.device], "--package", _ECP5_PACKAGES[platform.package]),
         *("--speed", str(platform.speed), "--json", NETLIST, "--lpf", "top.lpf"),
         *("--textcfg", f"seed{seed}.placed", "--report", f"seed{seed}.json"),
-        # The second router is the faster one where there is room. Where there is little it tears
-        # out more and more: from 75 % of the cells of a part on it did not end.
-        *("--freq", f"{mhz:g}", "--seed", str(seed), "--router", "router1"),
+        *("--freq", f"{mhz:g}", "--seed", str(seed)),
+        *("--router", _ROUTERS.get(platform.device, "router2")),
         # No limit: that of nextpnr 0.11 is a square of the number of cells, and overflows beyond
         # 46,340 of them; then a cell is given up after ten thousand tries.
         *("--placer-heap-cell-placement-timeout", "0"),

@@ -72,7 +72,7 @@ title = "Mine"
 platform = "ulx3s:ULX3S_85F_Platform"
 family = "ecp5"
 part = "LFE5U-85F"
-settings = "ecp5-25f-8"
+settings = "ecp5-25f-16"
 clock_mhz = 50.0
 [link]
 resource = "uart"

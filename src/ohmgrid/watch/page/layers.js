@@ -21,7 +21,7 @@ const UPDATES = [
 ];
 
 // Of the plus and the minus devices of pairs.
-const DEVICE_INKS = ["high", "low"];
+const DEVICE_INKS = ["high", "low", "good"];
 
 function made(tag, { text, title, kind } = {}, ...children) {
   const element = document.createElement(tag);

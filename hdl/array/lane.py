@@ -267,8 +267,8 @@ class Lane(wiring.Component):
     def _joined(self, m, word):
         """Return a word, or of a pair minus less plus device, where its magnitude is asked for.
 
-        The plus device's word is one visit ahead. What is beyond the lowest weight becomes the
-        largest one, too: its magnitude is right.
+        The plus device's word is one visit ahead. The lowest number and what is beyond it become the
+        largest one, too: its magnitude is right, and stays so where write noise saturates.
         """
         shared, plus = self.shared, Signal.like(word, reset_less=True)
         difference = Signal(signed(self.weight_bits + 1))
@@ -276,7 +276,8 @@ class Lane(wiring.Component):
         with m.If(shared.visit):
             m.d.sync += plus.eq(Mux(shared.paired & shared.magnitude & ~shared.minus, word, 0))
         top = (1 << (self.weight_bits - 1)) - 1
-        return Mux(difference[-1] ^ difference[-2], top, difference)
+        beyond = (difference[-1] ^ difference[-2]) | (difference == -top - 1)
+        return Mux(beyond, top, difference)
 
     def _sized(self, seen):
         """Return what is multiplied: a word, or its magnitude."""

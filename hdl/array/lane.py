@@ -267,8 +267,8 @@ class Lane(wiring.Component):
     def _joined(self, m, word):
         """Return a word, or of a pair minus less plus device, where its magnitude is asked for.
 
-        The plus device's word is one visit ahead. The lowest number and what is beyond it become the
-        largest one, too: its magnitude is right, and stays so where write noise saturates.
+        The plus device's word is one visit ahead. The lowest number and what is beyond it become
+        the largest one, too: its magnitude is right, and stays so where write noise saturates.
         """
         shared, plus = self.shared, Signal.like(word, reset_less=True)
         difference = Signal(signed(self.weight_bits + 1))

@@ -190,7 +190,10 @@ WHOLE = (
             marks=pytest.mark.slow,
         ),
         # Verilator and its compiler take longest of all tests for a core.
-        (LEAST, FormatConfig(), "stochastic-compressed", ConstantStep()),
+        pytest.param(
+            *(LEAST, FormatConfig(), "stochastic-compressed", ConstantStep()),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(BuildConfig(lanes=4, share=2), *WHOLE, marks=pytest.mark.slow),
     ],
     ids=lambda value: f"{value.lanes}-lanes" if isinstance(value, BuildConfig) else "",

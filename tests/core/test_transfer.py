@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
-from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.presets import NAMED
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.devices.transfer import (
     BufferedTransfer,
@@ -215,7 +215,7 @@ def test_tiki_taka_writes_what_it_reads_times_the_rate():
 
 def test_fast_array_learns_as_any_array_does():
     """With nothing transferred, the fast array is a tile of its number."""
-    device = Transfer(PRESETS["reram-es"].unit, EXACT, transfer_every=0.0)
+    device = Transfer(NAMED["reram-es"].unit, EXACT, transfer_every=0.0)
     config = Config(device=device)
     tile = TransferTile(config, ROWS, COLS, 2)
     alone = make_tile(config.replace(device=device.fast), ROWS, COLS, 34)
@@ -270,7 +270,7 @@ def test_averages_begin_with_the_first_value_and_pass_over_zeros():
 
 @pytest.mark.parametrize("name", ["tiki-taka-ecram", "chopped-ttv2-reram-sb", "agad-capacitor"])
 def test_state_taken_over_goes_on_with_the_same_bits(name):
-    config = Config(device=PRESETS[name])
+    config = Config(device=NAMED[name])
     rng, lr = np.random.default_rng(7), 0.1
     first, second = (make_tile(config, ROWS, COLS, 1) for _ in range(2))
     first.load(initial_state(config, ROWS, COLS, 1))
@@ -292,7 +292,7 @@ def test_state_taken_over_goes_on_with_the_same_bits(name):
 
 
 def test_states_that_do_not_fit_are_refused_whole():
-    config = Config(device=PRESETS["agad-ecram"])
+    config = Config(device=NAMED["agad-ecram"])
     tile = make_tile(config, ROWS, COLS)
     good = tile.state()
     with pytest.raises(ValueError, match=r"hidden: expected fast, transfer_steps, .* got nothing"):
@@ -341,4 +341,4 @@ def test_rates_beyond_a_buffer_are_refused_before_anything_changes():
 def test_number_of_a_fast_array_is_free_of_layers():
     assert isinstance(EXACT, StepDevice)
     with pytest.raises(ValueError, match=r"number: expected 0\.\.31 of a tile with transfers"):
-        make_tile(Config(device=PRESETS["agad-ecram"]), ROWS, COLS, 32)
+        make_tile(Config(device=NAMED["agad-ecram"]), ROWS, COLS, 32)

@@ -104,7 +104,9 @@ def test_what_is_refused_is_answered_once():
 def no_door(monkeypatch):
     """Let everything through to model and gateware."""
     monkeypatch.setattr(TileBase, "_edge", lambda self, name, values, lines: np.array(values))
-    monkeypatch.setattr(TileBase, "_state", lambda self, state: (state.weights, list(state.steps)))
+    monkeypatch.setattr(
+        TileBase, "_state", lambda self, state: (state.weights, list(state.steps), {})
+    )
 
 
 ROWS, COLS = 4, 5

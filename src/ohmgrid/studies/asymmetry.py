@@ -266,7 +266,7 @@ def summaries(points: Sequence[Point]) -> Mapping[tuple[str, float, float], Summ
     return {
         key: Summary(
             float(np.mean(values)),
-            float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.nan,
+            float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan,
             len(values),
         )
         for key, values in found.items()

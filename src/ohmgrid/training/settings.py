@@ -14,7 +14,7 @@ import tomli_w
 
 from ohmgrid.config import SECTIONS, Config, FormatConfig, default_converters
 from ohmgrid.devices.base import Device, StepDevice
-from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, device_to_dict, preset
+from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, PRESETS, device_to_dict, preset
 from ohmgrid.doors.checks import ConfigError, check_choice, shown
 from ohmgrid.doors.schema import check_table, given_values, inner_tables, parse_toml, read_text
 from ohmgrid.periphery import PulseConfig
@@ -172,7 +172,12 @@ def device_from_dict(data: Any, name: str = "device") -> Device:
     values: dict[str, Any] = {}
     if "preset" in table:
         chosen = table.pop("preset")
-        check_choice(f"{name}.preset", chosen, tuple(NAMED))
+        if not isinstance(chosen, str) or chosen not in NAMED:
+            raise ConfigError(
+                f"{name}.preset",
+                f"expected one of {', '.join(PRESETS)}, or an algorithm that `ohmgrid devices` "
+                f"lists, got {shown(chosen)}",
+            )
         base = preset(chosen)
         cls = type(base)
         values = {f.name: getattr(base, f.name) for f in fields(base)}  # type: ignore[arg-type]

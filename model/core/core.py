@@ -15,7 +15,6 @@ from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
-from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
@@ -29,7 +28,6 @@ from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, s
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.pcm import pcm_registers
 from ohmgrid.registers.steps import Step
-from ohmgrid.registers.transfer import slow_config
 from ohmgrid.tile import TileEngine, TileState, make_tiles
 
 __all__ = [
@@ -102,11 +100,8 @@ def _programmed_cells(config: Config, tile: Tile, weights: np.ndarray) -> tuple[
 
 def _visible(config: Config, rows: int, cols: int, number: int) -> Tile:
     """Return the array of a tile that forward and backward see."""
-    shown = config
-    if isinstance(config.device, Transfer):
-        shown = slow_config(config)
-    elif isinstance(config.device, PcmCapacitor):
-        shown = config.replace(device=config.device.capacitor)
+    device = config.device
+    shown = config.replace(device=device.unit) if device.arrays > 1 else config
     return Tile(shown, rows, cols, number)
 
 

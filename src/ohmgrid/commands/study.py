@@ -90,7 +90,7 @@ def asymmetry(out: Path, as_json: bool, **given: Any) -> None:
             write_points(table, points)
             bar.update(task, advance=1)
 
-        bar.update(task, completed=total - sum(1 for _ in _missing(what, known)))
+        bar.update(task, completed=total - len(what.missing(known)))
         done = run_study(what, data, known, on_point, stop.asked)
     if len(done) < total:
         click.echo(
@@ -113,11 +113,6 @@ def asymmetry(out: Path, as_json: bool, **given: Any) -> None:
     for leak in what.leaks:
         console.print(_table(what, found, leak))
     print_rows(console, {"runs": f"{table}", "picture": f"{folder / PICTURE}"})
-
-
-def _missing(what: Study, known: Any) -> Any:
-    done = {point[:-1] for point in known}
-    return (point for point in what.points() if point[:-1] not in done)
 
 
 def _table(what: Study, found: Any, leak: float) -> Table:

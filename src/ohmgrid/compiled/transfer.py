@@ -1,6 +1,5 @@
 """Transfers from a fast to a slow array: `ohmgrid.model.core.transfer` as loops."""
 
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -64,22 +63,9 @@ class Hidden(NamedTuple):
 
 
 class Transfers(NamedTuple):
-    """Registers of the transfers of a tile: `TransferRegisters` and what an engine adds."""
+    """Registers of the transfers of a tile, and what an engine adds."""
 
-    every: int
-    columns: int
-    buffered: int
-    chopped: int
-    dynamic: int
-    averaged: int
-    momentum: int
-    forget: int
-    cap: int
-    flip: int
-    period: int
-    row_flip: int
-    weight: int
-    average: int
+    own: TransferRegisters
     write_shift: int
     one: int
     """1.0 on a column's line."""
@@ -89,16 +75,9 @@ class Transfers(NamedTuple):
     """Largest error at the edge."""
 
     @classmethod
-    def of(
-        cls, registers: TransferRegisters, write_shift: int, one: int, step: int, top: int
-    ) -> "Transfers":
-        """Return the registers as the kernels take them."""
-        return cls(**asdict(registers), write_shift=write_shift, one=one, step=step, top=top)
-
-    @classmethod
     def none(cls) -> "Transfers":
         """Return those of a tile of one array."""
-        return cls(*(0 for _ in cls._fields))
+        return cls(TransferRegisters(*(0 for _ in TransferRegisters._fields)), 1, 0, 0, 0)
 
 
 class Rate(NamedTuple):
@@ -132,8 +111,8 @@ class Scaled(NamedTuple):
 def _scaled(x, d, rows, cols, hidden, transfers, rate):
     """Average the largest activation and error; return what they scale an update by."""
     averages = hidden.averages
-    averages[0] = averaged(averages[0], largest(x, cols), transfers.average)
-    averages[1] = averaged(averages[1], largest(d, rows), transfers.average)
+    averages[0] = averaged(averages[0], largest(x, cols), transfers.own.average)
+    averages[1] = averaged(averages[1], largest(d, rows), transfers.own.average)
     own, shift = rate_of(rate.slots, averages[0], averages[1])
     return Scaled(own, shift)
 
@@ -154,25 +133,25 @@ def _step(hidden, transfers, rate, rows, column, read, asked):
     """
     first, any_step = column * rows, ZERO
     sign, just = np.uint8(0), False
-    if transfers.chopped:
+    if transfers.own.chopped:
         sign = hidden.column_signs[column]
         just = (sign & JUST_TURNED) != 0
     for i in range(rows):
         place, past, turned = first + i, ZERO, False
-        if transfers.chopped:
+        if transfers.own.chopped:
             turned = (hidden.row_signs[i] & TURNED) != (sign & TURNED)
-        if transfers.dynamic:
+        if transfers.own.dynamic:
             mean = np.int64(hidden.mean[place])
             if just:
                 hidden.past[place] = mean
             past = np.int64(hidden.past[place])
-            hidden.mean[place] = mean_after(mean, read[i], transfers.weight)
+            hidden.mean[place] = mean_after(mean, read[i], transfers.own.weight)
         full = added(
             np.int64(hidden.buffer[place]), read[i], past, turned, rate.mantissa, rate.shift
         )
         step = np.int64(step_of(full))
         hidden.buffer[place] = what_is_left(
-            full, step, transfers.momentum, transfers.forget, transfers.cap
+            full, step, transfers.own.momentum, transfers.own.forget, transfers.own.cap
         )
         asked[i] = -step * transfers.step
         any_step += step != 0
@@ -194,18 +173,18 @@ def _direct(transfers, rows, read, asked):
 def _turn(hidden, transfers, rows, cols, column, turn, key, work):
     """Turn the sign of a column that was read, and after the last one those of rows."""
     turns = False
-    if transfers.flip:
+    if transfers.own.flip:
         work.own_line[0] = column
         line_halves(work.own_line, ONE_LINE, key, TRAIN_X, ZERO, work, work.col_key)
-        turns = np.int64(work.col_key[0] & np.uint32(0xFFFF)) < transfers.flip
-    if transfers.period:
-        turns |= turn % transfers.period == transfers.period - 1
+        turns = np.int64(work.col_key[0] & np.uint32(0xFFFF)) < transfers.own.flip
+    if transfers.own.period:
+        turns |= turn % transfers.own.period == transfers.own.period - 1
     sign = hidden.column_signs[column] & TURNED
     hidden.column_signs[column] = sign ^ (TURNED | JUST_TURNED) if turns else sign
-    if column == cols - 1 and transfers.row_flip:
+    if column == cols - 1 and transfers.own.row_flip:
         all_halves(rows, key, TRAIN_D, ZERO, work, work.row_key)
         for i in range(rows):
-            if np.int64(work.row_key[i] & np.uint32(0xFFFF)) < transfers.row_flip:
+            if np.int64(work.row_key[i] & np.uint32(0xFFFF)) < transfers.own.row_flip:
                 hidden.row_signs[i] ^= TURNED
 
 
@@ -233,9 +212,9 @@ def _transfer(layer, net, rate, trains, work):
         work,
         read,
     )
-    if transfers.buffered:
+    if transfers.own.buffered:
         found = _step(hidden, transfers, rate, rows, column, read, asked)
-        if transfers.dynamic and turn <= transfers.period:
+        if transfers.own.dynamic and turn <= transfers.own.period:
             found = ZERO
     else:
         found = _direct(transfers, rows, read, asked)
@@ -246,7 +225,7 @@ def _transfer(layer, net, rate, trains, work):
         make_trains(line, asked, rows, cols, rate.write, rate.write, own, trains, work)
         pulse_array(layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work)
     line[column] = 0
-    if transfers.chopped:
+    if transfers.own.chopped:
         _turn(hidden, transfers, rows, cols, column, turn, key, work)
 
 
@@ -274,7 +253,7 @@ def learn(layer, net, rate, step, x, d, trains, work):
     apart()
     hidden, transfers, rows, cols = layer.hidden, layer.transfers, layer.rows, layer.cols
     scaled = Scaled(rate.own.rate, rate.own.rate_shift)
-    if transfers.averaged:
+    if transfers.own.averaged:
         scaled = _scaled(x, d, rows, cols, hidden, transfers, rate)
     own_x, own_d = work.part, work.values
     _signed(x, hidden.column_signs, cols, own_x)
@@ -285,8 +264,8 @@ def learn(layer, net, rate, step, x, d, trains, work):
     )
     up, down = pulse_array(hidden.array, net.fast, hidden.number, step, rows, trains, WHOLE, work)
     pass_time(hidden.array, net.fast, hidden.number, step + 1, WHOLE, work)
-    if transfers.every and (step + 1) % transfers.every == 0:
-        for _ in range(transfers.columns):
+    if transfers.own.every and (step + 1) % transfers.own.every == 0:
+        for _ in range(transfers.own.columns):
             _transfer(layer, net, rate, trains, work)
     pass_time(layer.array, net.physics, layer.number, step + 1, WHOLE, work)
     return up, down, active, below, clipped

@@ -69,7 +69,7 @@ class CompiledTransferTile(TransferTile):
             lines("row_signs"),
             between.get("averages", np.zeros(2, np.int64)),
         )
-        registers = Transfers.of(
+        registers = Transfers(
             self._registers, write_shift(self.config), self._one, self._step, self._top
         )
         return hidden, registers

@@ -4,7 +4,7 @@ Standard library only.
 """
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ohmgrid.config import Config
 from ohmgrid.devices.transfer import (
@@ -52,8 +52,7 @@ RATE_FRAC = 4
 """Of those fraction bits the ones that count where an update is scaled."""
 
 
-@dataclass(frozen=True)
-class TransferRegisters:
+class TransferRegisters(NamedTuple):
     """Integer parameters of the transfers of one array; flags are 0 or 1."""
 
     every: int
@@ -122,8 +121,7 @@ def transfer_registers(config: Config, cols: int) -> TransferRegisters:
         ),
     )
     if isinstance(device, BufferedTransfer | ChoppedTransfer):
-        none = replace(
-            none,
+        none = none._replace(
             buffered=1,
             momentum=_part(device.momentum),
             forget=int(device.forget_buffer),
@@ -135,8 +133,7 @@ def transfer_registers(config: Config, cols: int) -> TransferRegisters:
                 "pulses.update_management", "expected true with auto_scale, got false"
             )
         regular = device.in_chop_prob > 0 and not device.in_chop_random
-        none = replace(
-            none,
+        none = none._replace(
             chopped=1,
             flip=_part(device.in_chop_prob) if device.in_chop_random else 0,
             period=device.reads if regular else 0,
@@ -146,8 +143,7 @@ def transfer_registers(config: Config, cols: int) -> TransferRegisters:
         )
     if isinstance(device, DynamicTransfer):
         cap = device.buffer_cap * (1 << BUFFER_FRAC)
-        none = replace(
-            none,
+        none = none._replace(
             dynamic=1,
             # A period ends whatever is drawn.
             period=device.reads,

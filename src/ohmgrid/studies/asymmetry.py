@@ -154,6 +154,11 @@ class Study:
                     for seed in range(1, self.seeds + 1):
                         yield Point(method, asymmetry, leak, seed, self.epochs, np.nan)
 
+    def missing(self, known: Sequence["Point"]) -> list["Point"]:
+        """Return what is to be run and is not among known runs."""
+        done = {point[:-1] for point in known}
+        return [point for point in self.points() if point[:-1] not in done]
+
 
 class Point(NamedTuple):
     """One run."""
@@ -225,16 +230,13 @@ def run_study(
         Asked between runs and blocks; the study ends early where it is true.
     """
     done = {point[:-1]: point for point in known}
-    wanted = list(study.points())
-    for point in wanted:
-        if point[:-1] in done:
-            continue
+    for point in study.missing(known):
         accuracy = _accuracy(study, point, data, stop)
         if accuracy is None:
             break
         done[point[:-1]] = point._replace(accuracy=accuracy)
         on_point([*done.values()])
-    return [done[point[:-1]] for point in wanted if point[:-1] in done]
+    return [done[point[:-1]] for point in study.points() if point[:-1] in done]
 
 
 def _accuracy(study: Study, point: Point, data: Dataset, stop: Callable[[], bool]) -> float | None:

@@ -35,8 +35,9 @@ def test_what_cannot_be_gets_a_line(arguments, line, tmp_path, monkeypatch):
 def test_a_board_that_learns_nothing_fails_its_check(monkeypatch):
     """Table and JSON say what differs first; the exit status is 1."""
     monkeypatch.setattr(check_module, "SPEED_S", 0.1)
-    monkeypatch.setattr(check_module, "FILL", 100)
-    board = PacedBoard(Config(build=BuildConfig(lanes=4, words=64)), 2_000_000)
+    # Far more than the line's buffers take at once, on a line a tenth of what the core could use.
+    monkeypatch.setattr(check_module, "FILL", 1000)
+    board = PacedBoard(Config(build=BuildConfig(lanes=4, words=64)), 400_000)
     stop = threading.Event()
     thread = threading.Thread(target=board.serve, args=(stop.is_set,), daemon=True)
     thread.start()

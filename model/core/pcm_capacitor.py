@@ -218,9 +218,8 @@ class PcmCapacitorTile(TileBase):
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` to the capacitors; see `Tile.update`."""
         x, d, registers = self._update_arguments(x, d, lr)
-        self.capacitors.pulse(x, self._sign * d, registers)
+        self.capacitors.learn(x, self._sign * d, registers)
         self.pulses = self.capacitors.pulses
-        self.capacitors.age(int(self.capacitors.steps[2]))
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return ``W^T d`` of the old weights, then update; see `Tile.backward_update`."""

@@ -131,8 +131,17 @@ class Tile(TileBase):
         lr : float
             Learning rate, > 0.
         """
-        self.pulse(*self._update_arguments(x, d, lr))
-        self.age(self.steps[2])
+        self.learn(*self._update_arguments(x, d, lr))
+
+    def learn(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Do what an update does: pulses, then what time does; as `pulse`."""
+        self.pulse(x, d, registers)
+        self._age(self.steps[2])
+
+    def pass_time(self, updates: int) -> None:
+        """Count an operation in which time passes, as after so many updates, and no more."""
+        self.steps[2] += 1
+        self._age(updates)
 
     def pulse(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
         """Do what an update does at once: pulses, whatever time does.
@@ -151,10 +160,10 @@ class Tile(TileBase):
         for number, rows, columns in pulse_slots(trains, self.device.serial):
             self._sweep(rows, columns, down, key, number)
 
-    def age(self, updates: int) -> None:
+    def _age(self, updates: int) -> None:
         """Leak, diffuse and refresh as is due after so many updates."""
         if self._time.due(updates):
-            self.weights = self._time.apply(self.weights, updates)
+            self.weights = self._time.apply(self.weights, updates, self.steps[2])
 
     def _sweep(
         self, rows: np.ndarray, columns: np.ndarray, down: np.ndarray, key: int, number: int

@@ -25,7 +25,7 @@ class TimeEffects:
     lsb : float
         The weight LSB in weight units.
     key : callable of (Verb, int)
-        Returns the operation key of a verb and a number of updates.
+        Returns the operation key of a verb and a number of operations.
     """
 
     def __init__(
@@ -50,10 +50,14 @@ class TimeEffects:
         """Return whether anything happens after so many updates."""
         return self._ages(updates) or self._refreshes(updates)
 
-    def apply(self, weights: np.ndarray, updates: int) -> np.ndarray:
-        """Return the conductances (int32, of devices) after what is due after so many updates."""
+    def apply(self, weights: np.ndarray, updates: int, step: int) -> np.ndarray:
+        """Return the conductances (int32, of devices) after what is due after so many updates.
+
+        ``step`` are the operations so far that noise is numbered by: updates, and whatever else
+        pulses the array.
+        """
         if self._ages(updates):
-            weights = age(weights, self._population, self._aging, self._key(Verb.TIME, updates))
+            weights = age(weights, self._population, self._aging, self._key(Verb.TIME, step))
         if self._refresh and self._refreshes(updates):
             weights = refresh(
                 weights,
@@ -61,7 +65,7 @@ class TimeEffects:
                 self._aging,
                 self._config,
                 self._refresh,
-                updates,
+                step,
                 self._key,
             )
         return weights

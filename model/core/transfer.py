@@ -61,7 +61,8 @@ class TransferTile(TileBase):
     number : int
         Number of the tile, 0..31.
     make : callable
-        Makes each of both arrays: the engine's tile, with the methods `Tile.pulse` and `Tile.age`.
+        Makes each of both arrays: the engine's tile, with the methods `Tile.learn`, `Tile.pulse`
+        and `Tile.pass_time`.
 
     Attributes
     ----------
@@ -128,13 +129,12 @@ class TransferTile(TileBase):
         if registers.chopped:
             x = np.where(self.hidden["column_signs"] & TURNED, -x, x)
             d = np.where(self.hidden["row_signs"], -d, d)
-        self.fast.pulse(x, d, own)
+        self.fast.learn(x, d, own)
         self.pulses, updates = self.fast.pulses, int(self.fast.steps[2])
-        self.fast.age(updates)
         if registers.every and updates % registers.every == 0:
             for _ in range(registers.columns):
                 self._transfer(write, scale)
-        self.slow.age(updates)
+        self.slow.pass_time(updates)
 
     def _rates(self, lr: float) -> tuple[PulseRegisters, PulseRegisters, tuple[int, int]]:
         """Return the registers of updates and of writes, and the scale of what is read."""
@@ -224,9 +224,10 @@ class TransferTile(TileBase):
 
     def state(self) -> TileState:
         """Return a copy of the state."""
-        weights, (forward, backward, writes), _ = self.slow.state()
+        # Operations of the slow array: its writes, and those in which time passes.
+        weights, (forward, backward, counted), _ = self.slow.state()
         fast, (reads, _, updates), _ = self.fast.state()
-        steps = np.array([reads, writes], np.int64)
+        steps = np.array([reads, counted - updates], np.int64)
         between = {name: array.copy(order="C") for name, array in self.hidden.items()}
         hidden = {"fast": fast, "transfer_steps": steps, **between}
         return TileState(weights, (forward, backward, updates), hidden)
@@ -235,7 +236,7 @@ class TransferTile(TileBase):
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, (forward, backward, updates), hidden = self._state(state)
         reads, writes = map(int, hidden["transfer_steps"])
-        self.slow.load(TileState(weights, (forward, backward, writes)))
+        self.slow.load(TileState(weights, (forward, backward, writes + updates)))
         self.fast.load(TileState(hidden["fast"], (reads, 0, updates)))
         for name, array in self.hidden.items():
             array[...] = hidden[name]

@@ -248,7 +248,7 @@ def _learn(net, step, b, signals, counts, part, work):
         up, down = pulse_array(
             layer.array, net.physics, layer.number, before, layer.rows, trains, part, work
         )
-        pass_time(layer.array, net.physics, layer.number, before + 1, part, work)
+        pass_time(layer.array, net.physics, layer.number, before + 1, before + 1, part, work)
         counts[n, PULSES_UP] += up
         counts[n, PULSES_DOWN] += down
 

@@ -52,14 +52,14 @@ def _update(array, rows, x, d, pulses, physics, number, step, ages, trains, work
     active, below, clipped = make_trains(x, d, rows, array.cols, pulses, pulses, key, trains, work)
     up, down = pulse_array(array, physics, number, step, rows, trains, WHOLE, work)
     if ages:
-        pass_time(array, physics, number, step + 1, WHOLE, work)
+        pass_time(array, physics, number, step + 1, step + 1, WHOLE, work)
     return up, down, active, below, clipped
 
 
 @kernel
-def _age(array, physics, number, updates, work):
-    """Do what time does after so many updates."""
-    pass_time(array, physics, number, updates, WHOLE, work)
+def _age(array, physics, number, updates, step, work):
+    """Do what time does after so many updates, of so many operations."""
+    pass_time(array, physics, number, updates, step, WHOLE, work)
 
 
 class CompiledTile(TileBase):
@@ -216,9 +216,15 @@ class CompiledTile(TileBase):
         x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
         self._pulse(x, d, hold(Pulses.of(self.config, registers)), False)
 
-    def age(self, updates: int) -> None:
-        """Leak, diffuse and refresh as is due after so many updates."""
-        _age(*self._held, self.number, updates, self._work)
+    def learn(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Do what an update does: pulses, then what time does; see the golden `learn`."""
+        x, d = self._values("x", x, self.cols), self._values("d", d, self.rows)
+        self._pulse(x, d, hold(Pulses.of(self.config, registers)), True)
+
+    def pass_time(self, updates: int) -> None:
+        """Count an operation in which time passes alone; see the golden `pass_time`."""
+        step = self._step(2) + 1
+        _age(*self._held, self.number, updates, step, self._work)
 
     def _pulse(self, x: np.ndarray, d: np.ndarray, pulses: Pulses, ages: bool) -> None:
         array, physics = self._held

@@ -30,6 +30,7 @@ TRAIN_X, TRAIN_D = np.int64(Purpose.TRAIN_X), np.int64(Purpose.TRAIN_D)
 ONE_LINE = np.int64(1)
 TURNED, JUST_TURNED = map(np.uint8, (1, 2))
 READS, WRITES = 0, 2
+"""Places of the fast array's reads, and of the slow one's writes and passing times."""
 
 
 class Hidden(NamedTuple):
@@ -41,7 +42,8 @@ class Hidden(NamedTuple):
     number: int
     """Of the fast array."""
     steps: np.ndarray
-    """int64, shape (3,): columns read, 0, updates; the slow array's count its writes."""
+    """int64, shape (3,): columns read, 0, updates; the slow array's count its writes and,
+    beside them, updates."""
     buffer: np.ndarray
     """int32, shape (cols * rows,) or empty, as all that follow."""
     mean: np.ndarray
@@ -263,9 +265,11 @@ def learn(layer, net, rate, step, x, d, trains, work):
         own_x, own_d, rows, cols, rate.own, scaled, key, trains, work
     )
     up, down = pulse_array(hidden.array, net.fast, hidden.number, step, rows, trains, WHOLE, work)
-    pass_time(hidden.array, net.fast, hidden.number, step + 1, WHOLE, work)
-    if transfers.own.every and (step + 1) % transfers.own.every == 0:
+    updates = step + 1
+    pass_time(hidden.array, net.fast, hidden.number, updates, updates, WHOLE, work)
+    if transfers.own.every and updates % transfers.own.every == 0:
         for _ in range(transfers.own.columns):
             _transfer(layer, net, rate, trains, work)
-    pass_time(layer.array, net.physics, layer.number, step + 1, WHOLE, work)
+    layer.steps[WRITES] += 1
+    pass_time(layer.array, net.physics, layer.number, updates, layer.steps[WRITES], WHOLE, work)
     return up, down, active, below, clipped

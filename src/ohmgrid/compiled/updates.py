@@ -82,11 +82,14 @@ def pulse_array(array, physics, number, step, rows, trains, part, work):
 
 
 @inner
-def pass_time(array, physics, number, count, part, work):
-    """Leak, diffuse and refresh as is due after ``count`` updates; else as `pulse_array`."""
+def pass_time(array, physics, number, count, step, part, work):
+    """Leak, diffuse and refresh as is due after ``count`` updates; else as `pulse_array`.
+
+    ``step`` are the operations so far that noise is numbered by.
+    """
     regs, aging, refresh = physics.device, physics.aging, physics.refresh
     if aging.every and count % aging.every == 0:
-        age_devices(array, regs, aging, op_key(physics.base, TIME, number, count), part, work)
+        age_devices(array, regs, aging, op_key(physics.base, TIME, number, step), part, work)
     if refresh.every and count % refresh.every == 0:
-        source = Source(physics.base, number, count)
+        source = Source(physics.base, number, step)
         refresh_pairs(array, regs, aging, refresh, source, part, work)

@@ -23,7 +23,7 @@ CHANGE = data.StructLayout({**dict.fromkeys(STEPS, 1), "left": 1, "static_key": 
 
 PLANNED = (
     *("rows", "cols", "input_line", "output_line", "turned", "paired", "serial", "number"),
-    *("rate", "rate_shift", "bl", "factor", "update_step"),
+    *("rate", "rate_shift", "bl", "factor", "update_step", "device_set"),
 )
 """Fields that an update is planned from."""
 

@@ -172,8 +172,10 @@ class Commands(wiring.Component):
                     m.next = "LOADER"
                     with m.If(kinds.forward | kinds.backward | kinds.loss | kinds.send):
                         m.next = "MULTIPLY"
-                    with m.If(kinds.update):
+                    with m.If(kinds.update | kinds.pulse):
                         m.next = "UPDATE"
+                    with m.If(kinds.age):
+                        m.next = "AGE"
                     with m.If(kinds.plan):
                         m.next = "ANSWER"
             with m.State("LOADER"):
@@ -199,9 +201,14 @@ class Commands(wiring.Component):
                 with work.until_done(self.update, ~late["updated"]):
                     m.d.comb += self.changed.eq(1)
                     m.next = "ANSWER"
-                    with m.If(late["time_due"]):
+                    with m.If(late["time_due"] & ~kinds.pulse):
                         m.d.comb += self.pass_time.eq(1)
                         m.next = "TIME"
+            with m.State("AGE"):
+                m.d.comb += [self.changed.eq(1), self.pass_time.eq(late["time_due"])]
+                m.next = "ANSWER"
+                with m.If(late["time_due"]):
+                    m.next = "TIME"
             with m.State("TIME"), m.If(late["time_passed"]):
                 m.next = "ANSWER"
             with m.State("ANSWER"):
@@ -229,7 +236,7 @@ class Commands(wiring.Component):
         """Say what an answer is; that to a `Op.COUNTER` goes beside all others."""
         op, amounts, kinds = self.op, self.amounts, self.kinds
         passes = Mux(kinds.forward, amounts.passes, 1)
-        slots = Mux(kinds.update, amounts.slots, 0)
+        slots = Mux(kinds.update | kinds.pulse, amounts.slots, 0)
         saturated = Mux(kinds.forward | kinds.backward, amounts.saturated, 0)
         no_byte = Const(0, 8)
         m.d.comb += [

@@ -202,7 +202,7 @@ class Core(wiring.Component):
             # As an activation: 1.0 may be one LSB beyond the edge.
             lines.one.eq(one["x_one"] - one["x_one"][-1]),
         ]
-        for engine in (multiply, pulser, time):
+        for engine in (multiply, time):
             m.d.comb += engine.registers.eq(self._registers)
         for engine in (multiply, update, time, loader):
             m.d.comb += [engine.key_done.eq(self._keys.verb_done), engine.entry.eq(entry)]
@@ -221,6 +221,9 @@ class Core(wiring.Component):
                 engine.column.eq(time.column),
             ]
         m.d.comb += [
+            pulser.registers.eq(self._settings.planned),
+            pulser.one_chunk.eq(self._settings.one_chunk),
+            self._settings.planned_set.eq(table.planned.device_set),
             time.one.eq(lines.one),
             self._onward.d_one.eq(one["d_one"]),
             multiply.backward.eq(self._kinds.backward),
@@ -232,7 +235,7 @@ class Core(wiring.Component):
             array.start.eq(multiply.sweep_start | update.sweep_start),
             array.job.eq(either(sweep_layout(self.config), multiply.sweep, update.sweep)),
             update.start.eq(self._commands.update | time.pulse),
-            update.waits.eq(time.due & ~time.active),
+            update.waits.eq(time.due & ~time.active & ~self._kinds.pulse),
             update.taking.eq(self._sequencer.taking),
             *same(update, time, "offset", "before"),
             *same(update, pulser, "pending", "ready", "kept", "served", "made"),
@@ -432,8 +435,8 @@ class Core(wiring.Component):
         ops = {
             "forward_step": self._kinds.forward,
             "backward_step": self._kinds.backward,
-            "update_step": self._kinds.update,
-            "left": self._kinds.update,
+            "update_step": self._kinds.update | self._kinds.pulse | self._kinds.age,
+            "left": self._kinds.update | self._kinds.age,
         }
         m.d.comb += [
             *(table.change[name].eq(commands.changed & ops[name]) for name in ops),

@@ -99,7 +99,7 @@ class Counters(wiring.Component):
                 of.target.eq(self.target),
             ]
         forward, backward = of.op == Op.FORWARD, of.op == Op.BACKWARD
-        update, loss = of.op == Op.UPDATE, of.op == Op.LOSS
+        update, loss = (of.op == Op.UPDATE) | (of.op == Op.PULSE), of.op == Op.LOSS
         ended = of.op == Op.COUNT
         learned = {
             "adc_forward": (forward, "saturated"),

@@ -71,7 +71,7 @@ def work_layout(config: Config) -> data.StructLayout:
         {
             **{"at": ARRAY_BITS, "own": 1, "refresh": 1},
             **{name: planned[name].shape for name in PASSED},
-            **{"bl": BL_BITS, "below": 1, "size": range(SLOTS + 1), "active": 1},
+            **{"bl": BL_BITS, "below": 1, "size": range(SLOTS + 1), "active": 1, "mode": 2},
             **{"x_factor": FACTOR_BITS, "d_factor": FACTOR_BITS},
             **{"x_divisor": edge, "d_divisor": edge, "x_count": range(config.build.inputs + 1)},
         }
@@ -118,7 +118,8 @@ class Pulser(wiring.Component):
         Strobe, what answers it, and then what is known of it;
     x_max, d_max, x_count : In
         the largest magnitudes of the vectors at the edge, and how many activations are not 0.
-    registers : In(REGISTERS)
+    registers : In(REGISTERS), one_chunk : In(1)
+        Of its kind, and as of `ohmgrid.hdl.core.settings.Settings`.
     x_one, d_one : In
         1.0 at the edge.
     key : Out(KEY) ; key_done : In(1)
@@ -156,6 +157,7 @@ class Pulser(wiring.Component):
                 "d_max": In(edge - 1),
                 "x_count": In(range(build.inputs + 1)),
                 "registers": In(REGISTERS),
+                "one_chunk": In(1),
                 "x_one": In(edge),
                 "d_one": In(edge),
                 "key": Out(KEY),
@@ -171,11 +173,12 @@ class Pulser(wiring.Component):
         m = Module()
         entry, registers, wants, made = self.entry, self.registers, self.wants, self.made
         own, refresh = Signal(), Signal()
+        counts = self.config.build.counted_trains
         m.d.comb += refresh.eq(self.refresh & own)
         m.submodules.planner = planner = self._planner(m, refresh)
         m.submodules.queue = queue = SyncFIFO(width=ARRAY_BITS, depth=QUEUE)
         accepts = Signal()
-        m.d.sync += accepts.eq(registers.desired_bl <= SLOTS)
+        m.d.sync += accepts.eq(self.one_chunk)
         m.d.comb += [
             self.room.eq(queue.w_rdy),
             queue.w_en.eq(self.plan & accepts),
@@ -229,6 +232,7 @@ class Pulser(wiring.Component):
                 *(work[name].eq(entry[name]) for name in PASSED),
                 *(work[name].eq(getattr(planner, name)) for name in PLANNED),
                 *(work.at.eq(self.at), work.own.eq(own), work.refresh.eq(refresh)),
+                work.mode.eq(Mux(refresh | (not counts), 0, registers.pulse_type)),
                 work.size.eq(Mux(planner.bl > SLOTS, SLOTS, planner.bl)),
                 work.active.eq((self.x_max != 0) & (self.d_max != 0)),
                 work.x_count.eq(self.x_count),
@@ -310,8 +314,6 @@ class Pulser(wiring.Component):
         more = work.own & (wants.chunk != 0)
         size = Mux(more, wants.size, work.size)
         hashed = Array(max(1, -(-count // slots)) for count in range(SLOTS + 1))[size]
-        counts = self.config.build.counted_trains
-        mode = Mux(work.refresh | (not counts), 0, self.registers.pulse_type)
         # A deterministic train of a row is followed from its first slot on.
         followed = Mux(row, Mux(work.own, wants.slot, 0) + size, 1)
         m.d.comb += [
@@ -323,8 +325,8 @@ class Pulser(wiring.Component):
             lines.bl.eq(work.bl),
             lines.chunk.eq(Mux(work.own, wants.chunk, 0)),
             lines.sub.eq(Mux(work.own, Mux(work.serial, wants.slot, wants.chunk), 0)),
-            lines.mode.eq(mode),
-            lines.pace.eq(Mux(lines.trains, Mux(mode == 0, hashed, followed), 1)),
+            lines.mode.eq(work.mode),
+            lines.pace.eq(Mux(lines.trains, Mux(work.mode == 0, hashed, followed), 1)),
         ]
         # A list takes no column of 0: it has no pulses. Keys for a plan that is kept need the list
         # that its trains were made by, and go through all columns if another may be there.

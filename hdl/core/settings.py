@@ -8,7 +8,8 @@ from ohmgrid.hdl.core.jobs import REGISTERS, TRAINER_WRITE
 from ohmgrid.hdl.device.ports import REGISTERS as DEVICE_REGISTERS
 from ohmgrid.hdl.device.ports import TABLE_WRITE
 from ohmgrid.host.protocol import SET_BIT, TABLE_DATA_BITS
-from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
+from ohmgrid.periphery import SLOTS
+from ohmgrid.registers.map import CORE, DEVICE, OF_KIND, TABLES, TRAINER
 
 __all__ = ["Settings"]
 
@@ -19,7 +20,7 @@ class Settings(wiring.Component):
     Parameters
     ----------
     sets : int
-        Kinds of devices that there are registers for, 1 or 2.
+        Kinds of arrays that there are registers for, 1 or 2.
 
     Members
     -------
@@ -28,10 +29,12 @@ class Settings(wiring.Component):
         others stay for another cycle.
     unknown : Out(1)
         Strobe, two cycles later: there is no such number.
-    registers : Out(REGISTERS)
-    device_set : In(1)
-        The kind of devices at work:
-    device : Out(DEVICE_REGISTERS)
+    device_set, planned_set : In(1)
+        The kind of the array at work, and of the one that is planned:
+    registers, planned : Out(REGISTERS), device : Out(DEVICE_REGISTERS)
+        of either.
+    one_chunk : Out(1)
+        No train of any is longer than a chunk.
     table_write : Out(TABLE_WRITE)
         Out of a register: it goes to every device unit.
     trainer_write : Out(TRAINER_WRITE)
@@ -46,7 +49,10 @@ class Settings(wiring.Component):
                 "data": In(64),
                 "unknown": Out(1),
                 "registers": Out(REGISTERS),
+                "planned": Out(REGISTERS),
+                "one_chunk": Out(1),
                 "device_set": In(1),
+                "planned_set": In(1),
                 "device": Out(DEVICE_REGISTERS),
                 "table_write": Out(TABLE_WRITE),
                 "trainer_write": Out(TRAINER_WRITE),
@@ -55,7 +61,11 @@ class Settings(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        devices = [Signal(DEVICE_REGISTERS, name=f"device{k}") for k in range(self._sets)]
+        kinds = range(self._sets)
+        devices = [Signal(DEVICE_REGISTERS, name=f"device{k}") for k in kinds]
+        # The first kind's are those of all; the second has some of its own.
+        first = Signal(REGISTERS)
+        own = {name: Signal(CORE[name].bits, name=f"own_{name}") for name in OF_KIND}
         second = self.data[SET_BIT]
         table, trainer = self.table_write, self.trainer_write
         # A cycle after the strobe, for it reaches every register.
@@ -64,7 +74,11 @@ class Settings(wiring.Component):
         with m.If(writes), m.Switch(self.number):
             for name, register in CORE.items():
                 with m.Case(register.number):
-                    m.d.sync += self.registers[name].eq(self.data)
+                    with m.If(~second | (self._sets == 1) | (name not in OF_KIND)):
+                        m.d.sync += first[name].eq(self.data)
+                    if self._sets > 1 and name in OF_KIND:
+                        with m.If(second):
+                            m.d.sync += own[name].eq(self.data)
             for name, register in DEVICE.items():
                 with m.Case(register.number):
                     for k, device in enumerate(devices):
@@ -87,9 +101,20 @@ class Settings(wiring.Component):
                 ]
             with m.Default():
                 m.d.sync += self.unknown.eq(1)
-        m.d.comb += self.device.eq(devices[0])
+        m.d.comb += [
+            self.device.eq(devices[0]),
+            self.registers.eq(first),
+            self.planned.eq(first),
+            self.one_chunk.eq(first.desired_bl <= SLOTS),
+        ]
         if self._sets > 1:
-            m.d.comb += self.device.eq(
-                Mux(self.device_set, devices[1].as_value(), devices[0].as_value())
-            )
+            m.d.comb += [
+                self.device.eq(Mux(self.device_set, devices[1].as_value(), devices[0].as_value())),
+                self.one_chunk.eq((first.desired_bl <= SLOTS) & (own["desired_bl"] <= SLOTS)),
+            ]
+            for name in sorted(OF_KIND):
+                m.d.comb += [
+                    self.registers[name].eq(Mux(self.device_set, own[name], first[name])),
+                    self.planned[name].eq(Mux(self.planned_set, own[name], first[name])),
+                ]
         return m

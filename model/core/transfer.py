@@ -232,11 +232,15 @@ class TransferTile(TileBase):
         hidden = {"fast": fast, "transfer_steps": steps, **between}
         return TileState(weights, (forward, backward, updates), hidden)
 
+    def _load_slow(self, state: TileState, updates: int) -> None:
+        """Load the slow array, with what it has done in so many updates of the tile."""
+        self.slow.load(state)
+
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, (forward, backward, updates), hidden = self._state(state)
         reads, writes = map(int, hidden["transfer_steps"])
-        self.slow.load(TileState(weights, (forward, backward, writes + updates)))
+        self._load_slow(TileState(weights, (forward, backward, writes + updates)), updates)
         self.fast.load(TileState(hidden["fast"], (reads, 0, updates)))
         for name, array in self.hidden.items():
             array[...] = hidden[name]

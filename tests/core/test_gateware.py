@@ -15,14 +15,10 @@ from ohmgrid.config import BuildConfig, Config, FormatConfig, LayoutConfig
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.devices.steps import ConstantStep, SoftBounds, SoftBoundsReference
-from ohmgrid.gateware.tile import GatewareTile
 from ohmgrid.hdl.core.core import Core as CoreGateware
-from ohmgrid.host.protocol import Op
-from ohmgrid.host.registers import core_values
 from ohmgrid.model.core.tile import Tile
-from ohmgrid.model.core.time_effects import TimeEffects
 from ohmgrid.periphery import PulseConfig
-from ohmgrid.sim.gateware import SimulatedGateware, build_core
+from ohmgrid.sim.gateware import build_core
 from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.tile import TileState
@@ -111,42 +107,6 @@ def test_the_same_run_with_any_lanes(lanes, rng):
     assert first.any()
     for other in others:
         assert_array_equal(other, first)
-
-
-def test_two_kinds_of_devices_in_one_core(rng):
-    """With two sets of device registers and tables, each array's pulses are those of its own."""
-    devices = [PRESETS["reram-array-om"], PRESETS["capacitor"]]
-    configs = [Config(seed=5, build=BUILDS[4], device=device) for device in devices]
-    gateware = SimulatedGateware(configs[0], [(5, 7), (5, 7)])
-    models = [Tile(config, 5, 7, number) for number, config in enumerate(configs)]
-    tiles = [GatewareTile(configs[0], 5, 7, number, gateware, number) for number in range(2)]
-    driver, bits = gateware.driver, configs[0].formats.weight_bits
-    gateware.send(driver.device(models[1].device, bits, models[1].aging, device_set=1))
-    tiles[1].device = models[1].device
-    tiles[1]._population = models[1].population
-    tiles[1]._entry |= {"device_set": 1, "serial": int(models[1].device.serial)}
-    for tile, model in zip(tiles, models, strict=True):
-        # The capacitor's leak is no part of this: what is due is of the whole core.
-        model._time = TimeEffects(
-            Config(device=ConstantStep()),
-            model.population,
-            Tile(Config(), 1, 1).aging,
-            1.0,
-            model._key,
-        )
-        start = TileState(random_weights(rng, model), (0, 0, 0))
-        tile.load(start)
-        model.load(start)
-        tile._write(Op.WRITE_REFERENCES, model.population.static.reference)
-    for _ in range(10):
-        x, d = vectors(rng, 7, 5)
-        for tile, model, config in zip(tiles, models, configs, strict=True):
-            # Converters are the core's: they scale with the device's weights.
-            gateware.send(driver.registers(core_values(config) | {"time_every": 0}))
-            lr = 5 * model.device.granularity
-            golden, found = ([*t.forward(x), *t.backward_update(x, d, lr)] for t in (model, tile))
-            assert_array_equal(found, golden)
-            assert_array_equal(tile.state().weights, model.weights)
 
 
 # ---- streams, resets and nonsense, on exported Verilog

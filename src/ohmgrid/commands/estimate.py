@@ -129,7 +129,10 @@ def print_estimate(
     tell(chosen.warnings)
     counted = count_cycles(chosen, places, examples, Console(stderr=True))
     config, plan = counted.config, counted.plan
-    arrays = place_arrays(plan.net().shapes, config.device.devices, config.build, config.layout)
+    device = config.device
+    arrays = place_arrays(
+        plan.net().shapes, device.devices, config.build, config.layout, device.arrays
+    )
     facts: dict[str, Any] = {
         "device": device_name(config.device),
         "layers": plan.layers,

@@ -7,9 +7,11 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.held import Gateware
 from ohmgrid.gateware.tile import GatewareTile
+from ohmgrid.gateware.transfer import GatewareTransferTile
 from ohmgrid.host.driver import Examples, Item
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
 from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
@@ -44,8 +46,11 @@ class GatewareCore(Core):
 
     def __init__(self, config: Config, net: Net, gateware: Gateware) -> None:
         self.gateware = gateware
+        # With transfers the host is between the arrays.
+        self._hosted = isinstance(config.device, Transfer)
+        make = GatewareTransferTile if self._hosted else GatewareTile
         tiles = self._tiles = [
-            GatewareTile(config, rows, cols, number, gateware, number)
+            make(config, rows, cols, number, gateware, number)
             for number, (rows, cols) in enumerate(net.shapes)
         ]
         super().__init__(config, net, 1, tiles)
@@ -124,8 +129,8 @@ class GatewareCore(Core):
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
     ) -> list[Answer]:
         """Run a step table in the gateware; see `ohmgrid.model.core.core.Core.run`."""
-        if not len(labels):
-            return []
+        if self._hosted or not len(labels):
+            return super().run(steps, pixels, labels, order)
         verbs = {step.verb for step in steps}
         learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
         room, size = self.config.build.edge, min(order.batch, len(labels))
@@ -178,6 +183,8 @@ class GatewareCore(Core):
         Results of an array leave by a SEND behind the step. Those of backward operations have none:
         the table ends before, and a command has the array multiply the errors that lie at its edge.
         """
+        if self._hosted:
+            return super().sense(pixels, label, lr)
         start, example = self.state(), (pixels[None], np.array([label]))
         learning = self._sensing.index(Step(StepVerb.COUNT)) + 1
         steps = []

@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.host.driver import CoreDriver, Item, Transport, awaited
 from ohmgrid.host.registers import core_values, countdowns
-from ohmgrid.registers.layout import place_arrays
-from ohmgrid.tile import TileBase
+from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.layout import SEVERAL, place_arrays
+from ohmgrid.registers.time import aging_registers
+from ohmgrid.registers.transfer import fast_config, slow_config
 
 __all__ = ["Gateware"]
 
@@ -30,11 +33,16 @@ class Gateware:
     Raises
     ------
     ConfigError
-        If the arrays do not fit ``config.build``, or are more than the array table has entries.
+        If the arrays do not fit ``config.build``, or are more than the array table has entries; if
+        the build, or all gateware, lacks what several arrays of a weight need.
 
     Attributes
     ----------
     places : list of Place
+    kinds : list of Config
+        Of each kind of its arrays: one, or the slow ones and the fast ones of transfers.
+    values : list of dict
+        Values of the registers of each kind.
     driver : CoreDriver
         Sends the commands.
     starts : int
@@ -47,22 +55,44 @@ class Gateware:
         shapes: Sequence[tuple[int, int]],
         connect: Callable[[], Transport],
     ) -> None:
-        if config.device.arrays > 1:
+        device, build = config.device, config.build
+        self.config, self._connect = config, connect
+        self.kinds = [config]
+        if isinstance(device, Transfer):
+            self.kinds = [slow_config(config), fast_config(config)]
+        elif device.arrays > 1:
             raise ConfigError(
                 "engine",
-                f"expected model or compiled for a device of class {config.device.kind}: "
-                "transfers between arrays are not in the gateware yet",
+                f"expected model or compiled for a device of class {device.kind}: its cells are "
+                "not in the gateware yet",
             )
-        self.config, self._connect = config, connect
-        self.places = place_arrays(shapes, config.device.devices, config.build, config.layout)
-        self.values = core_values(config)
+        if device.arrays > 1:
+            for name, needed in SEVERAL.items():
+                if (has := getattr(build, name)) != needed:
+                    raise ConfigError(
+                        f"build.{name}",
+                        f"expected {str(needed).lower()} for a device of class {device.kind}, "
+                        f"got {str(has).lower()}",
+                    )
+        self.places = place_arrays(shapes, device.devices, build, config.layout, device.arrays)
+        self.values = [core_values(kind) for kind in self.kinds]
         self.starts = 0
         self.lost = ""
         """The error after which it is not known what the gateware holds."""
         self._stays = False
+        self.activations: dict[int, np.ndarray | None] = {}
+        """By array: activations that the core holds for it, as far as is known."""
 
-    def start(self, tile: TileBase) -> None:
-        """Take a new instance, and load what all arrays share: registers, and a tile's device.
+    def hold(self, array: int, x: np.ndarray | None) -> None:
+        """Take note of activations that went to an array's lines: others of these lines lose
+        theirs."""
+        line = self.places[array].input_line
+        for other, place in enumerate(self.places):
+            if place.input_line == line:
+                self.activations[other] = x if other == array else None
+
+    def start(self) -> None:
+        """Take a new instance, and load what arrays share: registers and devices of each kind.
 
         After a `reset` it is the same one.
         """
@@ -71,9 +101,16 @@ class Gateware:
         driver, self._stays = self.driver, False
         self.starts += 1
         self.lost = ""
-        aging = tile.aging if countdowns(self.values, 0) else None
-        device = driver.device(tile.device, self.config.formats.weight_bits, aging)
-        self.send([*driver.registers(self.values), *device])
+        commands, formats = [], self.config.formats
+        for kind, (config, values) in enumerate(zip(self.kinds, self.values, strict=True)):
+            unit = config.device.unit
+            device = device_registers(unit, formats.weight_bits, formats.curve_segments)
+            aging = aging_registers(unit, device.lsb, formats.weight_bits, config.batch)
+            commands += driver.registers(values, kind)
+            commands += driver.device(
+                device, formats.weight_bits, aging if countdowns(values, 0) else None, kind
+            )
+        self.send(commands)
 
     def was_reset(self) -> None:
         """Take note of a reset: then a state is to be loaded, as after an error."""

@@ -40,6 +40,8 @@ class GatewareTile(TileBase):
         The core that the array is in.
     array : int
         Number of the array in that core.
+    kind : int
+        Which of the gateware's kinds of arrays it is.
 
     Raises
     ------
@@ -60,10 +62,11 @@ class GatewareTile(TileBase):
         number: int,
         gateware: Gateware,
         array: int,
+        kind: int = 0,
     ) -> None:
         super().__init__(config, rows, cols, number)
         self.gateware = gateware
-        self._array = array
+        self._array, self._values = array, gateware.values[kind]
         place = self.gateware.places[array]
         key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
@@ -72,11 +75,9 @@ class GatewareTile(TileBase):
         self._row, self._col = memory_order(
             self.device_shape[0], cols, config.build.lanes, place.turned, place.devices
         )
-        self._entry = entry_values(config, place, number)
+        self._entry = entry_values(config, place, number, kind)
         self._start = 0
         """Start of the gateware since which this array is loaded."""
-        self._x: np.ndarray | None = None
-        """Activations that the core holds for the array, as far as is known."""
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
 
     def _write_entry(self, first_word: int, **more: int) -> list[int]:
@@ -89,9 +90,14 @@ class GatewareTile(TileBase):
 
     def _load_x(self, values: np.ndarray) -> list[Item]:
         """Return command and words that bring activations to the core, none if they are there."""
-        if self._x is not None and np.array_equal(values, self._x):
+        held = self.gateware.activations.get(self._array)
+        if held is not None and np.array_equal(values, held):
             return []
         return [self._command(Op.LOAD_X), values]
+
+    def _holds(self, x: np.ndarray | None) -> None:
+        """Take note of the activations on the array's lines; None: nobody knows."""
+        self.gateware.hold(self._array, x)
 
     def check(self) -> None:
         """Raise `RuntimeError` unless the core holds the array."""
@@ -111,8 +117,8 @@ class GatewareTile(TileBase):
         """Return ``W x`` (int64, shape (rows,))."""
         x = self._edge("x", x, self.cols)
         y, answers = self._send([*self._load_x(x), self._command(Op.FORWARD)], self.rows)
-        self._x = x
-        self._steps[0] += 1
+        self._holds(x)
+        self.steps[0] += 1
         self.passes, self.saturated = answers[-1].passes, answers[-1].saturated
         return y
 
@@ -121,7 +127,7 @@ class GatewareTile(TileBase):
         d = self._edge("d", d, self.rows)
         items = [self._command(Op.LOAD_D), d, self._command(Op.BACKWARD)]
         z, answers = self._send(items, self.cols)
-        self._steps[1] += 1
+        self.steps[1] += 1
         self.saturated = answers[-1].saturated
         return z
 
@@ -134,18 +140,33 @@ class GatewareTile(TileBase):
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses."""
-        x, d, registers = self._update_arguments(x, d, lr)
+        self.learn(*self._update_arguments(x, d, lr))
+
+    def learn(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Do what an update does, with its registers; see the golden `learn`."""
+        self._pulse(Op.UPDATE, x, d, registers)
+        if countdowns(self._values, self.steps[2] - 1).get("refresh_left") == 1:
+            # A refresh writes vectors of its own to the array's edge.
+            self._holds(None)
+
+    def pulse(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Pulse alone: no time passes; see the golden `pulse`."""
+        self._pulse(Op.PULSE, x, d, registers)
+
+    def pass_time(self, updates: int) -> None:
+        """Count an operation in which time passes; see the golden `pass_time`."""
+        self._send([self._command(Op.AGE)])
+        self.steps[2] += 1
+
+    def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
         rate = self._write_rate(registers)
-        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self._steps[2])
-        items = [self._command(Op.LOAD_D), d, self._command(Op.UPDATE)]
+        key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self.steps[2])
+        items = [self._command(Op.LOAD_D), d, self._command(op)]
         self._send([*rate, *self._load_x(x), *items])
-        self._x = x
-        self._steps[2] += 1
+        self._holds(x)
+        self.steps[2] += 1
         # The gateware does not count: the model's function does, of the same vectors.
         self.pulses = update_trains(x, d, self.config, registers, key).counts
-        if countdowns(self.gateware.values, self._steps[2] - 1).get("refresh_left") == 1:
-            # A refresh writes vectors of its own to the array's edge.
-            self._x = None
 
     def set_rate(self, lr: float) -> list[int]:
         """Return the commands that have the core update at a learning rate; none if it does."""
@@ -161,8 +182,8 @@ class GatewareTile(TileBase):
 
     def advance(self, forward: int, backward: int, update: int) -> None:
         """Count operations that the core did without being told one by one."""
-        self._steps = [a + b for a, b in zip(self._steps, (forward, backward, update), strict=True)]
-        self._x = None
+        self.steps = [a + b for a, b in zip(self.steps, (forward, backward, update), strict=True)]
+        self._holds(None)
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return `backward` of the old weights, then `update`."""
@@ -173,25 +194,29 @@ class GatewareTile(TileBase):
 
     def state(self) -> TileState:
         """Return a copy of the state."""
-        first, second, third = self._steps
+        first, second, third = self.steps
         return TileState(self._read(), (first, second, third))
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
+        self.load_after(state, int(state.steps[2]))
+
+    def load_after(self, state: TileState, updates: int) -> None:
+        """Take over a state after so many updates, which may be other than its operations."""
         weights, steps, _ = self._state(state)
         gateware = self.gateware
         if gateware.lost or not gateware.starts:
-            gateware.start(self)
+            gateware.start()
         fresh = self._start != gateware.starts
         self._start = gateware.starts
-        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(gateware.values, steps[2])
+        counts = dict(zip(STEPS, steps, strict=True)) | countdowns(self._values, updates)
         # An entry is written whole, so what is fixed is derived again.
         self._send([*self._write_entry(0, **counts), self._command(Op.SETUP)])
-        self._x = None
+        self._holds(None)
         if fresh and self.config.build.references:
             self._write(Op.WRITE_REFERENCES, self._population.static.reference)
         self._write(Op.WRITE_CELLS, self._population.hold_stuck(weights))
-        self._steps = steps
+        self.steps = steps
 
     def _read(self) -> np.ndarray:
         """Return all conductances (int32, shape `device_shape`)."""

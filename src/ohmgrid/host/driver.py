@@ -18,7 +18,7 @@ from ohmgrid.host.protocol import (
 from ohmgrid.host.registers import aging_tables, device_tables, device_values
 from ohmgrid.registers.arrays import entry_words
 from ohmgrid.registers.device import DeviceRegisters
-from ohmgrid.registers.map import CORE, DEVICE
+from ohmgrid.registers.map import CORE, DEVICE, OF_KIND
 from ohmgrid.registers.time import AgingRegisters
 
 __all__ = ["CoreDriver", "Examples", "Item", "Transport", "awaited", "command_words"]
@@ -85,8 +85,9 @@ class CoreDriver:
         """Clock cycles of the last command."""
 
     @staticmethod
-    def registers(values: Mapping[str, int]) -> list[int]:
-        """Return the commands that write registers of the core.
+    def registers(values: Mapping[str, int], kind: int = 0) -> list[int]:
+        """Return the commands that write registers of the core; those of the second ``kind`` of
+        arrays are `OF_KIND` alone.
 
         Raises
         ------
@@ -96,7 +97,11 @@ class CoreDriver:
         for name, value in values.items():
             if not 0 <= value < 1 << CORE[name].bits:
                 raise ValueError(f"register {name}: expected {CORE[name].bits} bits, got {value}")
-        return [command(Op.SET, CORE[name].number, value) for name, value in values.items()]
+        return [
+            command(Op.SET, CORE[name].number, value | kind << SET_BIT)
+            for name, value in values.items()
+            if not kind or name in OF_KIND
+        ]
 
     @staticmethod
     def entry(

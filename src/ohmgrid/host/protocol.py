@@ -69,6 +69,10 @@ class Op(IntEnum):
     COUNTER = 17
     """Send counter ``data`` of row ``arg`` (`ohmgrid.registers.meters`): the answer holds the count
     above its op. Taken while a run is at work, too."""
+    PULSE = 19
+    """What `UPDATE` does but for what time does after it."""
+    AGE = 20
+    """Let time pass as after an update: cells leak, diffuse and are refreshed as is due."""
     PLAN = 18
     """Not for hosts: what a PLAN step does with an array that no step has named before."""
     COUNT = 16
@@ -109,7 +113,8 @@ TABLE_DATA_BITS = 40
 ``address << TABLE_DATA_BITS | entry``."""
 
 SET_BIT = 63
-"""Bit of the data of a command that writes a device's register or table: the set it belongs to."""
+"""Bit of the data of a command that writes a register or table of which there are two sets: the one
+it belongs to."""
 
 WORD_PLACE = WORD_BITS
 """Place of a word's number in the data of `Op.ENTRY`."""

@@ -3,7 +3,8 @@
 The lanes of an array lie along its inputs (plain) or along its outputs (turned); the lines of the
 other side are *serial*: a sweep visits them one after the other. Block b of lane lines and serial
 line k lie at word ``base + (b * serial + k) * devices`` of every lane, the minus device of a pair
-one word behind its plus device. No result depends on it. Standard library only.
+one word behind its plus device. Where a weight has several arrays, those behind the first take the
+same lines. No result depends on it. Standard library only.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from ohmgrid.config import MOST_ARRAYS, MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
 from ohmgrid.doors.checks import ConfigError
 
-__all__ = ["Place", "place_arrays", "roomy_build"]
+__all__ = ["SEVERAL", "Place", "place_arrays", "roomy_build"]
 
 LOADING = 2
 """Cycles from a block's first visit until the next one's lines are being loaded."""
@@ -21,6 +22,11 @@ PIXELS, PIXEL_TRAINS = 0.3, 0.12
 """Share of a net's inputs that has a DAC code, or a pulse, in pictures with a dark ground."""
 ERRORS, TRAINS = 0.7, 0.4
 """Share of errors with a DAC code, and of lines with a pulse, in the other layers."""
+
+
+SEVERAL = {"device_sets": 2, "computed_keys": True}
+"""What a build needs for several arrays of a weight: registers for two kinds of them; and keys that
+do not lie with the lines, which they share."""
 
 
 class Place(NamedTuple):
@@ -78,9 +84,9 @@ def _cycles(rows: int, cols: int, devices: int, lanes: int, turned: bool, first:
 
 
 def _packed(
-    shapes: Sequence[tuple[int, int]], devices: int, lanes: int, turned: Sequence[bool]
+    shapes: Sequence[tuple[int, int]], devices: int, lanes: int, turned: Sequence[bool], arrays: int
 ) -> list[Place]:
-    """Return the places of arrays one behind the other."""
+    """Return the places of arrays one behind the other: first those that come first in a weight."""
     places: list[Place] = []
     base = inputs = outputs = 0
     for (rows, cols), turn in zip(shapes, turned, strict=True):
@@ -88,11 +94,19 @@ def _packed(
         places.append(place)
         base += place.words(lanes)
         inputs, outputs = inputs + cols, outputs + rows
+    for _ in range(arrays - 1):
+        for place in places[: len(shapes)]:
+            places.append(place._replace(base=base))
+            base += place.words(lanes)
     return places
 
 
 def _chosen(
-    shapes: Sequence[tuple[int, int]], devices: int, build: BuildConfig, layout: LayoutConfig
+    shapes: Sequence[tuple[int, int]],
+    devices: int,
+    build: BuildConfig,
+    layout: LayoutConfig,
+    arrays: int,
 ) -> list[bool]:
     """Return which arrays are turned: as told, or the fastest that fits."""
     if not isinstance(layout.turned, str):
@@ -115,7 +129,7 @@ def _chosen(
     # Memory comes first: where it is short, arrays lie as they take least, the largest gain first.
     gains = {n: words(n, turned[n]) - words(n, not turned[n]) for n in numbers}
     for number in sorted(numbers, key=lambda n: -gains[n]):
-        if gains[number] <= 0 or sum(map(words, numbers, turned)) <= build.words:
+        if gains[number] <= 0 or arrays * sum(map(words, numbers, turned)) <= build.words:
             break
         turned[number] = not turned[number]
     return turned
@@ -133,26 +147,35 @@ def _needs(places: Sequence[Place], lanes: int) -> dict[str, int]:
 
 
 def place_arrays(
-    shapes: Sequence[tuple[int, int]], devices: int, build: BuildConfig, layout: LayoutConfig
+    shapes: Sequence[tuple[int, int]],
+    devices: int,
+    build: BuildConfig,
+    layout: LayoutConfig,
+    arrays: int = 1,
 ) -> list[Place]:
-    """Return where each array of shape ``(rows, cols)`` lies.
+    """Return where each array of shape ``(rows, cols)`` lies; with several arrays of a weight, the
+    first of all shapes, then the second.
 
     Parameters
     ----------
     shapes : sequence of (rows, cols)
     devices : int
-        Devices of a weight.
+        Devices of a weight in an array.
     build : BuildConfig
     layout : LayoutConfig
+    arrays : int
+        Arrays of a weight.
 
     Raises
     ------
     ConfigError
         If they do not fit; its line names the numbers.
     """
-    if len(shapes) > MOST_ARRAYS:
-        raise ConfigError("layers", f"expected at most {MOST_ARRAYS} arrays, got {len(shapes)}")
-    places = _packed(shapes, devices, build.lanes, _chosen(shapes, devices, build, layout))
+    count = len(shapes) * arrays
+    if count > MOST_ARRAYS:
+        raise ConfigError("layers", f"expected at most {MOST_ARRAYS} arrays, got {count}")
+    turned = _chosen(shapes, devices, build, layout, arrays)
+    places = _packed(shapes, devices, build.lanes, turned, arrays)
     lines = {
         "arrays": "arrays",
         "words": f"words in each of {build.lanes} lanes",
@@ -175,8 +198,10 @@ def roomy_build(
     build: BuildConfig,
     layout: LayoutConfig,
     fixed: Sequence[str] = (),
+    arrays: int = 1,
 ) -> BuildConfig:
-    """Return the build with room for arrays: fields that are not ``fixed`` grow as they must.
+    """Return the build with room for arrays: fields that are not ``fixed`` grow as they must, and
+    are as `SEVERAL` says for several arrays of a weight.
 
     For gateware that is simulated, where memory costs nothing. Parameters as of `place_arrays`.
 
@@ -190,8 +215,10 @@ def roomy_build(
         **dict.fromkeys(("inputs", "outputs"), MOST_LINES),
     }
     free = {name: most[name] for name in most if name not in fixed}
-    places = place_arrays(shapes, devices, replace(build, **free), layout)
+    places = place_arrays(shapes, devices, replace(build, **free), layout, arrays)
     needs = _needs(places, build.lanes)
+    if arrays > 1:
+        build = replace(build, **{name: SEVERAL[name] for name in SEVERAL if name not in fixed})
     return replace(
         build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
     )

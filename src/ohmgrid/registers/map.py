@@ -36,6 +36,7 @@ __all__ = [
     "CORE",
     "DEVICE",
     "MAX_WEIGHT_BITS",
+    "OF_KIND",
     "READ",
     "READ_BITS",
     "STEP_WORD_BITS",
@@ -129,6 +130,16 @@ CORE: dict[str, Register] = {
     **AGING,
 }
 """Registers of a core, the same for all its arrays."""
+
+OF_KIND = frozenset(
+    name
+    for name in CORE
+    if name.startswith("forward_")
+    or name in ("managed", "bl_managed", "desired_bl", "pulse_type", "time_every")
+    or name in ("leak_shift", "reset_noise", "symmetric")
+)
+"""Those of them that a second kind of arrays has for itself, with its devices
+(``build.device_sets``): the arrays that learn, where others hold the weights that a net sees."""
 
 DEVICE: dict[str, Register] = {
     "bias_up": Register(144, REL_FRAC + 1, signed=True),

@@ -15,7 +15,7 @@ from ohmgrid.config import LayoutConfig
 from ohmgrid.host.protocol import EXAMPLES_BITS, INNER, Op, command
 from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.sequencer import Order
+from ohmgrid.model.core.order import Order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES

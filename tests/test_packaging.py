@@ -88,6 +88,7 @@ PARTS = {
     "core/multiply": "core/operations",
     "core/pulser": "core/operations",
     "core/taker": "core/sequencer",
+    "core/misuse": "core/sequencer",
     "core/update": "core/operations",
     "link/frame_receiver": "link/endpoint",
     "link/frame_sender": "link/endpoint",

@@ -50,6 +50,7 @@ BUILDS = {
         read_physics=full and lanes != 1,
         time=full or lanes == 3,
         device_sets=2 if lanes == 4 else 1,
+        transfers=lanes == 4,
         computed_keys=lanes != 3,
     )
     for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))

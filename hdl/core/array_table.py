@@ -18,8 +18,13 @@ from ohmgrid.registers.arrays import COUNT_BITS, ENTRIES, STATE, STEPS, WORD_BIT
 __all__ = ["CHANGE", "ArrayTable", "planned_layout"]
 
 LEFT = ("time_left", "refresh_left")
-CHANGE = data.StructLayout({**dict.fromkeys(STEPS, 1), "left": 1, "static_key": 1})
-"""What a verb changes: a step is counted, countdowns and a key become what comes."""
+CHANGE = data.StructLayout(
+    {
+        **dict.fromkeys(STEPS, 1),
+        **dict.fromkeys(("left", "transfer_left", "column", "static_key"), 1),
+    }
+)
+"""What a verb changes: a step is counted, countdowns, a column and a key become what comes."""
 
 PLANNED = (
     *("rows", "cols", "input_line", "output_line", "turned", "paired", "serial", "number"),
@@ -63,7 +68,7 @@ class ArrayTable(wiring.Component):
     wrong : Out(1)
         Its array is none that the build can hold, or its number none of the build's entries; a
         cycle later.
-    change : In(CHANGE), time_left, refresh_left, static_key : In
+    change : In(CHANGE), time_left, refresh_left, transfer_left, column, static_key : In
         Strobes, while not `busy`: what verbs of this build change of it.
     beside : In, fetch : In(1), fetched : Out(1), planned : Out(planned_layout)
         Strobe: what an update of another array is planned from comes (strobe), and stays; the entry
@@ -85,7 +90,7 @@ class ArrayTable(wiring.Component):
                 "wrong": Out(1),
                 "change": In(CHANGE),
                 **dict.fromkeys(LEFT, In(COUNT_BITS)),
-                "static_key": In(STATE["static_key"]),
+                **{name: In(STATE[name]) for name in ("transfer_left", "column", "static_key")},
                 "beside": In(range(ENTRIES)),
                 "fetch": In(1),
                 "fetched": Out(1),
@@ -158,6 +163,10 @@ class ArrayTable(wiring.Component):
         if self._build.time:
             with m.If(self.change.left):
                 m.d.sync += [held[name].eq(getattr(self, name)) for name in LEFT]
+        if self._build.transfers:
+            for name in ("transfer_left", "column"):
+                with m.If(self.change[name]):
+                    m.d.sync += held[name].eq(getattr(self, name))
         with m.If(moves):
             m.d.sync += chain[self._layout.size :].eq(rest)
             m.d.sync += [

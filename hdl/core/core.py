@@ -16,7 +16,7 @@ from ohmgrid.hdl.base.arith import saturate
 from ohmgrid.hdl.core.array_table import ArrayTable
 from ohmgrid.hdl.core.commands import Commands
 from ohmgrid.hdl.core.counters import Counters, amounts_layout
-from ohmgrid.hdl.core.jobs import KEY, WAY, either, of_direction, same
+from ohmgrid.hdl.core.jobs import KEY, WAY, either, lies, of_direction, same
 from ohmgrid.hdl.core.key_desk import KeyDesk
 from ohmgrid.hdl.core.loader import Loader
 from ohmgrid.hdl.core.maxima import Maxima
@@ -26,6 +26,7 @@ from ohmgrid.hdl.core.pulser import Pulser
 from ohmgrid.hdl.core.sequencer import Sequencer
 from ohmgrid.hdl.core.settings import Settings
 from ohmgrid.hdl.core.time_effects import TimeEffects
+from ohmgrid.hdl.core.transfer import Transfers
 from ohmgrid.hdl.core.update import Update
 from ohmgrid.hdl.periphery.edge import vector_layout
 from ohmgrid.hdl.periphery.lines import Lines
@@ -34,6 +35,7 @@ from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.host.protocol import COMMAND_BITS, OUT_BITS, WORD_PLACE
 from ohmgrid.registers.arrays import WORD_BITS
 from ohmgrid.registers.map import AGING, TRAINER
+from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["Core"]
 
@@ -89,13 +91,22 @@ class Core(wiring.Component):
         m.submodules.sequencer = self._sequencer = Sequencer(config)
         m.submodules.counters = self._counters = Counters(config)
         # A build without it asks for nothing in its place.
-        self._time = TimeEffects(config, self._array.turn)
+        self._time, self._transfers = TimeEffects(config, self._array.turn), Transfers(config)
         if build.time:
             m.submodules.time = self._time
+        if build.transfers:
+            m.submodules.transfers = self._transfers
 
         m.submodules.commands = self._commands = Commands(config)
         self._registers, self._kinds = self._settings.registers, self._commands.kinds
         entry = self._table.entry
+        # The array whose vectors the verb at work takes: its own, but in transfers.
+        self._owner = Signal(ARRAY_BITS)
+        m.d.comb += self._owner.eq(
+            Mux(self._sequencer.running, self._sequencer.owner, self._commands.arg)
+            if build.transfers
+            else self._commands.arg
+        )
         self._way = way = Signal(WAY)
         m.d.comb += way.eq(of_direction(self._kinds.backward, self._registers, entry))
         self._place(m)
@@ -110,21 +121,7 @@ class Core(wiring.Component):
     def _place(self, m):
         """Say where the array at work lies, and bring it its devices."""
         array, entry = self._array, self._table.entry
-        at = array.array
-        # Devices of pairs are lines of their own in a refresh, if they lie on the serial side.
-        split = self._update.sweep.split & ~entry.turned
-        paired = entry.paired & ~split
-        rows = Mux(split, entry.rows << 1, entry.rows)
-        row = Mux(split, entry.output_line << 1, entry.output_line)
-        m.d.sync += [
-            at.serial.eq(Mux(entry.turned, entry.cols, rows)),
-            at.lane_lines.eq(Mux(entry.turned, rows, entry.cols)),
-            at.serial_line.eq(Mux(entry.turned, entry.input_line, row)),
-            at.lane_line.eq(Mux(entry.turned, row, entry.input_line)),
-            at.origin.eq(entry.origin),
-            at.turned.eq(entry.turned),
-            at.paired.eq(paired),
-        ]
+        m.d.sync += lies(array.array, entry, self._update.sweep.split)
         m.d.comb += [
             self._settings.device_set.eq(entry.device_set),
             array.registers.eq(self._settings.device),
@@ -140,6 +137,7 @@ class Core(wiring.Component):
         # What comes from beyond the edge is clipped: magnitudes have a bit less.
         own = saturate(self.i.payload, self.config.formats.edge_bits)
         came = Mux(self._commands.flowing, self._onward.value, own)
+        came = Mux(self._loader.line, Mux(self._loader.hot, lines.one, 0), came)
         # A register: all engines have passes made.
         m.d.sync += lines.job.eq(
             either(
@@ -241,13 +239,14 @@ class Core(wiring.Component):
             *same(update, pulser, "pending", "ready", "kept", "served", "made"),
             *same(pulser, update, "used", "wants"),
             pulser.forget.eq(self._sequencer.start | self._sequencer.forget),
-            pulser.rewritten.eq(self._maxima.write & ~self._maxima.side),
+            pulser.rewritten.eq(self._maxima.rewritten),
             pulser.plan.eq(self._sequencer.plan),
             pulser.plan_array.eq(self._sequencer.planned),
             *same(self._sequencer, pulser, "pending", "reading", "ready", "room"),
             table.fetch.eq(pulser.fetch),
             pulser.fetched.eq(table.fetched),
-            *(one.beside.eq(pulser.at) for one in (table, self._maxima)),
+            table.beside.eq(pulser.at),
+            self._maxima.beside.eq(Mux(pulser.own, self._owner, pulser.at)),
             pulser.entry.eq(table.planned),
             pulser.key_done.eq(self._keys.pulser_done),
             pulser.lines_busy.eq(lines.trains_busy),
@@ -261,7 +260,8 @@ class Core(wiring.Component):
             time.seen.eq(array.seen),
             array.cells.eq(either(job_layout(self.config), time.cells, loader.cells)),
             loader.setup.eq(self._kinds.setup),
-            loader.vector.eq(self._kinds.load_x | self._kinds.load_d),
+            loader.vector.eq(self._kinds.load_x | self._kinds.load_d | self._kinds.line),
+            loader.line.eq(self._kinds.line),
             loader.errors.eq(self._kinds.load_d),
             loader.biased.eq(self._sequencer.running & self._sequencer.biased),
             loader.reads.eq(self._kinds.read_cells),
@@ -276,13 +276,13 @@ class Core(wiring.Component):
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
         build, write = self.config.build, self._settings.trainer_write
         # A refresh has vectors of its own, behind those of all examples.
+        # So has a transfer.
         away = Signal()
+        apart = time.active | sequencer.apart
         m.d.sync += [
             away.eq(time.active),
-            lines.column_base.eq(
-                Mux(time.active, build.edge * build.inputs, sequencer.column_base)
-            ),
-            lines.row_base.eq(Mux(time.active, build.edge * build.outputs, sequencer.row_base)),
+            lines.column_base.eq(Mux(apart, build.edge * build.inputs, sequencer.column_base)),
+            lines.row_base.eq(Mux(apart, build.edge * build.outputs, sequencer.row_base)),
         ]
         m.d.comb += [
             sequencer.write.eq(write),
@@ -299,23 +299,19 @@ class Core(wiring.Component):
             *same(onward.table_write, write, "address", "data"),
             onward.table_write.en.eq(write.en & (write.table == TRAINER["activation"])),
             *same(lines, onward, "share", "look"),
-            maxima.slot.eq(sequencer.slot),
-            *(maxima.count.eq(lines.column_count), maxima.array.eq(self._commands.arg)),
-            maxima.write.eq(onward.done & sequencer.job.stores),
+            maxima.slot.eq(Mux(sequencer.apart, build.edge, sequencer.slot)),
+            *(maxima.count.eq(lines.column_count), maxima.array.eq(self._owner)),
+            sequencer.due.eq(self._transfers.due),
+            maxima.brought.eq(onward.done & sequencer.job.stores),
             *same(maxima, sequencer.job, "target", "side"),
+            maxima.loaded.eq(self._loader.done & self._loader.vector),
+            maxima.errors.eq(self._loader.errors),
+            *(maxima.taken.eq(sequencer.taken), maxima.taken_for.eq(sequencer.target)),
+            *same(maxima, lines, "column_max", "row_max"),
             sequencer.inputs.eq(self._table.entry.cols - 1),
             sequencer.serial.eq(self._table.entry.serial),
             sequencer.vector_taken.eq(lines.taken),
         ]
-        with m.If(sequencer.taken):
-            m.d.comb += [maxima.write.eq(1), maxima.target.eq(sequencer.target), maxima.side.eq(0)]
-        with m.Elif(self._loader.done):
-            m.d.comb += [
-                maxima.write.eq(self._loader.vector),
-                maxima.target.eq(self._commands.arg),
-                maxima.side.eq(self._loader.errors),
-            ]
-        m.d.comb += maxima.value.eq(Mux(maxima.side, lines.row_max, lines.column_max))
 
     def _amounts(self, m):
         """Count what the verb at work came to; return it."""
@@ -437,10 +433,18 @@ class Core(wiring.Component):
             "backward_step": self._kinds.backward,
             "update_step": self._kinds.update | self._kinds.pulse | self._kinds.age,
             "left": self._kinds.update | self._kinds.age,
+            "transfer_left": self._kinds.update,
+            "column": self._kinds.forward,
         }
+        transfers = self._transfers
         m.d.comb += [
             *(table.change[name].eq(commands.changed & ops[name]) for name in ops),
             table.change.static_key.eq(self._loader.keyed),
             table.static_key.eq(self._keys.key),
             *same(table, self._time, "time_left", "refresh_left"),
+            table.transfer_left.eq(transfers.left),
+            table.column.eq(transfers.column),
+            transfers.entry.eq(table.entry),
+            transfers.updated.eq(table.change.transfer_left),
+            transfers.clear.eq(self._sequencer.start),
         ]

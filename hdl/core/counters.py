@@ -116,7 +116,7 @@ class Counters(wiring.Component):
         always = {
             "cycles_forward": (forward, "cycles"),
             "cycles_backward": (backward, "cycles"),
-            "cycles_update": (update, "cycles"),
+            "cycles_update": (update | (of.op == Op.AGE) | (of.op == Op.LINE), "cycles"),
             "cycles_loss": (loss, "cycles"),
             "slots": (update, "slots"),
             "held": (update, "held"),

@@ -10,17 +10,20 @@ from ohmgrid.config import Config
 from ohmgrid.registers.arrays import entry_fields
 from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS, STEP_WORD_BITS
 from ohmgrid.registers.noise import Verb
+from ohmgrid.registers.steps import WIDTHS
 
 __all__ = [
     "COLUMN",
     "KEY",
     "REGISTERS",
     "ROW",
+    "STEP",
     "TRAINER_WRITE",
     "WAY",
     "Work",
     "either",
     "entry_layout",
+    "lies",
     "of_direction",
     "over_lines",
     "same",
@@ -41,6 +44,9 @@ WAY = data.StructLayout(
 
 KEY = data.StructLayout({"start": 1, "verb": 8, "step": 48})
 """Asks for an operation key of the array at work: a strobe, and what the key is of."""
+
+STEP = data.StructLayout(dict(WIDTHS))
+"""A step of the step table."""
 
 TRAINER_WRITE = data.StructLayout({"en": 1, "table": 8, "address": 12, "data": STEP_WORD_BITS})
 """Write port of the tables of `ohmgrid.registers.map.TRAINER`."""
@@ -74,6 +80,30 @@ def of_direction(backward: Value, *sources: Any) -> Value:
         return (one | Const(0, bits))[:bits]
 
     return Cat(chosen(name, field.width) for name, field in WAY)
+
+
+def lies(at: Any, entry: Any, split: Value) -> list[Any]:
+    """Return what says where the array at work lies.
+
+    Parameters
+    ----------
+    at : View of `ohmgrid.hdl.array.bundles.array_layout`
+    entry : View of `entry_layout`
+    split : Value
+        Devices of pairs are lines of their own: in a refresh, if they lie on the serial side.
+    """
+    split = split & ~entry.turned
+    rows = Mux(split, entry.rows << 1, entry.rows)
+    row = Mux(split, entry.output_line << 1, entry.output_line)
+    return [
+        at.serial.eq(Mux(entry.turned, entry.cols, rows)),
+        at.lane_lines.eq(Mux(entry.turned, rows, entry.cols)),
+        at.serial_line.eq(Mux(entry.turned, entry.input_line, row)),
+        at.lane_line.eq(Mux(entry.turned, row, entry.input_line)),
+        at.origin.eq(entry.origin),
+        at.turned.eq(entry.turned),
+        at.paired.eq(entry.paired & ~split),
+    ]
 
 
 def update_key(key: Any, refresh: Value, step: Value, column: Value) -> list[Any]:

@@ -27,9 +27,10 @@ class Loader(wiring.Component):
         Strobe: do one of
     setup, vector, words : In(1)
         derive the keys of what is fixed; take a vector; pass conductances.
-    errors, biased, reads, references : In(1)
+    errors, biased, line, reads, references : In(1)
         The vector is one of errors, not activations; it comes without the always-on input behind
-        it; conductances go out, not in; what comes are the weights of references.
+        it; it does not come, but is 1.0 on the line of the entry's column, where ``hot`` is high,
+        and 0 on all others; conductances go out, not in; what comes are the weights of references.
     done : Out(1)
         Strobe.
     keyed : Out(1)
@@ -48,12 +49,12 @@ class Loader(wiring.Component):
 
     def __init__(self, config: Config):
         self._computed = config.build.computed_keys
-        flags = ("start", "setup", "vector", "words", "errors", "biased", "reads", "references")
+        flags = ("start", "setup", "vector", "words", "errors", "biased", "line", "reads")
         waits = ("key_done", "lines_busy", "taken", "valid", "cells_busy")
         super().__init__(
             {
-                **{name: In(1) for name in (*flags, *waits)},
-                **{name: Out(1) for name in ("done", "keyed", "seed", "ready", "passing")},
+                **{name: In(1) for name in (*flags, "references", *waits)},
+                **{name: Out(1) for name in ("done", "keyed", "seed", "ready", "passing", "hot")},
                 "entry": In(entry_layout(config)),
                 "key": Out(KEY),
                 "lines": Out(pass_layout(config)),
@@ -67,6 +68,8 @@ class Loader(wiring.Component):
         entry, lines, work = self.entry, self.lines, Work(m)
 
         side, edge = Mux(self.errors, ROW, COLUMN), self.edge
+        count = Signal.like(entry.cols)
+        m.d.comb += self.hot.eq(count == entry.column)
 
         def comes():
             """Say where the vector goes."""
@@ -102,13 +105,15 @@ class Loader(wiring.Component):
             with m.State("CLEAR"):
                 comes()
                 m.d.comb += edge.clear.eq(1)
+                m.d.sync += count.eq(0)
                 m.next = "TAKE"
                 # An array whose only input is the always-on one.
                 with m.If(self.biased & (entry.cols == 1)):
                     m.next = "TAKEN"
             with m.State("TAKE"):
                 comes()
-                m.d.comb += [self.ready.eq(1), edge.take.eq(self.valid)]
+                m.d.comb += [self.ready.eq(~self.line), edge.take.eq(self.valid | self.line)]
+                m.d.sync += count.eq(count + 1)
                 with m.If(self.taken):
                     m.next = "TAKEN"
             # `SIZED` cycles until the maximum is there.

@@ -31,15 +31,25 @@ class Maxima(wiring.Component):
     Members
     -------
     slot, array, beside : In
-        Example at work, the array at work, and that of which an update is planned:
+        Example at work, the array at work, and that of which an update is planned; with
+        ``transfers``, behind all examples, vectors of their own:
     found, planned : Out(maxima_layout)
         their largest magnitudes, and how many activations are not 0, three cycles later.
-    write, target, side, value, count : In
-        Strobe: those of array ``target`` of this example, activations (0) or errors (1).
+    brought, target, side : In
+        Strobe: a vector of array ``target`` is there, activations (0) or errors (1).
+    loaded, errors : In(1)
+        Strobe: one of the array at work, likewise.
+    taken, taken_for : In
+        Strobe: activations of this array.
+    rewritten : Out(1)
+        Strobe: activations, whatever way they came.
+    column_max, row_max, count : In
+        Of the vectors taken last, as of `ohmgrid.hdl.periphery.edge.Edge`.
     """
 
     def __init__(self, config: Config):
-        self._arrays, self._slots = config.build.arrays, config.build.edge
+        self._arrays = config.build.arrays
+        self._slots = config.build.edge + config.build.transfers
         self._bits = config.formats.edge_bits - 1
         count = range(config.build.inputs + 1)
         super().__init__(
@@ -49,34 +59,43 @@ class Maxima(wiring.Component):
                 "beside": In(ARRAY_BITS),
                 "found": Out(maxima_layout(config)),
                 "planned": Out(maxima_layout(config)),
-                "write": In(1),
-                "target": In(ARRAY_BITS),
-                "side": In(1),
-                "value": In(self._bits),
+                **dict.fromkeys(("brought", "side", "loaded", "errors", "taken"), In(1)),
+                **dict.fromkeys(("target", "taken_for"), In(ARRAY_BITS)),
+                **dict.fromkeys(("column_max", "row_max"), In(self._bits)),
                 "count": In(count),
+                "rewritten": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
+        target, side = Signal(ARRAY_BITS), Signal()
+        with m.If(self.taken):
+            m.d.comb += target.eq(self.taken_for)
+        with m.Elif(self.loaded):
+            m.d.comb += [target.eq(self.array), side.eq(self.errors)]
+        with m.Else():
+            m.d.comb += [target.eq(self.target), side.eq(self.side)]
+        value = Mux(side, self.row_max, self.column_max)
         # What a step brings to an array that there is not is of no use to any.
-        there, bits = Signal(), (self._arrays - 1).bit_length()
-        m.d.comb += there.eq(self.target < self._arrays)
+        writes, bits = Signal(), (self._arrays - 1).bit_length()
+        m.d.comb += writes.eq((self.taken | self.loaded | self.brought) & (target < self._arrays))
+        m.d.comb += self.rewritten.eq(writes & ~side)
         turn = Signal()
         m.d.sync += turn.eq(~turn)
         kept = (
-            ("x_max", self.value, 0),
-            ("d_max", self.value, 1),
+            ("x_max", value, 0),
+            ("d_max", value, 1),
             ("x_count", self.count, 0),
         )
-        for name, value, side in kept:
-            memory = Memory(shape=unsigned(len(value)), depth=self._slots << bits, init=[])
+        for name, known, of in kept:
+            memory = Memory(shape=unsigned(len(known)), depth=self._slots << bits, init=[])
             m.submodules[name] = memory
             write = memory.write_port()
             m.d.comb += [
-                write.en.eq(self.write & there & (self.side == side)),
-                write.addr.eq(Cat(self.target[:bits], self.slot)),
-                write.data.eq(value),
+                write.en.eq(writes & (side == of)),
+                write.addr.eq(Cat(target[:bits], self.slot)),
+                write.data.eq(known),
             ]
             # In turns: a second port would take a second memory.
             read = memory.read_port()

@@ -31,12 +31,12 @@ def onward_layout(config: Config) -> data.StructLayout:
     """Return the layout of where results go; constant while they are on their way.
 
     ``stores``: to the edge, to lines of ``side`` from the ``first`` one on, as a vector of array
-    ``target``; all else as of
+    ``target``; ``turns``: with the other sign; all else as of
     `ohmgrid.hdl.periphery.functions.function_layout`.
     """
     return data.StructLayout(
         {
-            **{"stores": 1, "side": 1, "first": range(config.build.lines)},
+            **{"stores": 1, "side": 1, "turns": 1, "first": range(config.build.lines)},
             "target": ARRAY_BITS,
             **{"func": Shape.cast(Func), "kind": range(LINEAR + 1)},
             **{"mantissa": SCALE_BITS, "shift": 6},
@@ -188,7 +188,10 @@ class Onward(wiring.Component):
                 vector.biased.eq(~job.side),
                 vector.take.eq(stores | fresh),
             ]
-        m.d.comb += self.value.eq(Mux(share, error, functions.o[:edge]))
+        made_value = functions.o[:edge].as_signed()
+        if self.config.build.transfers:
+            made_value = Mux(job.turns, -made_value, made_value)
+        m.d.comb += self.value.eq(Mux(share, error, made_value))
         with m.If(self.start):
             m.d.sync += [self.activations.eq(0), self.errors.eq(0), divided.eq(0)]
         with m.Elif(vector.take):

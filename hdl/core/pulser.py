@@ -112,8 +112,8 @@ class Pulser(wiring.Component):
         refresh, rows those of devices.
     begins : Out(1)
         Strobe: passes begin for the array that was planned.
-    at : Out
-        The array that is being planned; of it:
+    at : Out, own : Out(1)
+        The array that is being planned, and whether that is for the update that waits; of it:
     fetch : Out(1), fetched : In(1), entry : In(planned_layout)
         Strobe, what answers it, and then what is known of it;
     x_max, d_max, x_count : In
@@ -150,6 +150,7 @@ class Pulser(wiring.Component):
                 "column": In(range(build.inputs)),
                 "begins": Out(1),
                 "at": Out(ARRAY_BITS),
+                "own": Out(1),
                 "fetch": Out(1),
                 "fetched": In(1),
                 "entry": In(planned_layout()),
@@ -172,7 +173,7 @@ class Pulser(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         entry, registers, wants, made = self.entry, self.registers, self.wants, self.made
-        own, refresh = Signal(), Signal()
+        own, refresh = self.own, Signal()
         counts = self.config.build.counted_trains
         m.d.comb += refresh.eq(self.refresh & own)
         m.submodules.planner = planner = self._planner(m, refresh)

@@ -4,13 +4,14 @@ The twin is `ohmgrid.model.core.sequencer`. It reads a step and what the step na
 the core has done it; labels, slots and loops are its own.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
-from ohmgrid.hdl.core.jobs import TRAINER_WRITE
+from ohmgrid.hdl.core.jobs import STEP, TRAINER_WRITE
+from ohmgrid.hdl.core.misuse import Misuse
 from ohmgrid.hdl.core.onward import onward_layout
 from ohmgrid.hdl.core.taker import LABEL_BITS, Taker
 from ohmgrid.hdl.periphery.edge import edge_depths, vector_layout
@@ -18,14 +19,14 @@ from ohmgrid.host.protocol import EXAMPLES_BITS, Op
 from ohmgrid.registers.layers import SCALE_BITS
 from ohmgrid.registers.map import STEP_WORD_BITS, TRAINER
 from ohmgrid.registers.steps import (
+    APART,
     ARRAY_BITS,
     IDLE_STEPS,
+    IF_DUE,
     MOST_SCALES,
     MOST_STEPS,
     STEP_BITS,
-    WIDTHS,
     Bank,
-    Func,
     StepVerb,
     Until,
 )
@@ -33,8 +34,6 @@ from ohmgrid.registers.steps import (
 __all__ = ["Sequencer"]
 
 BATCH_BITS = 16
-
-STEP = data.StructLayout(dict(WIDTHS))
 
 
 class Sequencer(wiring.Component):
@@ -69,6 +68,10 @@ class Sequencer(wiring.Component):
         Have the update of this array planned, as of `ohmgrid.hdl.core.pulser.Pulser`.
     slot : Out, column_base, row_base : Out
         Example of the mini-batch at work, and where its vectors begin at the edge.
+    apart, owner : Out
+        Vectors are not of that example, but of their own; and the array whose vectors they are.
+    due : In(1)
+        The last update made a transfer due.
     label_valid, label_ready, i : the stream of examples, while one comes that is not the
         loader's.
     label : Out(LABEL_BITS)
@@ -116,6 +119,9 @@ class Sequencer(wiring.Component):
                 "slot": Out(range(config.build.edge)),
                 "column_base": Out(range(columns)),
                 "row_base": Out(range(rows)),
+                "apart": Out(1),
+                "owner": Out(ARRAY_BITS),
+                "due": In(1),
                 "label_valid": In(1),
                 "label_ready": Out(1),
                 "i": In(LABEL_BITS),
@@ -155,8 +161,7 @@ class Sequencer(wiring.Component):
         stores = step.dst[ARRAY_BITS:] != Bank.NONE
         m.d.comb += [
             self.slot.eq(slot),
-            self.job.stores.eq(stores),
-            self.job.side.eq(row_side),
+            *(self.job.stores.eq(stores), self.job.side.eq(row_side)),
             self.job.first.eq(line),
             self.job.target.eq(step.dst),
             self.job.func.eq(step.func),
@@ -174,7 +179,25 @@ class Sequencer(wiring.Component):
             self.biased.eq(step.verb == StepVerb.TAKE),
             self.inner.eq(step.verb != StepVerb.SEND),
         ]
+        apart, skips, moved = Signal(), Signal(), {}
+        if build.transfers:
+            named = step.a[ARRAY_BITS:] != Bank.NONE
+            to_own = comes | (step.verb == StepVerb.LINE)
+            moves = Cat(step.verb == verb for verb in (StepVerb.MAC, StepVerb.LINE, StepVerb.WRITE))
+            moved = {
+                StepVerb.LINE: Op.LINE,
+                StepVerb.WRITE: Op.PULSE,
+                StepVerb.AGE: Op.AGE,
+            }
+            m.d.comb += apart.eq(step.index == APART)
+            m.d.sync += [
+                self.apart.eq(apart),
+                self.owner.eq(Mux(named, step.a, Mux(to_own, step.dst, step.array))),
+                skips.eq(moves.any() & (step.cond == IF_DUE) & ~self.due),
+            ]
+        m.d.comb += self.job.turns.eq(self.apart & ~step.way[0])
         ops = {
+            **moved,
             StepVerb.TAKE: Op.LOAD_X,
             StepVerb.PULSE: Op.UPDATE,
             StepVerb.PLAN: Op.PLAN,
@@ -196,10 +219,13 @@ class Sequencer(wiring.Component):
         # codes and trains share what makes keys.
         planning, held = Signal(), Signal()
         m.d.sync += planning.eq(self.pending.any())
+        # So does what is written to a slot of its own, and what time does: they have the edge.
+        alone = apart | (step.verb == StepVerb.AGE)
         m.d.sync += held.eq(
             self.pending.any()
             if self.config.build.read_physics
-            else stores
+            else (alone & self.pending.any())
+            | stores
             & Mux(row_side, self.pending, self.reading).bit_select(step.dst[:ARRAY_BITS], 1)
         )
 
@@ -233,40 +259,20 @@ class Sequencer(wiring.Component):
         slots = (step.cond == Until.FILLED) | (step.cond == Until.DRAINED)
         m.d.sync += passes.eq(
             ~taker.busy
-            | ((step.verb == StepVerb.PULSE) & kept)
+            | ((step.verb == StepVerb.PULSE) & kept & ~apart)
             | ((step.verb == StepVerb.LOOP) & ~slots)
         )
         with m.If(taker.labels):
             m.d.sync += self.label.eq(self.i)
         with m.If(taker.busy):
             m.d.comb += self.label_ready.eq(taker.ready)
-        # What no verb can do: functions of other results than the last, vectors of another side, a
-        # plan for what is planned.
-        results, judged, wrong = Signal(ARRAY_BITS), Signal(), Signal()
-        misused, idle = Signal(), Signal()
-        m.d.sync += [misused.eq(wrong), idle.eq(quiet == IDLE_STEPS)]
-        bank, func, own_results = step.dst[ARRAY_BITS:], step.func[:3], Signal()
-        m.d.comb += own_results.eq(judged & (results == step.array))
-        with m.Switch(step.verb):
-            with m.Case(StepVerb.TAKE):
-                m.d.comb += wrong.eq(bank != Bank.X)
-            with m.Case(StepVerb.WAIT):
-                m.d.comb += wrong.eq(bank != Bank.D)
-            with m.Case(StepVerb.MAC):
-                m.d.comb += wrong.eq(
-                    (func != Mux(step.way[0] & stores, Func.BELOW, Func.VALUE))
-                    | (stores & (bank != Mux(step.way[0], Bank.D, Bank.X)))
-                )
-            with m.Case(StepVerb.LOSS):
-                loss = (func == Func.SHARE) | (func == Func.SQUARED)
-                own_errors = step.dst == Cat(step.array, Const(Bank.D, len(bank)))
-                m.d.comb += wrong.eq(~(own_results & loss & own_errors))
-            with m.Case(StepVerb.SEND):
-                m.d.comb += wrong.eq(~own_results)
-            with m.Case(StepVerb.COUNT):
-                m.d.comb += wrong.eq(~judged)
-            with m.Case(StepVerb.PLAN):
-                m.d.comb += wrong.eq(kept)
+        results, judged, idle = Signal(ARRAY_BITS), Signal(), Signal()
+        m.d.sync += idle.eq(quiet == IDLE_STEPS)
+        m.submodules.misuse = misuse = Misuse(self.config)
+        m.d.comb += [
+            *(misuse.step.eq(step), misuse.results.eq(results), misuse.judged.eq(judged)),
+            *(misuse.kept.eq(kept), misuse.apart.eq(apart)),
+        ]
         # The vector that was taken last while nothing else was at work, if any: its size is known.
         before = Signal(len(step.dst))
         # Of loops, and of examples that are to come.
@@ -312,6 +318,8 @@ class Sequencer(wiring.Component):
                 m.next = "DECODE"
             with m.State("DECODE"), m.If(passes):
                 m.next = "DO"
+                with m.If(skips):
+                    m.next = "FETCH"
                 with m.Switch(step.verb):
                     with m.Case(StepVerb.END):
                         end(0)
@@ -334,7 +342,7 @@ class Sequencer(wiring.Component):
                     with m.Default():
                         end(1)
                 short = (step.verb == StepVerb.TAKE) & none_left & ~step.cond[0]
-                with m.If(idle | short | misused):
+                with m.If(idle | short | misuse.found):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)

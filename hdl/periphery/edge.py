@@ -24,11 +24,11 @@ SIZED = 3
 def edge_depths(config: Config) -> tuple[int, int]:
     """Return the values that the buffers of columns and of rows hold.
 
-    Those of all lines for each of ``edge`` examples, and once more where pairs are refreshed: a
-    refresh has vectors of its own.
+    Those of all lines for each of ``edge`` examples, and once more where pairs are refreshed or
+    columns transferred: with vectors of their own.
     """
     build = config.build
-    slots = build.edge + build.time
+    slots = build.edge + (build.time or build.transfers)
     return build.inputs * slots, build.outputs * slots
 
 

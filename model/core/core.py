@@ -15,12 +15,15 @@ from ohmgrid.config import Config
 from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.cells import make_tile
-from ohmgrid.model.core.sequencer import Order, Sequencer
+from ohmgrid.model.core.order import Order
+from ohmgrid.model.core.sequencer import Sequencer
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.model.core.transfer import TransferTile
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers import orders
 from ohmgrid.registers.device import DITHER_BITS
@@ -28,6 +31,7 @@ from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, s
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.pcm import pcm_registers
 from ohmgrid.registers.steps import Step
+from ohmgrid.registers.transfer import write_shift
 from ohmgrid.tile import TileEngine, TileState, make_tiles
 
 __all__ = [
@@ -211,6 +215,9 @@ class Core:
         self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
+        # Where steps transfer, columns that each of them reads.
+        moved = [tile.columns for tile in tiles if isinstance(tile, TransferTile) and tile.by_steps]
+        self._columns = moved if config.build.transfers else []
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
 
     def _scales(self, gains: Sequence[float]) -> list[Scale]:
@@ -224,7 +231,11 @@ class Core:
                 scale_registers("forward scale", gain * tile.y_lsb * (1 << frac)),
                 scale_registers("backward scale", tile.z_lsb * (1 << formats.d_frac + GUARD)),
             ]
-        return scales
+        # What is read for a transfer is an error as it is, but for bits that the edge has not.
+        shift = (
+            Scale(1, write_shift(self.config)) if isinstance(self.config.device, Transfer) else None
+        )
+        return scales + [shift, shift] * len(self.tiles) if shift else scales
 
     def set_gains(self, gains: Sequence[float]) -> None:
         """Multiply the forward scale of each layer; see `ohmgrid.core.Core.set_gains`."""
@@ -275,7 +286,8 @@ class Core:
     def _training(self, batch: int) -> list[Step]:
         """Return the table that trains in mini-batches of a size."""
         net, ahead = self.net, self.config.pulses.one_chunk
-        return orders.training(len(self.tiles), net.activation, net.softmax, batch, ahead)
+        layers = len(self.tiles)
+        return orders.training(layers, net.activation, net.softmax, batch, ahead, self._columns)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.

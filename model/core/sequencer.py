@@ -13,19 +13,22 @@ Integers only; a sequencer in gateware must equal it bit for bit. The arithmetic
     z_l     = tile_l.backward(d_l)                      without the bias line
     d_l-1   = sat(rint(sat(rint(z_l * Z)) s_l-1))       `GUARD` more bits in between
 
+Where weights have two arrays (`ohmgrid.model.core.transfer`), the fast one of tile l is array
+``layers + l``; it takes the vectors of array l.
+
 The prediction is the largest result of the last tile, the first of equals. What clips (``sat``, or
 an activation at the edge) is counted, see `ohmgrid.counters`; the ends of a table are the
 function's own and are not. Every division and shift rounds to nearest, ties to even.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ohmgrid.config import Config
-from ohmgrid.counters import Counters
 from ohmgrid.model.base.arith import at_edge, shift_round
+from ohmgrid.model.core.order import IllegalStep, NoArray, Order, UndefinedStep
+from ohmgrid.model.core.transfer import TransferTile
 from ohmgrid.model.periphery.functions import (
     activate,
     error_below,
@@ -38,8 +41,10 @@ from ohmgrid.model.periphery.functions import (
 from ohmgrid.net import Answer
 from ohmgrid.registers.layers import Scale, exp_tables
 from ohmgrid.registers.steps import (
+    APART,
     ARRAY_BITS,
     IDLE_STEPS,
+    IF_DUE,
     MOST_STEPS,
     Bank,
     Func,
@@ -50,54 +55,13 @@ from ohmgrid.registers.steps import (
 )
 from ohmgrid.tile import TileEngine
 
-__all__ = ["IllegalStep", "Order", "Sequencer", "UndefinedStep"]
+__all__ = ["Sequencer"]
 
 
-class IllegalStep(ValueError):
-    """A step that cannot be done: the run is over, and what was done before stands.
-
-    Parameters
-    ----------
-    at : int
-        Number of the step.
-    problem : str
-    answers : list of Answer
-        Of the examples that were counted before.
-    no_array : bool
-        The step names an array that is not there.
-    """
-
-    def __init__(self, at: int, problem: str, answers: list[Answer], no_array: bool) -> None:
-        super().__init__(f"step {at}: {problem}")
-        self.at, self.answers, self.no_array = at, answers, no_array
-
-
-class UndefinedStep(ValueError):
-    """A step whose operands are not those that its verb needs; gateware does anything with them,
-    and ends the run all the same."""
-
-
+MOVES = (StepVerb.WRITE, StepVerb.LINE, StepVerb.AGE)
+"""Verbs of transfers between arrays, which not every build has."""
 MOST_OWED = (1 << 16) - 1
 """Examples taken and not drained that a sequencer counts."""
-
-
-class _NoArray(Exception):
-    """A step names an array that is not there."""
-
-
-class Order(NamedTuple):
-    """What a run is given beside its table."""
-
-    batch: int = 1
-    """Examples of a mini-batch; the last one may have fewer."""
-    rate: float = 0.0
-    """Learning rate of each example."""
-    counters: Counters | None = None
-    """Counts what clips and what is pulsed, if it is to be counted."""
-    host: Callable[[np.ndarray], np.ndarray] | None = None
-    """Gives the errors of the results that are sent to it."""
-    watch: Callable[[str, int, str, np.ndarray], object] | None = None
-    """Sees what steps leave, as of `ohmgrid.core.Seen`."""
 
 
 class Sequencer:
@@ -126,6 +90,11 @@ class Sequencer:
         self._formats, self._scales = formats, scales
         # Longer trains are made in parts, of the vectors that are there then.
         self._plans = config.pulses.one_chunk
+        self._moves = config.build.transfers
+        # Weights have two arrays, and steps transfer between them.
+        self._several = self._moves and all(
+            isinstance(tile, TransferTile) and tile.by_steps for tile in tiles
+        )
         self._top = (1 << (formats.edge_bits - 1)) - 1
         self._one = min(1 << formats.x_frac, self._top)
         self._table = np.array(table, np.int64)
@@ -144,6 +113,8 @@ class Sequencer:
         self._errors = np.zeros(0, np.int64)
         # Array of the last MAC, if that was a forward one, in the slot at work.
         self._forward = -1
+        # Whether the last update made a transfer due.
+        self._due = False
 
     def run(
         self, steps: Sequence[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
@@ -203,12 +174,13 @@ class Sequencer:
                         if self._goes_back(step.cond, left):
                             at = step.dst % MOST_STEPS
                         continue
-                    case verb if verb not in {*StepVerb}:
+                    case verb if verb not in {*StepVerb} or (verb in MOVES and not self._moves):
                         raise illegal(f"unknown verb {step.verb}")
                 if self._is_misused(step):
                     raise illegal("expected results, functions and vectors of its verb")
-                self._do(step, examples, answers)
-            except _NoArray:
+                if not self._is_skipped(step):
+                    self._do(step, examples, answers)
+            except NoArray:
                 raise illegal("expected an array that is there", no_array=True) from None
 
     def _do(
@@ -229,6 +201,12 @@ class Sequencer:
                 self._plan(step)
             case StepVerb.PULSE:
                 self._pulse(step)
+            case StepVerb.LINE:
+                self._line(step)
+            case StepVerb.WRITE:
+                self._slow(step).write(*self._operands(step), self._order.rate)
+            case StepVerb.AGE:
+                self._slow(step).pass_time()
             case StepVerb.SEND:
                 if self._order.host:
                     self._errors = self._order.host(self._results)
@@ -239,10 +217,45 @@ class Sequencer:
                 hit = int(self._results.argmax()) == self._label
                 answers.append(Answer(hit, self._word))
 
+    def _owner(self, array: int) -> int:
+        """Return the number of the tile that an array is of."""
+        layers = len(self.tiles)
+        if array < layers:
+            return array
+        if self._several and array < 2 * layers:
+            return array - layers
+        raise NoArray
+
     def _tile(self, array: int) -> TileEngine:
-        if array >= len(self.tiles):
-            raise _NoArray
-        return self.tiles[array]
+        return self.tiles[self._owner(array)]
+
+    def _slow(self, step: Step) -> TransferTile:
+        """Return the tile of the slow array that a step names."""
+        tile = self._tile(step.array)
+        fast = step.array >= len(self.tiles)
+        if not (self._several and isinstance(tile, TransferTile)) or fast:
+            raise UndefinedStep(f"{step}: expected a slow array")
+        return tile
+
+    def _fast(self, array: int) -> TransferTile | None:
+        """Return the tile that an array is the fast one of, if it is one."""
+        tile = self._tile(array)
+        if array < len(self.tiles):
+            return None
+        assert isinstance(tile, TransferTile)
+        return tile
+
+    def _is_apart(self, step: Step) -> bool:
+        return self._moves and step.index == APART
+
+    def _at(self, step: Step) -> int:
+        """Return the slot of a step's vectors."""
+        return -1 if self._is_apart(step) else self._slot
+
+    def _is_skipped(self, step: Step) -> bool:
+        """Return whether a step is not done because no transfer is due."""
+        may = self._moves and step.verb in (StepVerb.MAC, StepVerb.LINE, StepVerb.WRITE)
+        return may and step.cond == IF_DUE and not self._due
 
     def _is_misused(self, step: Step) -> bool:
         """Return whether a step asks for what its verb cannot do.
@@ -259,7 +272,10 @@ class Sequencer:
                 return bank != Bank.D
             case StepVerb.MAC:
                 expected = Func.BELOW if back and bank else Func.VALUE
-                return func != expected or bank not in (Bank.NONE, Bank.D if back else Bank.X)
+                side = Bank.D if back or self._is_apart(step) else Bank.X
+                return func != expected or bank not in (Bank.NONE, side)
+            case StepVerb.LINE:
+                return bank != Bank.X
             case StepVerb.LOSS:
                 errors = step.dst == vector(Bank.D, step.array)
                 return not (own and errors and func in (Func.SHARE, Func.SQUARED))
@@ -289,10 +305,10 @@ class Sequencer:
             return more
         return cond == Until.ALWAYS or left > 0
 
-    def _get(self, named: int, bank: Bank, array: int) -> np.ndarray:
+    def _get(self, step: Step, named: int, bank: Bank, array: int) -> np.ndarray:
         """Return the vector of an array; ``named`` is what a step names it."""
-        found = self._vectors.get((self._slot, named))
-        if named != vector(bank, array) or found is None:
+        found = self._vectors.get((self._at(step), named))
+        if named != vector(bank, self._owner(array)) or found is None:
             raise UndefinedStep(f"vector {named}: expected the array's own, and made in this run")
         return found
 
@@ -301,15 +317,16 @@ class Sequencer:
         array, activations = step.dst % (1 << ARRAY_BITS), step.dst >> ARRAY_BITS == Bank.X
         if step.verb in (StepVerb.TAKE, StepVerb.WAIT):
             self._tile(array)
-        if activations:
+        if activations and step.verb != StepVerb.LINE:
             values = np.append(values, self._one)
         shape = [(tile.rows, tile.cols) for tile in self.tiles[array : array + 1]]
         if not shape or len(values) != shape[0][activations]:
             raise UndefinedStep(f"{step}: expected a vector as long as an array's, got another")
-        self._vectors[self._slot, step.dst] = values
+        self._vectors[self._at(step), step.dst] = values
 
     def _count(self, array: int, **values: int) -> None:
-        if self._order.counters:
+        # What is read of a fast array is no result of a layer.
+        if self._order.counters and array < len(self.tiles):
             self._order.counters.add(array, **values)
 
     def _show(self, step: str, layer: int, what: str, values: np.ndarray) -> None:
@@ -327,11 +344,15 @@ class Sequencer:
         verb = "backward" if step.way & 1 else "forward"
         func, kind = step.func & 7, step.func >> 3
         self._forward = -1 if step.way & 1 else array
+        fast = self._fast(array)
         if step.way & 1:
-            self._results = tile.backward(self._get(step.a, Bank.D, array))
+            if fast:
+                raise UndefinedStep(f"{step}: expected an array whose outputs have errors")
+            self._results = tile.backward(self._get(step, step.a, Bank.D, array))
             self._count(array, adc_backward=tile.saturated)
         else:
-            self._results = tile.forward(self._get(step.a, Bank.X, array))
+            x = self._get(step, step.a, Bank.X, array)
+            self._results = fast.fast.forward(x) if fast else tile.forward(x)
             self._count(array, adc_forward=tile.saturated, passes=tile.passes)
         self._show(verb, array, "output", self._results)
         if not step.dst >> ARRAY_BITS:
@@ -339,10 +360,10 @@ class Sequencer:
         if func == Func.VALUE:
             value = self._activate(array, self._scaled(step, self._results), kind)
             self._show(verb, array, "activation", value)
-            self._put(step, value)
+            self._put(step, -value if self._is_apart(step) else value)
         else:
             # The slope follows from the activation, which is the array's input.
-            value = self._get(vector(Bank.X, array), Bank.X, array)[:-1]
+            value = self._get(step, vector(Bank.X, array), Bank.X, array)[:-1]
             slope = slope_of(value, kind, self._formats.x_frac)
             exact = self._scaled(step, self._results[:-1])
             error, lost = error_below(exact, slope, self._top)
@@ -389,6 +410,8 @@ class Sequencer:
 
     def _plan(self, step: Step) -> None:
         self._tile(step.array)
+        if self._several or self._is_apart(step):
+            raise UndefinedStep(f"{step}: expected an array that is updated as planned")
         vectors = self._operands(step)
         if self._plans:
             self._planned[step.array] = vectors
@@ -396,11 +419,25 @@ class Sequencer:
     def _operands(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
         """Return activations and errors of an update."""
         array = step.array
-        return self._get(step.a, Bank.X, array), self._get(step.b, Bank.D, array)
+        x = self._get(step, step.a, Bank.X, array)
+        return x, self._get(step, step.b, Bank.D, array)
+
+    def _line(self, step: Step) -> None:
+        """Store the line that reads the next column of a fast array."""
+        tile = self._fast(step.array)
+        if tile is None or step.dst != vector(Bank.X, self._owner(step.array)):
+            raise UndefinedStep(f"{step}: expected a fast array, and its own activations")
+        self._put(step, tile.line())
 
     def _pulse(self, step: Step) -> None:
         tile, array = self._tile(step.array), step.array
         vectors = self._planned.pop(array, None) or self._operands(step)
-        tile.update(*vectors, self._order.rate)
+        self._due = False
+        if fast := self._fast(array):
+            self._due = fast.learn(*vectors, self._order.rate)
+        elif self._several:
+            raise UndefinedStep(f"{step}: expected an array that errors are for")
+        else:
+            tile.update(*vectors, self._order.rate)
         if self._order.counters:
-            self._order.counters.add_update(array, tile.pulses)
+            self._order.counters.add_update(self._owner(array), tile.pulses)

@@ -119,22 +119,50 @@ class TransferTile(TileBase):
         lr : float
             Learning rate of the run, > 0.
         """
-        x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
-        rate = self._learning_rate(lr)
         # All that can be wrong with a rate is found before anything changes.
-        own, write, scale = self._rates(rate)
-        registers = self._registers
+        _, write, scale = self._rates(self._learning_rate(lr))
+        if self.learn(x, d, lr):
+            for _ in range(self._registers.columns):
+                self._transfer(write, scale)
+        self.pass_time()
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether what is read is written as it is, which a step table can do."""
+        return not (self._registers.buffered or self._registers.chopped)
+
+    @property
+    def columns(self) -> int:
+        """Columns that a transfer reads."""
+        return self._registers.columns
+
+    def learn(self, x: np.ndarray, d: np.ndarray, lr: float) -> bool:
+        """Pulse the fast array; return whether a transfer is due. Parameters as of `update`."""
+        x, d = self._edge("x", x, self.cols), self._edge("d", d, self.rows)
+        rate, registers = self._learning_rate(lr), self._registers
+        own, _, _ = self._rates(rate)
         if registers.averaged:
             own = self._scaled(x, d, own, rate)
         if registers.chopped:
             x = np.where(self.hidden["column_signs"] & TURNED, -x, x)
             d = np.where(self.hidden["row_signs"], -d, d)
         self.fast.learn(x, d, own)
-        self.pulses, updates = self.fast.pulses, int(self.fast.steps[2])
-        if registers.every and updates % registers.every == 0:
-            for _ in range(registers.columns):
-                self._transfer(write, scale)
-        self.slow.pass_time(updates)
+        self.pulses = self.fast.pulses
+        return bool(registers.every) and int(self.fast.steps[2]) % registers.every == 0
+
+    def pass_time(self) -> None:
+        """Let time pass for the slow array, after an update of the fast one."""
+        self.slow.pass_time(int(self.fast.steps[2]))
+
+    def line(self) -> np.ndarray:
+        """Return activations (int64, shape (cols,)) that read the next column of the fast array."""
+        line = np.zeros(self.cols, np.int64)
+        line[int(self.fast.steps[0]) % self.cols] = self._one
+        return line
+
+    def write(self, line: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Pulse a column of the slow array; as `Tile.pulse`, at the rate of a run."""
+        self.slow.pulse(line, d, self._rates(self._learning_rate(lr))[1])
 
     def _rates(self, lr: float) -> tuple[PulseRegisters, PulseRegisters, tuple[int, int]]:
         """Return the registers of updates and of writes, and the scale of what is read."""
@@ -167,8 +195,7 @@ class TransferTile(TileBase):
         reads = int(self.fast.steps[0])
         turn, column = divmod(reads, self.cols)
         key = op_key(self._base, Verb.TRANSFER, self.fast.number, reads)
-        line = np.zeros(self.cols, np.int64)
-        line[column] = self._one
+        line = self.line()
         read = self.fast.forward(line)
         if registers.buffered:
             asked = self._buffer(column, read, scale) * self._step
@@ -177,8 +204,7 @@ class TransferTile(TileBase):
                 asked = np.zeros_like(asked)
         else:
             asked, _ = at_edge(shift_round(read, write_shift(self.config)), self._top)
-        if asked.any():
-            self.slow.pulse(line, -asked, write)
+        self.slow.pulse(line, -asked, write)
         if registers.chopped:
             self._turn(column, turn, key)
 

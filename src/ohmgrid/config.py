@@ -117,6 +117,8 @@ class BuildConfig:
     """The gateware holds what the read-side non-idealities need (docs/readout.md)."""
     time: bool = True
     """Cells can leak and diffuse, and pairs of devices can be refreshed."""
+    transfers: bool = False
+    """Steps can read a column of one array and write it to another: transfers without a host."""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -144,6 +146,7 @@ class BuildConfig:
             "references",
             "read_physics",
             "time",
+            "transfers",
         )
         for name in ("curve", "power", "step_tables", *options):
             check_flag(name, getattr(self, name))

@@ -9,12 +9,12 @@ from ohmgrid.devices.presets import PRESETS
 from ohmgrid.sim.rtl import RtlTile
 
 CYCLES = {
-    ("gokmen-vlasov", False): (165, 157, 432),
-    ("gokmen-vlasov", True): (158, 154, 397),
-    ("reram-array-om", False): (165, 157, 351),
-    ("reram-array-om", True): (158, 154, 345),
-    ("pcm", False): (186, 176, 1430),
-    ("pcm", True): (166, 176, 1731),
+    ("gokmen-vlasov", False): (168, 160, 462),
+    ("gokmen-vlasov", True): (161, 157, 421),
+    ("reram-array-om", False): (168, 160, 366),
+    ("reram-array-om", True): (161, 157, 360),
+    ("pcm", False): (189, 179, 1527),
+    ("pcm", True): (169, 179, 1861),
 }
 """Device and whether the array is turned: cycles of forward, backward and update."""
 

@@ -19,7 +19,7 @@ from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.host.trainer import load_steps
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.sequencer import Order
+from ohmgrid.model.core.order import Order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.layers import ACTIVATIONS

@@ -9,7 +9,7 @@ from ohmgrid.config import Config
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.host.protocol import Error, Op, command
-from ohmgrid.model.core.sequencer import IllegalStep
+from ohmgrid.model.core.order import IllegalStep
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.steps import Step, StepVerb

@@ -220,9 +220,10 @@ def _transfer(layer, net, rate, trains, work):
             found = ZERO
     else:
         found = _direct(transfers, rows, read, asked)
+    # One of nothing is a write, too.
+    writes = layer.steps[WRITES]
+    layer.steps[WRITES] = writes + 1
     if found:
-        writes = layer.steps[WRITES]
-        layer.steps[WRITES] = writes + 1
         own = op_key(net.physics.base, UPDATE, layer.number, writes)
         make_trains(line, asked, rows, cols, rate.write, rate.write, own, trains, work)
         pulse_array(layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work)

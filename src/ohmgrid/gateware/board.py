@@ -18,7 +18,7 @@ from ohmgrid.host.link import Link
 from ohmgrid.host.ports import Port, open_port
 from ohmgrid.host.protocol import Op, command
 from ohmgrid.host.records import RecordMaker, RecordTaker
-from ohmgrid.model.core.sequencer import Order
+from ohmgrid.model.core.order import Order
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.examples import ExampleError
 from ohmgrid.registers.meters import TOTALS

@@ -16,17 +16,18 @@ from ohmgrid.host.driver import Examples, Item
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
 from ohmgrid.host.trainer import load_activation, load_places, load_scales, load_steps
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.sequencer import Order
+from ohmgrid.model.core.order import Order
 from ohmgrid.net import Answer, Net
 from ohmgrid.registers.meters import (
     ARRAY_FIELDS,
     FIELDS,
     METER_BITS,
     METERS,
+    PULSE_FIELDS,
     TOTAL_FIELDS,
     TOTALS,
 )
-from ohmgrid.registers.steps import Step, StepVerb
+from ohmgrid.registers.steps import MOST_STEPS, Step, StepVerb
 
 __all__ = ["GatewareCore"]
 
@@ -46,14 +47,20 @@ class GatewareCore(Core):
 
     def __init__(self, config: Config, net: Net, gateware: Gateware) -> None:
         self.gateware = gateware
-        # With transfers the host is between the arrays.
-        self._hosted = isinstance(config.device, Transfer)
-        make = GatewareTransferTile if self._hosted else GatewareTile
+        several = isinstance(config.device, Transfer)
+        make = GatewareTransferTile if several else GatewareTile
         tiles = self._tiles = [
             make(config, rows, cols, number, gateware, number)
             for number, (rows, cols) in enumerate(net.shapes)
         ]
         super().__init__(config, net, 1, tiles)
+        # Where what is read for a transfer goes through a buffer, the host is between the arrays.
+        self._hosted = several and not self._columns
+        if (steps := len(self._training(2))) > MOST_STEPS:
+            raise ConfigError(
+                "device.n_reads_per_transfer",
+                f"expected a table of at most {MOST_STEPS} steps with this net, got {steps}",
+            )
         # Start of the gateware since which this net's tables are loaded, and the step table there.
         self._start, self._steps = 0, []
         self._started, self._meters = 0, np.zeros(0, np.int64)
@@ -105,25 +112,38 @@ class GatewareCore(Core):
 
     def _read_counters(self) -> np.ndarray:
         """Return all counters of the gateware (int64): those of the arrays, then the totals."""
-        layers, fields = len(self._tiles), len(ARRAY_FIELDS)
-        rows = [(layer, field) for layer in range(layers) for field in range(fields)]
+        arrays, fields = len(self.gateware.places), len(ARRAY_FIELDS)
+        rows = [(array, field) for array in range(arrays) for field in range(fields)]
         totals = [(TOTALS, field) for field in range(len(TOTAL_FIELDS))]
         return np.array(self.gateware.driver.counters(rows + totals), np.int64)
 
     def _count(self, order: Order) -> None:
         """Read the counters of the gateware; add what is new to those of the order."""
-        layers, fields = len(self._tiles), len(ARRAY_FIELDS)
-        counts = self._read_counters()
+        counts, totals = self._read_counters(), len(TOTAL_FIELDS)
         new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
-        of_arrays = new[: layers * fields].reshape(layers, fields)
+        of_arrays = self._by_layer(new[:-totals].reshape(-1, len(ARRAY_FIELDS)))
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
-            zip(TOTAL_FIELDS, new[layers * fields :].tolist(), strict=True)
+            zip(TOTAL_FIELDS, new[-totals:].tolist(), strict=True)
         )
         if order.counters:
             order.counters.merge(of_arrays[:, : len(FIELDS)])
             for name in (*METERS, *TOTAL_FIELDS):
                 before = np.array(self.clock.get(name, 0))
                 self.clock[name] = (before + self.meters[name]).tolist()
+
+    def _by_layer(self, counts: np.ndarray) -> np.ndarray:
+        """Return what is counted of layers, of what is counted of arrays (int64, a row for each).
+
+        Results are those of the slow array, pulses those of the fast one; what takes time does so
+        in both.
+        """
+        layers = len(self._tiles)
+        if len(counts) == layers:
+            return counts
+        slow, fast = counts[:layers], counts[layers:]
+        of_both = [name in METERS for name in ARRAY_FIELDS]
+        of_fast = [name in PULSE_FIELDS for name in ARRAY_FIELDS]
+        return np.where(of_both, slow + fast, np.where(of_fast, fast, slow))
 
     def run(
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order

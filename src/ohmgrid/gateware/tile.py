@@ -8,7 +8,7 @@ from ohmgrid.config import Config
 from ohmgrid.gateware.held import Gateware
 from ohmgrid.host.driver import Item
 from ohmgrid.host.protocol import Op, command
-from ohmgrid.host.registers import countdowns, entry_values
+from ohmgrid.host.registers import countdowns, entry_values, transfers_left
 from ohmgrid.model.array.sweep import memory_order
 from ohmgrid.model.base.noise import op_key, seed_key
 from ohmgrid.model.core.operations import update_trains
@@ -42,6 +42,8 @@ class GatewareTile(TileBase):
         Number of the array in that core.
     kind : int
         Which of the gateware's kinds of arrays it is.
+    every : int
+        Updates between two transfers from it; 0: none.
 
     Raises
     ------
@@ -63,10 +65,11 @@ class GatewareTile(TileBase):
         gateware: Gateware,
         array: int,
         kind: int = 0,
+        every: int = 0,
     ) -> None:
         super().__init__(config, rows, cols, number)
         self.gateware = gateware
-        self._array, self._values = array, gateware.values[kind]
+        self._array, self._values, self._every = array, gateware.values[kind], every
         place = self.gateware.places[array]
         key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
@@ -75,7 +78,7 @@ class GatewareTile(TileBase):
         self._row, self._col = memory_order(
             self.device_shape[0], cols, config.build.lanes, place.turned, place.devices
         )
-        self._entry = entry_values(config, place, number, kind)
+        self._entry = entry_values(config, place, number, kind, every)
         self._start = 0
         """Start of the gateware since which this array is loaded."""
         self.load(TileState(np.zeros(self.device_shape, np.int32), (0, 0, 0)))
@@ -159,7 +162,7 @@ class GatewareTile(TileBase):
         self.steps[2] += 1
 
     def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
-        rate = self._write_rate(registers)
+        rate = self.write_rate(registers)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self.steps[2])
         items = [self._command(Op.LOAD_D), d, self._command(op)]
         self._send([*rate, *self._load_x(x), *items])
@@ -170,9 +173,9 @@ class GatewareTile(TileBase):
 
     def set_rate(self, lr: float) -> list[int]:
         """Return the commands that have the core update at a learning rate; none if it does."""
-        return self._write_rate(self._pulse_registers(lr))
+        return self.write_rate(self._pulse_registers(lr))
 
-    def _write_rate(self, registers: PulseRegisters) -> list[int]:
+    def write_rate(self, registers: PulseRegisters) -> list[int]:
         """Return the commands that write the registers of updates, if the entry has others."""
         fields = asdict(registers)
         if fields.items() <= self._entry.items():
@@ -210,6 +213,7 @@ class GatewareTile(TileBase):
         fresh = self._start != gateware.starts
         self._start = gateware.starts
         counts = dict(zip(STEPS, steps, strict=True)) | countdowns(self._values, updates)
+        counts |= transfers_left(self._every, steps[0], steps[2], self.cols)
         # An entry is written whole, so what is fixed is derived again.
         self._send([*self._write_entry(0, **counts), self._command(Op.SETUP)])
         self._holds(None)

@@ -30,8 +30,8 @@ __all__ = [
 class Op(IntEnum):
     """What a command does; all but `SET` and `ENTRY` answer with one word when they are done.
 
-    Of these, ``arg`` is the number of the array. Numbers without a name are free, 8 and 32 to 63
-    reserved: for line access, sums over several arrays and noise that the host asks for.
+    Of these, ``arg`` is the number of the array. Numbers without a name are free, 32 to 63
+    reserved: for sums over several arrays and noise that the host asks for.
     """
 
     SET = 1
@@ -73,6 +73,8 @@ class Op(IntEnum):
     """What `UPDATE` does but for what time does after it."""
     AGE = 20
     """Let time pass as after an update: cells leak, diffuse and are refreshed as is due."""
+    LINE = 8
+    """Not for hosts: what a LINE step does."""
     PLAN = 18
     """Not for hosts: what a PLAN step does with an array that no step has named before."""
     COUNT = 16
@@ -80,7 +82,7 @@ class Op(IntEnum):
     word (`ohmgrid.net.Answer`) in `Answer.saturated`."""
 
 
-INNER = (Op.LOSS, Op.SEND, Op.PLAN, Op.COUNT)
+INNER = (Op.LOSS, Op.SEND, Op.PLAN, Op.LINE, Op.COUNT)
 """Commands that steps alone give."""
 
 SILENT = (Op.SET, Op.ENTRY)

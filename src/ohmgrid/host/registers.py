@@ -9,7 +9,8 @@ from dataclasses import asdict
 from itertools import pairwise
 
 from ohmgrid.config import Config
-from ohmgrid.registers.arrays import READ_LINES, entry_fields
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.registers.arrays import EVERY_BITS, READ_LINES, entry_fields
 from ohmgrid.registers.device import (
     ADDITIVE_SHIFT,
     C2C_BITS,
@@ -43,6 +44,7 @@ __all__ = [
     "device_tables",
     "device_values",
     "entry_values",
+    "transfers_left",
 ]
 
 PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
@@ -96,7 +98,9 @@ def core_values(config: Config) -> dict[str, int]:
     }
 
 
-def entry_values(config: Config, place: Place, number: int, device_set: int = 0) -> dict[str, int]:
+def entry_values(
+    config: Config, place: Place, number: int, device_set: int = 0, every: int = 0
+) -> dict[str, int]:
     """Return the fields of an array's entry (`ohmgrid.registers.arrays`) that do not change.
 
     Parameters
@@ -107,10 +111,23 @@ def entry_values(config: Config, place: Place, number: int, device_set: int = 0)
         Number of the tile.
     device_set : int
         The set of device registers that are its device's.
+    every : int
+        Updates between two transfers from it; 0: none.
+
+    Raises
+    ------
+    ConfigError
+        If an entry cannot hold them.
     """
+    if every >= 1 << EVERY_BITS:
+        raise ConfigError(
+            "device.transfer_every",
+            f"expected less than {1 << EVERY_BITS} updates in gateware, got {every}",
+        )
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     values = {"rows": place.rows, "cols": place.cols, "number": number, "device_set": device_set}
+    values |= {"transfer_every": every}
     values |= {"input_line": place.input_line, "output_line": place.output_line}
     values |= {
         "origin": place.origin % (1 << entry_fields(False)["origin"]),
@@ -123,6 +140,21 @@ def entry_values(config: Config, place: Place, number: int, device_set: int = 0)
             read = asdict(read_registers(getattr(config, name), device.lsb, lines))
             values |= {f"{name}_{key}": read[key] for key in READ_LINES}
     return values
+
+
+def transfers_left(every: int, reads: int, updates: int, cols: int) -> dict[str, int]:
+    """Return the fields that say when a column of an array is transferred, and which.
+
+    Parameters
+    ----------
+    every : int
+        Updates between two transfers; 0: none.
+    reads, updates : int
+        So far.
+    cols : int
+        Of the array.
+    """
+    return {"transfer_left": every - updates % every if every else 0, "column": reads % cols}
 
 
 def countdowns(values: Mapping[str, int], updates: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ohmgrid.registers.readout import MANTISSA, PHI_FRAC
 __all__ = [
     "COUNT_BITS",
     "ENTRIES",
+    "EVERY_BITS",
     "READ_LINES",
     "STATE",
     "STEPS",
@@ -27,19 +28,25 @@ WORD_BITS = 56
 """Bits of an entry that one command writes."""
 
 COUNT_BITS = 46
-"""Width of a countdown of updates. With it, `STATE` fills whole words."""
+"""Width of a countdown of updates."""
+EVERY_BITS = 18
+"""Width of the updates between two transfers."""
 
 STEPS = ("forward_step", "backward_step", "update_step")
 """What counts operations."""
 
 STATE: dict[str, int] = {
     **dict.fromkeys(STEPS, 48),
-    **dict.fromkeys(("time_left", "refresh_left", "transfer_left", "inversion_left"), COUNT_BITS),
+    **dict.fromkeys(("time_left", "refresh_left"), COUNT_BITS),
+    "transfer_left": EVERY_BITS,
+    "column": 17,
+    "inversion_left": 57,
     "static_key": 64,
 }
 """Fields that verbs change, and their widths: operations so far; updates until cells leak, until
-pairs are refreshed, until weights move to another array and until polarity is inverted (the last
-two for orders of verbs that use several arrays for a weight); the operation key of what is fixed.
+pairs are refreshed, and until columns move to another array; the column that is read next for that
+(forward operations are counted through the columns); updates until polarity is inverted, which no
+verb does yet; the operation key of what is fixed.
 """
 
 _PLACE: dict[str, int] = {
@@ -53,14 +60,11 @@ _PLACE: dict[str, int] = {
     "serial": 1,
     "device_set": 1,
     "number": 8,
-    "gain": 18,
-    "sign": 1,
-    "next": 5,
+    "transfer_every": EVERY_BITS,
 }
 """Shape; where the array lies (`ohmgrid.registers.layout.Place`); whether a weight is a pair of
 devices, whether they are pulsed slot by slot, and which set of device registers is theirs; number
-of the tile, in the address of its noise. ``gain``, ``sign`` and ``next`` are for weights of several
-arrays: what an array counts in the sum, and which array comes next."""
+of the tile, in the address of its noise; updates between two transfers from it, 0: none."""
 
 _RATE: dict[str, int] = {"rate": RATE_BITS, "rate_shift": 6, "bl": BL_BITS, "factor": FACTOR_BITS}
 """`ohmgrid.registers.edge.PulseRegisters`."""

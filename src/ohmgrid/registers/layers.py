@@ -103,7 +103,7 @@ class Scale(NamedTuple):
     """A positive real factor as integers: ``mantissa / 2**shift``."""
 
     mantissa: int
-    """`SCALE_BITS` bits, the top one set."""
+    """`SCALE_BITS` bits, the top one set; or 1, of a power of two."""
     shift: int
     """Right shift after the product, >= 1."""
 

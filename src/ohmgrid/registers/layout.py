@@ -24,9 +24,9 @@ ERRORS, TRAINS = 0.7, 0.4
 """Share of errors with a DAC code, and of lines with a pulse, in the other layers."""
 
 
-SEVERAL = {"device_sets": 2, "computed_keys": True}
-"""What a build needs for several arrays of a weight: registers for two kinds of them; and keys that
-do not lie with the lines, which they share."""
+SEVERAL = {"device_sets": 2, "computed_keys": True, "transfers": True}
+"""What a build needs for several arrays of a weight: registers for two kinds of them; keys that do
+not lie with the lines, which they share; and steps that bring something from one to another."""
 
 
 class Place(NamedTuple):

@@ -15,6 +15,7 @@ __all__ = [
     "FIELDS",
     "METERS",
     "METER_BITS",
+    "PULSE_FIELDS",
     "ROW_FIELDS",
     "TOTALS",
     "TOTAL_FIELDS",
@@ -39,6 +40,9 @@ FIELDS: dict[str, str] = {
     "passes": "passes of forward operations, repeated ones included",
 }
 """Counters of a layer, in the order of their numbers, and what each counts."""
+
+PULSE_FIELDS = ("pulses_up", "pulses_down", "updates", "below_pulse", "clipped_trains")
+"""Those of updates."""
 
 METERS = {
     "cycles_forward": "clock cycles of forward operations, and of what becomes of their results",

@@ -4,8 +4,20 @@ A mini-batch takes all its examples forward and backward, each into a slot of it
 updates with one after the other; an example alone is a mini-batch of one. Standard library only.
 """
 
+from collections.abc import Sequence
+
 from ohmgrid.registers.layers import ACTIVATIONS, LINEAR
-from ohmgrid.registers.steps import Bank, Func, Step, StepVerb, Until, vector
+from ohmgrid.registers.steps import (
+    APART,
+    IF_DUE,
+    SLOT,
+    Bank,
+    Func,
+    Step,
+    StepVerb,
+    Until,
+    vector,
+)
 
 __all__ = [
     "backward_scale",
@@ -15,10 +27,8 @@ __all__ = [
     "sensing",
     "testing",
     "training",
+    "transfers",
 ]
-
-SLOT = 1
-"""`Step.index`: vectors of the slot at work."""
 
 
 def forward_scale(layer: int) -> int:
@@ -86,10 +96,9 @@ def _updates(layers: int, *verbs: StepVerb) -> list[Step]:
     return [_update(verb, layer) for verb in verbs for layer in range(layers - 1, -1, -1)]
 
 
-def _batches(steps: list[Step], layers: int) -> list[Step]:
+def _batches(steps: list[Step], updates: list[Step]) -> list[Step]:
     """Return a table that fills mini-batches by some steps, then updates, until all are taken."""
     filled = [*steps, Step(StepVerb.LOOP, dst=0, cond=Until.FILLED)]
-    updates = _updates(layers, StepVerb.PLAN, StepVerb.PULSE)
     drained = [*updates, Step(StepVerb.LOOP, dst=len(filled), cond=Until.DRAINED)]
     return [*filled, *drained, *_rest()]
 
@@ -114,8 +123,40 @@ def _rest() -> list[Step]:
     return [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
 
 
+def transfers(columns: Sequence[int]) -> list[Step]:
+    """Return the steps that update weights of two arrays, the last layer first.
+
+    Parameters
+    ----------
+    columns : sequence of int
+        Of each layer, columns that a transfer reads. The slow array of a layer has its number, the
+        fast one as many more as there are layers.
+    """
+    steps, layers = [], len(columns)
+    for layer in range(layers - 1, -1, -1):
+        fast, x, d = layers + layer, vector(Bank.X, layer), vector(Bank.D, layer)
+        own = {"index": APART, "cond": IF_DUE}
+        coef = forward_scale(fast)
+        moved = [
+            Step(StepVerb.LINE, array=fast, dst=x, **own),
+            Step(StepVerb.MAC, array=fast, a=x, dst=d, func=LINEAR << 3, coef=coef, **own),
+            Step(StepVerb.WRITE, array=layer, a=x, b=d, **own),
+        ]
+        steps += [
+            Step(StepVerb.PULSE, array=fast, a=x, b=d, index=SLOT),
+            *moved * columns[layer],
+            Step(StepVerb.AGE, array=layer),
+        ]
+    return steps
+
+
 def training(
-    layers: int, activation: str, softmax: bool, batch: int = 1, ahead: bool = True
+    layers: int,
+    activation: str,
+    softmax: bool,
+    batch: int = 1,
+    ahead: bool = True,
+    columns: Sequence[int] = (),
 ) -> list[Step]:
     """Return the table that trains a net.
 
@@ -132,11 +173,20 @@ def training(
     ahead : bool
         Then, the next example is taken while it updates: updates must be planned, so that their
         trains take one chunk.
+    columns : sequence of int
+        As of `transfers`; none: weights have one array. With transfers nothing is planned, or taken
+        ahead.
     """
     kind = ACTIVATIONS.index(activation)
     counted = _counted(layers, kind, activation, softmax)
+    if columns:
+        moves = transfers(columns)
+        if batch > 1:
+            return _batches([*counted, *_learning(layers, kind)], moves)
+        return [*counted, *_learning(layers, kind), *moves, *_rest()]
+    planned = _updates(layers, StepVerb.PLAN, StepVerb.PULSE)
     if batch > 1:
-        return _batches([*counted, *_learning(layers, kind)], layers)
+        return _batches([*counted, *_learning(layers, kind)], planned)
     learning, updates = _learning(layers, kind, plans=True), _updates(layers, StepVerb.PULSE)
     if not ahead:
         return [*counted, *learning, *updates, *_rest()]
@@ -159,7 +209,8 @@ def hosted(layers: int, activation: str) -> list[Step]:
         Step(StepVerb.SEND, array=last),
         Step(StepVerb.WAIT, array=last, dst=vector(Bank.D, last), index=SLOT),
     ]
-    return _batches([*_forward(layers, kind), *asked, *_learning(layers, kind)], layers)
+    updates = _updates(layers, StepVerb.PLAN, StepVerb.PULSE)
+    return _batches([*_forward(layers, kind), *asked, *_learning(layers, kind)], updates)
 
 
 def predicting(layers: int, activation: str) -> list[Step]:

@@ -4,8 +4,8 @@ A step is one verb with its operands, `STEP_BITS` bits. Training, testing and mi
 are tables (`ohmgrid.registers.orders`); the golden interpreter is
 `ohmgrid.model.core.sequencer`, the gateware's `ohmgrid.hdl.core.sequencer`. Standard library only.
 
-Fields that no table here needs yet are for weights of several arrays (``sum``), transfers
-(``sign``, ``bump``) and vector arithmetic (``b``): they must be 0.
+Fields that no table here needs yet are for weights of several arrays (``sum``, ``sign``), vector
+arithmetic (``b``, ``rep``) and counters (``bump``): they must be 0.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,12 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 
 __all__ = [
+    "APART",
     "IDLE_STEPS",
+    "IF_DUE",
     "MOST_SCALES",
     "MOST_STEPS",
+    "SLOT",
     "STEP_BITS",
     "WIDTHS",
     "Bank",
@@ -31,13 +34,17 @@ MOST_STEPS = 128
 IDLE_STEPS = 2 * MOST_STEPS
 """Steps without another example, taken or drained, after which a table is taken for one that never
 ends."""
+SLOT, APART = 1, 2
+"""`Step.index`: vectors of the slot at work, or of one of their own."""
+IF_DUE = 1
+"""`Step.cond` of what is done only if the last PULSE made a transfer due."""
 MOST_SCALES = 64
 """Scales that steps can name."""
 
 
 class StepVerb(IntEnum):
-    """What a step does. Numbers without a name are free, or kept for what is to come: lines of an
-    array, outer products, resets, ageing, vector and scalar arithmetic."""
+    """What a step does. Numbers without a name are free, or kept for what is to come: outer
+    products, resets, vector and scalar arithmetic."""
 
     END = 0
     """The run is over."""
@@ -54,6 +61,13 @@ class StepVerb(IntEnum):
     PULSE = 4
     """``array`` is updated by coincident pulses of ``a`` (activations) and ``b`` (errors), or as
     was planned."""
+    WRITE = 5
+    """``array`` is pulsed so, and no time passes: cells neither leak nor are refreshed."""
+    LINE = 6
+    """1.0 on the line of the column of ``array`` that is to be read next, 0 on all others, to
+    ``dst``."""
+    AGE = 7
+    """Time passes for ``array`` as after an update."""
     LOSS = 12
     """From the results of the last MAC to errors in ``dst``, and to the example's answer."""
     SEND = 13
@@ -143,7 +157,8 @@ class Step:
     dst: int = 0
     """Vector, or a step's number."""
     index: int = 0
-    """1: vectors are those of the slot at work."""
+    """1: vectors are those of the slot at work; `APART`: of a slot of their own, behind all those
+    of examples. A forward MAC writes what it read there with the other sign, as errors."""
     sign: int = 0
     func: int = 0
     """`Func`, and the activation's number in `ohmgrid.registers.layers.ACTIVATIONS` times 8."""
@@ -151,7 +166,7 @@ class Step:
     """Which scale."""
     bump: int = 0
     cond: int = 0
-    """`Until`."""
+    """`Until`; of a MAC, LINE or WRITE `IF_DUE` or 0."""
     rep: int = 0
 
     def __post_init__(self) -> None:

@@ -17,7 +17,8 @@ from ohmgrid.devices.base import Device
 from ohmgrid.host.driver import command_words
 from ohmgrid.host.protocol import EXAMPLES_BITS, Answer, Error, Op, command
 from ohmgrid.model.core.core import Core
-from ohmgrid.model.core.sequencer import IllegalStep, Order, Sequencer, UndefinedStep
+from ohmgrid.model.core.order import IllegalStep, Order, UndefinedStep
+from ohmgrid.model.core.sequencer import Sequencer
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES

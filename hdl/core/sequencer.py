@@ -328,7 +328,7 @@ class Sequencer(wiring.Component):
                         with m.If(step.cond[0] & none_left):
                             m.d.sync += found.eq(0)
                             m.next = "FETCH"
-                        with m.Elif(step.cond[0] & (before == step.dst)):
+                        with m.Elif(step.cond[0] & (before == step.dst) & ~apart):
                             m.next = "TAKE"
                     with m.Case(StepVerb.COUNT):
                         m.next = "ANSWER"

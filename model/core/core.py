@@ -215,9 +215,9 @@ class Core:
         self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
-        # Where steps transfer, columns that each of them reads.
         moved = [tile.columns for tile in tiles if isinstance(tile, TransferTile) and tile.by_steps]
-        self._columns = moved if config.build.transfers else []
+        self.columns = moved if config.build.transfers else []
+        """Where steps transfer, columns that a transfer of each layer reads."""
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
 
     def _scales(self, gains: Sequence[float]) -> list[Scale]:
@@ -287,7 +287,7 @@ class Core:
         """Return the table that trains in mini-batches of a size."""
         net, ahead = self.net, self.config.pulses.one_chunk
         layers = len(self.tiles)
-        return orders.training(layers, net.activation, net.softmax, batch, ahead, self._columns)
+        return orders.training(layers, net.activation, net.softmax, batch, ahead, self.columns)
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.

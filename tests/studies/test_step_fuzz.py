@@ -8,9 +8,11 @@ from tile_cases import BUILDS
 from ohmgrid.config import Config
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.steps import ConstantStep
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.model.core.order import IllegalStep
 from ohmgrid.model.core.tile import Tile
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.steps import Step, StepVerb
 from ohmgrid.sim.rtl import RtlTile
@@ -27,6 +29,17 @@ AGING = OneSided(
 """Pulsed slot by slot, leaking and refreshed: of all devices the one whose updates want most."""
 
 
+MOVED = Transfer(
+    ConstantStep(dw_min=0.02, dw_min_std=2.0, lifetime=30.0, time_every=3),
+    ConstantStep(dw_min=0.01, dw_min_std=1.0, lifetime=40.0, time_every=2),
+    transfer_every=2.0,
+    n_reads_per_transfer=2,
+    units_in_mbatch=False,
+    transfer_update=PulseConfig(desired_bl=40),
+)
+"""Weights of two arrays, which leak at their own pace."""
+
+
 def test_random_tables_registers_and_truncated_streams(rng):
     for _ in range(2):
         StepFuzz(int(rng.integers(1 << 32)), BUILD).block(20)
@@ -38,8 +51,13 @@ def test_random_tables_of_devices_that_leak_and_are_refreshed(lanes, rng):
     StepFuzz(int(rng.integers(1 << 32)), BUILDS[lanes], AGING, turned).block(10)
 
 
+def test_random_tables_of_weights_of_two_arrays(rng):
+    turned = ((), (0,), (1,), (0, 1))[rng.integers(4)]
+    StepFuzz(int(rng.integers(1 << 32)), BUILD, MOVED, turned).block(20)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("device", [None, AGING], ids=["plain", "aging"])
+@pytest.mark.parametrize("device", [None, AGING, MOVED], ids=["plain", "aging", "moved"])
 def test_ten_thousand_random_tables(device, rng):
     kinds = np.zeros(5, np.int64)
     for _ in range(400):

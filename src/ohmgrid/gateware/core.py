@@ -55,7 +55,7 @@ class GatewareCore(Core):
         ]
         super().__init__(config, net, 1, tiles)
         # Where what is read for a transfer goes through a buffer, the host is between the arrays.
-        self._hosted = several and not self._columns
+        self._hosted = several and not self.columns
         if (steps := len(self._training(2))) > MOST_STEPS:
             raise ConfigError(
                 "device.n_reads_per_transfer",
@@ -121,7 +121,7 @@ class GatewareCore(Core):
         """Read the counters of the gateware; add what is new to those of the order."""
         counts, totals = self._read_counters(), len(TOTAL_FIELDS)
         new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
-        of_arrays = self._by_layer(new[:-totals].reshape(-1, len(ARRAY_FIELDS)))
+        of_arrays = self.by_layer(new[:-totals].reshape(-1, len(ARRAY_FIELDS)))
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
             zip(TOTAL_FIELDS, new[-totals:].tolist(), strict=True)
         )
@@ -131,7 +131,7 @@ class GatewareCore(Core):
                 before = np.array(self.clock.get(name, 0))
                 self.clock[name] = (before + self.meters[name]).tolist()
 
-    def _by_layer(self, counts: np.ndarray) -> np.ndarray:
+    def by_layer(self, counts: np.ndarray) -> np.ndarray:
         """Return what is counted of layers, of what is counted of arrays (int64, a row for each).
 
         Results are those of the slow array, pulses those of the fast one; what takes time does so

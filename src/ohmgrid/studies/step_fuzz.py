@@ -23,11 +23,10 @@ from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES
 from ohmgrid.registers.map import CORE, DEVICE, TABLES, TRAINER
-from ohmgrid.registers.meters import FIELDS, METER_BITS
+from ohmgrid.registers.meters import ARRAY_FIELDS, FIELDS, METER_BITS
 from ohmgrid.registers.steps import WIDTHS, Step, StepVerb, Until
 from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.studies.fuzzing import Fault
-from ohmgrid.tile import TileState
 
 __all__ = ["BUILD", "StepFuzz"]
 
@@ -95,8 +94,10 @@ class StepFuzz:
         self._golden = Sequencer(config, golden.tiles, golden.scales, golden.table)
         self.kinds: dict[str, int] = dict.fromkeys(KINDS, 0)
         self._start = [
-            TileState(self._rng.integers(-9000, 9000, shape, dtype=np.int32), (0, 0, 0))
-            for shape in (state.weights.shape for state in golden.state())
+            state._replace(
+                weights=self._rng.integers(-9000, 9000, state.weights.shape, dtype=np.int32)
+            )
+            for state in golden.state()
         ]
         self.reload()
 
@@ -113,9 +114,11 @@ class StepFuzz:
 
     def _counts(self) -> np.ndarray:
         """Return the counters of the gateware (int64, shape (layers, fields))."""
-        places = [(row, field) for row in range(len(NET.shapes)) for field in range(len(FIELDS))]
-        counts = self.found.gateware.driver.counters(places)
-        return np.array(counts, np.int64).reshape(len(NET.shapes), len(FIELDS))
+        found, fields = self.found, len(ARRAY_FIELDS)
+        arrays = range(len(found.gateware.places))
+        places = [(row, field) for row in arrays for field in range(fields)]
+        counts = np.array(found.gateware.driver.counters(places), np.int64)
+        return found.by_layer(counts.reshape(-1, fields))[:, : len(FIELDS)]
 
     def _examples(self, examples: int) -> tuple[np.ndarray, np.ndarray]:
         pixels = self._rng.integers(-32767, 32768, (examples, NET.layers[0]))
@@ -126,8 +129,12 @@ class StepFuzz:
     def compare(self) -> None:
         """Compare cells and counters."""
         for layer, tiles in enumerate(zip(self.golden.tiles, self.found.tiles, strict=True)):
-            one, other = (tile.state().weights.tolist() for tile in tiles)
-            _differ(f"cells of layer {layer}", one, other)
+            one, other = (tile.state() for tile in tiles)
+            _differ(f"cells of layer {layer}", one.weights.tolist(), other.weights.tolist())
+            # How many operations there were the host counts, which gave no command here.
+            if "fast" in one.hidden:
+                fast = (state.hidden["fast"].tolist() for state in (one, other))
+                _differ(f"fast cells of layer {layer}", *fast)
         counted = (self._counts() - self._base) % (1 << METER_BITS)
         _differ("counters", self.golden.counters.counts.tolist(), counted.tolist())
 
@@ -166,14 +173,16 @@ class StepFuzz:
         if rng.random() < 0.1:
             return [self.random_step() for _ in range(rng.integers(1, 20))] + [Step()]
         layers, net = len(NET.shapes), (NET.activation, NET.softmax)
+        columns = self.golden.columns
         tables = [
-            orders.training(layers, *net, int(rng.integers(1, 3)), bool(rng.integers(2))),
-            orders.training(layers, *net),
+            orders.training(layers, *net, int(rng.integers(1, 3)), bool(rng.integers(2)), columns),
+            orders.training(layers, *net, columns=columns),
             orders.testing(layers, NET.activation),
             orders.predicting(layers, NET.activation),
-            orders.hosted(layers, NET.activation),
             orders.sensing(layers, *net),
         ]
+        if not columns:
+            tables.append(orders.hosted(layers, NET.activation))
         table = list(tables[rng.integers(len(tables))])
         for _ in range(rng.choice([0, 1, 1, 2, 3])):
             self._spoil(table)

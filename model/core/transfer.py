@@ -90,6 +90,8 @@ class TransferTile(TileBase):
         self._one = min(1 << config.formats.x_frac, top)
         self._step = min(1 << config.formats.d_frac, top)
         self._top = top
+        # Updates of the fast array after which no time has passed for the slow one.
+        self._behind = 0
         # Columns are what is visited: each lies in one piece.
         self.hidden = {
             name: np.zeros(field.shape, field.dtype, order="F")
@@ -147,12 +149,14 @@ class TransferTile(TileBase):
             x = np.where(self.hidden["column_signs"] & TURNED, -x, x)
             d = np.where(self.hidden["row_signs"], -d, d)
         self.fast.learn(x, d, own)
+        self._behind += 1
         self.pulses = self.fast.pulses
         return bool(registers.every) and int(self.fast.steps[2]) % registers.every == 0
 
     def pass_time(self) -> None:
         """Let time pass for the slow array, after an update of the fast one."""
-        self.slow.pass_time(int(self.fast.steps[2]))
+        self._behind -= 1
+        self.slow.pass_time(int(self.fast.steps[2]) - self._behind)
 
     def line(self) -> np.ndarray:
         """Return activations (int64, shape (cols,)) that read the next column of the fast array."""
@@ -266,6 +270,7 @@ class TransferTile(TileBase):
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, (forward, backward, updates), hidden = self._state(state)
         reads, writes = map(int, hidden["transfer_steps"])
+        self._behind = 0
         self._load_slow(TileState(weights, (forward, backward, writes + updates)), updates)
         self.fast.load(TileState(hidden["fast"], (reads, 0, updates)))
         for name, array in self.hidden.items():

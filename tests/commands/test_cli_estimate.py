@@ -68,6 +68,10 @@ def test_a_table_that_says_what_it_is_of(blobs, tmp_path):
         ),
         (["--examples", "0"], "examples: expected .*, got 0"),
         (["--clock", "1000"], "clock: expected a clock that the PLL makes .*, got 1000 MHz"),
+        (
+            ["--device", "agad-ecram"],
+            "device: expected one array for each weight .*, got class DynamicTransfer; `ohmgrid",
+        ),
         (["--device", "nix"], "device: expected one of .*, got 'nix'"),
         (
             ["--data", "digits", "--layers", "3-2"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ohmgrid.config import BuildConfig, LayoutConfig
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.arrays import ENTRIES
-from ohmgrid.registers.layout import Place, place_arrays, roomy_build
+from ohmgrid.registers.layout import Place, check_several, place_arrays, roomy_build
 
 PLENTY = BuildConfig(lanes=4, words=1 << 17, inputs=4096, outputs=4096)
 SHAPES = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=8)
@@ -50,6 +50,22 @@ def test_no_two_arrays_share_anything(shapes, devices, lanes, data):
         for device in range(devices)
     ]
     assert keys == list(range(len(keys)))
+
+
+@given(SHAPES, st.integers(1, 9), st.integers(2, 3))
+def test_arrays_of_a_weight_share_lines_and_no_words(shapes, lanes, arrays):
+    build = BuildConfig(lanes=lanes, words=1 << 16, inputs=4096, outputs=4096)
+    auto = LayoutConfig()
+    places = place_arrays(shapes, 1, build, auto, arrays)
+    first = [place._replace(base=0) for place in places[: len(shapes)]]
+    assert [place._replace(base=0) for place in places] == first * arrays
+    used = [cell for place in places for cell in cells(place, lanes)]
+    assert len(set(used)) == len(used) == arrays * sum(rows * cols for rows, cols in shapes)
+    roomy = roomy_build(shapes, 1, BuildConfig(lanes=lanes, words=1), auto, (), arrays)
+    assert place_arrays(shapes, 1, roomy, auto, arrays)
+    check_several("any", roomy, arrays)
+    with pytest.raises(ConfigError, match=r"^build\.transfers: expected true .* any, got false$"):
+        check_several("any", roomy_build(shapes, 1, build, auto, ["transfers"], arrays), arrays)
 
 
 def needs(places: list[Place], lanes: int) -> int:

@@ -74,6 +74,12 @@ def count_cycles(
         For progress.
     """
     batch = chosen.config.batch
+    if chosen.config.device.arrays > 1:
+        raise ConfigError(
+            "device",
+            "expected one array for each weight where cycles are predicted, got class "
+            f"{chosen.config.device.kind}; `ohmgrid bench --engines rtl` counts them",
+        )
     plan, data = choose_plan(chosen)
     if plan.weights:
         raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
@@ -129,10 +135,7 @@ def print_estimate(
     tell(chosen.warnings)
     counted = count_cycles(chosen, places, examples, Console(stderr=True))
     config, plan = counted.config, counted.plan
-    device = config.device
-    arrays = place_arrays(
-        plan.net().shapes, device.devices, config.build, config.layout, device.arrays
-    )
+    arrays = place_arrays(plan.net().shapes, config.device.devices, config.build, config.layout)
     facts: dict[str, Any] = {
         "device": device_name(config.device),
         "layers": plan.layers,

@@ -10,7 +10,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.host.driver import CoreDriver, Item, Transport, awaited
 from ohmgrid.host.registers import core_values, countdowns
 from ohmgrid.registers.device import device_registers
-from ohmgrid.registers.layout import SEVERAL, place_arrays
+from ohmgrid.registers.layout import check_several, place_arrays
 from ohmgrid.registers.time import aging_registers
 from ohmgrid.registers.transfer import fast_config, slow_config
 
@@ -66,14 +66,7 @@ class Gateware:
                 f"expected model or compiled for a device of class {device.kind}: its cells are "
                 "not in the gateware yet",
             )
-        if device.arrays > 1:
-            for name, needed in SEVERAL.items():
-                if (has := getattr(build, name)) != needed:
-                    raise ConfigError(
-                        f"build.{name}",
-                        f"expected {str(needed).lower()} for a device of class {device.kind}, "
-                        f"got {str(has).lower()}",
-                    )
+        check_several(device.kind, build, device.arrays)
         self.places = place_arrays(shapes, device.devices, build, config.layout, device.arrays)
         self.values = [core_values(kind) for kind in self.kinds]
         self.starts = 0

@@ -14,7 +14,14 @@ from typing import NamedTuple
 from ohmgrid.config import MOST_ARRAYS, MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
 from ohmgrid.doors.checks import ConfigError
 
-__all__ = ["SEVERAL", "Place", "place_arrays", "roomy_build"]
+__all__ = [
+    "SEVERAL",
+    "Place",
+    "check_several",
+    "place_arrays",
+    "roomy_build",
+    "with_several",
+]
 
 LOADING = 2
 """Cycles from a block's first visit until the next one's lines are being loaded."""
@@ -217,11 +224,37 @@ def roomy_build(
     free = {name: most[name] for name in most if name not in fixed}
     places = place_arrays(shapes, devices, replace(build, **free), layout, arrays)
     needs = _needs(places, build.lanes)
-    if arrays > 1:
-        build = replace(build, **{name: SEVERAL[name] for name in SEVERAL if name not in fixed})
+    build = with_several(build, arrays, fixed)
     return replace(
         build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
     )
+
+
+def with_several(build: BuildConfig, arrays: int, fixed: Sequence[str] = ()) -> BuildConfig:
+    """Return the build as `SEVERAL` says for several arrays of a weight; ``fixed`` fields stay."""
+    if arrays == 1:
+        return build
+    return replace(build, **{name: SEVERAL[name] for name in SEVERAL if name not in fixed})
+
+
+def check_several(device: str, build: BuildConfig, arrays: int) -> None:
+    """Raise `ConfigError` if a build lacks what several arrays of a weight need.
+
+    Parameters
+    ----------
+    device : str
+        Class of the device, for the line.
+    build : BuildConfig
+    arrays : int
+        Of a weight.
+    """
+    for name, needed in SEVERAL.items():
+        if arrays > 1 and (has := getattr(build, name)) != needed:
+            raise ConfigError(
+                f"build.{name}",
+                f"expected {str(needed).lower()} for a device of class {device}, "
+                f"got {str(has).lower()}",
+            )
 
 
 def _rounded(needed: int) -> int:

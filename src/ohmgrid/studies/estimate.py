@@ -134,8 +134,7 @@ def estimate(
         Called with the number of examples that `engine` has trained since the last call.
     """
     latencies, batch = Latencies(config), config.batch
-    device = config.device
-    places = place_arrays(net.shapes, device.devices, config.build, config.layout, device.arrays)
+    places = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
     count, taken = len(data.train_labels), examples + 2 * batch
     order = run_order(config.seed, count, positions[-1] + taken)
     engine.initialise()

@@ -116,7 +116,8 @@ def test_a_net_trains_by_itself_with_two_arrays_a_weight(data, seed):
     net = Net(tuple(shapes), activation, loss)
     try:
         golden = Core(config, net)
-        golden.tiles[0].update(*(np.zeros(n, np.int64) for n in golden.net.shapes[0][::-1]), 0.1)
+        rows, cols = net.shapes[0]
+        golden.tiles[0].update(np.zeros(cols, np.int64), np.zeros(rows, np.int64), 0.1)
     except ConfigError:
         assume(False)
         raise

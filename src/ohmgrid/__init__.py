@@ -8,11 +8,13 @@ storage           files whole or absent, the cache, what is published in it, has
 portable          exponential, logarithm, power: the same bits on every machine
 periphery         converters and pulse trains at a tile's edge, as configured
 devices           what stands at a crosspoint: classes of devices, their laws, pairs, presets
+systems           networks with delay and single neurons, as configured
 config            formats, build, layout: with device and periphery one frozen configuration
 registers         every rounding of a real number, every width; the map of registers
 counters          what a run counts beside its results
 hidden            what a tile remembers beside the weights that passes see
 tile, net, core   what every engine offers: an array, the net on it, the core that trains it
+dynamics          what every engine offers of systems in continuous time
 host              drives any gateware: values of registers, commands, answers
 tools             tools and compilers from outside, for simulation, boards and studies
 model             the golden model, integers in NumPy: it decides every bit
@@ -35,7 +37,7 @@ commands          the verbs of the command line
 
 `model` and `hdl` have the same six rooms: `base` (arithmetic, noise), `periphery` (converters,
 trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the order of work),
-`link` (bytes of a host).
+`link` (bytes of a host). `model` has `dynamics` (continuous time) as well.
 """
 
 __version__ = "0.1.0"

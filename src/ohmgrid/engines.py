@@ -14,14 +14,30 @@ An engine is imported when it is asked for, so that the golden model runs withou
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from typing import Any
+
+import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.core import Core
 from ohmgrid.doors.checks import check_choice
+from ohmgrid.dynamics import NetEngine, NeuronsEngine, OnTile
 from ohmgrid.host.ports import is_port
 from ohmgrid.net import Net
+from ohmgrid.systems import DelayNet, Neuron
 
-__all__ = ["CHOICES", "ENGINES", "LINKED", "check_engine", "make_core", "start_note", "watch_start"]
+__all__ = [
+    "CHOICES",
+    "CONTINUOUS",
+    "ENGINES",
+    "LINKED",
+    "check_engine",
+    "make_core",
+    "make_network",
+    "make_neurons",
+    "start_note",
+    "watch_start",
+]
 
 ENGINES: dict[str, str] = {
     "model": "ohmgrid.model.core.core:Core",
@@ -32,6 +48,15 @@ ENGINES: dict[str, str] = {
 
 LINKED = {"virtual": "ohmgrid.sim.virtual:VirtualCore"}
 """The same of engines behind a link of their own: what they compute is what `rtl` computes."""
+
+CONTINUOUS = {
+    "model": ("ohmgrid.model.dynamics.network:Network", "ohmgrid.model.dynamics.neurons:Neurons"),
+    "compiled": (
+        "ohmgrid.compiled.dynamics:CompiledNetwork",
+        "ohmgrid.compiled.neurons:CompiledNeurons",
+    ),
+}
+"""Engines of systems in continuous time: name -> network, single neurons."""
 
 CHOICES = "|".join((*ENGINES, *LINKED, "PORT"))
 """What an option takes."""
@@ -86,3 +111,53 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
         return import_module("ohmgrid.gateware.board").BoardCore(config, net, engine)
     module, _, attribute = (ENGINES | LINKED)[engine].partition(":")
     return getattr(import_module(module), attribute)(config, net, threads)
+
+
+def _continuous(engine: str, place: int) -> Callable[..., Any]:
+    check_choice("engine", engine, tuple(CONTINUOUS))
+    module, _, attribute = CONTINUOUS[engine][place].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def make_network(
+    engine: str, net: DelayNet, matrix: np.ndarray, crossbar: OnTile | None = None
+) -> NetEngine:
+    """Return a network with delay on an engine.
+
+    Parameters
+    ----------
+    engine : str
+        A key of `CONTINUOUS`.
+    net : DelayNet
+    matrix : float64, shape (lines, lines)
+        J.
+    crossbar : OnTile, optional
+        None: exact.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine, or no such network.
+    """
+    return _continuous(engine, 0)(net, matrix, crossbar)
+
+
+def make_neurons(
+    engine: str, neuron: Neuron, count: int = 1, begin: tuple[float, ...] = ()
+) -> NeuronsEngine:
+    """Return single neurons on an engine, a key of `CONTINUOUS`.
+
+    Parameters
+    ----------
+    engine : str
+    neuron : Fhn or Lif
+    count : int
+    begin : tuple of float, optional
+        Each variable at the beginning: 0.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine, or no such neurons.
+    """
+    return _continuous(engine, 1)(neuron, count, begin)

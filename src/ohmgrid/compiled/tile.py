@@ -1,6 +1,7 @@
 """The tile of the compiled engine: `ohmgrid.model.core.tile.Tile`, operation for operation."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -197,6 +198,15 @@ class CompiledTile(TileBase):
         if not backward:
             self.passes = int(passes)
         return out
+
+    def forward_parts(self, operations: int) -> tuple[Any, ...]:
+        """Return what kernels need to run so many forward operations, which are counted as done.
+
+        Array, physics, reading, number of the tile and of the first operation, scratch memory.
+        """
+        step = int(self.steps[0])
+        self.steps[0] += operations
+        return *self._held, self._held_readings[0], self.number, step, self._work
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return ``W x`` as converted by the tile (int64, shape (rows,)); `y_lsb` is its unit."""

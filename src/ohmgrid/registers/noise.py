@@ -59,6 +59,8 @@ class Verb(IntEnum):
     `ohmgrid.model.core.pcm_capacitor.pulse_step`."""
     RETENTION = 10
     """Conductances that are programmed, drift and are read much later: step `reading_step`."""
+    DRIVE = 11
+    """Events that single neurons get, step: samples before; tile 0."""
 
 
 def rewrite_step(updates: int, column: int) -> int:
@@ -87,7 +89,7 @@ class Purpose(IntEnum):
     OUTPUT = 5
     """Noise and stochastic rounding of the ADC."""
     INPUT = 6
-    """Noise and stochastic rounding of the DAC."""
+    """Noise and stochastic rounding of the DAC; events that a neuron gets."""
 
 
 KEY_BITS = 64

@@ -1,0 +1,1 @@
+"""Systems in continuous time: networks with delay, single neurons."""

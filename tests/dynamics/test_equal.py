@@ -1,0 +1,124 @@
+"""Model and compiled engine give the same bits: any network, any neurons, any crossbar."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ohmgrid.config import Config, FormatConfig
+from ohmgrid.devices.presets import PRESETS
+from ohmgrid.dynamics import OnTile
+from ohmgrid.engines import make_network, make_neurons
+from ohmgrid.periphery import ConverterConfig
+from ohmgrid.registers.dynamics import net_registers
+from ohmgrid.systems import FUNCTIONS, DelayNet, Drive, Fhn, Lif
+
+ENGINES = ("model", "compiled")
+SEEDS = st.integers(0, 2**64 - 1)
+
+
+@st.composite
+def delay_nets(draw: st.DrawFn, lines: int) -> DelayNet:
+    step = draw(st.floats(1e-3, 0.5))
+    count = draw(st.sampled_from([1, lines]))
+    samples = st.floats(1.0, 40.0)
+    return DelayNet(
+        gain=draw(st.floats(0.01, 1000.0)),
+        delays=tuple(step * draw(samples) for _ in range(count)),
+        step=step,
+        function=draw(st.sampled_from(FUNCTIONS)),
+    )
+
+
+@st.composite
+def crossbars(draw: st.DrawFn) -> OnTile | None:
+    if draw(st.integers(0, 2)) == 0:
+        return None
+    names = [name for name, device in PRESETS.items() if device.unit.w_min < 0 or device.paired]
+    config = Config(
+        seed=draw(SEEDS),
+        formats=FormatConfig(x_frac=draw(st.integers(8, 15))),
+        forward=ConverterConfig(
+            perfect=draw(st.integers(0, 3)) == 0,
+            dac_bits=draw(st.integers(2, 8)),
+            adc_bits=draw(st.integers(2, 12)),
+            out_bound=draw(st.sampled_from([0.5, 2.0])),
+            out_noise=draw(st.sampled_from([0.0, 0.05])),
+            noise_management=draw(st.sampled_from(["abs-max", "none"])),
+            bound_management=draw(st.sampled_from(["none", "iterative"])),
+            w_noise=draw(st.sampled_from([0.0, 0.05])),
+            w_noise_type="additive-constant",
+        ),
+        device=PRESETS[draw(st.sampled_from(names))],
+    )
+    return OnTile(config, draw(st.floats(0.1, 1.0)), draw(st.sampled_from([0, 100000])))
+
+
+@given(st.data(), st.integers(1, 6), SEEDS)
+def test_networks_are_equal_bit_for_bit(data, lines, seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(lines, lines)) * data.draw(st.sampled_from([0.01, 0.3, 2.0]))
+    net, other = data.draw(delay_nets(lines)), data.draw(delay_nets(lines))
+    crossbar = data.draw(crossbars())
+    both = [make_network(engine, net, matrix, crossbar) for engine in ENGINES]
+    begin = rng.uniform(-1, 1, lines)
+    for network in both:
+        network.start(begin)
+    first, second = (network.run(30) for network in both)
+    assert_array_equal(first, second)
+    if net_registers(other, lines).depth <= len(both[0].state().ring):
+        for network in both:
+            network.retune(other)
+    first, second = (network.run(20) for network in both)
+    assert_array_equal(first, second)
+    states = [network.state() for network in both]
+    for one, two in zip(*states, strict=True):
+        assert_array_equal(one, two)
+
+
+@given(st.data(), st.integers(1, 9))
+def test_neurons_are_equal_bit_for_bit(data, count):
+    drive = Drive(
+        currents=tuple(data.draw(st.floats(-8, 8)) for _ in range(count)),
+        rate=data.draw(st.sampled_from([0.0, 0.5, 3.9])),
+        kick=data.draw(st.floats(-2, 8)),
+        seed=data.draw(SEEDS),
+    )
+    if data.draw(st.booleans()):
+        neuron = Fhn(
+            drive,
+            a=data.draw(st.floats(-4, 4)),
+            b=data.draw(st.floats(0, 1.9)),
+            tau=data.draw(st.floats(0.1, 50)),
+            step=data.draw(st.floats(0.001, 0.25)),
+        )
+    else:
+        neuron = Lif(
+            drive,
+            threshold=data.draw(st.floats(0.5, 8)),
+            reset=data.draw(st.floats(-8, 0.4)),
+            refractory=data.draw(st.sampled_from([0.0, 0.013, 0.3])),
+            step=data.draw(st.floats(0.001, 0.25)),
+        )
+    begin = tuple(data.draw(st.floats(-7, 7)) for _ in neuron.VARIABLES)
+    both = [make_neurons(engine, neuron, count, begin) for engine in ENGINES]
+    for samples in (25, 15):
+        for one, two in zip(*(neurons.run(samples) for neurons in both), strict=True):
+            assert_array_equal(one, two)
+    for one, two in zip(*(neurons.state() for neurons in both), strict=True):
+        assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_in_parts_and_from_a_state_is_the_same_run(engine):
+    matrix = np.array([[0.0, -0.5, 0.4], [0.3, 0.1, -0.6], [-0.9, 0.1, 0.0]])
+    net = DelayNet(gain=4.0, delays=(0.3, 0.05, 0.12), step=0.01)
+    whole, parts = (make_network(engine, net, matrix) for _ in range(2))
+    for network in (whole, parts):
+        network.start(np.array([0.1, -0.2, 0.3]))
+    traced = whole.run(60)
+    first = parts.run(23)
+    other = make_network(engine, net, matrix)
+    other.load(parts.state())
+    assert_array_equal(np.concatenate([first, other.run(37)]), traced)

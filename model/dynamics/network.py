@@ -34,7 +34,7 @@ from ohmgrid.systems import MOST_UNITS, DelayNet
 __all__ = ["Network", "check_matrix"]
 
 MOST_START = 8.0
-MOST_AGE = 1 << 40
+MOST_AGE = 1 << 20
 
 
 def check_matrix(matrix: np.ndarray) -> np.ndarray:
@@ -110,8 +110,9 @@ class Network:
         state, self.clipped = programmed_state(config, 0, weights / factor)
         self.tile = self._make_tile(config)
         self.tile.load(state)
-        if crossbar.age:
-            self.tile.age(crossbar.age)
+        if every := self.tile.aging.every:
+            for updates in range(every, crossbar.age + 1, every):
+                self.tile.age(updates)
         self.drop = OUT_FRAC - config.formats.x_frac
         self.top = (1 << (config.formats.edge_bits - 1)) - 1
         self.scale = scale_registers(
@@ -139,11 +140,13 @@ class Network:
     def start(self, u: np.ndarray) -> None:
         """Begin anew at states ``u`` (real, shape (lines,)) that have always been there.
 
-        One pass through the crossbar says what it gives.
+        One pass through the crossbar says what it gives; a tile's noise begins anew as well.
         """
         values = np.asarray(u, np.float64)
         if values.shape != (self.lines,) or not (np.abs(values) < MOST_START).all():
             raise ConfigError("start", f"expected {self.lines} states within +-{MOST_START:g}")
+        if self.tile is not None:
+            self.tile.steps[0] = 0
         self.u[:] = [state_of(value) for value in values.tolist()]
         self.ring[:] = self._outputs()
         self.y[:] = self._through(self.ring[0])

@@ -31,6 +31,7 @@ VERBS = {
     "device": "ohmgrid.commands.device:device",
     "symmetry": "ohmgrid.commands.device:symmetry",
     "energy": "ohmgrid.commands.energy:energy",
+    "dynamics": "ohmgrid.commands.dynamics:dynamics",
     "study": "ohmgrid.commands.study:study",
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",

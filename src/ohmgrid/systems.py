@@ -25,7 +25,8 @@ MOST_UNITS = 1024
 MOST_DEPTH = 1 << 14
 """Most samples that a ring buffer of delayed outputs holds."""
 MOST_STATE = 8.0
-"""Bound of currents and thresholds: neurons' states saturate there."""
+"""Bound of thresholds: neurons' states saturate there."""
+MOST_CURRENT = 15.0
 
 
 def _numbers(name: str, values: object, low: float, high: float) -> None:
@@ -84,7 +85,7 @@ class Drive:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        _numbers("current", self.currents, -MOST_STATE, MOST_STATE)
+        _numbers("current", self.currents, -MOST_CURRENT, MOST_CURRENT)
         check_float("event-rate", self.rate, 0.0, 1e6)
         check_float("kick", self.kick, -MOST_STATE, MOST_STATE)
         check_int("seed", self.seed, 0, (1 << 64) - 1)

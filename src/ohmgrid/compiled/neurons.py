@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+import ohmgrid.compiled.arith  # noqa: F401  kernels find there what the golden laws call
 from ohmgrid.compiled.held import hold
 from ohmgrid.compiled.jit import golden, inner, kernel
 from ohmgrid.compiled.layout import make_scratch

@@ -21,12 +21,12 @@ from ohmgrid.systems import DelayNet, Drive, Fhn
 __all__ = [
     "Growth",
     "Mode",
+    "Perturbation",
     "Question",
     "critical_delay",
     "critical_gain",
     "fhn_growth",
     "growth_of",
-    "growth_rate",
     "hopf_points",
     "leading_mode",
     "sign_change",
@@ -173,25 +173,44 @@ def _watched(trace: np.ndarray, begin: int, least: int, step: float) -> Growth:
     return Growth(math.log(second / first) / (half * step), 0.0)
 
 
-def growth_rate(question: Question, gain: float, delay: float, mode: Mode) -> Growth:
-    """Return what becomes of a small perturbation at a gain and a delay."""
-    step = min(max(delay / SAMPLES_A_DELAY, FINEST), COARSEST)
-    net = DelayNet(gain, (delay,), step, question.function)
-    network = make_network(question.engine, net, question.matrix, question.crossbar)
-    network.start(mode.start * SMALL / gain)
-    unit = (delay + 1.0) / step
-    samples = round(unit * (SETTLING + SPAN))
-    if question.crossbar is None and network.lines > 1:
-        traced = _run_mode(network, mode, samples, max(round(CHUNK / gain / step), 1))
-    else:
-        traced = network.run(samples)
-    trace = np.ldexp(traced @ mode.watch, -STATE_FRAC)
-    settled, least = round(unit * SETTLING), round(2 * unit)
-    # What is left of a mode that has decayed meanwhile is too small to tell more.
-    last, floor = np.abs(trace[settled - least : settled]).max(), math.exp(-BAND) * SMALL / gain
-    if last < floor:
-        return Growth(math.log(max(last, LEAST) * gain / SMALL) / (settled * step), 0.0)
-    return _watched(trace, settled, least, step)
+def _step(delay: float) -> float:
+    return min(max(delay / SAMPLES_A_DELAY, FINEST), COARSEST)
+
+
+class Perturbation:
+    """A network that small perturbations are let go in, again and again.
+
+    Parameters
+    ----------
+    question : Question
+    longest : float
+        Longest delay, RC.
+    """
+
+    def __init__(self, question: Question, longest: float) -> None:
+        self._function, self._exact = question.function, question.crossbar is None
+        net = DelayNet(1.0, (longest,), _step(longest), question.function)
+        self._network = make_network(question.engine, net, question.matrix, question.crossbar)
+
+    def growth(self, gain: float, delay: float, mode: Mode) -> Growth:
+        """Return what becomes of a small perturbation at a gain and a delay."""
+        network = self._network
+        step = _step(delay)
+        network.retune(DelayNet(gain, (delay,), step, self._function))
+        network.start(mode.start * SMALL / gain)
+        unit = (delay + 1.0) / step
+        samples = round(unit * (SETTLING + SPAN))
+        if self._exact and network.lines > 1:
+            traced = _run_mode(network, mode, samples, max(round(CHUNK / gain / step), 1))
+        else:
+            traced = network.run(samples)
+        trace = np.ldexp(traced @ mode.watch, -STATE_FRAC)
+        settled, least = round(unit * SETTLING), round(2 * unit)
+        # What is left of a mode that has decayed meanwhile is too small to tell more.
+        last, floor = np.abs(trace[settled - least : settled]).max(), math.exp(-BAND) * SMALL / gain
+        if last < floor:
+            return Growth(math.log(max(last, LEAST) * gain / SMALL) / (settled * step), 0.0)
+        return _watched(trace, settled, least, step)
 
 
 def _run_mode(network: NetEngine, mode: Mode, samples: int, chunk: int) -> np.ndarray:
@@ -262,14 +281,14 @@ def critical_delay(
         None: it decays at all delays. ``low``: it grows at all of them.
     frequency : float
     """
-    mode = leading_mode(question.matrix, gain)
+    mode, let_go = leading_mode(question.matrix, gain), Perturbation(question, high)
     if low is None:
         most = float(np.abs(question.matrix).sum(axis=1).max())
         low = min(max(TURN / (gain * most), FINEST) if most else high, high)
-    delay = sign_change(lambda one: growth_rate(question, gain, one, mode).rate, low, high)
+    delay = sign_change(lambda one: let_go.growth(gain, one, mode).rate, low, high)
     if delay is None:
         return None, 0.0
-    return delay, growth_rate(question, gain, delay, mode).frequency
+    return delay, let_go.growth(gain, delay, mode).frequency
 
 
 def critical_gain(
@@ -277,11 +296,11 @@ def critical_gain(
 ) -> tuple[float | None, float]:
     """Return the gain from which a small perturbation grows, and its angular frequency there."""
     # Modes come in the same order at all gains where one is far from the others.
-    mode = leading_mode(question.matrix, high)
-    gain = sign_change(lambda one: growth_rate(question, one, delay, mode).rate, low, high)
+    mode, let_go = leading_mode(question.matrix, high), Perturbation(question, delay)
+    gain = sign_change(lambda one: let_go.growth(one, delay, mode).rate, low, high)
     if gain is None:
         return None, 0.0
-    return gain, growth_rate(question, gain, delay, mode).frequency
+    return gain, let_go.growth(gain, delay, mode).frequency
 
 
 KICK = 0.01

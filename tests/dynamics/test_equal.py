@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from ohmgrid.config import Config, FormatConfig
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.doors.checks import ConfigError
 from ohmgrid.dynamics import OnTile
 from ohmgrid.engines import make_network, make_neurons
 from ohmgrid.periphery import ConverterConfig
@@ -61,7 +62,12 @@ def test_networks_are_equal_bit_for_bit(data, lines, seed):
     matrix = rng.normal(size=(lines, lines)) * data.draw(st.sampled_from([0.01, 0.3, 2.0]))
     net, other = data.draw(delay_nets(lines)), data.draw(delay_nets(lines))
     crossbar = data.draw(crossbars())
-    both = [make_network(engine, net, matrix, crossbar) for engine in ENGINES]
+    try:
+        both = [make_network(engine, net, matrix, crossbar) for engine in ENGINES]
+    except ConfigError as error:
+        # An ADC step of a large matrix that is beyond a scale's register: refused.
+        assume(not str(error).startswith("matrix: expected a factor"))
+        raise
     begin = rng.uniform(-1, 1, lines)
     for network in both:
         network.start(begin)

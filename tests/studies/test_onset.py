@@ -82,7 +82,7 @@ def test_silence_below_unit_gain_at_any_delay(delay):
 def test_a_search_that_finds_nothing_says_so():
     assert critical_delay(Question(all_inhibitory(3)), 0.9) == (None, 0.0)
     assert theory.critical_delay(0.9, all_inhibitory(3)) == math.inf
-    assert critical_delay(Question(np.eye(2) * 0.5), 4.0)[0] == pytest.approx(0.125)
+    assert critical_delay(Question(np.eye(2) * 0.5), 4.0)[0] == 0.0
 
 
 def test_a_map_agrees_with_theory_away_from_the_border():

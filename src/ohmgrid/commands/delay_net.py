@@ -171,6 +171,15 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _high_gain_delay(matrix: np.ndarray) -> float | None:
+    """Return the critical delay of a symmetric matrix at infinite gain; None: none, or unknown."""
+    if not np.allclose(matrix, matrix.T):
+        return None
+    values = np.linalg.eigvalsh(matrix)
+    low, high = float(values[0]), float(values[-1])
+    return _finite(theory.high_gain_delay(low, high)) if low < 0 else None
+
+
 def _simulate(
     question: Question,
     net: DelayNet,
@@ -201,8 +210,6 @@ def _simulate(
         lag = max(round(max(net.delays) / net.step), 1)
         title = f"{network.lines} neurons, gain {net.gain:g}, delay {given['delay']} RC"
         plot_network(picture, trace, net.step, lag, title)
-    symmetric = bool(np.allclose(question.matrix, question.matrix.T))
-    low, high = float(values.real.min()), float(values.real.max())
     return {
         "gain": net.gain,
         "delay": net.delays[0] if len(net.delays) == 1 else list(net.delays),
@@ -216,11 +223,9 @@ def _simulate(
         "critical_delay": measured,
         "critical_delay_theory": _finite(theory.critical_delay(net.gain, question.matrix)),
         "onset_frequency": None if measured is None else frequency,
-        "least_eigenvalue": low,
-        "largest_eigenvalue": high,
-        "high_gain_delay": (
-            _finite(theory.high_gain_delay(low, high)) if symmetric and low < 0 else None
-        ),
+        "least_eigenvalue": float(values.real.min()),
+        "largest_eigenvalue": float(values.real.max()),
+        "high_gain_delay": _high_gain_delay(question.matrix),
         "high_gain_period": theory.high_gain_period(max(net.delays)),
     }
 
@@ -254,7 +259,8 @@ def _sweep(
         from ohmgrid.plots.dynamics import plot_sweep
 
         title = f"{len(question.matrix)} neurons"
-        plot_sweep(picture, swings, gains, delays, border.tolist(), title)
+        high = _high_gain_delay(question.matrix)
+        plot_sweep(picture, swings, gains, delays, border.tolist(), high, title)
     return {
         "gains": given["gains"],
         "delays": given["delays"],

@@ -111,6 +111,7 @@ def plot_sweep(
     gains: Sequence[float],
     delays: Sequence[float],
     border: Sequence[float],
+    high: float | None,
     title: str,
 ) -> None:
     """Draw what settles and what oscillates, and where theory has the border.
@@ -123,6 +124,8 @@ def plot_sweep(
     gains, delays : sequences of float
     border : sequence of float
         Critical delay at each gain; infinite: none.
+    high : float or None
+        Critical delay at infinite gain; None: not known, or none.
     title : str
     """
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
@@ -132,6 +135,8 @@ def plot_sweep(
     )
     figure.colorbar(shown, ax=axes, label="swing (0: settles)")
     axes.plot(border, gains, color="white", linewidth=2, label="theory: critical delay")
+    if high:
+        axes.axvline(high, color="white", linestyle=":", label="theory: at infinite gain")
     axes.set(
         xlabel="delay, RC",
         ylabel="gain",

@@ -37,7 +37,8 @@ def mode_delay(gain: float, eigenvalue: complex) -> float:
     angle = abs(math.atan2(eigenvalue.imag, eigenvalue.real))
     if omega == 0.0 or angle < SMALL:
         return math.inf
-    return max(angle - math.atan(omega), 0.0) / omega
+    left = angle - math.atan(omega)
+    return left / omega if left > SMALL else 0.0
 
 
 def critical_delay(gain: float, matrix: np.ndarray) -> float:
@@ -56,9 +57,10 @@ def high_gain_delay(low: float, high: float) -> float:
     Returns
     -------
     float
-        Infinite where the largest is as large as the least: no oscillation that lasts.
+        Infinite where the largest is as large as the least: no oscillation that lasts; 0 where no
+        eigenvalue is above 0.
     """
-    return math.inf if high >= -low else -math.log1p(high / low)
+    return math.inf if high >= -low else -math.log1p(max(high, 0.0) / low)
 
 
 def high_gain_period(delay: float) -> float:

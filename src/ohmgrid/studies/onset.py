@@ -278,7 +278,7 @@ def critical_delay(
     Returns
     -------
     delay : float or None
-        None: it decays at all delays. ``low``: it grows at all of them.
+        None: it decays at all delays. 0: it grows at all of them.
     frequency : float
     """
     mode, let_go = leading_mode(question.matrix, gain), Perturbation(question, high)
@@ -288,7 +288,8 @@ def critical_delay(
     delay = sign_change(lambda one: let_go.growth(gain, one, mode).rate, low, high)
     if delay is None:
         return None, 0.0
-    return delay, let_go.growth(gain, delay, mode).frequency
+    frequency = let_go.growth(gain, delay, mode).frequency
+    return (0.0 if delay == low else delay), frequency
 
 
 def critical_gain(

@@ -112,7 +112,7 @@ class Network:
         self.tile.load(state)
         if every := self.tile.aging.every:
             for updates in range(every, crossbar.age + 1, every):
-                self.tile.age(updates)
+                self.tile.pass_time(updates)
         self.drop = OUT_FRAC - config.formats.x_frac
         self.top = (1 << (config.formats.edge_bits - 1)) - 1
         self.scale = scale_registers(

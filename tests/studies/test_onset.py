@@ -48,6 +48,23 @@ def test_critical_delay_of_many(kind, count, gain):
     check_onset(kind, count, gain)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_critical_delay_of_any_matrix(seed):
+    """Not symmetric: modes that turn, either way."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 7))
+    matrix = rng.normal(size=(count, count))
+    matrix /= np.abs(matrix).sum(axis=1).max()
+    gain = float(rng.uniform(1.5, 6.0))
+    wanted = theory.critical_delay(gain, matrix)
+    delay, _ = critical_delay(Question(matrix), gain)
+    if wanted > 20.0:
+        assert delay is None
+    else:
+        assert delay == pytest.approx(wanted, rel=0.02)
+
+
 def test_the_values_of_the_paper():
     found = [theory.critical_delay(gain, -np.ones((1, 1))) for gain in (1.5, 2.0, 4.0)]
     assert found == pytest.approx([2.0577, 1.2092, 0.4708], abs=1e-4)
@@ -82,7 +99,9 @@ def test_silence_below_unit_gain_at_any_delay(delay):
 def test_a_search_that_finds_nothing_says_so():
     assert critical_delay(Question(all_inhibitory(3)), 0.9) == (None, 0.0)
     assert theory.critical_delay(0.9, all_inhibitory(3)) == math.inf
-    assert critical_delay(Question(np.eye(2) * 0.5), 4.0)[0] == 0.0
+    assert critical_delay(Question(np.eye(2) * 0.5), 4.0) == (None, 0.0)
+    assert critical_delay(Question(ring(3)), 4.0)[0] == 0.0
+    assert theory.critical_delay(4.0, ring(3)) == 0.0
 
 
 def test_a_map_agrees_with_theory_away_from_the_border():

@@ -76,7 +76,7 @@ class Mode(NamedTuple):
     start: np.ndarray
     """float64, shape (lines,): a perturbation that is nothing but this mode."""
     watch: np.ndarray
-    """float64, shape (lines,): ``watch @ u`` is how much of it is in u."""
+    """shape (lines,): ``watch @ u`` is how much of it is in u; complex of a mode that turns."""
     keep: np.ndarray
     """float64, shape (lines, lines): ``keep @ u`` is what of u belongs to this mode."""
 
@@ -104,8 +104,10 @@ def leading_mode(matrix: np.ndarray, gain: float) -> Mode:
     # A vector has any phase: one with as much of it real as can be.
     turn = np.exp(-0.5j * np.angle(np.sum(right * right)))
     start = (right * turn).real
-    watch = (left / turn).real
-    return Mode(complex(values[first]), start / np.abs(start).max(), watch / (watch @ start), keep)
+    watch = left / turn
+    watch = watch.real if pairs == 1.0 else watch
+    start = start / np.abs(start).max()
+    return Mode(complex(values[first]), start, watch / np.abs(watch @ start), keep)
 
 
 def growth_of(trace: np.ndarray, step: float) -> Growth | None:
@@ -115,14 +117,16 @@ def growth_of(trace: np.ndarray, step: float) -> Growth | None:
 
     Parameters
     ----------
-    trace : float64, shape (samples,)
+    trace : float64 or complex128, shape (samples,)
+        A complex one may turn either way, with a growth and a frequency each: the faster is meant.
     step : float
         Time between samples.
     """
-    before, here, after = trace[:-2], trace[1:-1], trace[2:]
+    seen = np.real(trace)
+    before, here, after = seen[:-2], seen[1:-1], seen[2:]
     size = np.abs(here)
-    found = (size >= np.abs(before)) & (size > np.abs(after)) & (here * (here - before) >= 0)
-    places = np.flatnonzero(found & (size > 0))
+    top = (size >= np.abs(before)) & (size > np.abs(after)) & (here * (here - before) >= 0)
+    places = np.flatnonzero(top & (size > 0))
     if len(places) < LEAST_EXTREMES:
         return None
     a, b, c = before[places], here[places], after[places]
@@ -130,7 +134,9 @@ def growth_of(trace: np.ndarray, step: float) -> Growth | None:
     shift = np.where(bend == 0, 0.0, 0.5 * (a - c) / np.where(bend == 0, 1.0, bend))
     times = (places + 1 + shift) * step
     omega = math.pi / float(np.polyfit(np.arange(len(times)), times, 1)[0])
-    return _demodulated(trace, step, omega)
+    ways = (omega, -omega) if np.iscomplexobj(trace) else (omega,)
+    found = max((_demodulated(trace, step, way) for way in ways), key=lambda one: one.rate)
+    return Growth(found.rate, abs(found.frequency))
 
 
 def _demodulated(trace: np.ndarray, step: float, omega: float) -> Growth:
@@ -138,7 +144,7 @@ def _demodulated(trace: np.ndarray, step: float, omega: float) -> Growth:
 
     Overtones of a long delay decay slowly; under a window of two periods they cancel.
     """
-    period = 2.0 * math.pi / omega / step
+    period = 2.0 * math.pi / abs(omega) / step
     width = round(2 * period)
     begins = np.round(np.arange(0.0, len(trace) - width, 0.5 * period)).astype(np.int64)
     if len(begins) < 2:
@@ -162,7 +168,7 @@ def _watched(trace: np.ndarray, begin: int, least: int, step: float) -> Growth:
     sizes = np.abs(rest)
     size = float(sizes[:least].max())
     outside = np.flatnonzero(sizes > size * math.exp(BAND))
-    end = outside[0] if len(outside) else len(rest)
+    end = int(outside[0]) if len(outside) else len(rest)
     large = np.flatnonzero(sizes[:end] > size * math.exp(-BAND))
     last = int(large[-1]) + 1 if len(large) else 0
     found = growth_of(rest[: max(last, least)], step)
@@ -204,7 +210,7 @@ class Perturbation:
             traced = _run_mode(network, mode, samples, max(round(CHUNK / gain / step), 1))
         else:
             traced = network.run(samples)
-        trace = np.ldexp(traced @ mode.watch, -STATE_FRAC)
+        trace = np.ldexp(traced, -STATE_FRAC) @ mode.watch
         settled, least = round(unit * SETTLING), round(2 * unit)
         # What is left of a mode that has decayed meanwhile is too small to tell more.
         last, floor = np.abs(trace[settled - least : settled]).max(), math.exp(-BAND) * SMALL / gain
@@ -278,10 +284,14 @@ def critical_delay(
     Returns
     -------
     delay : float or None
-        None: it decays at all delays. 0: it grows at all of them.
+        None: it decays at all delays, or no mode oscillates: one with a positive eigenvalue grows,
+        or not, whatever the delay. 0: it grows at all delays.
     frequency : float
     """
-    mode, let_go = leading_mode(question.matrix, gain), Perturbation(question, high)
+    mode = leading_mode(question.matrix, gain)
+    if mode.eigenvalue.real > 0 and abs(mode.eigenvalue.imag) < COMPLEX:
+        return None, 0.0
+    let_go = Perturbation(question, high)
     if low is None:
         most = float(np.abs(question.matrix).sum(axis=1).max())
         low = min(max(TURN / (gain * most), FINEST) if most else high, high)

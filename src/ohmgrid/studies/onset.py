@@ -207,7 +207,8 @@ class Perturbation:
         unit = (delay + 1.0) / step
         samples = round(unit * (SETTLING + SPAN))
         if self._exact and network.lines > 1:
-            traced = _run_mode(network, mode, samples, max(round(CHUNK / gain / step), 1))
+            chunk, span = max(round(CHUNK / gain / step), 1), math.ceil(delay / step) + 2
+            traced = _run_mode(network, mode, samples, chunk, span)
         else:
             traced = network.run(samples)
         trace = np.ldexp(traced, -STATE_FRAC) @ mode.watch
@@ -219,20 +220,32 @@ class Perturbation:
         return _watched(trace, settled, least, step)
 
 
-def _run_mode(network: NetEngine, mode: Mode, samples: int, chunk: int) -> np.ndarray:
+def _run_mode(network: NetEngine, mode: Mode, samples: int, chunk: int, span: int) -> np.ndarray:
     """Run a network, now and then without what roundings have brought of other modes.
 
     One of them may grow fast, and by itself: a mode with a positive eigenvalue above 1/gain.
+
+    Parameters
+    ----------
+    network : NetEngine
+    mode : Mode
+    samples, chunk : int
+        How many, and after how many the others are taken away.
+    span : int
+        Samples of the ring buffer that are still read.
     """
+
+    def kept(values: np.ndarray) -> np.ndarray:
+        return np.rint(values @ mode.keep.T).astype(np.int64)
+
     traced = np.empty((samples, network.lines))
     for first in range(0, samples, chunk):
         part = traced[first : first + chunk]
         part[:] = network.run(len(part))
         state = network.state()
-        u, y, ring = (
-            np.rint(one @ mode.keep.T).astype(np.int64) for one in (state.u, state.y, state.ring)
-        )
-        network.load(NetState(u, y, ring, state.samples))
+        read = (state.samples - np.arange(1, span + 1)) % len(state.ring)
+        state.ring[read] = kept(state.ring[read])
+        network.load(NetState(kept(state.u), kept(state.y), state.ring, state.samples))
     return traced
 
 

@@ -23,7 +23,7 @@ from ohmgrid.compiled.layout import (
     ZERO,
 )
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import STUCK, show_devices
+from ohmgrid.compiled.population import STUCK, show_moved
 from ohmgrid.compiled.pulses import all_halves
 from ohmgrid.model.device import aging as laws
 from ohmgrid.registers.device import STEP_FRAC
@@ -174,5 +174,5 @@ def age_devices(array, regs, aging, key, part, work):
                 _leak(array, aging, count, visit)
                 _settle(count, regs.weight_bits, visit)
                 store_devices(array, count, visit)
-                show_devices(array, regs, count, work)
+                show_moved(array, regs, count, work)
                 count = ZERO

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 from numba.extending import overload
 
-from ohmgrid.compiled.jit import INNER, bit_length, golden, inner
+from ohmgrid.compiled.jit import INNER, bit_length, golden, inner, quotient
 from ohmgrid.model.base import arith
 
 __all__ = [
@@ -47,13 +47,13 @@ def _bit_length(value):
 
 @inner
 def divide_floor(numerator, denominator):
-    """Return ``floor(numerator / denominator)``; ``0 <= numerator < 2**53``, denominator > 0.
+    """Return ``floor(numerator / denominator)``; ``0 <= numerator``, ``0 < denominator`` < 2**52.
 
     The float quotient is off by less than ``numerator / denominator * 2**-53 < 1 / denominator``,
     which is the least distance of a quotient that is no integer from the next one: its floor is
     exact, and the processor divides many floats at a time.
     """
-    return np.int64(np.float64(numerator) / np.float64(denominator))
+    return quotient(np.int64(numerator), np.int64(denominator))
 
 
 @inner

@@ -31,7 +31,7 @@ from ohmgrid.compiled.layout import (
     WEIGHT,
 )
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells
-from ohmgrid.compiled.population import FLAT, SLOPES, STUCK, show_devices
+from ohmgrid.compiled.population import FLAT, SLOPES, STUCK, show_moved
 from ohmgrid.compiled.pulses import SLOT_MASK
 from ohmgrid.devices.laws import ROOMS
 from ohmgrid.model.device import pulse
@@ -56,6 +56,7 @@ relative_noise, room_near = golden(pulse.relative_noise), golden(pulse.room_near
 BOUND, RANGE, ROOM = map(POSITIONS.index, ("bound", "range", "room"))
 ADDITIVE, MULTIPLICATIVE, COMPLEX = map(NOISES.index, ("additive", "multiplicative", "complex"))
 ROOM_DITHER = (1 << ROOM_DITHER_BITS) - 1
+ONE = np.int64(1)
 DOWN = np.uint32(31)
 """Bit of `BOTH` that is set where the pulses lower the conductance."""
 MIDDLE, HIGH, LAST = VISITS, 2 * VISITS, 3 * VISITS
@@ -250,14 +251,15 @@ def _places(count, regs, visit):
 @inner
 def _table_steps(count, nodes, width, frac, offset, visit):
     distinct()
-    mask = (1 << frac) - 1
+    mask, low, down = np.uint32((1 << frac) - 1), np.uint32(frac), np.uint32(width)
     for k in range(count):
-        place = np.int64(visit[PLACE + k])
-        first = np.uint64((place >> frac) + width * (np.uint32(visit[BOTH + k]) >> DOWN))
+        place = np.uint32(visit[PLACE + k])
+        below = down if visit[BOTH + k] < 0 else np.uint32(0)
+        first = np.uint64(np.uint32(place >> low) + below)
         start, end = np.int64(nodes[first]), np.int64(nodes[first + np.uint64(1)])
         # 32 bits hold it, which the compiler cannot see.
-        factor = np.int64(np.int32(on_line(start, end, place & mask, frac)))
-        curve = bent(offset, np.int64(visit[GAMMA + k]), factor)
+        factor = np.int64(np.int32(on_line(start, end, np.int64(place & mask), frac)))
+        curve = np.int64(np.int32(bent(offset, np.int64(visit[GAMMA + k]), factor)))
         visit[LOCAL + k] = local_step(np.int64(visit[REL + k]), curve)
 
 
@@ -313,27 +315,43 @@ def _amplitudes(count, regs, visit):
 
 
 @inner
+def _move_by(k, pulses, deviation, dw, dw_shift, bits, visit):
+    """Fill the conductance of device k after so many pulses, whose noise has that deviation."""
+    # 32 bits hold it, which the compiler cannot see.
+    relative = np.int64(np.int32(relative_noise(np.int64(visit[GAUSS + k]), deviation)))
+    after = moved(
+        np.int64(visit[VALUE + k]),
+        visit[BOTH + k] < 0,
+        pulses,
+        np.int64(visit[LOCAL + k]),
+        shift_half_up(visit[SIZE + k] * relative, REL_FRAC),
+        np.int64(visit[ROUNDING + k]),
+        dw,
+        dw_shift,
+    )
+    b_max, b_min = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
+    after = bounded(after, b_max, b_min, np.int64(visit[REFERENCE + k]), bits)
+    weight = visit[WEIGHT + k]
+    visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
+
+
+@inner
 def _move(count, c2c, dw, dw_shift, bits, visit):
     """Fill the conductances after the pulses."""
     distinct()
+    dw = np.int64(np.int32(dw))
     for k in range(count):
-        both, value = np.uint32(visit[BOTH + k]), np.int64(visit[VALUE + k])
-        pulses = count_ones(both & SLOT_MASK)
-        relative = relative_noise(np.int64(visit[GAUSS + k]), np.int64(c2c[pulses]))
-        after = moved(
-            value,
-            both >> DOWN != 0,
-            np.int64(pulses),
-            np.int64(visit[LOCAL + k]),
-            shift_half_up(visit[SIZE + k] * relative, REL_FRAC),
-            np.int64(visit[ROUNDING + k]),
-            dw,
-            dw_shift,
-        )
-        b_max, b_min = np.int64(visit[UPPER + k]), np.int64(visit[LOWER + k])
-        after = bounded(after, b_max, b_min, np.int64(visit[REFERENCE + k]), bits)
-        weight = visit[WEIGHT + k]
-        visit[MOVED + k] = weight if visit[STEPS + k] & STUCK else after
+        pulses = np.int64(count_ones(np.uint32(visit[BOTH + k]) & SLOT_MASK))
+        _move_by(k, pulses, np.int64(c2c[pulses]), dw, dw_shift, bits, visit)
+
+
+@inner
+def _move_once(count, deviation, dw, dw_shift, bits, visit):
+    """Fill the conductances after one pulse each."""
+    distinct()
+    deviation, dw = np.int64(np.int32(deviation)), np.int64(np.int32(dw))
+    for k in range(count):
+        _move_by(k, ONE, deviation, dw, dw_shift, bits, visit)
 
 
 @inner
@@ -380,6 +398,9 @@ def visit_devices(array, regs, count, work):
     if regs.visible:
         _dither(count, words, visit)
     _amplitudes(count, regs, visit)
-    _move(count, regs.c2c, regs.dw, regs.dw_shift, regs.weight_bits, visit)
+    if regs.serial:  # slot by slot
+        _move_once(count, regs.c2c[1], regs.dw, regs.dw_shift, regs.weight_bits, visit)
+    else:
+        _move(count, regs.c2c, regs.dw, regs.dw_shift, regs.weight_bits, visit)
     store_devices(array, count, visit)
-    show_devices(array, regs, count, work)
+    show_moved(array, regs, count, work)

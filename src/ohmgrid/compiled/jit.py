@@ -48,6 +48,7 @@ __all__ = [
     "inner",
     "is_kept",
     "kernel",
+    "quotient",
     "watch",
 ]
 
@@ -311,6 +312,25 @@ def _bit_length(typingctx, word):
     return types.int64(types.int64), codegen
 
 
+def _quotient(typingctx, numerator, denominator):
+    """Return ``floor(numerator / denominator)`` by floats; both int64, below 2**52, > 0 the second.
+
+    An integer below 2**52 is what the lowest bits of the float 2**52 + it are: so the processor
+    turns many of them into floats, and floats back, at a time, for which it has no instruction.
+    """
+
+    def codegen(context, builder, signature, args):
+        word, double = ir.IntType(64), ir.DoubleType()
+        high = ir.Constant(word, 0x433 << 52)
+        shift = ir.Constant(double, float(1 << 52))
+        parts = [builder.bitcast(builder.or_(arg, high), double) for arg in args]
+        ratio = builder.fdiv(*(builder.fsub(part, shift) for part in parts))
+        floor = builder.call(builder.module.declare_intrinsic("llvm.floor", [double]), [ratio])
+        return builder.xor(builder.bitcast(builder.fadd(floor, shift), word), high)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
 def _apart(typingctx):
     """Keep the function that calls this one function of its own: it is not inlined.
 
@@ -346,3 +366,4 @@ bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
 distinct = cast(Callable[[], None], intrinsic(_distinct))
 count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
 first_one = cast(Callable[[Any], Any], intrinsic(_first_one))
+quotient = cast(Callable[[Any, Any], Any], intrinsic(_quotient))

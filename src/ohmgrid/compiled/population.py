@@ -15,7 +15,7 @@ from ohmgrid.model.device import visible
 from ohmgrid.model.device.population import Population
 from ohmgrid.model.device.step import Static
 
-__all__ = ["Array", "pack", "show_all", "show_devices"]
+__all__ = ["Array", "pack", "show_all", "show_column", "show_devices", "show_moved"]
 
 turned, seen = golden(visible.turned), golden(visible.seen)  # the golden model's own
 
@@ -55,6 +55,8 @@ class Array(NamedTuple):
     """Rows of devices."""
     cols: int
     paired: int
+    lazy: int
+    """What a pass sees is brought up to date column by column, before it is read."""
 
 
 def _records(static: Static, flat: bool) -> np.ndarray:
@@ -71,7 +73,9 @@ def _flat(field: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(field.T.ravel().astype(np.uint32).view(np.int32))
 
 
-def pack(population: Population, paired: bool, ages: bool, beside: bool = False) -> Array:
+def pack(
+    population: Population, paired: bool, ages: bool, beside: bool = False, lazy: bool = False
+) -> Array:
     """Return the devices of an array, their conductances 0.
 
     Parameters
@@ -82,6 +86,8 @@ def pack(population: Population, paired: bool, ages: bool, beside: bool = False)
         Whether devices leak, diffuse or are reset.
     beside : bool
         Whether passes see something beside them.
+    lazy : bool
+        Whether `show_column` is called before a column is read.
     """
     static, registers = population.static, population.registers
     rows, cols = static.b_max.shape
@@ -104,6 +110,7 @@ def pack(population: Population, paired: bool, ages: bool, beside: bool = False)
         rows=rows,
         cols=cols,
         paired=int(paired),
+        lazy=int(lazy),
     )
 
 
@@ -116,6 +123,13 @@ def _visible_keys(array, regs, count, work):
         column = place // array.rows
         row = place - column * array.rows
         work.total[k] = np.uint32(array.row_key[row] ^ own) + array.col_key[column]
+
+
+@inner
+def show_moved(array, regs, count, work):
+    """Bring what a pass sees of devices that have moved up to date, unless that is done later."""
+    if not array.lazy:
+        show_devices(array, regs, count, work)
 
 
 @inner
@@ -144,14 +158,25 @@ def show_devices(array, regs, count, work):
         array.seen[place] = seen(np.int64(hidden[place]), gauss, regs.visible, regs.weight_bits)
 
 
+@inner
+def _show_from(array, regs, first, last, work):
+    if not (array.paired or regs.visible or len(array.beside)):
+        return
+    for start in range(first, last, VISITS):
+        count = min(VISITS, last - start)
+        for k in range(count):
+            work.cell[k] = start + k
+        show_devices(array, regs, count, work)
+
+
+@inner
+def show_column(array, regs, column, work):
+    """Bring what a pass sees of one column up to date."""
+    first = column * array.rows
+    _show_from(array, regs, first, first + array.rows, work)
+
+
 @kernel
 def show_all(array, physics, work):
     """Bring what a pass sees up to date after all conductances have changed."""
-    regs = physics.device
-    if not (array.paired or regs.visible or len(array.beside)):
-        return
-    for first in range(0, len(array.hidden), VISITS):
-        count = min(VISITS, len(array.hidden) - first)
-        for k in range(count):
-            work.cell[k] = first + k
-        show_devices(array, regs, count, work)
+    _show_from(array, physics.device, 0, len(array.hidden), work)

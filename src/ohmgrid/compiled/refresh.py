@@ -12,7 +12,7 @@ from ohmgrid.compiled.device import visit_devices
 from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.layout import TOTAL, VISITS, ZERO, Pulses, Side
 from ohmgrid.compiled.noise import GAUSSIAN, hash_cells, op_key
-from ohmgrid.compiled.population import show_devices
+from ohmgrid.compiled.population import show_moved
 from ohmgrid.compiled.pulses import (
     SLOT_MASK,
     all_halves,
@@ -183,7 +183,7 @@ def _reset(array, regs, aging, key, due, work):
             work.cell[k] = 2 * work.busy[(first + k) >> 1] + ((first + k) & 1)
         hash_cells(work.visit[TOTAL:], count, work.words, work.words64)
         reset_devices(array, aging, count, regs.weight_bits, work)
-        show_devices(array, regs, count, work)
+        show_moved(array, regs, count, work)
 
 
 @inner

@@ -75,6 +75,9 @@ class CompiledTile(TileBase):
         Number of the tile, 0..255; different numbers have different noise.
     beside : int
         What passes may see beside the array at most (`show`), weight LSB; 0: nothing.
+    lazy : bool
+        Whether kernels call `show_column` before they read a column of it; of write noise, what a
+        pass sees is then not brought up to date after each pulse.
 
     Attributes
     ----------
@@ -89,7 +92,13 @@ class CompiledTile(TileBase):
     """
 
     def __init__(
-        self, config: Config, rows: int, cols: int, number: int = 0, beside: int = 0
+        self,
+        config: Config,
+        rows: int,
+        cols: int,
+        number: int = 0,
+        beside: int = 0,
+        lazy: bool = False,
     ) -> None:
         super().__init__(config, rows, cols, number)
         formats, paired = config.formats, config.device.paired
@@ -113,7 +122,7 @@ class CompiledTile(TileBase):
             self.device,
             formats.weight_bits,
         )
-        self.array = pack(population, paired, bool(self.aging.every) or paired, beside > 0)
+        self.array = pack(population, paired, bool(self.aging.every) or paired, beside > 0, lazy)
         stuck = np.flatnonzero(population.static.stuck.T)
         self._stuck = stuck, population.stuck_weight.T.ravel()[stuck]
         self.steps = np.zeros(3, np.int64)
@@ -180,6 +189,8 @@ class CompiledTile(TileBase):
         return step
 
     def _pass(self, backward: bool, values: np.ndarray) -> np.ndarray:
+        if self.array.lazy:
+            show_all(*self._held, self._work)
         out = np.empty(self.cols if backward else self.rows, np.int64)
         step, (array, physics) = self._step(int(backward)), self._held
         passes, saturated = _multiply(

@@ -10,7 +10,7 @@ from ohmgrid.compiled.jit import apart, golden, inner
 from ohmgrid.compiled.layout import WHOLE, ZERO, Pulses
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
-from ohmgrid.compiled.population import Array
+from ohmgrid.compiled.population import Array, show_column
 from ohmgrid.compiled.pulses import all_halves, line_halves, make_trains
 from ohmgrid.compiled.readout import Reading
 from ohmgrid.compiled.updates import pass_time, pulse_array
@@ -202,6 +202,7 @@ def _transfer(layer, net, rate, trains, work):
     hidden.steps[READS] = reads + 1
     line, read, asked = work.vector, work.out, work.values
     line[column] = transfers.one
+    show_column(hidden.array, net.fast.device, column, work)
     multiply(
         hidden.array.seen,
         rows,

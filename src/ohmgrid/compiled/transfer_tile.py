@@ -8,7 +8,7 @@ from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
 from ohmgrid.config import Config
 from ohmgrid.devices.transfer import ChoppedTransfer
 from ohmgrid.model.core.transfer import TransferTile
-from ohmgrid.registers.transfer import scaled_rate, write_shift
+from ohmgrid.registers.transfer import fast_number, scaled_rate, write_shift
 
 __all__ = ["CompiledTransferTile"]
 
@@ -27,7 +27,10 @@ class CompiledTransferTile(TransferTile):
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
-        super().__init__(config, rows, cols, number, CompiledTile)
+        def make(config: Config, rows: int, cols: int, own: int) -> CompiledTile:
+            return CompiledTile(config, rows, cols, own, lazy=own == fast_number(number))
+
+        super().__init__(config, rows, cols, number, make)
 
     @property
     def shown(self) -> CompiledTile:

@@ -1,4 +1,4 @@
-"""Test accuracies beside those of aihwkit: 36 named runs, ten seeds a side.
+"""Test accuracies beside those of aihwkit: named runs, several seeds a side.
 
 ``python bench/agreement.py --out DIR`` trains every run of `RUNS` with the compiled engine and
 judges it against the accuracies of aihwkit that `REFERENCE` holds. With ``--peer-python PATH``,
@@ -6,6 +6,8 @@ an interpreter that has aihwkit, it first records what is missing there (aihwkit
 its side is recorded, ours is computed anew). Both sides are written after each run, so that the
 same command goes on where it was stopped; ours is computed again whenever the code has changed. The
 exit status is 1 where a run disagrees.
+
+``--only WORD`` takes the runs whose names hold the word, as in ``--only ttv2``.
 
 ``--scan`` trains aihwkit only, at the learning rates of `SCAN`: how those of `RATES` were chosen.
 """
@@ -29,17 +31,15 @@ from ohmgrid.engines import make_core
 from ohmgrid.model.core.core import epoch_order
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.peer import Peer
-from ohmgrid.training.data import Dataset, load_data
+from ohmgrid.training.data import Dataset, Preparation, load_data
 from ohmgrid.training.plan import Plan
 
 REFERENCE = Path(__file__).with_name("agreement.json")
-"""What aihwkit reached: versions, and of each run the learning rate and ten test accuracies."""
+"""What aihwkit reached: versions, and of each run the learning rate and its test accuracies."""
 
-SEEDS = range(1, 11)
-"""Seeds of our side."""
-PEER_SEEDS = range(101, 111)
-"""Seeds of aihwkit's initial weights and orders of examples: others, so that both sides are
-independent samples."""
+SEED, PEER_SEED = 1, 101
+"""First seed of our side, and of aihwkit's initial weights and orders of examples: others, so that
+both sides are independent samples."""
 
 RATES = {
     ("cross-entropy", "sigmoid"): 0.2,
@@ -54,8 +54,6 @@ its best (docs/agreement.md has the scan)."""
 SCAN = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Learning rates of ``--scan``."""
 
-ERRORS = 3.0
-"""Most pooled standard errors between the means."""
 POINTS = 0.03
 """Most between the means where aihwkit's own deviation is below `STEADY`."""
 STEADY = 0.02
@@ -69,14 +67,19 @@ NETS = (
     ("digits", "64-32-16-10"),
     ("mnist", "784-32-10"),
 )
-EPOCHS = {"digits": 3, "mnist": 1}
-EXAMPLES = {"digits": 1437, "mnist": 10_000}
-"""Training examples, the first of the data set; all test examples are tested."""
+TRANSFERS = {
+    "tiki-taka-reram-es": 0.2,
+    "ttv2-reram-es": 1.0,
+    "chopped-ttv2-reram-es": 1.0,
+}
+"""Transfer algorithms on digits, and the learning rate of each: one with which it learns."""
+POOLED = {"tiki-taka-reram-es": 0.2}
+"""The same on MNIST with squares of four pixels averaged."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained on both sides."""
+    """What is trained on both sides, and what must agree."""
 
     data: str
     layers: str
@@ -84,6 +87,14 @@ class Run:
     loss: str
     device: str
     lr: float
+    epochs: int = 3
+    examples: int = 1437
+    """Training examples, the first of the data set; all test examples are tested."""
+    seeds: int = 10
+    crop: tuple[int, int] | None = None
+    pool: int = 1
+    errors: float = 3.0
+    """Most pooled standard errors between the means."""
 
     @property
     def name(self) -> str:
@@ -95,13 +106,24 @@ def all_runs() -> Iterator[Run]:
     """Yield the runs: every net with every activation on every device.
 
     The losses alternate like the fields of a chess board over net, activation and device, so that
-    each pair of activation and device meets both losses twice, and each loss counts 18 runs.
+    each pair of activation and device meets both losses twice, and each loss counts 18 runs. Those
+    of the transfer algorithms follow.
     """
     for n, (data, layers) in enumerate(NETS):
         for a, activation in enumerate(ACTIVATIONS):
             for d, device in enumerate(DEVICES):
                 loss = LOSSES[(n + a + d) % 2]
-                yield Run(data, layers, activation, loss, device, RATES[loss, activation])
+                run = Run(data, layers, activation, loss, device, RATES[loss, activation])
+                yield run if data == "digits" else replace(run, epochs=1, examples=10_000)
+    loss, activation = LOSSES[0], ACTIVATIONS[0]
+    for device, lr in TRANSFERS.items():
+        run = Run("digits", "64-32-10", activation, loss, device, lr, epochs=4, errors=4.0)
+        yield run
+    long = {"epochs": 1, "examples": 10_000, "seeds": 3, "crop": (22, 24), "errors": 4.0}
+    for device, lr in POOLED.items():
+        yield Run("mnist", "132-32-10", activation, loss, device, lr, pool=2, **long)
+    long["examples"] = 5000
+    yield Run("mnist", "528-250-125-10", activation, loss, "tiki-taka-reram-es", 1.0, **long)
 
 
 RUNS = tuple(all_runs())
@@ -109,13 +131,14 @@ RUNS = tuple(all_runs())
 
 def load(run: Run, config: Config) -> Dataset:
     """Return the data of a run."""
-    data = load_data(run.data, config.formats.x_frac, config.formats.edge_bits)
-    count = EXAMPLES[run.data]
+    how = Preparation(crop=run.crop, pool=run.pool)
+    data = load_data(run.data, config.formats.x_frac, config.formats.edge_bits, how)
+    count = run.examples
     return replace(data, train_x=data.train_x[:count], train_labels=data.train_labels[:count])
 
 
-def peer_accuracies(python: str, run: Run, seeds: range) -> list[float]:
-    """Return the test accuracy that aihwkit reaches with each seed."""
+def peer_accuracies(python: str, run: Run, first: int) -> list[float]:
+    """Return the test accuracy that aihwkit reaches with each seed from ``first`` on."""
     config = Config()
     data = load(run, config)
     layers = [int(size) for size in run.layers.split("-")]
@@ -132,9 +155,9 @@ def peer_accuracies(python: str, run: Run, seeds: range) -> list[float]:
     )
     found = []
     try:
-        for seed in seeds:
+        for seed in range(first, first + run.seeds):
             peer.restart(seed)
-            for epoch in range(EPOCHS[run.data]):
+            for epoch in range(run.epochs):
                 peer.train(epoch_order(seed, epoch, len(data.train_labels)).tolist())
             found.append(peer.test())
     finally:
@@ -142,11 +165,11 @@ def peer_accuracies(python: str, run: Run, seeds: range) -> list[float]:
     return found
 
 
-def our_accuracies(run: Run, seeds: range) -> list[float]:
+def our_accuracies(run: Run) -> list[float]:
     """Return the test accuracy that the compiled engine reaches with each seed."""
-    plan = Plan(run.data, "", run.layers, run.activation, run.loss, run.lr, EPOCHS[run.data])
+    plan = Plan(run.data, "", run.layers, run.activation, run.loss, run.lr, run.epochs)
     found = []
-    for seed in seeds:
+    for seed in range(SEED, SEED + run.seeds):
         config = fit_build(
             choose_config(Options(seed=seed, device=run.device, activation=run.activation)), plan
         )
@@ -196,7 +219,7 @@ def peer_versions(python: str) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def record_reference(python: str) -> None:
+def record_reference(python: str, chosen: list[Run]) -> None:
     """Let aihwkit train every run that `REFERENCE` lacks or holds for another learning rate."""
     kept = read_json(REFERENCE)
     versions = peer_versions(python)
@@ -206,30 +229,30 @@ def record_reference(python: str) -> None:
             f"expected the versions of {REFERENCE.name}, {kept['versions']}, got {versions}",
         )
     runs = kept.get("runs", {})
-    for run in RUNS:
+    for run in chosen:
         if runs.get(run.name, {}).get("lr") == run.lr:
             continue
-        accuracies = peer_accuracies(python, run, PEER_SEEDS)
+        accuracies = peer_accuracies(python, run, PEER_SEED)
         runs[run.name] = {"lr": run.lr, "accuracies": accuracies}
         write_json(REFERENCE, {"versions": versions, "runs": runs})
         click.echo(f"aihwkit  {run.name:56} {fmean(accuracies):.2%}", err=True)
 
 
-def train_ours(out: Path) -> dict[str, list[float]]:
+def train_ours(out: Path, chosen: list[Run]) -> dict[str, list[float]]:
     """Train every run of ours that ``out`` does not hold; return the accuracies of all."""
     path, code = make_folder(out) / "ours.json", code_sha256()
     kept = read_json(path)
     if kept.get("code_sha256") != code:
         kept = {"code_sha256": code, "runs": {}}
-    for run in RUNS:
+    for run in chosen:
         if run.name not in kept["runs"]:
-            kept["runs"][run.name] = our_accuracies(run, SEEDS)
+            kept["runs"][run.name] = our_accuracies(run)
             write_json(path, kept)
             click.echo(f"ohmgrid  {run.name:56} {fmean(kept['runs'][run.name]):.2%}", err=True)
     return kept["runs"]
 
 
-def judge(ours: list[float], peers: list[float]) -> dict[str, Any]:
+def judge(run: Run, ours: list[float], peers: list[float]) -> dict[str, Any]:
     """Return both means and deviations, their distance, and whether it is within the bounds."""
     means, deviations = (fmean(ours), fmean(peers)), (stdev(ours), stdev(peers))
     difference = means[0] - means[1]
@@ -242,7 +265,8 @@ def judge(ours: list[float], peers: list[float]) -> dict[str, Any]:
         "aihwkit_deviation": deviations[1],
         "difference": difference,
         "standard_error": error,
-        "agrees": abs(difference) <= ERRORS * error and not (steady and abs(difference) > POINTS),
+        "agrees": abs(difference) <= run.errors * error
+        and not (steady and abs(difference) > POINTS),
     }
 
 
@@ -256,8 +280,8 @@ def scan(python: str, seed: int = 1) -> None:
                     fmean(
                         peer_accuracies(
                             python,
-                            Run("digits", layers, activation, loss, DEVICES[0], lr),
-                            range(seed, seed + 1),
+                            Run("digits", layers, activation, loss, DEVICES[0], lr, seeds=1),
+                            seed,
                         )
                     )
                     for layers in ("64-32-10", "64-32-16-10")
@@ -269,27 +293,31 @@ def scan(python: str, seed: int = 1) -> None:
 @click.command()
 @click.option("--peer-python", metavar="PATH", help="Interpreter with aihwkit: record its side.")
 @click.option("--scan", "scanning", is_flag=True, help="Only scan aihwkit's learning rates.")
+@click.option("--only", default="", metavar="WORD", help="Runs whose names hold it [all].")
 @click.option("--out", type=Path, default=Path("runs/agreement"), metavar="DIR")
-def main(peer_python: str | None, scanning: bool, out: Path) -> None:
+def main(peer_python: str | None, scanning: bool, only: str, out: Path) -> None:
     """Compare test accuracies with aihwkit's, run by run."""
     if scanning:
         if peer_python is None:
             raise click.UsageError("--scan: expected --peer-python PATH with it")
         scan(peer_python)
         return
+    chosen = [run for run in RUNS if only in run.name]
+    if not chosen:
+        raise click.UsageError(f"--only: expected a part of a run's name, got {only}")
     if peer_python is not None:
-        record_reference(peer_python)
+        record_reference(peer_python, chosen)
     runs = read_json(REFERENCE).get("runs", {})
-    if missing := [run.name for run in RUNS if runs.get(run.name, {}).get("lr") != run.lr]:
+    if missing := [run.name for run in chosen if runs.get(run.name, {}).get("lr") != run.lr]:
         raise click.ClickException(
             f"{REFERENCE.name} lacks {len(missing)} runs, such as {missing[0]}: "
             "--peer-python PATH records them"
         )
-    ours = train_ours(out)
-    results = {run.name: judge(ours[run.name], runs[run.name]["accuracies"]) for run in RUNS}
+    ours = train_ours(out, chosen)
+    results = {run.name: judge(run, ours[run.name], runs[run.name]["accuracies"]) for run in chosen}
     write_json(out / "agreement.json", results)
     click.echo(f"{'run':58}{'lr':>6}{'ours':>16}{'aihwkit':>16}{'points':>8}{'errors':>8}")
-    for run in RUNS:
+    for run in chosen:
         row = results[run.name]
         click.echo(
             f"{run.name:58}{run.lr:>6g}"

@@ -3,7 +3,7 @@
 ``python bench/mnist.py --devices gokmen-vlasov,capacitor --seeds 1,2,3 --epochs 3 --out DIR`` keeps
 a checkpoint of each run and a row of ``accuracy.csv`` for each epoch, so that the same command goes
 on where it was stopped, and draws ``accuracy.png``. The device ``float`` is the same net in
-floating point, NumPy, from the same initial weights and in the same order of examples.
+floating point, plain C, from the same initial weights and in the same order of examples.
 """
 
 import csv
@@ -25,6 +25,7 @@ from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.plots.training import save_figure
 from ohmgrid.storage.files import make_folder, write_whole
+from ohmgrid.studies.plain_c import PlainNet
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, read_checkpoint
@@ -35,43 +36,21 @@ Rows = dict[tuple[str, int, int], float]
 """Device, seed and epoch to test accuracy."""
 
 
-def sigmoid(v: np.ndarray) -> np.ndarray:
-    """Return the logistic function."""
-    return 1 / (1 + np.exp(-v))
-
-
 def float_accuracies(config: Config, plan: Plan, data: Dataset):
     """Yield the test accuracy of the float net after each epoch."""
-    shapes = plan.net().shapes
-    weights = []
-    for number, (rows, cols) in enumerate(shapes):
-        state = initial_state(config, rows, cols, number)
-        weights.append(state.weights * Tile(config, 1, 1).lsb)
-    unit = 1 << config.formats.x_frac
-    train, test = data.train_x / unit, data.test_x / unit
-
-    def with_bias(x: np.ndarray) -> np.ndarray:
-        return np.append(x, 1.0)
-
-    for epoch in range(plan.epochs):
-        for one in epoch_order(config.seed, epoch, len(train)):
-            inputs = [with_bias(train[one])]
-            for w in weights[:-1]:
-                inputs.append(with_bias(sigmoid(w @ inputs[-1])))
-            logits = weights[-1] @ inputs[-1]
-            d = np.exp(logits - logits.max())
-            d /= d.sum()
-            d[data.train_labels[one]] -= 1
-            for number in range(len(weights) - 1, -1, -1):
-                x = inputs[number]
-                below = (weights[number].T @ d)[:-1] * (x * (1 - x))[:-1]
-                weights[number] -= plan.lr * np.outer(d, x)
-                d = below
-        x = test
-        for w in weights[:-1]:
-            x = sigmoid(x @ w[:, :-1].T + w[:, -1])
-        guesses = (x @ weights[-1][:, :-1].T + weights[-1][:, -1]).argmax(axis=1)
-        yield float((guesses == data.test_labels).mean())
+    net, lsb = plan.net(), Tile(config, 1, 1).lsb
+    states = [initial_state(config, *shape, number) for number, shape in enumerate(net.shapes)]
+    trainer = PlainNet(net, [state.weights * lsb for state in states])
+    unit = np.float32(1 << config.formats.x_frac)
+    test = data.test_x.astype(np.float32) / unit
+    try:
+        for epoch in range(plan.epochs):
+            order = epoch_order(config.seed, epoch, len(data.train_labels))
+            train = data.train_x[order].astype(np.float32) / unit
+            trainer.train(train, data.train_labels[order], plan.lr)
+            yield float((trainer.predict(test) == data.test_labels).mean())
+    finally:
+        trainer.close()
 
 
 def read_rows(path: Path) -> Rows:

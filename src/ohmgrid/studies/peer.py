@@ -18,15 +18,29 @@ __all__ = ["FLOAT", "PEER_PRESETS", "Peer", "peer_version"]
 FLOAT = "float"
 """The same net in floating point: the reference that no device limits."""
 
+_UNITS = {
+    "capacitor": "Capacitor",
+    "ecram": "EcRam",
+    "ecram-mo": "EcRamMO",
+    "idealized": "Idealized",
+    "reram-es": "ReRamES",
+    "reram-sb": "ReRamSB",
+}
+_TRANSFERS = {
+    "tiki-taka": "TikiTaka",
+    "ttv2": "TTv2",
+    "chopped-ttv2": "ChoppedTTv2",
+    "agad": "AGAD",
+}
 PEER_PRESETS = {
-    "capacitor": "CapacitorPreset",
-    "ecram": "EcRamPreset",
-    "ecram-mo": "EcRamMOPreset",
+    **{name: f"{unit}Preset" for name, unit in _UNITS.items()},
     "gokmen-vlasov": "GokmenVlasovPreset",
-    "idealized": "IdealizedPreset",
     "pcm": "PCMPreset",
-    "reram-es": "ReRamESPreset",
-    "reram-sb": "ReRamSBPreset",
+    **{
+        f"{transfer}-{name}": f"{their}{unit}Preset"
+        for transfer, their in _TRANSFERS.items()
+        for name, unit in _UNITS.items()
+    },
     FLOAT: FLOAT,
 }
 """ohmgrid's name of a preset -> the class in ``aihwkit.simulator.presets``."""

@@ -75,6 +75,8 @@ TRANSFERS = {
 """Transfer algorithms on digits, and the learning rate of each: one with which it learns."""
 POOLED = {"tiki-taka-reram-es": 0.2}
 """The same on MNIST with squares of four pixels averaged."""
+LARGE = {"tiki-taka-reram-es": 1.0, "reram-es": 0.2}
+"""The same with all of them, and the device alone."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def all_runs() -> Iterator[Run]:
     for device, lr in POOLED.items():
         yield Run("mnist", "132-32-10", activation, loss, device, lr, pool=2, **long)
     long["examples"] = 5000
-    yield Run("mnist", "528-250-125-10", activation, loss, "tiki-taka-reram-es", 1.0, **long)
+    for device, lr in LARGE.items():
+        yield Run("mnist", "528-250-125-10", activation, loss, device, lr, **long)
 
 
 RUNS = tuple(all_runs())

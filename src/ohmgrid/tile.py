@@ -13,7 +13,7 @@ from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.doors.checks import shown
-from ohmgrid.hidden import Field, check_hidden, hidden_fields
+from ohmgrid.hidden import Field, check_hidden, hidden_fields, transfer_work
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.device import device_registers
@@ -30,6 +30,7 @@ __all__ = [
     "device_shape",
     "make_tiles",
     "parts_of",
+    "transfers_of",
 ]
 
 
@@ -72,6 +73,22 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
             "g": own,
         }
     return {WEIGHTS: own}
+
+
+def transfers_of(states: Sequence[TileState]) -> dict[str, list[int]]:
+    """Return what transfers of a net took so far, by the names of `ohmgrid.hidden.TRANSFER_WORK`.
+
+    Parameters
+    ----------
+    states : sequence of TileState
+        Of all layers.
+
+    Returns
+    -------
+    dict of str to list of int
+        Lists with an entry for each layer.
+    """
+    return transfer_work([(state.hidden, state.weights.size) for state in states])
 
 
 class TileEngine(Protocol):

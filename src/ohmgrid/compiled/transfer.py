@@ -44,6 +44,8 @@ class Hidden(NamedTuple):
     steps: np.ndarray
     """int64, shape (3,): columns read, 0, updates; the slow array's count its writes and,
     beside them, updates."""
+    moved: np.ndarray
+    """int64, shape (1,): coincidences of writes."""
     buffer: np.ndarray
     """int32, shape (cols * rows,) or empty, as all that follow."""
     mean: np.ndarray
@@ -61,7 +63,8 @@ class Hidden(NamedTuple):
         empty = np.zeros(0, np.int32)
         signs = np.zeros(0, np.uint8)
         steps, averages = np.zeros(3, np.int64), np.zeros(2, np.int64)
-        return cls(array, reading, 0, steps, empty, empty, empty, signs, signs, averages)
+        moved = np.zeros(1, np.int64)
+        return cls(array, reading, 0, steps, moved, empty, empty, empty, signs, signs, averages)
 
 
 class Transfers(NamedTuple):
@@ -226,7 +229,10 @@ def _transfer(layer, net, rate, trains, work):
     if found:
         own = op_key(net.physics.base, UPDATE, layer.number, writes)
         make_trains(line, asked, rows, cols, rate.write, rate.write, own, trains, work)
-        pulse_array(layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work)
+        up, down = pulse_array(
+            layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work
+        )
+        hidden.moved[0] += up + down
     line[column] = 0
     if transfers.own.chopped:
         _turn(hidden, transfers, rows, cols, column, turn, key, work)

@@ -62,6 +62,7 @@ class CompiledTransferTile(TransferTile):
             fast.readings[0],
             fast.number,
             fast.steps,
+            between["slow_pulses"],
             cells("buffer"),
             cells("mean"),
             cells("past"),

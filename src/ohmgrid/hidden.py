@@ -11,6 +11,7 @@ import numpy as np
 
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer, DynamicTransfer, Transfer
 from ohmgrid.registers.pcm import MOST_COUNT
 from ohmgrid.registers.transfer import AVERAGE_FRAC, BUFFER_TOP
@@ -57,8 +58,10 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
 
     ``fast``
         Conductances of the fast array, weight LSB of its own device.
+    ``finer``
+        Conductances of all arrays of a sum but the last one: array N - 2 first, array 0 last.
     ``transfer_steps``
-        Columns read so far, and pulsed writes of the slow array.
+        Columns read so far, of a sum those of each array, array 0 first; and last pulsed writes.
     ``slow_pulses``
         Coincidences of writes that moved a device of the slow array.
     ``buffer``
@@ -91,6 +94,12 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
             "minus_pulses": pulses,
             "transfers": Field("<i8", (1,), 0, (1 << 40) - 1),
             "written": Field("<i8", (len(WRITTEN),), 0, MOST_WORK),
+        }
+    if isinstance(device, ResidualLearning):
+        return {
+            "finer": Field("<i4", (rows, (device.count - 1) * cols), -top, top),
+            "transfer_steps": Field("<i8", (device.count,), 0, (1 << 48) - 1),
+            "slow_pulses": Field("<i8", (1,), 0, MOST_WORK),
         }
     if not isinstance(device, Transfer):
         return {}
@@ -158,7 +167,7 @@ def transfer_work(layers: Sequence[tuple[Mapping[str, np.ndarray], int]]) -> dic
 def _work(hidden: Mapping[str, np.ndarray], cells: int) -> dict[str, int]:
     found = dict.fromkeys(TRANSFER_WORK, 0)
     if "transfer_steps" in hidden:
-        found["columns_read"] = int(hidden["transfer_steps"][0])
+        found["columns_read"] = int(hidden["transfer_steps"][:-1].sum())
         found["slow_pulses"] = int(hidden["slow_pulses"][0])
     if "written" in hidden:
         found["weights_read"] = int(hidden["transfers"][0]) * cells

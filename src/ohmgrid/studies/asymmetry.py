@@ -18,6 +18,7 @@ from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.steps import LinearStep
 from ohmgrid.devices.transfer import ChoppedTransfer, DynamicTransfer, Transfer
 from ohmgrid.doors.checks import ConfigError, check_choice, check_float, check_int
@@ -114,6 +115,9 @@ METHODS: dict[str, Callable[[LinearStep, int], Device]] = {
     "ttv2": _chopped(0.0),
     "chopped-ttv2": _chopped(0.05),
     "agad": _agad,
+    "residual": lambda device, examples: ResidualLearning(
+        device, count=3, transfer_every=1.0, every_growth=2.0
+    ),
 }
 """Name of a method -> what makes its device of the step device, for a number of examples."""
 

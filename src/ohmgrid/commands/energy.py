@@ -16,7 +16,6 @@ from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
 from ohmgrid.core import Core
-from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.doors.schema import parse_json, read_bytes
 from ohmgrid.net import Net
@@ -122,7 +121,7 @@ def _of_run(done: Checkpoint) -> Work:
         net,
         done.counters,
         transfers_of(done.states),
-        isinstance(device, BufferedTransfer | ChoppedTransfer),
+        device,
         trained,
         done.config.pulses.desired_bl,
     )

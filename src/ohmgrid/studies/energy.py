@@ -12,6 +12,9 @@ from typing import Literal
 import msgspec
 
 from ohmgrid.counters import Counters
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.residual import ResidualLearning
+from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.doors.schema import parse_toml, read_text
 from ohmgrid.net import Net
@@ -29,6 +32,7 @@ __all__ = [
     "read_costs",
     "rows_of",
     "seconds_of",
+    "sum_of",
     "work_of_net",
     "work_of_run",
 ]
@@ -154,7 +158,7 @@ def work_of_run(
     net: Net,
     counters: Counters,
     moved: Mapping[str, Sequence[int]],
-    buffered: bool,
+    device: Device,
     examples: int,
     bit_length: int,
 ) -> Work:
@@ -167,8 +171,9 @@ def work_of_run(
         Of the run.
     moved : mapping of str to sequence of int
         What its transfers took, layer by layer (`ohmgrid.hidden.transfer_work`).
-    buffered : bool
-        Whether what they read goes through a digital buffer.
+    device : Device
+        Whether a pass sees several arrays, and what is read for a transfer goes through a digital
+        buffer.
     examples : int
         That it was trained on.
     bit_length : int
@@ -185,12 +190,20 @@ def work_of_run(
     pulses = float((counters["pulses_up"] + counters["pulses_down"]).sum()) / examples
     work = _work(net, passes, pulses, bit_length)
     counts = dict(work.counts)
-    for name, count in _transferred(net, moved, buffered).items():
+    for name in ("dac", "cell_read"):
+        # Lines and cells of a sum over arrays are those of each; what is converted is the sum.
+        counts[name] = (counts[name] or 0.0) * sum_of(device)
+    for name, count in _transferred(net, moved, device).items():
         counts[name] = (counts[name] or 0.0) + count / examples
     return replace(work, counts=counts)
 
 
-def _transferred(net: Net, moved: Mapping[str, Sequence[int]], buffered: bool) -> dict[str, float]:
+def sum_of(device: Device) -> int:
+    """Return how many arrays a pass sees of a layer."""
+    return device.count if isinstance(device, ResidualLearning) else 1
+
+
+def _transferred(net: Net, moved: Mapping[str, Sequence[int]], device: Device) -> dict[str, float]:
     """Return what the transfers of a run add to `Work.counts`, in all.
 
     A column is read with 1.0 on one line, and each of its rows is converted; weights that go to
@@ -212,7 +225,7 @@ def _transferred(net: Net, moved: Mapping[str, Sequence[int]], buffered: bool) -
         "coincidence": sum(moved["slow_pulses"]) + sum(moved["residue_steps"]),
         "pcm_set": sum(moved["set_pulses"]),
         "pcm_reset": sum(moved["resets"]),
-        "function": read if buffered else 0,
+        "function": read if isinstance(device, BufferedTransfer | ChoppedTransfer) else 0,
     }
 
 

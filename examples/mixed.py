@@ -18,7 +18,7 @@ from ohmgrid.config import Config
 from ohmgrid.core import Core
 from ohmgrid.engines import CHOICES, make_core
 from ohmgrid.model.core.core import Core as RunningCore
-from ohmgrid.model.core.sequencer import Order
+from ohmgrid.model.core.order import Order
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.registers import orders
 from ohmgrid.training.data import Dataset, Preparation, load_data

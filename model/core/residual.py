@@ -156,11 +156,10 @@ class ResidualTile(TileBase):
         line[self._place(source) + column] = self._one
         read = self.arrays.forward(line)
         asked, _ = at_edge(shift_round(read, self._shift), self._top)
-        if asked.any():
-            line[:] = 0
-            line[self._place(target) + column] = self._one
-            self.arrays.pulse(line, -asked, registers)
-            self.moved += self.arrays.pulses.up + self.arrays.pulses.down
+        line[:] = 0
+        line[self._place(target) + column] = self._one
+        self.arrays.pulse(line, -asked, registers)
+        self.moved += self.arrays.pulses.up + self.arrays.pulses.down
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return ``W^T d`` of the old weights, then update; see `Tile.backward_update`."""

@@ -83,12 +83,13 @@ def _hand_on(layer, net, rate, source, target, ahead, work):
         read,
     )
     line[place] = 0
+    step = hidden.steps[WRITES] + ahead + 1
+    # One of nothing is a write, too.
+    hidden.steps[WRITES] += 1
     if direct(transfers, rows, read, asked):
         place = (last - target) * cols + column
         line[place] = transfers.one
-        step = hidden.steps[WRITES] + ahead + 1
         up, down, _, _, _ = _pulse(layer, net, step, line, asked, rate.writes[source], work)
-        hidden.steps[WRITES] += 1
         hidden.moved[0] += up + down
         line[place] = 0
 

@@ -3,7 +3,8 @@
 ``python bench/mnist.py --devices gokmen-vlasov,capacitor --seeds 1,2,3 --epochs 3 --out DIR`` keeps
 a checkpoint of each run and a row of ``accuracy.csv`` for each epoch, so that the same command goes
 on where it was stopped, and draws ``accuracy.png``. The device ``float`` is the same net in
-floating point, plain C, from the same initial weights and in the same order of examples.
+floating point, plain C, from the same initial weights and in the same order of examples. Another
+data set and net: ``--data FEATURES.npz --crop "" --layers 2048-10``.
 """
 
 import csv
@@ -94,7 +95,7 @@ def train(config: Config, plan: Plan, data: Dataset, folder: Path, record) -> No
     session.run(lambda: False, lambda progress: None, on_epoch)
 
 
-def plot(path: Path, rows: Rows) -> None:
+def plot(path: Path, rows: Rows, title: str) -> None:
     """Draw mean accuracy by epoch, with the spread over seeds."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
@@ -104,8 +105,10 @@ def plot(path: Path, rows: Rows) -> None:
         means = np.array([np.mean(values) for values in found]) * 100
         low = means - 100 * np.array([min(values) for values in found])
         high = 100 * np.array([max(values) for values in found]) - means
-        axes.errorbar(epochs, means, yerr=[low, high], marker="o", capsize=3, label=device)
-    axes.set(xlabel="epoch", ylabel="test accuracy, %", title="MNIST, 528-250-125-10")
+        # The mean of equal values may be a rounding beside them.
+        spread = np.maximum([low, high], 0)
+        axes.errorbar(epochs, means, yerr=spread, marker="o", capsize=3, label=device)
+    axes.set(xlabel="epoch", ylabel="test accuracy, %", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     axes.grid(alpha=0.3)
@@ -117,18 +120,23 @@ def plot(path: Path, rows: Rows) -> None:
 @click.option("--seeds", default="1,2,3", help="Seeds [1,2,3].")
 @click.option("--epochs", type=int, default=3, help="Epochs [3].")
 @click.option("--lr", type=float, default=0.05, help="Learning rate [0.05].")
+@click.option("--data", default="mnist", help="As of `ohmgrid train` [mnist].")
+@click.option("--crop", default="22x24", help="Likewise; empty: none [22x24].")
+@click.option("--layers", default="528-250-125-10", help="Likewise [528-250-125-10].")
 @click.option("--out", type=Path, required=True, metavar="DIR", help="Folder for everything.")
-def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
+def main(
+    devices: str, seeds: str, epochs: int, lr: float, data: str, crop: str, layers: str, out: Path
+) -> None:
     """Train MNIST with presets and seeds; see the module's text."""
     names, numbers = devices.split(","), [int(seed) for seed in seeds.split(",")]
     for name in names:
         if name not in (*NAMED, FLOAT):
             raise ConfigError("devices", f"expected {', '.join(NAMED)} or {FLOAT}, got {name!r}")
     check_int("epochs", epochs, 1, 1000)
-    plan = Plan("mnist", "22x24", "528-250-125-10", lr=lr, epochs=epochs)
+    plan = Plan(data, crop, layers, lr=lr, epochs=epochs)
     path = make_folder(out) / "accuracy.csv"
     rows = read_rows(path)
-    data = load_plan_data(plan, Config())
+    examples = load_plan_data(plan, Config())
     for name in names:
         for seed in numbers:
 
@@ -141,12 +149,12 @@ def main(devices: str, seeds: str, epochs: int, lr: float, out: Path) -> None:
                 continue
             if name == FLOAT:
                 config = choose_config(Options(seed=seed))
-                for epoch, accuracy in enumerate(float_accuracies(config, plan, data), 1):
+                for epoch, accuracy in enumerate(float_accuracies(config, plan, examples), 1):
                     record(epoch, accuracy)
             else:
                 config = choose_config(Options(seed=seed, device=name))
-                train(config, plan, data, out / f"{name}-{seed}", record)
-    plot(out / "accuracy.png", rows)
+                train(config, plan, examples, out / f"{name}-{seed}", record)
+    plot(out / "accuracy.png", rows, f"{Path(data).name}, {layers}")
     for name in names:
         line = []
         for epoch in range(1, epochs + 1):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
 from ohmgrid.devices.table_step import TableStep
 from ohmgrid.devices.transfer import (
@@ -22,7 +23,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.periphery import W_NOISE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.device import device_registers
 
-__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices", "transfers"]
+__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices", "sums", "transfers"]
 
 FEW = settings(max_examples=settings().max_examples * 2 // 5)
 """Of a test that elaborates gateware for each example, which takes most of its time: fewer of them,
@@ -164,6 +165,36 @@ def transfers(draw: st.DrawFn) -> Transfer:
     if kind is DynamicTransfer:
         values |= {"buffer_cap": draw(st.sampled_from([0.0, 0.7, 2.0]))}
     return kind(**units, **values)
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> ResidualLearning:
+    """Any device whose weights are a sum over arrays."""
+    try:
+        return ResidualLearning(
+            draw(step_devices()),
+            count=draw(st.integers(2, 4)),
+            gamma=draw(st.sampled_from([0.1, 0.5, 1.0])),
+            transfer_every=draw(st.sampled_from([0.4, 1.0, 2.0])),
+            every_growth=draw(st.sampled_from([1.0, 2.0])),
+            units_in_mbatch=draw(st.booleans()),
+            fast_lr=draw(st.sampled_from([0.0, 0.3])),
+            scale_fast_lr=draw(st.booleans()),
+            transfer_lr=draw(st.sampled_from([0.1, 2.0])),
+            lr_growth=draw(st.sampled_from([1.0, 1.2])),
+            scale_transfer_lr=draw(st.booleans()),
+            warm_updates=draw(st.sampled_from([0, 4])),
+            transfer_forward=ConverterConfig(
+                out_bound=draw(st.sampled_from([0.5, 4.0])),
+                noise_management=draw(st.sampled_from(["none", "abs-max"])),
+                perfect=draw(st.integers(0, 4)) == 0,
+                w_noise=draw(st.sampled_from([0.0, 0.02])),
+                w_noise_type="additive-constant",
+            ),
+        )
+    except ConfigError:
+        assume(False)
+        raise
 
 
 @st.composite

@@ -2,8 +2,10 @@
 
 from ohmgrid.config import Config
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.model.core.pcm_capacitor import PcmCapacitorTile
+from ohmgrid.model.core.residual import ResidualTile
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.transfer import TransferTile
 from ohmgrid.tile import TileEngine
@@ -15,5 +17,7 @@ def make_tile(config: Config, rows: int, cols: int, number: int = 0) -> TileEngi
     """Return a tile of a configuration, by its device: one array, or what is around it."""
     if isinstance(config.device, Transfer):
         return TransferTile(config, rows, cols, number)
+    if isinstance(config.device, ResidualLearning):
+        return ResidualTile(config, rows, cols, number)
     kind = PcmCapacitorTile if isinstance(config.device, PcmCapacitor) else Tile
     return kind(config, rows, cols, number)

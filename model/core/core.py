@@ -265,6 +265,10 @@ class Core:
         """Apply ``W -= lr d x^T`` to a layer by coincident pulses."""
         self.tiles[layer].update(x, d, lr)
 
+    def backward_update(self, layer: int, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of a layer's old weights, then `update` it."""
+        return self.tiles[layer].backward_update(x, d, lr)
+
     def initialise(self) -> None:
         """Load the initial weights into every tile."""
         self.load(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.hidden import WRITTEN
 from ohmgrid.model.base.arith import shift_round
 from ohmgrid.model.base.noise import cell_words, gaussian, op_key, seed_key
 from ohmgrid.model.core.tile import Tile
@@ -42,6 +43,8 @@ class CellState:
         Pulses since the last RESET.
     transfers : int64, shape (1,)
         Transfers so far.
+    written : int64, shape (4,)
+        What they took, in the order of `ohmgrid.hidden.WRITTEN`.
     """
 
     def __init__(self, rows: int, cols: int) -> None:
@@ -49,6 +52,7 @@ class CellState:
         self.plus, self.minus = np.zeros(cells, np.int32), np.zeros(cells, np.int32)
         self.plus_pulses, self.minus_pulses = np.zeros(cells, np.uint8), np.zeros(cells, np.uint8)
         self.transfers = np.zeros(1, np.int64)
+        self.written = np.zeros(len(WRITTEN), np.int64)
 
     def pair(self, gain: int) -> np.ndarray:
         """Return the pair's part of the weights (int32)."""
@@ -73,7 +77,7 @@ def transferred(
     ----------
     g : int32, shape (rows, cols)
     cells : CellState
-        Changed: conductances, pulses, transfers.
+        Changed: conductances, pulses, transfers, what they took.
     population : Population
         Of the capacitors: their bounds, and which are stuck.
     registers : PcmRegisters
@@ -94,7 +98,7 @@ def transferred(
     target = np.abs(wanted) // registers.gain
     both = np.stack([np.where(wanted > 0, target, 0), np.where(wanted < 0, target, 0)], axis=1)
     shape = (2 * rows, cols)
-    devices, counts = write(
+    devices, counts, taken = write(
         np.stack([cells.plus, cells.minus], axis=1).astype(np.int64).reshape(shape),
         np.stack([cells.plus_pulses, cells.minus_pulses], axis=1).astype(np.int64).reshape(shape),
         both.reshape(shape),
@@ -110,7 +114,10 @@ def transferred(
     steps = (rest + step // 2) // step * step
     static = population.static
     low, high = static.b_min - static.reference, static.b_max - static.reference
-    return population.hold_stuck(np.clip(steps, low, high))
+    left = population.hold_stuck(np.clip(steps, low, high))
+    moved = int(np.abs(left.astype(np.int64) - g).sum()) // step
+    cells.written += (*taken, moved)
+    return left
 
 
 def _words(key: int, rows: int, cols: int) -> np.ndarray:

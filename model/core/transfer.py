@@ -166,7 +166,16 @@ class TransferTile(TileBase):
 
     def write(self, line: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Pulse a column of the slow array; as `Tile.pulse`, at the rate of a run."""
-        self.slow.pulse(line, d, self._rates(self._learning_rate(lr))[1])
+        self._pulse(line, d, self._rates(self._learning_rate(lr))[1])
+
+    def _pulse(self, line: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
+        """Pulse a column of the slow array, and count what that moved."""
+        self.slow.pulse(line, d, registers)
+        self.count_pulses(self.slow.pulses.up + self.slow.pulses.down)
+
+    def count_pulses(self, moved: int) -> None:
+        """Count coincidences of writes that moved a device of the slow array."""
+        self.hidden["slow_pulses"] += moved
 
     def _rates(self, lr: float) -> tuple[PulseRegisters, PulseRegisters, tuple[int, int]]:
         """Return the registers of updates and of writes, and the scale of what is read."""
@@ -208,7 +217,7 @@ class TransferTile(TileBase):
                 asked = np.zeros_like(asked)
         else:
             asked, _ = at_edge(shift_round(read, write_shift(self.config)), self._top)
-        self.slow.pulse(line, -asked, write)
+        self._pulse(line, -asked, write)
         if registers.chopped:
             self._turn(column, turn, key)
 

@@ -12,6 +12,7 @@ to 19 that of the read after it.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,17 @@ from ohmgrid.model.base.arith import shift_round
 from ohmgrid.model.base.noise import gaussian
 from ohmgrid.registers.pcm import MOST_COUNT, NOISE_FRAC, PART_BITS, PcmRegisters
 
-__all__ = ["cleared", "pulsed", "read", "write"]
+__all__ = ["Taken", "cleared", "pulsed", "read", "write"]
+
+
+class Taken(NamedTuple):
+    """What a write took."""
+
+    sets: int
+    """SET pulses."""
+    resets: int
+    reads: int
+    """Of single devices."""
 
 
 def _draw(words: np.ndarray, first: int) -> np.ndarray:
@@ -68,8 +79,8 @@ def write(
     target: np.ndarray,
     words_of: Callable[[int], np.ndarray],
     registers: PcmRegisters,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return conductances, and pulses since a RESET, after a closed-loop write.
+) -> tuple[np.ndarray, np.ndarray, Taken]:
+    """Return conductances and pulses since a RESET after a closed-loop write, and what it took.
 
     Every device is read. One that is above its target by more than the tolerance is RESET, one that
     is below it gets a SET pulse, and both are read again: `most_pulses` times at most. What is left
@@ -82,7 +93,7 @@ def write(
         Returns the words of all devices (uint32) for the read before, 0, and for each pulse after.
     registers : PcmRegisters
     """
-    found = read(g, words_of(0), registers)
+    found, sets, resets = read(g, words_of(0), registers), 0, 0
     for pulse in range(1, registers.most_pulses + 1):
         # One that is cleared gets no lower.
         over = (found - target > registers.tolerance) & (counts > 0)
@@ -94,4 +105,5 @@ def write(
         raised = pulsed(g, np.maximum(counts, 1), words, registers)
         g = np.where(over, cleared(words, registers), np.where(under, raised, g))
         found = np.where(over | under, read(g, words, registers), found)
-    return g, counts
+        sets, resets = sets + int(under.sum()), resets + int(over.sum())
+    return g, counts, Taken(sets, resets, g.size + sets + resets)

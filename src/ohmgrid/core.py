@@ -79,6 +79,10 @@ class Core(Protocol):
         """Apply ``W -= lr d x^T`` to a layer by coincident pulses."""
         ...
 
+    def backward_update(self, layer: int, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return `backward` of a layer's old weights, then `update` it."""
+        ...
+
     def initialise(self) -> None:
         """Load the initial weights into every layer."""
         ...

@@ -12,13 +12,15 @@ from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.doors.checks import shown
-from ohmgrid.hidden import Field, check_hidden, hidden_fields
+from ohmgrid.hidden import Field, check_hidden, hidden_fields, transfer_work
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
+from ohmgrid.registers.residual import GAIN_FRAC, rounded_gains
 from ohmgrid.registers.time import aging_registers
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "device_shape",
     "make_tiles",
     "parts_of",
+    "transfers_of",
+    "weighted_sum",
 ]
 
 
@@ -51,8 +55,9 @@ WEIGHTS = "W"
 def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
     """Return what the weights of a tile are made of, by name: integers in weight LSB.
 
-    `WEIGHTS` first; of pairs ``G+`` and ``G-``; of a `PcmCapacitor` what its phase-change devices
-    add to a weight and take from it, and the capacitor's ``g``. All of shape (rows, columns).
+    `WEIGHTS` first, of residual learning the sum over its arrays; of pairs ``G+`` and ``G-``; of a
+    `PcmCapacitor` what its phase-change devices add to a weight and take from it, and the
+    capacitor's ``g``. All of shape (rows, columns).
 
     Parameters
     ----------
@@ -71,7 +76,42 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
             "G-": minus,
             "g": own,
         }
+    if isinstance(device, ResidualLearning):
+        arrays = np.concatenate([own, state.hidden["finer"]], axis=1)
+        return {WEIGHTS: weighted_sum(arrays, rounded_gains(device))}
     return {WEIGHTS: own}
+
+
+def weighted_sum(arrays: np.ndarray, gains: Sequence[int]) -> np.ndarray:
+    """Return the weights that arrays side by side are a sum of (int32, shape (rows, cols)).
+
+    Parameters
+    ----------
+    arrays : int32, shape (rows, arrays * cols)
+        The last array first, array 0 last, weight LSB.
+    gains : sequence of int
+        Of arrays 0, 1, and so on, `GAIN_FRAC` fraction bits; the sum is rounded half up.
+    """
+    rows = len(arrays)
+    each = arrays.reshape(rows, len(gains), -1).astype(np.int64)
+    total = np.tensordot(each, np.array(gains[::-1], np.int64), (1, 0))
+    return ((total + (1 << (GAIN_FRAC - 1))) >> GAIN_FRAC).astype(np.int32)
+
+
+def transfers_of(states: Sequence[TileState]) -> dict[str, list[int]]:
+    """Return what transfers of a net took so far, by the names of `ohmgrid.hidden.TRANSFER_WORK`.
+
+    Parameters
+    ----------
+    states : sequence of TileState
+        Of all layers.
+
+    Returns
+    -------
+    dict of str to list of int
+        Lists with an entry for each layer.
+    """
+    return transfer_work([(state.hidden, state.weights.size) for state in states])
 
 
 class TileEngine(Protocol):

@@ -15,6 +15,7 @@ def run(tmp_path_factory):
     """Return the folder of a short run."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     words = ["train", "--layers", "64-8-10", "--epochs", "1", "--out", str(folder)]
+    words += ["--device", "ttv2-reram-es"]
     result = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return folder
@@ -28,7 +29,13 @@ def test_a_run_is_added_up(run):
     pulses = metrics["counters"]["pulses_up"] + metrics["counters"]["pulses_down"]
     examples = sum(row["examples"] for row in metrics["epochs"])
     rows = {row["name"]: row for row in said["rows"]}
+    moved = metrics["transfers"]
+    assert moved["columns_read"] == [examples, examples]
+    assert min(moved["slow_pulses"]) > 0
+    pulses += moved["slow_pulses"]
     assert rows["coincidence"]["count"] == pytest.approx(sum(pulses) / examples)
+    # Nothing else passes more often than once.
+    assert rows["function"]["count"] == pytest.approx(8 + 10 + 8 + 8 + 10)
     assert said["nj_an_example"] == pytest.approx(sum(row["nj"] or 0 for row in said["rows"]))
     assert set(said["unknown"]) == {row["name"] for row in said["rows"] if row["nj"] is None}
     assert said["epoch_examples"] == metrics["epochs"][1]["examples"]

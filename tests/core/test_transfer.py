@@ -177,6 +177,9 @@ def test_buffers_signs_and_steps_follow_the_equations_for_a_thousand_updates(nam
         read = np.rint(fast[:, column] / code) * code
         steps = floats.steps(read)
         reads += 1
+        assert after.hidden["transfer_steps"][0] == reads
+        moved = after.hidden["slow_pulses"] - before.hidden["slow_pulses"]
+        assert moved == np.count_nonzero(slow)
         buffer = after.hidden["buffer"] / ONE
         unsure = np.abs(np.abs(floats.buffer) - 1) < 1e-3
         near += int(unsure.any())

@@ -58,6 +58,16 @@ def test_every_method_is_made_of_the_same_device(name):
         assert device.transfer_every == 133
 
 
+def test_devices_have_as_many_steps_as_states():
+    eight, usual = unit(0.3, 0.0, 8), unit(0.3, 0.0)
+    assert eight == replace(usual, dw_min=0.15)
+    assert usual.dw_min == pytest.approx(0.001)
+    study = replace(SMALL, states=8)
+    assert {point.states for point in study.points()} == {8}
+    # Runs of other devices are other runs.
+    assert len(study.missing([*SMALL.points()])) == 8
+
+
 def test_runs_are_kept_and_not_made_again(tmp_path):
     data, path = few(), tmp_path / "rows.csv"
     first = run_study(SMALL, data, [], lambda points: write_points(path, points))
@@ -80,7 +90,7 @@ def test_it_stops_where_it_is_asked_to():
 
 
 def test_summaries_are_means_and_standard_errors():
-    points = [Point("plain", 0.1, 0.0, seed, 3, value) for seed, value in enumerate((0.5, 0.7))]
+    points = [Point("plain", 0.1, 0.0, 8, seed, 3, value) for seed, value in enumerate((0.5, 0.7))]
     one = summaries(points)["plain", 0.1, 0.0]
     assert one.mean == pytest.approx(0.6)
     assert one.error == pytest.approx(0.1)
@@ -95,6 +105,7 @@ def test_summaries_are_means_and_standard_errors():
         ({"leaks": ()}, "leak: expected at least one number, got none"),
         ({"methods": ("plane",)}, "methods: expected one of plain, pair"),
         ({"seeds": 0}, r"seeds: expected 1\.\.1000, got 0"),
+        ({"states": 1}, r"states: expected 2\.\.100000, got 1"),
     ],
 )
 def test_wrong_studies_are_refused(changes, message):
@@ -107,7 +118,7 @@ def test_other_tables_are_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="expected the columns method, asymmetry"):
         read_points(path)
-    write_points(path, [Point("plain", 0.1, 0.0, 1, 3, 0.5)])
+    write_points(path, [Point("plain", 0.1, 0.0, 8, 1, 3, 0.5)])
     text = path.read_text()
     path.write_text(text.replace("0.5", "half"))
     with pytest.raises(ConfigError, match="expected rows of a study, got"):

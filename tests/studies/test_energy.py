@@ -1,15 +1,20 @@
 """Work of an example, figures and their sources, and what they add up to."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ohmgrid.counters import Counters
+from ohmgrid.devices.presets import preset
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.hidden import transfer_work
 from ohmgrid.net import Net
 from ohmgrid.studies import energy
 from ohmgrid.studies.power import packages, used_by
 
+ALONE = preset("ecram")
 PAPER = Net((528, 250, 125, 10))
 
 
@@ -28,14 +33,71 @@ def test_repeated_passes_and_pulses_are_those_that_a_run_counted():
     net, counters = Net((4, 3, 2)), Counters(2)
     counters.add(0, passes=30, pulses_up=12)
     counters.add(1, passes=20, pulses_down=8)
-    work = energy.work_of_run(net, counters, 10, 31)
+    none = transfer_work([({}, 15), ({}, 8)])
+    work = energy.work_of_run(net, counters, none, ALONE, 10, 31)
+    assert (work.counts["pcm_set"], work.counts["pcm_reset"]) == (0, 0)
     assert work.forward == 3 + 2
     assert work.counts["cell_read"] == 3 * 15 + 2 * 8 + 6
     assert work.counts["coincidence"] == 2
     # Repeated passes are no operations.
     assert work.operations == energy.work_of_net(net, 31).operations
     with pytest.raises(ConfigError, match="expected one that was trained"):
-        energy.work_of_run(net, counters, 0, 31)
+        energy.work_of_run(net, counters, none, ALONE, 0, 31)
+
+
+def test_transfers_add_what_they_read_and_pulse():
+    net, counters = Net((4, 3, 2)), Counters(2)
+    alone = energy.work_of_run(net, counters, transfer_work([({}, 15), ({}, 8)]), ALONE, 10, 31)
+    between = [
+        ({"transfer_steps": np.array([n, 9]), "slow_pulses": np.array([n + 3])}, cells)
+        for n, cells in ((5, 15), (7, 8))
+    ]
+    moved = transfer_work(between)
+    assert moved["columns_read"] == [5, 7]
+    for device in (preset("ttv2-ecram"), preset("tiki-taka-ecram")):
+        counts = energy.work_of_run(net, counters, moved, device, 10, 31).counts
+        extra = {name: (count or 0) - (alone.counts[name] or 0) for name, count in counts.items()}
+        read = (5 * 3 + 7 * 2) / 10
+        assert extra == pytest.approx(
+            {
+                "dac": 12 / 10,
+                "cell_read": read,
+                "adc": read,
+                "coincidence": 18 / 10,
+                "pcm_set": 0,
+                "pcm_reset": 0,
+                "function": read if device == preset("ttv2-ecram") else 0,
+            }
+        )
+    cells = {"transfers": np.array([2]), "written": np.array([40, 6, 100, 11])}
+    moved = transfer_work([(cells, 15), ({}, 8)])
+    counts = energy.work_of_run(net, counters, moved, ALONE, 10, 31).counts
+    extra = {name: (count or 0) - (alone.counts[name] or 0) for name, count in counts.items()}
+    # Two reads of 15 weights in 5 columns, 100 of devices.
+    assert extra == pytest.approx(
+        {
+            "dac": (2 * 5 + 100) / 10,
+            "cell_read": (2 * 15 + 100) / 10,
+            "adc": (2 * 15 + 100) / 10,
+            "coincidence": 11 / 10,
+            "pcm_set": 4,
+            "pcm_reset": 0.6,
+            "function": 0,
+        }
+    )
+
+
+def test_a_sum_over_arrays_is_read_in_each_and_converted_once():
+    net, counters = Net((4, 3, 2)), Counters(2)
+    counters.add(0, passes=10)
+    counters.add(1, passes=10)
+    none = transfer_work([({}, 15), ({}, 8)])
+    one, more = (
+        energy.work_of_run(net, counters, none, device, 10, 31).counts
+        for device in (ALONE, preset("residual-4-states"))
+    )
+    changed = {name: more[name] for name in one if more[name] != one[name]}
+    assert changed == {name: 7 * (one[name] or 0) for name in ("dac", "cell_read")}
 
 
 def test_the_sum_is_of_what_is_known():
@@ -45,6 +107,11 @@ def test_the_sum_is_of_what_is_known():
     for row in rows:
         assert row.source
         assert (row.nj is None) == (row.pj is None or row.count is None)
+    never = energy.rows_of(
+        replace(energy.work_of_net(PAPER, 31), counts=dict.fromkeys(costs.energy, 0)), costs
+    )
+    assert [row.nj for row in never] == [0.0] * len(never)
+    for row in rows:
         if row.count is not None and row.pj is not None:
             assert row.nj == pytest.approx(row.count * row.pj / 1000)
     adc = next(row for row in rows if row.name == "adc")

@@ -332,4 +332,4 @@ def test_run_with_transfers_goes_on_from_its_checkpoint(tmp_path):
     seal(tmp_path / "two.npz", arrays | {"row_signs_0": np.full(4, 2, np.uint8)})
     assert "tile 0: row_signs: expected values of 0..1" in refused(tmp_path / "two.npz")
     seal(tmp_path / "two.npz", {k: v for k, v in arrays.items() if k != "buffer_0"})
-    assert "expected weights, steps, fast, transfer_steps, buffer" in refused(tmp_path / "two.npz")
+    assert "steps, fast, transfer_steps, slow_pulses, buffer" in refused(tmp_path / "two.npz")

@@ -32,6 +32,7 @@ from ohmgrid.studies.energy import (
     work_of_run,
 )
 from ohmgrid.studies.power import Used, packages, used_by
+from ohmgrid.tile import transfers_of
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, read_run
@@ -115,7 +116,15 @@ def energy(
 
 def _of_run(done: Checkpoint) -> Work:
     trained = sum(row["examples"] for row in done.history)
-    return work_of_run(done.plan.net(), done.counters, trained, done.config.pulses.desired_bl)
+    net, device = done.plan.net(), done.config.device
+    return work_of_run(
+        net,
+        done.counters,
+        transfers_of(done.states),
+        device,
+        trained,
+        done.config.pulses.desired_bl,
+    )
 
 
 def _summary(
@@ -206,6 +215,8 @@ def _print(console: Console, said: dict[str, Any], rows: list[Row], beside: list
     table.add_column("nJ", justify="right")
     table.add_column("source")
     for row in rows:
+        if row.count == 0:
+            continue
         count = "only a RUN tells" if row.count is None else f"{row.count:,.0f}"
         source = row.source if row.checked or row.pj is None else f"{row.source} (unverified)"
         table.add_row(row.counted, count, _number(row.pj, "g"), _number(row.nj, ",.2f"), source)

@@ -23,6 +23,7 @@ from ohmgrid.engines import CONTINUOUS, ENGINES
 from ohmgrid.storage.files import make_folder
 from ohmgrid.studies.asymmetry import (
     METHODS,
+    STATES,
     Study,
     read_points,
     run_study,
@@ -53,6 +54,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
 @click.option("--out", type=PATH, default=Path("asymmetry"), metavar="FOLDER", help="[asymmetry]")
 @click.option("--asymmetry", default="0,0.1,0.3,0.5", metavar="N,N,...", help="[0,0.1,0.3,0.5]")
 @click.option("--leak", default="0,100000", metavar="N,N,...", help="Updates; 0: none [0,100000].")
+@click.option("--states", type=INTEGER, default=STATES, help=f"Steps of a device [{STATES}].")
 @click.option("--methods", default=",".join(METHODS), metavar="A,B,...", help="[all]")
 @click.option("--seeds", type=INTEGER, default=3, help="Runs of each [3].")
 @click.option("--epochs", type=INTEGER, default=10, help="Of each run [10].")
@@ -69,6 +71,7 @@ def asymmetry(out: Path, as_json: bool, **given: Any) -> None:
     what = Study(
         asymmetries=_numbers("asymmetry", given["asymmetry"]),
         leaks=_numbers("leak", given["leak"]),
+        states=given["states"],
         seeds=given["seeds"],
         epochs=given["epochs"],
         lr=given["lr"],
@@ -106,7 +109,11 @@ def asymmetry(out: Path, as_json: bool, **given: Any) -> None:
     # matplotlib takes a second to import.
     from ohmgrid.plots.studies import plot_asymmetry
 
-    plot_asymmetry(folder / PICTURE, found, f"digits {what.layers}, {what.epochs} epochs")
+    plot_asymmetry(
+        folder / PICTURE,
+        found,
+        f"digits {what.layers}, {what.states:,} states, {what.epochs} epochs",
+    )
     if as_json:
         rows = [
             {"method": key[0], "asymmetry": key[1], "leak": key[2], **one._asdict()}

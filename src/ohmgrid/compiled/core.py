@@ -16,6 +16,7 @@ from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.transfer import Rates
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
@@ -61,7 +62,7 @@ class CompiledCore(Core):
         self._rates = lru_cache(maxsize=4)(
             lambda lr: hold(Rates(tuple(tile.rate(lr) for tile in own)))
         )
-        lines = max(max(tile.shown.device_shape) for tile in own)
+        lines = max(max(*one.device_shape) for t in own for one in (t.shown, t.updated))
         self._scratch = [make_scratch(lines) for _ in range(threads)]
         self._work = [hold(scratch) for scratch in self._scratch]
         self._make_signals(threads)
@@ -80,7 +81,7 @@ class CompiledCore(Core):
         for number, tile in enumerate(tiles):
             seen, (hidden, transfers) = tile.shown, tile.kernel_parts()
             forward, backward = seen.readings
-            place = tile.number, tile.rows, tile.cols, row, col
+            place = seen.number, tile.rows, tile.cols, row, col
             scales = self.scales[forward_scale(number)], self.scales[backward_scale(number)]
             numbers = (*place, *(int(part) for scale in scales for part in scale))
             layers.append(
@@ -102,7 +103,7 @@ class CompiledCore(Core):
             fine=fine,
         )
         shown, updated = tiles[0].shown.physics, tiles[0].updated.physics
-        moves = int(isinstance(self.config.device, Transfer))
+        moves = int(isinstance(self.config.device, Transfer | ResidualLearning))
         return Network(shown, updated, moves, tuple(layers), functions)
 
     def set_gains(self, gains: Sequence[float]) -> None:

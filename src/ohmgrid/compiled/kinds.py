@@ -3,11 +3,13 @@
 from typing import Protocol
 
 from ohmgrid.compiled.pcm_capacitor import CompiledPcmCapacitorTile
+from ohmgrid.compiled.residual_tile import CompiledResidualTile
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
 from ohmgrid.compiled.transfer_tile import CompiledTransferTile
 from ohmgrid.config import Config
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.tile import TileEngine
 
@@ -48,6 +50,8 @@ def make_tile(config: Config, rows: int, cols: int, number: int) -> CoreTile:
     """Return a tile of a configuration, by its device."""
     if isinstance(config.device, Transfer):
         return CompiledTransferTile(config, rows, cols, number)
+    if isinstance(config.device, ResidualLearning):
+        return CompiledResidualTile(config, rows, cols, number)
     if isinstance(config.device, PcmCapacitor):
         return CompiledPcmCapacitorTile(config, rows, cols, number)
     return CompiledTile(config, rows, cols, number)

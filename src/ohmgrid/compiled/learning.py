@@ -8,6 +8,7 @@ from ohmgrid.compiled.layout import Side, Trains
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.pulses import make_trains
+from ohmgrid.compiled.residual import learn_sum
 from ohmgrid.compiled.threads import barrier
 from ohmgrid.compiled.transfer import learn
 from ohmgrid.compiled.updates import pass_time, pulse_array
@@ -259,16 +260,14 @@ def _learn_hidden(net, rates, step, b, signals, counts, work):
     for n in range(len(net.layers)):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
-        up, down, active, below, clipped = learn(
-            layer,
-            net,
-            rates[n],
-            layer.hidden.steps[2] + step,
-            signals.x[b, col : col + cols],
-            signals.d[b, row : row + rows],
-            _trains(signals, b, n, layer),
-            work,
-        )
+        x, d = signals.x[b, col : col + cols], signals.d[b, row : row + rows]
+        if len(layer.transfers.chain.gains):
+            up, down, active, below, clipped = learn_sum(layer, net, rates[n], step, x, d, work)
+        else:
+            before, trains = layer.hidden.steps[2] + step, _trains(signals, b, n, layer)
+            up, down, active, below, clipped = learn(
+                layer, net, rates[n], before, x, d, trains, work
+            )
         counts[n, PULSES_UP] += up
         counts[n, PULSES_DOWN] += down
         counts[n, UPDATES] += active

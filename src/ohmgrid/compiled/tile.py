@@ -139,6 +139,10 @@ class CompiledTile(TileBase):
         self.array.hidden[places] = weights
         show_all(*self._held, self._work)
 
+    def read(self) -> np.ndarray:
+        """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""
+        return self.array.seen.reshape(self.cols, self.rows).T
+
     def show(self, beside: np.ndarray, sign: int) -> None:
         """Let passes see what lies beside the array; see the golden `show`."""
         self.array.beside[:] = beside.T.ravel()
@@ -173,7 +177,7 @@ class CompiledTile(TileBase):
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""
         own = self.pulses_at(lr)
-        return Rate(own, own, 0, 1, 0)
+        return Rate(own, (own,), 0, 1, 0)
 
     def _registers(self, lr: float) -> Pulses:
         return hold(self.pulses_at(lr))

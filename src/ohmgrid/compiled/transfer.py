@@ -7,7 +7,7 @@ import numpy as np
 from ohmgrid.compiled.arith import at_edge, shift_round
 from ohmgrid.compiled.converters import largest
 from ohmgrid.compiled.jit import apart, golden, inner
-from ohmgrid.compiled.layout import WHOLE, ZERO, Pulses
+from ohmgrid.compiled.layout import WHOLE, ZERO, Pulses, Trains, make_trains_room
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.population import Array, show_column
@@ -18,7 +18,7 @@ from ohmgrid.model.core import transfer_laws as laws
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.transfer import TransferRegisters
 
-__all__ = ["Hidden", "Rate", "Rates", "Transfers", "learn"]
+__all__ = ["Chain", "Hidden", "Rate", "Rates", "Transfers", "direct", "learn"]
 
 # The laws are the golden model's own.
 added, averaged, mean_after = map(golden, (laws.added, laws.averaged, laws.mean_after))
@@ -44,6 +44,8 @@ class Hidden(NamedTuple):
     steps: np.ndarray
     """int64, shape (3,): columns read, 0, updates; the slow array's count its writes and,
     beside them, updates."""
+    moved: np.ndarray
+    """int64, shape (1,): coincidences of writes."""
     buffer: np.ndarray
     """int32, shape (cols * rows,) or empty, as all that follow."""
     mean: np.ndarray
@@ -61,7 +63,29 @@ class Hidden(NamedTuple):
         empty = np.zeros(0, np.int32)
         signs = np.zeros(0, np.uint8)
         steps, averages = np.zeros(3, np.int64), np.zeros(2, np.int64)
-        return cls(array, reading, 0, steps, empty, empty, empty, signs, signs, averages)
+        moved = np.zeros(1, np.int64)
+        return cls(array, reading, 0, steps, moved, empty, empty, empty, signs, signs, averages)
+
+
+class Chain(NamedTuple):
+    """Arrays whose sum passes see, side by side in one; each hands on to the next one."""
+
+    gains: np.ndarray
+    """int64, shape (arrays,): of the last array first; empty where there is no chain."""
+    every: np.ndarray
+    """int64, shape (arrays - 1,): updates after which array 0, 1, and so on hands on."""
+    turns: np.ndarray
+    """int64, shape (arrays - 1,): columns read so far of each."""
+    warm: int
+    """Updates in which each array is filled from array 0."""
+    trains: Trains
+    """Room for those of all columns."""
+
+    @classmethod
+    def none(cls) -> "Chain":
+        """Return that of a tile without one."""
+        empty = np.zeros(0, np.int64)
+        return cls(empty, empty, empty, 0, make_trains_room(1, 1, 1))
 
 
 class Transfers(NamedTuple):
@@ -75,11 +99,13 @@ class Transfers(NamedTuple):
     """A step of a buffer, as an error."""
     top: int
     """Largest error at the edge."""
+    chain: Chain
 
     @classmethod
     def none(cls) -> "Transfers":
         """Return those of a tile of one array."""
-        return cls(TransferRegisters(*(0 for _ in TransferRegisters._fields)), 1, 0, 0, 0)
+        registers = TransferRegisters(*(0 for _ in TransferRegisters._fields))
+        return cls(registers, 1, 0, 0, 0, Chain.none())
 
 
 class Rate(NamedTuple):
@@ -87,8 +113,8 @@ class Rate(NamedTuple):
 
     own: Pulses
     """Of the array that an update pulses."""
-    write: Pulses
-    """Of the writes of a slow array."""
+    writes: tuple[Pulses, ...]
+    """Of the writes of a slow array; of a chain, of those out of array 0, 1, and so on."""
     mantissa: int
     """From results of a read to a buffer."""
     shift: int
@@ -161,7 +187,7 @@ def _step(hidden, transfers, rate, rows, column, read, asked):
 
 
 @inner
-def _direct(transfers, rows, read, asked):
+def direct(transfers, rows, read, asked):
     """Write what was read of a column as errors; return whether there are any."""
     found = ZERO
     for i in range(rows):
@@ -220,14 +246,18 @@ def _transfer(layer, net, rate, trains, work):
         if transfers.own.dynamic and turn <= transfers.own.period:
             found = ZERO
     else:
-        found = _direct(transfers, rows, read, asked)
+        found = direct(transfers, rows, read, asked)
     # One of nothing is a write, too.
     writes = layer.steps[WRITES]
     layer.steps[WRITES] = writes + 1
     if found:
         own = op_key(net.physics.base, UPDATE, layer.number, writes)
-        make_trains(line, asked, rows, cols, rate.write, rate.write, own, trains, work)
-        pulse_array(layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work)
+        write = rate.writes[0]
+        make_trains(line, asked, rows, cols, write, write, own, trains, work)
+        up, down = pulse_array(
+            layer.array, net.physics, layer.number, writes, rows, trains, WHOLE, work
+        )
+        hidden.moved[0] += up + down
     line[column] = 0
     if transfers.own.chopped:
         _turn(hidden, transfers, rows, cols, column, turn, key, work)

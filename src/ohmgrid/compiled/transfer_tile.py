@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.layout import Pulses
 from ohmgrid.compiled.tile import NEVER, CompiledTile
-from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
+from ohmgrid.compiled.transfer import Chain, Hidden, Rate, Transfers
 from ohmgrid.config import Config
 from ohmgrid.devices.transfer import ChoppedTransfer
 from ohmgrid.model.core.transfer import TransferTile
@@ -65,6 +65,7 @@ class CompiledTransferTile(TransferTile):
             fast.readings[0],
             fast.number,
             fast.steps,
+            between["slow_pulses"],
             cells("buffer"),
             cells("mean"),
             cells("past"),
@@ -72,8 +73,9 @@ class CompiledTransferTile(TransferTile):
             lines("row_signs"),
             between.get("averages", np.zeros(2, np.int64)),
         )
+        shift = write_shift(self.config)
         registers = Transfers(
-            self._registers, write_shift(self.config), self._one, self._step, self._top
+            self._registers, shift, self._one, self._step, self._top, Chain.none()
         )
         return hidden, registers
 
@@ -83,7 +85,7 @@ class CompiledTransferTile(TransferTile):
         chopped = isinstance(self.config.device, ChoppedTransfer)
         return Rate(
             Pulses.of(self.fast.config, own),
-            Pulses.of(self.slow.config, write),
+            (Pulses.of(self.slow.config, write),),
             mantissa,
             shift,
             scaled_rate(self.config, lr) if chopped else 0,

@@ -10,6 +10,7 @@ from typing import Any
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning, residual_presets
 from ohmgrid.devices.steps import (
     ConstantStep,
     ExpStep,
@@ -60,6 +61,7 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         ChoppedTransfer,
         DynamicTransfer,
         PcmCapacitor,
+        ResidualLearning,
     )
 }
 """Every class by the name that a configuration gives it."""
@@ -204,6 +206,7 @@ _CAPACITOR = LinearStep(
 )
 ALGORITHMS: dict[str, Device] = {
     **transfer_presets(_UNITS),
+    **residual_presets(),
     "pcm-3t1c": PcmCapacitor(_CAPACITOR),
     "pcm-3t1c-fixed-polarity": PcmCapacitor(_CAPACITOR, polarity_inversion=False),
 }

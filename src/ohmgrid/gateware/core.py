@@ -56,6 +56,7 @@ class GatewareCore(Core):
         super().__init__(config, net, 1, tiles)
         # Where what is read for a transfer goes through a buffer, the host is between the arrays.
         self._hosted = several and not self.columns
+        self._writes = [tile for tile in tiles if isinstance(tile, GatewareTransferTile)]
         if (steps := len(self._training(2))) > MOST_STEPS:
             raise ConfigError(
                 "device.n_reads_per_transfer",
@@ -121,7 +122,12 @@ class GatewareCore(Core):
         """Read the counters of the gateware; add what is new to those of the order."""
         counts, totals = self._read_counters(), len(TOTAL_FIELDS)
         new, self._meters = (counts - self._meters) % (1 << METER_BITS), counts
-        of_arrays = self.by_layer(new[:-totals].reshape(-1, len(ARRAY_FIELDS)))
+        each = new[:-totals].reshape(-1, len(ARRAY_FIELDS))
+        of_arrays = self.by_layer(each)
+        up, down = (each[:, ARRAY_FIELDS.index(name)] for name in ("pulses_up", "pulses_down"))
+        # Slow arrays come first.
+        for number, tile in enumerate(self._writes):
+            tile.count_pulses(int(up[number] + down[number]))
         self.meters = dict(zip(ARRAY_FIELDS, of_arrays.T.tolist(), strict=True)) | dict(
             zip(TOTAL_FIELDS, new[-totals:].tolist(), strict=True)
         )
@@ -162,7 +168,9 @@ class GatewareCore(Core):
         if self._started != self.gateware.starts:
             # A reset does not clear them.
             self._meters, self._started = self._read_counters(), self.gateware.starts
-        examples, counting = len(labels), int(order.counters is not None)
+        # What writes moved belongs to the state, whoever asks for counters.
+        counted = order.counters is not None or bool(self._writes and learns)
+        examples, counting = len(labels), int(counted)
         commands.append(command(Op.RUN, counting, size << EXAMPLES_BITS | examples))
         counts = examples if StepVerb.COUNT in verbs else 0
         if waits and counts:

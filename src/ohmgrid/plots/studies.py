@@ -37,7 +37,7 @@ def plot_asymmetry(
                 [asymmetry for asymmetry, _ in line],
                 [100 * one.mean for _, one in line],
                 yerr=[0.0 if np.isnan(one.error) else 100 * one.error for _, one in line],
-                marker="os^vDP*X"[number % 8],
+                marker="os^vDP*Xh"[number % 9],
                 markersize=5,
                 capsize=2,
                 label=method,

@@ -6,7 +6,7 @@ Standard library only.
 import math
 from typing import NamedTuple
 
-from ohmgrid.config import Config
+from ohmgrid.config import Config, FormatConfig
 from ohmgrid.devices.transfer import (
     BufferedTransfer,
     ChoppedTransfer,
@@ -14,6 +14,7 @@ from ohmgrid.devices.transfer import (
     Transfer,
 )
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.readout import VOLTAGE_FRAC
 from ohmgrid.registers.scales import normalised
 
@@ -24,6 +25,7 @@ __all__ = [
     "HIDDEN",
     "RATE_FRAC",
     "TransferRegisters",
+    "edge_shift",
     "fast_config",
     "fast_number",
     "scaled_rate",
@@ -199,13 +201,17 @@ def transfer_scale(device: Transfer, unit: float, cols: int, lr: float) -> tuple
 
 
 def write_shift(config: Config) -> int:
+    """Return `edge_shift` of a configuration whose device is a `Transfer`."""
+    assert isinstance(config.device, Transfer)
+    return edge_shift(config.formats, config.device.transfer_forward)
+
+
+def edge_shift(formats: FormatConfig, read: ConverterConfig) -> int:
     """Return the right shift that makes a result of a read an error at the edge.
 
     That is an ADC code, or, of perfect reads, what is left of a conductance.
     """
-    formats, device = config.formats, config.device
-    assert isinstance(device, Transfer)
-    if not device.transfer_forward.perfect:
+    if not read.perfect:
         return formats.x_frac
     return max(1, formats.weight_bits + formats.x_frac - VOLTAGE_FRAC - formats.edge_bits)
 

@@ -18,6 +18,7 @@ from ohmgrid.config import Config
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.steps import LinearStep
 from ohmgrid.devices.transfer import ChoppedTransfer, DynamicTransfer, Transfer
 from ohmgrid.doors.checks import ConfigError, check_choice, check_float, check_int
@@ -30,6 +31,7 @@ from ohmgrid.training.session import Session
 __all__ = [
     "COLUMNS",
     "METHODS",
+    "STATES",
     "Point",
     "Study",
     "Summary",
@@ -40,11 +42,11 @@ __all__ = [
     "write_points",
 ]
 
-DW_MIN = 0.001
 RANGE = 0.6
+STATES = 1200
 
 
-def unit(asymmetry: float, leak: float) -> LinearStep:
+def unit(asymmetry: float, leak: float, states: int = STATES) -> LinearStep:
     """Return the step device that all methods get.
 
     Parameters
@@ -54,9 +56,11 @@ def unit(asymmetry: float, leak: float) -> LinearStep:
         it varies by half of that.
     leak : float
         Updates in which a weight leaks to 1/e; 0: it does not.
+    states : int
+        Steps between both bounds.
     """
     return LinearStep(
-        dw_min=DW_MIN,
+        dw_min=2 * RANGE / states,
         dw_min_dtod=0.1,
         dw_min_std=0.1,
         up_down=asymmetry,
@@ -114,6 +118,9 @@ METHODS: dict[str, Callable[[LinearStep, int], Device]] = {
     "ttv2": _chopped(0.0),
     "chopped-ttv2": _chopped(0.05),
     "agad": _agad,
+    "residual": lambda device, examples: ResidualLearning(
+        device, count=3, transfer_every=1.0, every_growth=2.0
+    ),
 }
 """Name of a method -> what makes its device of the step device, for a number of examples."""
 
@@ -124,6 +131,7 @@ class Study:
 
     asymmetries: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5)
     leaks: tuple[float, ...] = (0.0, 1e5)
+    states: int = STATES
     seeds: int = 3
     epochs: int = 10
     lr: float = 0.05
@@ -140,6 +148,7 @@ class Study:
                 raise ConfigError(name, "expected at least one number, got none")
             for value in values:
                 check_float(name, value, 0.0, high)
+        check_int("states", self.states, 2, 100_000)
         check_int("seeds", self.seeds, 1, 1000)
         check_int("epochs", self.epochs, 1, 10000)
         check_float("lr", self.lr, 1e-6, 100.0)
@@ -152,7 +161,7 @@ class Study:
             for asymmetry in self.asymmetries:
                 for method in self.methods:
                     for seed in range(1, self.seeds + 1):
-                        yield Point(method, asymmetry, leak, seed, self.epochs, np.nan)
+                        yield Point(method, asymmetry, leak, self.states, seed, self.epochs, np.nan)
 
     def missing(self, known: Sequence["Point"]) -> list["Point"]:
         """Return what is to be run and is not among known runs."""
@@ -166,6 +175,7 @@ class Point(NamedTuple):
     method: str
     asymmetry: float
     leak: float
+    states: int
     seed: int
     epochs: int
     accuracy: float
@@ -173,7 +183,7 @@ class Point(NamedTuple):
 
 
 COLUMNS = Point._fields
-KINDS: Sequence[Callable[[str], str | float | int]] = (str, float, float, int, int, float)
+KINDS: Sequence[Callable[[str], str | float | int]] = (str, float, float, int, int, int, float)
 
 
 def read_points(path: Path) -> list[Point]:
@@ -241,7 +251,9 @@ def run_study(
 
 def _accuracy(study: Study, point: Point, data: Dataset, stop: Callable[[], bool]) -> float | None:
     """Return the test accuracy of one run; None if it was stopped."""
-    device = METHODS[point.method](unit(point.asymmetry, point.leak), len(data.train_labels))
+    device = METHODS[point.method](
+        unit(point.asymmetry, point.leak, point.states), len(data.train_labels)
+    )
     config = Config(seed=point.seed, device=device)
     plan = Plan(data=data.name, layers=study.layers, lr=study.lr, epochs=point.epochs)
     session = Session(config, plan, data, make_core(study.engine, config, plan.net()))

@@ -4,14 +4,17 @@ Nothing is fitted: the sum is of what is known, and says what is not. Beside it 
 of Ambrogio et al. (Nature 558, 60, 2018) is said to reach, as quoted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from ohmgrid.counters import Counters
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.residual import ResidualLearning
+from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.doors.schema import parse_toml, read_text
 from ohmgrid.net import Net
@@ -29,6 +32,7 @@ __all__ = [
     "read_costs",
     "rows_of",
     "seconds_of",
+    "sum_of",
     "work_of_net",
     "work_of_run",
 ]
@@ -41,6 +45,8 @@ ENERGIES = {
     "cell_read": "cells read",
     "adc": "outputs converted",
     "coincidence": "pulses of devices",
+    "pcm_set": "SET pulses",
+    "pcm_reset": "RESET pulses",
     "function": "values of functions",
 }
 """Cost -> what is counted for it."""
@@ -148,7 +154,14 @@ def work_of_net(net: Net, bit_length: int) -> Work:
     return _work(net, [1.0] * len(shapes), None, bit_length)
 
 
-def work_of_run(net: Net, counters: Counters, examples: int, bit_length: int) -> Work:
+def work_of_run(
+    net: Net,
+    counters: Counters,
+    moved: Mapping[str, Sequence[int]],
+    device: Device,
+    examples: int,
+    bit_length: int,
+) -> Work:
     """Return what an example of a run took, on average.
 
     Parameters
@@ -156,6 +169,11 @@ def work_of_run(net: Net, counters: Counters, examples: int, bit_length: int) ->
     net : Net
     counters : Counters
         Of the run.
+    moved : mapping of str to sequence of int
+        What its transfers took, layer by layer (`ohmgrid.hidden.transfer_work`).
+    device : Device
+        Whether a pass sees several arrays, and what is read for a transfer goes through a digital
+        buffer.
     examples : int
         That it was trained on.
     bit_length : int
@@ -169,8 +187,46 @@ def work_of_run(net: Net, counters: Counters, examples: int, bit_length: int) ->
     if not examples:
         raise ConfigError("run", "expected one that was trained, got one without an example")
     passes = [float(count) / examples for count in counters["passes"]]
-    moved = float((counters["pulses_up"] + counters["pulses_down"]).sum()) / examples
-    return _work(net, passes, moved, bit_length)
+    pulses = float((counters["pulses_up"] + counters["pulses_down"]).sum()) / examples
+    work = _work(net, passes, pulses, bit_length)
+    counts = dict(work.counts)
+    for name in ("dac", "cell_read"):
+        # Lines and cells of a sum over arrays are those of each; what is converted is the sum.
+        counts[name] = (counts[name] or 0.0) * sum_of(device)
+    for name, count in _transferred(net, moved, device).items():
+        counts[name] = (counts[name] or 0.0) + count / examples
+    return replace(work, counts=counts)
+
+
+def sum_of(device: Device) -> int:
+    """Return how many arrays a pass sees of a layer."""
+    return device.count if isinstance(device, ResidualLearning) else 1
+
+
+def _transferred(net: Net, moved: Mapping[str, Sequence[int]], device: Device) -> dict[str, float]:
+    """Return what the transfers of a run add to `Work.counts`, in all.
+
+    A column is read with 1.0 on one line, and each of its rows is converted; weights that go to
+    phase-change devices are read column by column as well, these devices one by one.
+    """
+    rows, cells = zip(*((rows, rows * cols) for rows, cols in net.shapes), strict=True)
+    columns = moved["columns_read"]
+    lines = sum(columns)
+    read = sum(count * height for count, height in zip(columns, rows, strict=True))
+    weights, devices = sum(moved["weights_read"]), sum(moved["devices_read"])
+    driven = sum(
+        count // cell * (cell // height)
+        for count, cell, height in zip(moved["weights_read"], cells, rows, strict=True)
+    )
+    return {
+        "dac": lines + driven + devices,
+        "cell_read": read + weights + devices,
+        "adc": read + weights + devices,
+        "coincidence": sum(moved["slow_pulses"]) + sum(moved["residue_steps"]),
+        "pcm_set": sum(moved["set_pulses"]),
+        "pcm_reset": sum(moved["resets"]),
+        "function": read if isinstance(device, BufferedTransfer | ChoppedTransfer) else 0,
+    }
 
 
 def _work(net: Net, passes: list[float], moved: float | None, bit_length: int) -> Work:
@@ -190,6 +246,8 @@ def _work(net: Net, passes: list[float], moved: float | None, bit_length: int) -
             "cell_read": forward_cells + backward_macs,
             "adc": out + sum(cols for _, cols in back),
             "coincidence": moved,
+            "pcm_set": None,
+            "pcm_reset": None,
             # Activations or the loss, and slopes.
             "function": sum(rows for rows, _ in shapes) + sum(cols for _, cols in back),
         },
@@ -206,6 +264,8 @@ def rows_of(work: Work, costs: Costs) -> list[Row]:
         cost, count = costs.energy[name], work.counts[name]
         each = cost.known
         total = None if each is None or count is None else count * each / 1000
+        if count == 0:
+            total = 0.0
         rows.append(Row(name, counted, count, each, total, cost.source, cost.checked))
     return rows
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.pcm import pcm_registers
+from ohmgrid.registers.residual import sum_top
 from ohmgrid.tile import WEIGHTS, TileState, parts_of
 
 __all__ = ["Bins", "Histogram"]
@@ -48,6 +50,8 @@ class Bins:
         if isinstance(config.device, PcmCapacitor):
             top = (1 << (bits - 1)) + pcm_registers(config, self.lsb).top
             bits = top.bit_length() + 1
+        if isinstance(config.device, ResidualLearning):
+            bits = sum_top(config.device, bits).bit_length() + 1
         self._half = 1 << (bits - 1)
         self._shift = max(0, bits - BIN_BITS)
         self.number = 1 << (bits - self._shift)

@@ -19,7 +19,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.core.core import epoch_order, initial_state
 from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
-from ohmgrid.tile import TileState
+from ohmgrid.tile import TileState, transfers_of
 from ohmgrid.training.data import Dataset
 from ohmgrid.training.distributions import Bins
 from ohmgrid.training.pace import Pace
@@ -287,6 +287,10 @@ class Session:
     def state_sha256(self) -> str:
         """SHA-256 of all tiles' states."""
         return state_sha256(self._state())
+
+    def transfers(self) -> dict[str, list[int]]:
+        """Return what transfers took so far; see `ohmgrid.tile.transfers_of`."""
+        return transfers_of(self._state())
 
     def at_bounds(self) -> list[float]:
         """Return the part of each tile's devices that stood at a bound of their own when the last

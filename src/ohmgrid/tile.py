@@ -12,10 +12,12 @@ from ohmgrid.config import MOST_LINES, Config
 from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
+from ohmgrid.devices.vector_cell import VectorUnitCell
 from ohmgrid.doors.checks import shown
 from ohmgrid.hidden import Field, check_hidden, hidden_fields
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
+from ohmgrid.registers.cells import GAIN_FRAC, cell_gains, device_name, weight_lsb
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
@@ -52,7 +54,8 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
     """Return what the weights of a tile are made of, by name: integers in weight LSB.
 
     `WEIGHTS` first; of pairs ``G+`` and ``G-``; of a `PcmCapacitor` what its phase-change devices
-    add to a weight and take from it, and the capacitor's ``g``. All of shape (rows, columns).
+    add to a weight and take from it, and the capacitor's ``g``; of a `VectorUnitCell` what each
+    device adds, ``g0``, ``g1`` and so on, rounded. All of shape (rows, columns).
 
     Parameters
     ----------
@@ -71,6 +74,13 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
             "G-": minus,
             "g": own,
         }
+    if isinstance(device, VectorUnitCell):
+        every = [own, *(state.hidden[device_name(k)] for k in range(1, device.arrays))]
+        terms = [g.astype(np.int64) * k for g, k in zip(every, cell_gains(device), strict=True)]
+        # Quotients of integers below 2**53 by a power of two are exact, ties go to even.
+        whole, *parts = (np.rint(term / (1 << GAIN_FRAC)) for term in (sum(terms), *terms))
+        named = {f"g{place}": part.astype(np.int32) for place, part in enumerate(parts)}
+        return {WEIGHTS: whole.astype(np.int32), **named}
     return {WEIGHTS: own}
 
 
@@ -219,8 +229,8 @@ class TileBase:
         self.config, self.rows, self.cols, self.number = config, rows, cols, number
         formats, unit = config.formats, config.device.unit
         self.device = device_registers(unit, formats.weight_bits, formats.curve_segments)
-        self.lsb = self.device.lsb
-        self.aging = aging_registers(unit, self.lsb, formats.weight_bits, config.batch)
+        self.lsb = weight_lsb(config.device, formats.weight_bits)
+        self.aging = aging_registers(unit, self.device.lsb, formats.weight_bits, config.batch)
         self.device_shape = device_shape(config.device, rows, cols)
         self.passes, self.saturated = 1, 0
         self.pulses = PulseCounts(0, 0, 0, 0, 0)
@@ -239,6 +249,33 @@ class TileBase:
     def z_lsb(self) -> float:
         """One LSB of a backward result in real units."""
         return self._unit(self.config.backward, self.config.formats.d_frac)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x``; see `TileEngine.forward`."""
+        raise NotImplementedError
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d``; see `TileEngine.backward`."""
+        raise NotImplementedError
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T``; see `TileEngine.update`."""
+        raise NotImplementedError
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``.
+
+        Parameters and result as for `backward` and `update`, and the same bits as one after the
+        other; an update that is refused leaves `backward` undone too.
+        """
+        self._check_update(x, d, lr)
+        z = self.backward(d)
+        self.update(x, d, lr)
+        return z
+
+    def _check_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Raise what `update` would, and change nothing."""
+        self._update_arguments(x, d, lr)
 
     def close(self) -> None:
         """Release what the engine holds; the tile is not used afterwards."""

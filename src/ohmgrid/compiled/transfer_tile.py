@@ -3,6 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.layout import Pulses
+from ohmgrid.compiled.parts import TRANSFERS, Parts
 from ohmgrid.compiled.tile import NEVER, CompiledTile
 from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
 from ohmgrid.config import Config
@@ -46,7 +47,7 @@ class CompiledTransferTile(TransferTile):
         """Return in how many examples something is: never."""
         return NEVER
 
-    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+    def kernel_parts(self) -> Parts:
         """Return what lies behind the slow array, as the kernels take it: the same memory."""
         fast, between = self.fast, self.hidden
 
@@ -72,7 +73,9 @@ class CompiledTransferTile(TransferTile):
         registers = Transfers(
             self._registers, write_shift(self.config), self._one, self._step, self._top
         )
-        return hidden, registers
+        slow = self.slow
+        plain = Parts.plain(slow.array, slow.readings[0], slow.physics)
+        return plain._replace(way=TRANSFERS, hidden=hidden, transfers=registers)
 
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""

@@ -188,13 +188,6 @@ class GatewareTile(TileBase):
         self.steps = [a + b for a, b in zip(self.steps, (forward, backward, update), strict=True)]
         self._holds(None)
 
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return `backward` of the old weights, then `update`."""
-        self._update_arguments(x, d, lr)
-        z = self.backward(d)
-        self.update(x, d, lr)
-        return z
-
     def state(self) -> TileState:
         """Return a copy of the state."""
         first, second, third = self.steps

@@ -6,7 +6,7 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
-from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.cells import weight_lsb
 from ohmgrid.registers.pcm import pcm_registers
 from ohmgrid.tile import WEIGHTS, TileState, parts_of
 
@@ -40,9 +40,7 @@ class Bins:
 
     def __init__(self, config: Config) -> None:
         formats, self._device = config.formats, config.device
-        self.lsb = device_registers(
-            config.device.unit, formats.weight_bits, formats.curve_segments
-        ).lsb
+        self.lsb = weight_lsb(config.device, formats.weight_bits)
         # Differences of two devices have one bit more, a pair of some significance as many more.
         bits = formats.weight_bits + config.device.paired
         if isinstance(config.device, PcmCapacitor):

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ohmgrid.devices.base import Device, StepDevice
+from ohmgrid.devices.cell_presets import cell_presets, mixed_presets
 from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.steps import (
     ConstantStep,
@@ -29,6 +31,7 @@ from ohmgrid.devices.transfer import (
     Transfer,
 )
 from ohmgrid.devices.transfer_presets import transfer_presets
+from ohmgrid.devices.vector_cell import ReferenceUnitCell, VectorUnitCell
 from ohmgrid.doors.checks import check_choice
 
 __all__ = [
@@ -60,6 +63,9 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         ChoppedTransfer,
         DynamicTransfer,
         PcmCapacitor,
+        VectorUnitCell,
+        ReferenceUnitCell,
+        MixedPrecision,
     )
 }
 """Every class by the name that a configuration gives it."""
@@ -204,6 +210,8 @@ _CAPACITOR = LinearStep(
 )
 ALGORITHMS: dict[str, Device] = {
     **transfer_presets(_UNITS),
+    **cell_presets(_UNITS),
+    **mixed_presets(PRESETS),
     "pcm-3t1c": PcmCapacitor(_CAPACITOR),
     "pcm-3t1c-fixed-polarity": PcmCapacitor(_CAPACITOR, polarity_inversion=False),
 }
@@ -230,4 +238,6 @@ def device_to_dict(device: Device) -> dict[str, Any]:
         inner = getattr(device, name)
         if isinstance(inner, Device):
             values[name] = device_to_dict(inner)
+        elif isinstance(inner, tuple) and any(isinstance(one, Device) for one in inner):
+            values[name] = [device_to_dict(one) for one in inner]
     return {"class": device.kind, **values}

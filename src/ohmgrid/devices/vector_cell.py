@@ -29,7 +29,7 @@ class VectorUnitCell(Device):
     """A cell of up to 8 devices, of which an update pulses all or one."""
 
     unit_cell_devices: tuple[StepDevice, ...]
-    """The devices of a cell, 1 to `MOST_DEVICES`."""
+    """The devices of a cell, 2 to `MOST_DEVICES`."""
     update_policy: str = "all"
     """``all``; ``single-fixed``: always `first_update_idx`; ``single-sequential``: one after the
     other, the first update that behind it; ``single-random``: drawn for each update."""
@@ -43,9 +43,9 @@ class VectorUnitCell(Device):
     def __post_init__(self) -> None:
         make_plain(self)
         own = self.unit_cell_devices
-        if not isinstance(own, tuple) or not 1 <= len(own) <= MOST_DEVICES:
+        if not isinstance(own, tuple) or not 2 <= len(own) <= MOST_DEVICES:
             raise ConfigError(
-                "unit_cell_devices", f"expected 1..{MOST_DEVICES} step devices, got {shown(own)}"
+                "unit_cell_devices", f"expected 2..{MOST_DEVICES} step devices, got {shown(own)}"
             )
         for place, device in enumerate(own):
             if not isinstance(device, StepDevice):

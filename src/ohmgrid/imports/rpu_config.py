@@ -16,11 +16,8 @@ __all__ = ["SUFFIXES", "Imported", "load_rpu_config", "load_rpu_device"]
 SUFFIXES = (".txt", ".py", ".cfg", ".log")
 """What names of files with a printed configuration may end with."""
 
-CONFIGS = ("SingleRPUConfig", "UnitCellRPUConfig")
-NOT_MODELLED = {
-    "DigitalRankUpdateRPUConfig": "training by digital rank updates",
-    "FloatingPointRPUConfig": "training without pulses",
-}
+CONFIGS = ("SingleRPUConfig", "UnitCellRPUConfig", "DigitalRankUpdateRPUConfig")
+NOT_MODELLED = {"FloatingPointRPUConfig": "training without pulses"}
 TAKEN = ("device", "forward", "backward", "update")
 MACHINERY = ("tile_class", "tile_array_class", "runtime")
 """How a tile is computed there, and not what it computes."""

@@ -39,20 +39,25 @@ class VectorUnitCell(Device):
     """What the weight of each device counts for; empty: 1/n for n devices."""
 
     kind: ClassVar[str] = "VectorUnitCell"
+    most: ClassVar[int] = MOST_DEVICES
+    """Most devices of a cell of this kind."""
+    policies: ClassVar[tuple[str, ...]] = POLICIES
+    """Its update policies."""
 
     def __post_init__(self) -> None:
         make_plain(self)
         own = self.unit_cell_devices
-        if not isinstance(own, tuple) or not 2 <= len(own) <= MOST_DEVICES:
+        if not isinstance(own, tuple) or not 2 <= len(own) <= self.most:
+            count = "2" if self.most == 2 else f"2..{self.most}"
             raise ConfigError(
-                "unit_cell_devices", f"expected 2..{MOST_DEVICES} step devices, got {shown(own)}"
+                "unit_cell_devices", f"expected {count} step devices, got {shown(own)}"
             )
         for place, device in enumerate(own):
             if not isinstance(device, StepDevice):
                 raise ConfigError(
                     f"unit_cell_devices[{place}]", f"expected a step device, got {shown(device)}"
                 )
-        check_choice("update_policy", self.update_policy, POLICIES)
+        check_choice("update_policy", self.update_policy, self.policies)
         check_int("first_update_idx", self.first_update_idx, 0, len(own) - 1)
         if not isinstance(self.gamma_vec, tuple) or len(self.gamma_vec) not in (0, len(own)):
             raise ConfigError(
@@ -119,15 +124,5 @@ class ReferenceUnitCell(VectorUnitCell):
     gamma_vec: tuple[float, ...] = (1.0, -1.0)
 
     kind: ClassVar[str] = "ReferenceUnitCell"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.unit_cell_devices) != 2:
-            raise ConfigError(
-                "unit_cell_devices",
-                f"expected a device and its reference, got {len(self.unit_cell_devices)}",
-            )
-        if self.update_policy != "single-fixed":
-            raise ConfigError(
-                "update_policy", f"expected single-fixed, got {shown(self.update_policy)}"
-            )
+    most: ClassVar[int] = 2
+    policies: ClassVar[tuple[str, ...]] = ("single-fixed",)

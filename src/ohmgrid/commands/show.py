@@ -28,7 +28,7 @@ from ohmgrid.training.settings import config_to_toml, device_from_dict
 def devices(as_json: bool) -> None:
     """List the device presets with the parameters that differ from their class.
 
-    First those of one array, then algorithms on several. --json prints all parameters.
+    First those of one array, then algorithms and cells on several. --json prints all parameters.
     """
     table = {name: device_to_dict(device) for name, device in NAMED.items()}
     if as_json:

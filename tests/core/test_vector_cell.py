@@ -63,13 +63,14 @@ def test_equal_devices_without_noise_move_like_one(count):
     one.load(start)
     cells.load(start._replace(hidden=every))
     rng = np.random.default_rng(2)
-    for _ in range(30):
-        x, d = vectors(rng)
+    updates = [vectors(rng) for _ in range(30)]
+    for x, d in updates:
         cells.update(x, d, 0.02)
         one.update(x, d, 0.02)
         assert cells.pulses == one.pulses
     np.testing.assert_array_equal(cells.read(), one.state().weights)
     assert (cells.read() != start.weights).any()
+    x, d = updates[0]
     np.testing.assert_array_equal(cells.forward(x), one.forward(x))
     np.testing.assert_array_equal(cells.backward(d), one.backward(d))
 

@@ -104,8 +104,12 @@ def inner_tables(cls: type) -> dict[str, type]:
 @cache
 def inner_lists(cls: type) -> dict[str, type]:
     """Return the fields of a dataclass that are lists of tables, and of which class these are."""
-    first = {f.name: (*get_args(get_type_hints(cls)[f.name]), None)[0] for f in fields(cls)}
-    return {name: kind for name, kind in first.items() if kind is not None and is_dataclass(kind)}
+    found = {}
+    for name, hint in get_type_hints(cls).items():
+        for kind in get_args(hint)[:1]:
+            if isinstance(kind, type) and is_dataclass(kind):
+                found[name] = kind
+    return found
 
 
 @cache

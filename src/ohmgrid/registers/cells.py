@@ -14,7 +14,10 @@ from ohmgrid.registers.device import full_scale
 
 __all__ = [
     "ALL",
+    "FIXED",
     "GAIN_FRAC",
+    "RANDOM",
+    "SEQUENTIAL",
     "CellRegisters",
     "cell_gains",
     "cell_number",

@@ -195,7 +195,8 @@ class GatewareTile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        self.load_after(state, int(state.steps[2]))
+        _, (_, _, updates), _ = self._state(state)
+        self.load_after(state, updates)
 
     def load_after(self, state: TileState, updates: int) -> None:
         """Take over a state after so many updates, which may be other than its operations."""

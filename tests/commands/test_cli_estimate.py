@@ -74,10 +74,6 @@ def test_a_table_that_says_what_it_is_of(blobs, tmp_path):
         ),
         (["--device", "nix"], "device: expected one of .*, got 'nix'"),
         (
-            ["--data", "digits", "--device", "idealized2"],
-            "device: expected one of one array with --estimate, got idealized2",
-        ),
-        (
             ["--data", "digits", "--layers", "3-2"],
             "layers: expected 64 inputs for digits .*, got 3",
         ),

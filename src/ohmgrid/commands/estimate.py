@@ -83,11 +83,6 @@ def count_cycles(
     plan, data = choose_plan(chosen)
     if plan.weights:
         raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
-    device = chosen.config.device
-    if device.arrays > 1:
-        raise ConfigError(
-            "device", f"expected one of one array with --estimate, got {device_name(device)}"
-        )
     config, net = fit_build(chosen.config, plan, chosen.settings), plan.net()
     if len(data.train_labels) < batch:
         raise ConfigError(

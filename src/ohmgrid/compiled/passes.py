@@ -19,7 +19,7 @@ from ohmgrid.model.periphery.readout import make_readouts
 from ohmgrid.registers.noise import Verb
 from ohmgrid.tile import TileBase
 
-__all__ = ["CompiledPasses"]
+__all__ = ["FORWARD", "CompiledPasses"]
 
 FORWARD, BACKWARD = map(np.int64, (Verb.FORWARD, Verb.BACKWARD))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.presets import DEVICE_CLASSES, PRESETS
 from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.steps import ConstantStep, PiecewiseStep, SoftBoundsPmax
@@ -19,11 +20,23 @@ from ohmgrid.devices.transfer import (
     DynamicTransfer,
     Transfer,
 )
+from ohmgrid.devices.vector_cell import POLICIES, ReferenceUnitCell, VectorUnitCell
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.periphery import W_NOISE_TYPES, ConverterConfig, PulseConfig
 from ohmgrid.registers.device import device_registers
 
-__all__ = ["FEW", "constant", "devices", "operate", "physics", "step_devices", "sums", "transfers"]
+__all__ = [
+    "FEW",
+    "constant",
+    "devices",
+    "mixed_precisions",
+    "operate",
+    "physics",
+    "step_devices",
+    "sums",
+    "transfers",
+    "unit_cells",
+]
 
 FEW = settings(max_examples=settings().max_examples * 2 // 5)
 """Of a test that elaborates gateware for each example, which takes most of its time: fewer of them,
@@ -195,6 +208,44 @@ def sums(draw: st.DrawFn) -> ResidualLearning:
     except ConfigError:
         assume(False)
         raise
+
+
+@st.composite
+def unit_cells(draw: st.DrawFn) -> VectorUnitCell:
+    """Any cell of several devices."""
+    if draw(st.integers(0, 3)) == 0:
+        return ReferenceUnitCell((draw(step_devices()), draw(step_devices())))
+    units = tuple(draw(st.lists(step_devices(), min_size=2, max_size=4)))
+    gamma = st.sampled_from([0.25, 1.0, 3.0, -0.125])
+    gammas = draw(st.sampled_from([(), tuple(draw(gamma) for _ in units)]))
+    try:
+        return VectorUnitCell(
+            units,
+            draw(st.sampled_from(POLICIES)),
+            draw(st.integers(0, len(units) - 1)),
+            gammas,
+        )
+    except ConfigError:  # the sum of what is updated is nothing
+        assume(False)
+        raise
+
+
+@st.composite
+def mixed_precisions(draw: st.DrawFn) -> MixedPrecision:
+    """Any device of mixed precision."""
+    bins = st.sampled_from([0, 2, 7, 255, 256])
+    return MixedPrecision(
+        draw(devices()),
+        transfer_every=draw(st.integers(0, 3)),
+        n_rows_per_transfer=draw(st.sampled_from([-1, 0, 1, 2, 50])),
+        random_row=draw(st.booleans()),
+        granularity=draw(st.sampled_from([0.0, 0.003, 0.1])),
+        transfer_lr=draw(st.sampled_from([0.3, 1.0, 2.0])),
+        n_x_bins=draw(bins),
+        n_d_bins=draw(bins),
+        stoc_round_x=draw(st.booleans()),
+        stoc_round_d=draw(st.booleans()),
+    )
 
 
 @st.composite

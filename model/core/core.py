@@ -16,6 +16,7 @@ from ohmgrid.core import Seen
 from ohmgrid.counters import Counters
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.transfer import Transfer
+from ohmgrid.devices.vector_cell import VectorUnitCell
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
@@ -24,8 +25,10 @@ from ohmgrid.model.core.order import Order
 from ohmgrid.model.core.sequencer import Sequencer
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.transfer import TransferTile
+from ohmgrid.model.core.vector_cell import cells_state, device_arrays
 from ohmgrid.net import SHUFFLE_TILE, Answer, Net, Outcome, outcome_of
 from ohmgrid.registers import orders
+from ohmgrid.registers.cells import weight_lsb
 from ohmgrid.registers.device import DITHER_BITS
 from ohmgrid.registers.layers import GUARD, PRE_FRAC, Scale, activation_table, scale_registers
 from ohmgrid.registers.noise import Purpose, Verb
@@ -48,14 +51,17 @@ def initial_state(config: Config, rows: int, cols: int, number: int) -> TileStat
     ``w = floor((u - 2**31) bound / 2**31)`` with u the 32-bit cell word of `Verb.INIT`, clipped to
     the cell's own bounds.
     """
-    tile = _visible(config, rows, cols, number)
+    lsb = weight_lsb(config.device, config.formats.weight_bits)
     # The LSB is a power of two, so the bound is an exact integer square root.
-    bound = isqrt(int(1 / tile.lsb) ** 2 // cols)
+    bound = isqrt(int(1 / lsb) ** 2 // cols)
     key = op_key(seed_key(config.seed), Verb.INIT, number, 0)
     row_keys = line_keys(key, Purpose.ROW, np.arange(rows)).astype(np.uint32)
     col_keys = line_keys(key, Purpose.COLUMN, np.arange(cols)).astype(np.uint32)
     uniform = cell_words(row_keys[:, None], col_keys[None, :]).astype(np.int64) - (1 << 31)
     weights = (uniform * bound) >> 31
+    if isinstance(config.device, VectorUnitCell):
+        return _programmed_devices(config, number, weights * lsb)[0]
+    tile = _visible(config, rows, cols, number)
     return _begun(config, _stored(tile, weights)[0], rows, cols)
 
 
@@ -69,18 +75,37 @@ def programmed_state(config: Config, number: int, weights: np.ndarray) -> tuple[
         Of the tile.
     weights : float64, shape (rows, cols), or (2, rows, cols)
         In weight units; of pairs also plus and minus devices of their own. Rounded to an LSB and
-        clipped to the cell's own bounds; stuck devices keep theirs.
+        clipped to the cell's own bounds; stuck devices keep theirs. Of cells of several devices
+        all that updates reach hold the same, and the others 0.
     """
+    if isinstance(config.device, VectorUnitCell):
+        return _programmed_devices(config, number, weights)
     rows, cols = weights.shape[-2:]
     tile = _visible(config, rows, cols, number)
-    top = (1 << (config.formats.weight_bits - 1)) - 1
     if isinstance(config.device, PcmCapacitor):
         return _programmed_cells(config, tile, weights)
+    stored, lost = _nearest(tile, weights)
+    return _begun(config, stored, rows, cols), int(np.count_nonzero(lost))
+
+
+def _nearest(tile: Tile, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the devices of a tile store of weights in weight units, as `_stored` does."""
+    top = (1 << (tile.config.formats.weight_bits - 1)) - 1
     exact = np.clip(np.rint(weights / tile.lsb), -top, top).astype(np.int64)
     # With write noise the low bits of a clipped weight are random: it may be that far outside.
-    reach = (1 << DITHER_BITS) - 1 if tile.device.visible else 0
-    stored, lost = _stored(tile, exact, reach)
-    return _begun(config, stored, rows, cols), lost
+    return _stored(tile, exact, (1 << DITHER_BITS) - 1 if tile.device.visible else 0)
+
+
+def _programmed_devices(config: Config, number: int, weights: np.ndarray) -> tuple[TileState, int]:
+    """Return what `programmed_state` does, of cells of several devices."""
+    device, (rows, cols) = config.device, weights.shape
+    assert isinstance(device, VectorUnitCell)
+    lost, arrays = np.zeros((rows, cols), bool), device_arrays(config, rows, cols, number, Tile)
+    for place, array in enumerate(arrays):
+        if place in device.updated:
+            array.weights, own = _nearest(array, weights / device.gain)
+            lost |= own
+    return cells_state(arrays, (0, 0, 0)), int(np.count_nonzero(lost))
 
 
 def _programmed_cells(config: Config, tile: Tile, weights: np.ndarray) -> tuple[TileState, int]:
@@ -93,7 +118,8 @@ def _programmed_cells(config: Config, tile: Tile, weights: np.ndarray) -> tuple[
         for one in (exact, -exact)
     )
     rest = exact - pcm.gain * (plus - minus)
-    stored, lost = _stored(tile, rest)
+    stored, own = _stored(tile, rest)
+    lost = int(np.count_nonzero(own))
     hidden = fresh_hidden(config.device, tile.rows, tile.cols, config.formats.weight_bits)
     pulsed = {
         f"{name}_pulses": (one > 0).astype(np.uint8)
@@ -104,9 +130,7 @@ def _programmed_cells(config: Config, tile: Tile, weights: np.ndarray) -> tuple[
 
 def _visible(config: Config, rows: int, cols: int, number: int) -> Tile:
     """Return the array of a tile that forward and backward see."""
-    device = config.device
-    shown = config.replace(device=device.unit) if device.arrays > 1 else config
-    return Tile(shown, rows, cols, number)
+    return Tile(config.replace(device=config.device.front), rows, cols, number)
 
 
 def _begun(config: Config, stored: np.ndarray, rows: int, cols: int) -> TileState:
@@ -115,8 +139,8 @@ def _begun(config: Config, stored: np.ndarray, rows: int, cols: int) -> TileStat
     return TileState(stored, (0, 0, 0), hidden)
 
 
-def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray, int]:
-    """Return what the devices of a tile store of weights (int32), and how many store another.
+def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the devices of a tile store of weights (int32), and which store another (bool).
 
     Parameters
     ----------
@@ -135,7 +159,7 @@ def _stored(tile: Tile, weights: np.ndarray, reach: int = 0) -> tuple[np.ndarray
     low = np.maximum(-(-static.b_min | reach) - static.reference, -top)
     high = np.minimum((static.b_max | reach) - static.reference, top)
     stored = tile.population.hold_stuck(np.clip(weights, low, high))
-    return stored, int(np.count_nonzero(stored != weights))
+    return stored, stored != weights
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:

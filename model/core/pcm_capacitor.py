@@ -228,13 +228,6 @@ class PcmCapacitorTile(TileBase):
         self.capacitors.learn(x, self._sign * d, registers)
         self.pulses = self.capacitors.pulses
 
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return ``W^T d`` of the old weights, then update; see `Tile.backward_update`."""
-        self._update_arguments(x, d, lr)
-        z = self.backward(d)
-        self.update(x, d, lr)
-        return z
-
     def state(self) -> TileState:
         """Return a copy of the state."""
         cells = {name: array.copy() for name, array in vars(self.cells).items()}

@@ -10,20 +10,19 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.model.array.array import apply_pulses, pair_differences
-from ohmgrid.model.base.noise import op_key, seed_key
-from ohmgrid.model.core.operations import multiply, pulse_slots, update_trains
+from ohmgrid.model.core.operations import Trains, pulse_slots, update_trains
+from ohmgrid.model.core.passes import Passes
 from ohmgrid.model.core.time_effects import TimeEffects
 from ohmgrid.model.device.population import populate
 from ohmgrid.model.periphery.lines import key_halves
-from ohmgrid.model.periphery.readout import make_readouts
-from ohmgrid.registers.edge import PulseRegisters, converter_registers
+from ohmgrid.registers.edge import PulseRegisters
 from ohmgrid.registers.noise import Purpose, Verb
-from ohmgrid.tile import TileBase, TileState
+from ohmgrid.tile import TileState
 
 __all__ = ["Tile", "TileState"]
 
 
-class Tile(TileBase):
+class Tile(Passes):
     """One array of crosspoints.
 
     Parameters
@@ -40,27 +39,21 @@ class Tile(TileBase):
         Conductances in weight LSB; `lsb` is one LSB in weight units.
     population : Population
         What is fixed of every device.
-    steps : list of int
-        Forward, backward and update operations so far.
     """
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number)
-        self._base = seed_key(config.seed)
-        self.steps = [0, 0, 0]
-        static_key = self._key(Verb.STATIC, 0)
-        self._readouts = make_readouts(config, self.lsb, rows, cols, static_key)
         self.population = populate(
-            static_key, *self.device_shape, self.device, config.formats.weight_bits
+            self._key(Verb.STATIC, 0),
+            *self.device_shape,
+            self.device,
+            config.formats.weight_bits,
         )
         self._paired = config.device.paired
         self._beside: np.ndarray | None = None
         self._sign = 1
         self._time = TimeEffects(config, self.population, self.aging, self.lsb, self._key)
         self.weights = self.population.hold_stuck(np.zeros(self.device_shape, np.int32))
-
-    def _key(self, verb: Verb, step: int) -> int:
-        return op_key(self._base, verb, self.number, step)
 
     def read(self) -> np.ndarray:
         """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""
@@ -71,55 +64,6 @@ class Tile(TileBase):
     def show(self, beside: np.ndarray, sign: int) -> None:
         """Let passes see what lies beside the array (int32), plus or minus its own."""
         self._beside, self._sign = beside, sign
-
-    def _multiply(self, verb: Verb, matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-        forward = verb == Verb.FORWARD
-        formats = self.config.formats
-        io, frac = (
-            (self.config.forward, formats.x_frac)
-            if forward
-            else (self.config.backward, formats.d_frac)
-        )
-        step = 0 if forward else 1
-        key = self._key(verb, self.steps[step])
-        self.steps[step] += 1
-        registers = converter_registers(io, self.lsb)
-        y, passes, self.saturated = multiply(
-            matrix, values, io, frac, registers, key, self._readouts[step]
-        )
-        if forward:
-            self.passes = passes
-        return y
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``W x`` as converted by the tile.
-
-        Parameters
-        ----------
-        x : integers, shape (cols,)
-            Activations at the edge.
-
-        Returns
-        -------
-        int64, shape (rows,)
-            Multiply by `y_lsb` for real units.
-        """
-        return self._multiply(Verb.FORWARD, self.read(), self._edge("x", x, self.cols))
-
-    def backward(self, d: np.ndarray) -> np.ndarray:
-        """Return ``W^T d`` as converted by the tile.
-
-        Parameters
-        ----------
-        d : integers, shape (rows,)
-            Errors at the edge.
-
-        Returns
-        -------
-        int64, shape (cols,)
-            Multiply by `z_lsb` for real units.
-        """
-        return self._multiply(Verb.BACKWARD, self.read().T, self._edge("d", d, self.rows))
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` by coincident pulses.
@@ -153,10 +97,20 @@ class Tile(TileBase):
         registers : PulseRegisters
         """
         key = self._key(Verb.UPDATE, self.steps[2])
-        self.steps[2] += 1
-        down = (x < 0)[None, :] == (d < 0)[:, None]
         trains = update_trains(x, d, self.config, registers, key)
         self.pulses = trains.counts
+        self._apply(x, d, trains)
+
+    def meet(self, x: np.ndarray, d: np.ndarray, trains: Trains) -> None:
+        """Do what an update does whose trains were made of these vectors: pulses, then time."""
+        self._apply(x, d, trains)
+        self._age(self.steps[2])
+
+    def _apply(self, x: np.ndarray, d: np.ndarray, trains: Trains) -> None:
+        """Apply the trains of an update."""
+        key = self._key(Verb.UPDATE, self.steps[2])
+        self.steps[2] += 1
+        down = (x < 0)[None, :] == (d < 0)[:, None]
         for number, rows, columns in pulse_slots(trains, self.device.serial):
             self._sweep(rows, columns, down, key, number)
 
@@ -175,17 +129,6 @@ class Tile(TileBase):
             rows, down = np.repeat(rows, 2), np.repeat(down, 2, axis=0)
         keys = (row_keys, col_keys)
         apply_pulses(self.weights, rows, columns, down, self.population, keys, self._paired)
-
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``.
-
-        Parameters and result as for `backward` and `update`, and the same bits as one after the
-        other.
-        """
-        self._update_arguments(x, d, lr)
-        z = self.backward(d)
-        self.update(x, d, lr)
-        return z
 
     def state(self) -> TileState:
         """Return a copy of the state."""

@@ -253,13 +253,10 @@ class TransferTile(TileBase):
             drawn = line_keys(key, Purpose.TRAIN_D, np.arange(self.rows)) & np.uint64(0xFFFF)
             self.hidden["row_signs"] ^= bernoulli(drawn, registers.row_flip).astype(np.uint8)
 
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return ``W^T d`` of the old weights, then update; see `Tile.backward_update`."""
+    def _check_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         self._edge("x", x, self.cols)
+        self._edge("d", d, self.rows)
         self._rates(self._learning_rate(lr))
-        z = self.backward(d)
-        self.update(x, d, lr)
-        return z
 
     def state(self) -> TileState:
         """Return a copy of the state."""

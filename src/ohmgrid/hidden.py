@@ -1,7 +1,8 @@
 """What a tile remembers beside the weights that forward and backward see.
 
 Transfers have a fast array of devices, and between both arrays a buffer, signs and averages
-(`ohmgrid.model.core.transfer`). Standard library and NumPy only.
+(`ohmgrid.model.core.transfer`); cells of several devices have an array for each; mixed precision
+has sums. Standard library and NumPy only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ohmgrid.devices.base import Device
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import BufferedTransfer, ChoppedTransfer, DynamicTransfer, Transfer
+from ohmgrid.devices.vector_cell import VectorUnitCell
+from ohmgrid.registers.cells import device_name
+from ohmgrid.registers.mixed import CHI_TOP
 from ohmgrid.registers.pcm import MOST_COUNT
 from ohmgrid.registers.transfer import AVERAGE_FRAC, BUFFER_TOP
 
@@ -77,6 +82,11 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
         What transfers took, in the order of `WRITTEN`.
     ``averages``
         Of largest activations and errors, edge LSB with `AVERAGE_FRAC` fraction bits.
+    ``device_1``, ``device_2``, ...
+        Conductances of the devices of a `VectorUnitCell` but the first, weight LSB of each.
+    ``chi``, ``writes``
+        Sums of products of a `MixedPrecision`, in steps with `ohmgrid.registers.mixed.CHI_FRAC`
+        fraction bits, and rows written so far.
 
     Parameters
     ----------
@@ -100,6 +110,14 @@ def hidden_fields(device: Device, rows: int, cols: int, weight_bits: int) -> dic
             "finer": Field("<i4", (rows, (device.count - 1) * cols), -top, top),
             "transfer_steps": Field("<i8", (device.count,), 0, (1 << 48) - 1),
             "slow_pulses": Field("<i8", (1,), 0, MOST_WORK),
+        }
+    if isinstance(device, VectorUnitCell):
+        count = len(device.unit_cell_devices)
+        return {device_name(place): Field("<i4", cells, -top, top) for place in range(1, count)}
+    if isinstance(device, MixedPrecision):
+        return {
+            "chi": Field("<i4", cells, -CHI_TOP, CHI_TOP),
+            "writes": Field("<i8", (1,), 0, (1 << 48) - 1),
         }
     if not isinstance(device, Transfer):
         return {}

@@ -13,14 +13,16 @@ from ohmgrid.counters import PulseCounts
 from ohmgrid.devices.base import Device
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.residual import ResidualLearning
+from ohmgrid.devices.vector_cell import VectorUnitCell
 from ohmgrid.doors.checks import shown
 from ohmgrid.hidden import Field, check_hidden, hidden_fields, transfer_work
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.build_check import check_build
+from ohmgrid.registers.cells import GAIN_FRAC, cell_gains, device_name, weight_lsb
 from ohmgrid.registers.device import device_registers
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.readout import VOLTAGE_FRAC
-from ohmgrid.registers.residual import GAIN_FRAC, rounded_gains
+from ohmgrid.registers.residual import SUM_FRAC, rounded_gains
 from ohmgrid.registers.time import aging_registers
 
 __all__ = [
@@ -57,7 +59,8 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
 
     `WEIGHTS` first, of residual learning the sum over its arrays; of pairs ``G+`` and ``G-``; of a
     `PcmCapacitor` what its phase-change devices add to a weight and take from it, and the
-    capacitor's ``g``. All of shape (rows, columns).
+    capacitor's ``g``; of a `VectorUnitCell` what each device adds, ``g0``, ``g1`` and so on,
+    rounded. All of shape (rows, columns).
 
     Parameters
     ----------
@@ -79,6 +82,13 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
     if isinstance(device, ResidualLearning):
         arrays = np.concatenate([own, state.hidden["finer"]], axis=1)
         return {WEIGHTS: weighted_sum(arrays, rounded_gains(device))}
+    if isinstance(device, VectorUnitCell):
+        every = [own, *(state.hidden[device_name(k)] for k in range(1, device.arrays))]
+        terms = [g.astype(np.int64) * k for g, k in zip(every, cell_gains(device), strict=True)]
+        # Quotients of integers below 2**53 by a power of two are exact, ties go to even.
+        whole, *parts = (np.rint(term / (1 << GAIN_FRAC)) for term in (sum(terms), *terms))
+        named = {f"g{place}": part.astype(np.int32) for place, part in enumerate(parts)}
+        return {WEIGHTS: whole.astype(np.int32), **named}
     return {WEIGHTS: own}
 
 
@@ -90,12 +100,12 @@ def weighted_sum(arrays: np.ndarray, gains: Sequence[int]) -> np.ndarray:
     arrays : int32, shape (rows, arrays * cols)
         The last array first, array 0 last, weight LSB.
     gains : sequence of int
-        Of arrays 0, 1, and so on, `GAIN_FRAC` fraction bits; the sum is rounded half up.
+        Of arrays 0, 1, and so on, `SUM_FRAC` fraction bits; the sum is rounded half up.
     """
     rows = len(arrays)
     each = arrays.reshape(rows, len(gains), -1).astype(np.int64)
     total = np.tensordot(each, np.array(gains[::-1], np.int64), (1, 0))
-    return ((total + (1 << (GAIN_FRAC - 1))) >> GAIN_FRAC).astype(np.int32)
+    return ((total + (1 << (SUM_FRAC - 1))) >> SUM_FRAC).astype(np.int32)
 
 
 def transfers_of(states: Sequence[TileState]) -> dict[str, list[int]]:
@@ -259,8 +269,8 @@ class TileBase:
         self.config, self.rows, self.cols, self.number = config, rows, cols, number
         formats, unit = config.formats, config.device.unit
         self.device = device_registers(unit, formats.weight_bits, formats.curve_segments)
-        self.lsb = self.device.lsb
-        self.aging = aging_registers(unit, self.lsb, formats.weight_bits, config.batch)
+        self.lsb = weight_lsb(config.device, formats.weight_bits)
+        self.aging = aging_registers(unit, self.device.lsb, formats.weight_bits, config.batch)
         self.device_shape = device_shape(config.device, rows, cols)
         self.passes, self.saturated = 1, 0
         self.pulses = PulseCounts(0, 0, 0, 0, 0)
@@ -279,6 +289,33 @@ class TileBase:
     def z_lsb(self) -> float:
         """One LSB of a backward result in real units."""
         return self._unit(self.config.backward, self.config.formats.d_frac)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return ``W x``; see `TileEngine.forward`."""
+        raise NotImplementedError
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        """Return ``W^T d``; see `TileEngine.backward`."""
+        raise NotImplementedError
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Apply ``W -= lr d x^T``; see `TileEngine.update`."""
+        raise NotImplementedError
+
+    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
+        """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``.
+
+        Parameters and result as for `backward` and `update`, and the same bits as one after the
+        other; an update that is refused leaves `backward` undone too.
+        """
+        self._check_update(x, d, lr)
+        z = self.backward(d)
+        self.update(x, d, lr)
+        return z
+
+    def _check_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        """Raise what `update` would, and change nothing."""
+        self._update_arguments(x, d, lr)
 
     def close(self) -> None:
         """Release what the engine holds; the tile is not used afterwards."""

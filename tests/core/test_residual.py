@@ -18,7 +18,7 @@ from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.core import Core, initial_state
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.periphery import PULSE_TYPES, ConverterConfig, PulseConfig
-from ohmgrid.registers.residual import GAIN_FRAC, residual_registers
+from ohmgrid.registers.residual import SUM_FRAC, residual_registers
 from ohmgrid.tile import WEIGHTS, TileState, parts_of, transfers_of
 
 
@@ -170,7 +170,7 @@ def test_arrays_follow_the_equations_for_a_thousand_updates(warm):
         before = found
         total = np.tensordot(gains, found, 1) / tile.lsb
         shown = parts_of(device, state)[WEIGHTS]
-        assert np.abs(shown - total).max() <= 0.5 + 2 * 2.0**17 / 2**GAIN_FRAC / 2
+        assert np.abs(shown - total).max() <= 0.5 + 2 * 2.0**17 / 2**SUM_FRAC / 2
         np.testing.assert_array_equal(shown, tile.read())
     assert moved.min() >= 20
     assert sure > 970

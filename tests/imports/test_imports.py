@@ -8,12 +8,22 @@ from click.testing import CliRunner
 from ohmgrid.cli import cli
 from ohmgrid.commands.options import Options, choose, choose_device
 from ohmgrid.devices.cells import OneSided
-from ohmgrid.devices.presets import PRESETS
-from ohmgrid.devices.steps import ConstantStep, LinearStep, PiecewiseStep, SoftBoundsPmax
+from ohmgrid.devices.mixed_precision import MixedPrecision
+from ohmgrid.devices.presets import NAMED, PRESETS
+from ohmgrid.devices.steps import (
+    ConstantStep,
+    LinearStep,
+    PiecewiseStep,
+    SoftBounds,
+    SoftBoundsPmax,
+)
+from ohmgrid.devices.vector_cell import ReferenceUnitCell, VectorUnitCell
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.imports.config_presets import CONFIG_PRESETS
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.printed import Call, parse_call
 from ohmgrid.imports.rpu_config import load_rpu_config, load_rpu_device
+from ohmgrid.training.settings import Settings
 
 PRINTED = """SingleRPUConfig(
     device=LinearStepDevice(
@@ -172,6 +182,86 @@ def test_the_list_reaches_the_user(tmp_path):
     assert json.loads(shown.stdout)["device"] == "SoftBounds"
 
 
+CELL = """UnitCellRPUConfig(
+    device=VectorUnitCell(
+        unit_cell_devices=[SoftBoundsDevice(w_max=0.3), ConstantStepDevice(construction_seed=5)],
+        update_policy=VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL,
+        first_update_idx=1,
+        gamma_vec=[0.25, 1]
+    ),
+    mapping=MappingParameter(digital_bias=False)
+)"""
+
+
+def test_cells_of_several_devices(tmp_path):
+    found = load_rpu_config(write(tmp_path / "c.txt", CELL))
+    units = (SoftBounds(w_max=0.3), ConstantStep())
+    wanted = VectorUnitCell(units, "single-sequential", 1, (0.25, 1.0))
+    assert found.settings.device == wanted
+    assert found.left == ["device.construction_seed=5: no counterpart"]
+    text = "ReferenceUnitCell(unit_cell_devices=[SoftBoundsDevice(w_max=0.3)])"
+    alone, _ = load_rpu_device(write(tmp_path / "d.txt", text))
+    assert alone.settings.device == ReferenceUnitCell((units[0], units[0]))
+    text = "ReferenceUnitCell(unit_cell_devices=[SoftBoundsDevice(w_max=0.3), ConstantStepDevice()"
+    alone, _ = load_rpu_device(write(tmp_path / "d.txt", text + ", ExpStepDevice()])"))
+    assert alone.settings.device == ReferenceUnitCell(units)
+    (line,) = alone.left
+    assert line.startswith("device.unit_cell_devices=ExpStepDevice(...): two taken")
+
+
+MIXED = """DigitalRankUpdateRPUConfig(
+    device=MixedPrecisionCompound(
+        device=OneSidedUnitCell(unit_cell_devices=[ExpStepDevice()], refresh_every=2),
+        transfer_every=3, n_rows_per_transfer=4, n_x_bins=255, stoc_round_x=False
+    ),
+    mapping=MappingParameter(digital_bias=False)
+)"""
+
+
+def test_mixed_precision(tmp_path):
+    found = load_rpu_config(write(tmp_path / "c.txt", MIXED))
+    device = found.settings.device
+    assert isinstance(device, MixedPrecision)
+    assert device == MixedPrecision(
+        device.device, transfer_every=3, n_rows_per_transfer=4, n_x_bins=255, stoc_round_x=False
+    )
+    assert isinstance(device.device, OneSided)
+    assert device.device.refresh_every == 2
+    assert found.left == []
+
+
+def test_all_52_presets_that_train_are_known(tmp_path):
+    assert len(CONFIG_PRESETS) == len({*CONFIG_PRESETS.values()}) == 52
+    for there, here in CONFIG_PRESETS.items():
+        found = load_rpu_config(write(tmp_path / "c.py", f"rpu_config = {there}()"))
+        config = found.settings.config()
+        assert config == Settings(device=NAMED[here]).config()
+        assert (config.forward.out_bound, config.forward.out_noise) == (20.0, 0.1)
+    text = "ReRamES2Preset(forward=IOParameters(), update=UpdateParameters(desired_bl=5))"
+    config = load_rpu_config(write(tmp_path / "c.py", text)).settings.config()
+    assert (config.device, config.forward.out_bound) == (NAMED["reram-es2"], 12.0)
+    assert (config.backward.out_bound, config.pulses.desired_bl) == (20.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "preset"),
+    [
+        (
+            "UnitCellRPUConfig(device=VectorUnitCell(unit_cell_devices=[EcRamPresetDevice(), "
+            "EcRamPresetDevice()], "
+            "update_policy=<VectorUnitCellUpdatePolicy.SINGLE_RANDOM: 'SingleRandom'>))",
+            "ecram2",
+        ),
+        (
+            "MixedPrecisionPCMPreset(device=MixedPrecisionCompound(device=PCMPresetUnitCell()))",
+            "mixed-precision-pcm",
+        ),
+    ],
+)
+def test_printed_presets_are_presets(text, preset, tmp_path):
+    assert load_rpu_config(write(tmp_path / "c.txt", text)).settings.device == NAMED[preset]
+
+
 ALGORITHM = """UnitCellRPUConfig(
     device=TransferCompound(
         unit_cell_devices=[SoftBoundsDevice(w_max=0.3), SoftBoundsDevice()], transfer_every=2.0
@@ -194,7 +284,26 @@ ALGORITHM = """UnitCellRPUConfig(
             ALGORITHM.replace("transfer_every=2.0", "transfer_lrr=3"),
             "device.transfer_lrr: unknown keyword",
         ),
-        ("UnitCellRPUConfig(device=VectorUnitCell())", "a cell of several devices is not modelled"),
+        (
+            "UnitCellRPUConfig(device=VectorUnitCell())",
+            "device.unit_cell_devices: expected devices with keywords, got None",
+        ),
+        (
+            CELL.replace("SEQUENTIAL", "SOMETIMES"),
+            "device.update_policy: expected a member of VectorUnitCellUpdatePolicy, got",
+        ),
+        (CELL.replace("[0.25, 1]", "[0.25]"), "device.gamma_vec: expected a number for each of 2"),
+        (CELL.replace("gamma_vec", "gamma"), "device.gamma: unknown keyword of VectorUnitCell"),
+        (CELL.replace("SoftBoundsDevice", "PCMPresetUnitCell"), "class: expected one of Constant"),
+        ("UnitCellRPUConfig(device=UnitCell())", "a cell of no kind of its own is not modelled"),
+        (
+            MIXED.replace("OneSidedUnitCell", "VectorUnitCell").replace(", refresh_every=2", ""),
+            r"device.unit_cell_devices: expected 2\.\.8 step devices",
+        ),
+        (MIXED.replace("255", "1"), r"device.n_x_bins: expected 2\.\.256, got 1"),
+        (MIXED.replace("n_x_bins", "n_z_bins"), "device.n_z_bins: unknown keyword of MixedPrec"),
+        ("DigitalRankUpdateRPUConfig(device=MixedPrecisionCompound())", "device.device: expected"),
+        ("MyPreset()", "MyPreset: expected a preset of aihwkit 1.2.0 that trains, or its device"),
         ("SingleRPUConfig(device=IdealDevice())", "a device without pulses is not modelled"),
         (
             "InferenceRPUConfig(noise_model=PCMLikeNoiseModel())",

@@ -51,9 +51,9 @@ def test_an_option_overrides_the_file_and_leaves_the_rest(tmp_path):
     assert (plan.lr, plan.epochs, plan.layers) == (0.1, 2, "64-32-10")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, "ecram2", "mixed-precision-pcm"])
 def test_a_preset_by_name_and_by_file_is_the_same_configuration(name, tmp_path):
-    path = write(tmp_path / "d.toml", device_to_toml(PRESETS[name]))
+    path = write(tmp_path / "d.toml", device_to_toml(preset(name)))
     by_name, by_file = choose(Options(device=name)), choose(Options(device=str(path)))
     assert by_name.config == by_file.config
     assert by_file.warnings == by_name.warnings == ()
@@ -114,6 +114,26 @@ def test_a_lifetime_below_one_is_allowed_and_warned_of(tmp_path):
             "expected a table [device.de",
         ),
         ("[device]\npreset = 'pcm'\n[device.device]\nclass = {}", "device.device.class: expected"),
+        (
+            "[device]\nclass = 'VectorUnitCell'",
+            "device: expected tables [[device.unit_cell_devices]] with step devices in a Vector",
+        ),
+        (
+            "[device]\npreset = 'ecram2'\nunit_cell_devices = 3",
+            "expected tables [[device.unit_cell_devices]], one a device, got 3",
+        ),
+        (
+            "[device]\npreset = 'ecram2'\n[[device.unit_cell_devices]]\nclass = 3",
+            "device.unit_cell_devices[0].class: expected one of ConstantStep",
+        ),
+        (
+            "[device]\npreset = 'ecram2'\ngamma_vec = [1, 'a']",
+            "device.gamma_vec[1]: expected a number, got 'a'",
+        ),
+        (
+            "[device]\nclass = 'MixedPrecision'",
+            "device: expected a table [device.device] with a device in a MixedPrecision",
+        ),
         ("seed = 1" + 30 * "0", "seed: expected 0..18446744073709551615, got 1000"),
         ("seed = " + 5000 * "9", "configuration: not valid TOML: a number too long"),
         ("seed = " + 4000 * "[" + 4000 * "]", "configuration: not valid TOML: nested too deep"),

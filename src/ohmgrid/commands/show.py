@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -27,7 +28,7 @@ from ohmgrid.training.settings import config_to_toml, device_from_dict
 def devices(as_json: bool) -> None:
     """List the device presets with the parameters that differ from their class.
 
-    First those of one array, then algorithms on several. --json prints all parameters.
+    First those of one array, then algorithms and cells on several. --json prints all parameters.
     """
     table = {name: device_to_dict(device) for name, device in NAMED.items()}
     if as_json:
@@ -39,11 +40,16 @@ def devices(as_json: bool) -> None:
         usual = {f.name: f.default for f in fields(DEVICE_CLASSES[kind])}  # type: ignore[arg-type]
         words = " ".join(_differing(parameters, usual))
         click.echo(f"{name:{width}}  {kind}{_made_of(parameters)}")
-        click.echo(click.wrap_text(words, 78, " " * (width + 2), " " * (width + 2)))
+        if words:
+            click.echo(click.wrap_text(words, 78, " " * (width + 2), " " * (width + 2)))
 
 
 def _made_of(parameters: dict[str, Any]) -> str:
-    """Return which devices one is made of, as ``of X`` or ``of X and Y (fast, slow)``."""
+    """Return which devices one is made of: ``of X``, ``of X and Y (fast, slow)`` or ``of 2 X``."""
+    for value in parameters.values():
+        if _are_devices(value):
+            counts = Counter(device_name(device_from_dict(one)) for one in value)
+            return " of " + " and ".join(f"{count} {name}" for name, count in counts.items())
     inner = {key: device_from_dict(value) for key, value in parameters.items() if _is_device(value)}
     names = list(dict.fromkeys(map(device_name, inner.values())))
     if len(names) > 1:
@@ -55,9 +61,15 @@ def _is_device(value: Any) -> bool:
     return isinstance(value, dict) and "class" in value
 
 
+def _are_devices(value: Any) -> bool:
+    return isinstance(value, list) and any(map(_is_device, value))
+
+
 def _differing(parameters: dict[str, Any], usual: dict[str, Any]) -> Iterator[str]:
     """Yield the parameters that differ, those of tables by their dotted names."""
     for key, value in parameters.items():
+        if _are_devices(value):
+            continue
         if _is_device(value):
             inner = device_from_dict(value)
             if device_name(inner) == inner.kind:  # no preset

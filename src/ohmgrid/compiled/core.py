@@ -12,11 +12,11 @@ from ohmgrid.compiled.kinds import CoreTile, make_tile
 from ohmgrid.compiled.layout import Share, make_scratch
 from ohmgrid.compiled.learning import count_hits, train_block
 from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
+from ohmgrid.compiled.parts import PLAIN
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.transfer import Rates
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
-from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import check_int
 from ohmgrid.model.core.core import Core
@@ -79,14 +79,13 @@ class CompiledCore(Core):
         """Return the net as the kernels hold it."""
         layers, row, col = [], 0, 0
         for number, tile in enumerate(tiles):
-            seen, (hidden, transfers) = tile.shown, tile.kernel_parts()
+            seen, (_, hidden, transfers, mixed, cells) = tile.shown, tile.kernel_parts()
             forward, backward = seen.readings
             place = seen.number, tile.rows, tile.cols, row, col
             scales = self.scales[forward_scale(number)], self.scales[backward_scale(number)]
             numbers = (*place, *(int(part) for scale in scales for part in scale))
-            layers.append(
-                Layer(seen.array, forward, backward, seen.steps, hidden, transfers, *numbers)
-            )
+            behind = hidden, transfers, mixed, cells
+            layers.append(Layer(seen.array, forward, backward, seen.steps, *behind, *numbers))
             row, col = row + tile.rows, col + tile.cols
         formats, kind = self.config.formats, ACTIVATIONS.index(self.net.activation)
         coarse, fine = map(np.array, exp_tables())
@@ -103,8 +102,8 @@ class CompiledCore(Core):
             fine=fine,
         )
         shown, updated = tiles[0].shown.physics, tiles[0].updated.physics
-        moves = int(isinstance(self.config.device, Transfer | ResidualLearning))
-        return Network(shown, updated, moves, tuple(layers), functions)
+        way = tiles[0].kernel_parts().way
+        return Network(shown, updated, way, tuple(layers), functions)
 
     def set_gains(self, gains: Sequence[float]) -> None:
         """Multiply the forward scale of each layer; see `ohmgrid.core.Core.set_gains`."""
@@ -234,8 +233,8 @@ class CompiledCore(Core):
 
         self._share(min(len(self._work), batch), call)
         for number, layer in enumerate(self._net.layers):
-            # A fast array takes the updates; the slow one's writes are counted where they are made.
-            taker = layer.hidden if self._net.moves else layer
+            # Where a tile learns another way, its array counts the writes, where they are made.
+            taker = layer if self._net.way == PLAIN else layer.hidden
             layer.steps[0] += len(labels)
             layer.steps[1] += len(labels) if number else 0
             taker.steps[2] += len(labels)

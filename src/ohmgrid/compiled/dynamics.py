@@ -9,7 +9,8 @@ from ohmgrid.compiled.held import hold
 from ohmgrid.compiled.jit import golden, inner, kernel
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
-from ohmgrid.compiled.tile import FORWARD, CompiledTile
+from ohmgrid.compiled.passes import FORWARD
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
 from ohmgrid.model.dynamics import laws
 from ohmgrid.model.dynamics.network import Network

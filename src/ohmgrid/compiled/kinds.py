@@ -2,15 +2,22 @@
 
 from typing import Protocol
 
+from ohmgrid.compiled.cells_tile import CompiledCellsTile
+from ohmgrid.compiled.mixed_tile import CompiledMixedTile
+from ohmgrid.compiled.parts import Parts
+from ohmgrid.compiled.passes import CompiledPasses
 from ohmgrid.compiled.pcm_capacitor import CompiledPcmCapacitorTile
 from ohmgrid.compiled.residual_tile import CompiledResidualTile
 from ohmgrid.compiled.tile import CompiledTile
-from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
+from ohmgrid.compiled.transfer import Rate
 from ohmgrid.compiled.transfer_tile import CompiledTransferTile
 from ohmgrid.config import Config
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.devices.transfer import Transfer
+from ohmgrid.devices.vector_cell import VectorUnitCell
 from ohmgrid.tile import TileEngine
 
 __all__ = ["CoreTile", "make_tile"]
@@ -20,16 +27,16 @@ class CoreTile(TileEngine, Protocol):
     """A tile as the kernels of a core take it apart."""
 
     @property
-    def shown(self) -> CompiledTile:
+    def shown(self) -> CompiledPasses:
         """The array that forward and backward see."""
         ...
 
     @property
-    def updated(self) -> CompiledTile:
+    def updated(self) -> CompiledPasses:
         """The array that updates pulse."""
         ...
 
-    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+    def kernel_parts(self) -> Parts:
         """Return what lies behind the array that is shown, as the kernels take it."""
         ...
 
@@ -46,12 +53,17 @@ class CoreTile(TileEngine, Protocol):
         ...
 
 
+KINDS: dict[type[Device], type] = {
+    Transfer: CompiledTransferTile,
+    ResidualLearning: CompiledResidualTile,
+    PcmCapacitor: CompiledPcmCapacitorTile,
+    VectorUnitCell: CompiledCellsTile,
+    MixedPrecision: CompiledMixedTile,
+    Device: CompiledTile,
+}
+
+
 def make_tile(config: Config, rows: int, cols: int, number: int) -> CoreTile:
     """Return a tile of a configuration, by its device."""
-    if isinstance(config.device, Transfer):
-        return CompiledTransferTile(config, rows, cols, number)
-    if isinstance(config.device, ResidualLearning):
-        return CompiledResidualTile(config, rows, cols, number)
-    if isinstance(config.device, PcmCapacitor):
-        return CompiledPcmCapacitorTile(config, rows, cols, number)
-    return CompiledTile(config, rows, cols, number)
+    kind = next(kind for device, kind in KINDS.items() if isinstance(config.device, device))
+    return kind(config, rows, cols, number)

@@ -3,10 +3,13 @@
 import numpy as np
 
 from ohmgrid.compiled.arith import at_edge, shift_round
+from ohmgrid.compiled.cells import learn_cells
 from ohmgrid.compiled.jit import golden, inner, kernel
 from ohmgrid.compiled.layout import Side, Trains
+from ohmgrid.compiled.mixed import learn_mixed
 from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
+from ohmgrid.compiled.parts import CHAIN, MIXED, PLAIN, TRANSFERS
 from ohmgrid.compiled.pulses import make_trains
 from ohmgrid.compiled.residual import learn_sum
 from ohmgrid.compiled.threads import barrier
@@ -183,7 +186,7 @@ def _backward(net, step, d, slope, counts, work):
 def _sense(pixels, label, net, rates, step, b, signals, counts, work):
     """Take example ``b`` of a batch forward and backward, and make its trains.
 
-    Those of transfers are made later: signs may turn until then.
+    Those of another way than the plain one are made later: they may hang on updates before.
 
     Returns
     -------
@@ -202,7 +205,7 @@ def _sense(pixels, label, net, rates, step, b, signals, counts, work):
     else:
         word = _softmax(work.out, layer, label, net.functions, errors, counts[last])
     _backward(net, step, d, slope, counts, work)
-    for n in range(0 if net.moves else last + 1):
+    for n in range(last + 1 if net.way == PLAIN else 0):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
         pulses = rates[n].own
@@ -256,18 +259,24 @@ def _learn(net, step, b, signals, counts, part, work):
 
 @inner
 def _learn_hidden(net, rates, step, b, signals, counts, work):
-    """Apply the updates of example ``b`` to fast arrays, and what is transferred to slow ones."""
+    """Apply the updates of example ``b`` where more lies behind a weight than its array."""
     for n in range(len(net.layers)):
         layer = net.layers[n]
         rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
         x, d = signals.x[b, col : col + cols], signals.d[b, row : row + rows]
-        if len(layer.transfers.chain.gains):
-            up, down, active, below, clipped = learn_sum(layer, net, rates[n], step, x, d, work)
+        before, trains = layer.hidden.steps[2] + step, _trains(signals, b, n, layer)
+        if net.way == CHAIN:
+            counted = learn_sum(layer, net, rates[n], step, x, d, work)
+        elif net.way == TRANSFERS:
+            counted = learn(layer, net, rates[n], before, x, d, trains, work)
+        elif net.way == MIXED:
+            counted = learn_mixed(layer, net, rates[n], before, x, d, trains, work)
         else:
-            before, trains = layer.hidden.steps[2] + step, _trains(signals, b, n, layer)
-            up, down, active, below, clipped = learn(
-                layer, net, rates[n], before, x, d, trains, work
+            own = rates[n].own
+            counted = learn_cells(
+                layer.cells, layer.array, rows, layer.number, own, before, x, d, trains, work
             )
+        up, down, active, below, clipped = counted
         counts[n, PULSES_UP] += up
         counts[n, PULSES_DOWN] += down
         counts[n, UPDATES] += active
@@ -312,7 +321,7 @@ def train_block(pixels, labels, batch, net, rates, signals, hits, words, counts,
             )
         barrier(sync, part.threads)
         for b in range(size):
-            if net.moves == 0:
+            if net.way == PLAIN:
                 _learn(net, first + b, b, signals, own, part, work)
             elif part.number == 0:  # an update hangs on the one before
                 _learn_hidden(net, rates.layers, first + b, b, signals, own, work)

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ohmgrid.compiled.cells import Cells
+from ohmgrid.compiled.mixed import Mixed
 from ohmgrid.compiled.population import Array
 from ohmgrid.compiled.readout import Reading
 from ohmgrid.compiled.transfer import Hidden, Transfers
@@ -22,6 +24,8 @@ class Layer(NamedTuple):
     """int64, shape (3,): operations so far."""
     hidden: Hidden
     transfers: Transfers
+    mixed: Mixed
+    cells: Cells
     number: int
     """Of the tile."""
     rows: int
@@ -64,8 +68,8 @@ class Network(NamedTuple):
     physics: Physics
     fast: Physics
     """Of the fast arrays of transfers, where there are some."""
-    moves: int
-    """Whether there are."""
+    way: int
+    """How they learn: see `ohmgrid.compiled.parts`."""
     layers: tuple[Layer, ...]
     functions: Functions
 

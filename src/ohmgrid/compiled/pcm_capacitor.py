@@ -1,7 +1,8 @@
 """The tile of the compiled engine with phase-change devices: its array, the golden transfers."""
 
+from ohmgrid.compiled.parts import Parts
 from ohmgrid.compiled.tile import NEVER, CompiledTile
-from ohmgrid.compiled.transfer import Hidden, Rate, Transfers
+from ohmgrid.compiled.transfer import Rate
 from ohmgrid.config import Config
 from ohmgrid.model.core.pcm_capacitor import PcmCapacitorTile
 
@@ -30,7 +31,7 @@ class CompiledPcmCapacitorTile(PcmCapacitorTile):
         """The array that updates pulse."""
         return self.capacitors
 
-    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+    def kernel_parts(self) -> Parts:
         """Return what lies behind it for a core's kernels: nothing."""
         return self.capacitors.kernel_parts()
 

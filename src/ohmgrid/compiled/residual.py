@@ -7,11 +7,11 @@ from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.pulses import chunk_side, make_trains
 from ohmgrid.compiled.transfer import FORWARD, READS, UPDATE, WRITES, direct
 from ohmgrid.compiled.updates import pass_time, pulse_array
-from ohmgrid.registers.residual import GAIN_FRAC
+from ohmgrid.registers.residual import SUM_FRAC
 
 __all__ = ["learn_sum"]
 
-HALF = 1 << (GAIN_FRAC - 1)
+HALF = 1 << (SUM_FRAC - 1)
 
 
 @inner
@@ -25,7 +25,7 @@ def _add_up(layer, place):
     total = ZERO
     for block in range(len(gains)):
         total += gains[block] * seen[block * size + place]
-    layer.array.seen[place] = (total + HALF) >> GAIN_FRAC
+    layer.array.seen[place] = (total + HALF) >> SUM_FRAC
 
 
 @inner

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.layout import Pulses, make_trains_room
+from ohmgrid.compiled.parts import CHAIN, Parts
 from ohmgrid.compiled.tile import NEVER, CompiledTile
 from ohmgrid.compiled.transfer import Chain, Hidden, Rate, Transfers
 from ohmgrid.config import Config
@@ -40,7 +41,7 @@ class CompiledResidualTile(ResidualTile):
         """Return in how many examples something is: never."""
         return NEVER
 
-    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+    def kernel_parts(self) -> Parts:
         """Return what lies behind the sum, as the kernels take it: the same memory."""
         wide, registers = self.arrays, self._registers
         hidden = Hidden.none(wide.array, wide.readings[0])._replace(
@@ -57,7 +58,8 @@ class CompiledResidualTile(ResidualTile):
         transfers = none._replace(
             write_shift=self._shift, one=self._one, top=self._top, chain=chain
         )
-        return hidden, transfers
+        plain = Parts.plain(self.shown.array, self.shown.readings[0], self.shown.physics)
+        return plain._replace(way=CHAIN, hidden=hidden, transfers=transfers)
 
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""

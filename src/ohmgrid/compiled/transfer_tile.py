@@ -3,6 +3,7 @@
 import numpy as np
 
 from ohmgrid.compiled.layout import Pulses
+from ohmgrid.compiled.parts import TRANSFERS, Parts
 from ohmgrid.compiled.tile import NEVER, CompiledTile
 from ohmgrid.compiled.transfer import Chain, Hidden, Rate, Transfers
 from ohmgrid.config import Config
@@ -49,7 +50,7 @@ class CompiledTransferTile(TransferTile):
         """Return in how many examples something is: never."""
         return NEVER
 
-    def kernel_parts(self) -> tuple[Hidden, Transfers]:
+    def kernel_parts(self) -> Parts:
         """Return what lies behind the slow array, as the kernels take it: the same memory."""
         fast, between = self.fast, self.hidden
 
@@ -77,7 +78,9 @@ class CompiledTransferTile(TransferTile):
         registers = Transfers(
             self._registers, shift, self._one, self._step, self._top, Chain.none()
         )
-        return hidden, registers
+        slow = self.slow
+        plain = Parts.plain(slow.array, slow.readings[0], slow.physics)
+        return plain._replace(way=TRANSFERS, hidden=hidden, transfers=registers)
 
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""

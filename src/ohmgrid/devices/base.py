@@ -19,8 +19,9 @@ def check_floats(device: "StepDevice", low: float, high: float, *names: str) -> 
         check_float(name, getattr(device, name), low, high)
 
 
+@dataclass(frozen=True)
 class Device:
-    """What stands at a crosspoint: one step device or a pair of them."""
+    """What stands at a crosspoint: one step device, or several that make a weight together."""
 
     kind: ClassVar[str] = "Device"
 
@@ -38,6 +39,17 @@ class Device:
     def arrays(self) -> int:
         """Arrays that hold a layer's weights: more than one where something goes between them."""
         return 1
+
+    @property
+    def front(self) -> "Device":
+        """Device of the array that forward and backward see, where one array is seen."""
+        return self.unit if self.arrays > 1 else self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Mean bounds of a weight, weight units."""
+        unit = self.unit
+        return (-unit.w_max, unit.w_max) if self.paired else (unit.w_min, unit.w_max)
 
     @property
     def remark(self) -> str:

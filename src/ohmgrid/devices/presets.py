@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ohmgrid.devices.base import Device, StepDevice
+from ohmgrid.devices.cell_presets import cell_presets, mixed_presets
 from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.residual import ResidualLearning, residual_presets
 from ohmgrid.devices.steps import (
@@ -30,6 +32,7 @@ from ohmgrid.devices.transfer import (
     Transfer,
 )
 from ohmgrid.devices.transfer_presets import transfer_presets
+from ohmgrid.devices.vector_cell import ReferenceUnitCell, VectorUnitCell
 from ohmgrid.doors.checks import check_choice
 
 __all__ = [
@@ -62,6 +65,9 @@ DEVICE_CLASSES: dict[str, type[Device]] = {
         DynamicTransfer,
         PcmCapacitor,
         ResidualLearning,
+        VectorUnitCell,
+        ReferenceUnitCell,
+        MixedPrecision,
     )
 }
 """Every class by the name that a configuration gives it."""
@@ -207,6 +213,8 @@ _CAPACITOR = LinearStep(
 ALGORITHMS: dict[str, Device] = {
     **transfer_presets(_UNITS),
     **residual_presets(),
+    **cell_presets(_UNITS),
+    **mixed_presets(PRESETS),
     "pcm-3t1c": PcmCapacitor(_CAPACITOR),
     "pcm-3t1c-fixed-polarity": PcmCapacitor(_CAPACITOR, polarity_inversion=False),
 }
@@ -233,4 +241,6 @@ def device_to_dict(device: Device) -> dict[str, Any]:
         inner = getattr(device, name)
         if isinstance(inner, Device):
             values[name] = device_to_dict(inner)
+        elif isinstance(inner, tuple) and any(isinstance(one, Device) for one in inner):
+            values[name] = [device_to_dict(one) for one in inner]
     return {"class": device.kind, **values}

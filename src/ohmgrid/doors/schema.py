@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ohmgrid.doors.checks import ConfigError, shown
 __all__ = [
     "check_table",
     "given_values",
+    "inner_lists",
     "inner_tables",
     "parse_json",
     "parse_toml",
@@ -101,13 +102,24 @@ def inner_tables(cls: type) -> dict[str, type]:
 
 
 @cache
+def inner_lists(cls: type) -> dict[str, type]:
+    """Return the fields of a dataclass that are lists of tables, and of which class these are."""
+    found = {}
+    for name, hint in get_type_hints(cls).items():
+        for kind in get_args(hint)[:1]:
+            if isinstance(kind, type) and is_dataclass(kind):
+                found[name] = kind
+    return found
+
+
+@cache
 def _struct(cls: type) -> type[msgspec.Struct]:
     """Return the struct of a dataclass's fields, none of which has to be given.
 
-    A field that is a table is one of its own kind: any value passes here.
+    A field that is a table, or a list of them, is one of its own kind: any value passes here.
     """
     assert is_dataclass(cls)
-    hints, inner = get_type_hints(cls), inner_tables(cls)
+    hints, inner = get_type_hints(cls), {*inner_tables(cls), *inner_lists(cls)}
     types = [
         (f.name, Any if f.name in inner else hints[f.name] | msgspec.UnsetType) for f in fields(cls)
     ]

@@ -188,13 +188,6 @@ class GatewareTile(TileBase):
         self.steps = [a + b for a, b in zip(self.steps, (forward, backward, update), strict=True)]
         self._holds(None)
 
-    def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
-        """Return `backward` of the old weights, then `update`."""
-        self._update_arguments(x, d, lr)
-        z = self.backward(d)
-        self.update(x, d, lr)
-        return z
-
     def state(self) -> TileState:
         """Return a copy of the state."""
         first, second, third = self.steps
@@ -202,7 +195,8 @@ class GatewareTile(TileBase):
 
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
-        self.load_after(state, int(state.steps[2]))
+        _, (_, _, updates), _ = self._state(state)
+        self.load_after(state, updates)
 
     def load_after(self, state: TileState, updates: int) -> None:
         """Take over a state after so many updates, which may be other than its operations."""

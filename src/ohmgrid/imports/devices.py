@@ -13,6 +13,7 @@ from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, PRESETS
 from ohmgrid.devices.steps import PowStepReference, SoftBounds
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import given_values
+from ohmgrid.imports.cells import CELLS, MIXED, cell_from_call, mixed_from_call
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.periphery import converter_table, pulse_table
 from ohmgrid.imports.printed import Call
@@ -44,10 +45,7 @@ NOT_MODELLED = {
     "DigitalRankUpdateCell": "training by digital rank updates",
     "FloatingPointDevice": "a device without pulses",
     "IdealDevice": "a device without pulses",
-    "MixedPrecisionCompound": "the training algorithm of mixed precision",
-    "ReferenceUnitCell": "a cell with a reference device of its own",
-    "UnitCell": "a cell of several devices",
-    "VectorUnitCell": "a cell of several devices",
+    "UnitCell": "a cell of no kind of its own",
 }
 """Devices and algorithms that are not here, and what they are."""
 
@@ -201,7 +199,19 @@ def device_from_call(call: Call) -> ImportedDevice:
     if call.name in TRANSFERS:
         device, left = transfer_from_call(call, _unit)
         return ImportedDevice(device, device in NAMED.values(), left)
+    if call.name in CELLS:
+        device, left = cell_from_call(call, _unit)
+        return ImportedDevice(device, device in NAMED.values(), left)
+    if call.name == MIXED:
+        device, left = mixed_from_call(call, _device)
+        return ImportedDevice(device, device in NAMED.values(), left)
     return _pair(call) if call.name in PAIRS else _step_device(call)
+
+
+def _device(call: Call) -> tuple[Device, list[str]]:
+    """Return any device, and what of its keywords is not in it."""
+    found = device_from_call(call)
+    return found.device, found.left
 
 
 def _unit(call: Call) -> tuple[StepDevice, list[str]]:

@@ -11,7 +11,7 @@ from ohmgrid.periphery import MOST_SLOTS, ConverterConfig, PulseConfig
 __all__ = ["ImportedTable", "converter_table", "pulse_table"]
 
 CONVERTERS: dict[str, dict[str, Any]] = {
-    "IOParameters": {},
+    "IOParameters": {"out_bound": 12.0, "out_noise": 0.06},
     "PresetIOParameters": {"out_bound": 20.0, "out_noise": 0.1},
     "StandardIOParameters": {
         "inp_res": 1 / 254,
@@ -20,7 +20,7 @@ CONVERTERS: dict[str, dict[str, Any]] = {
         "out_res": 1 / 254,
     },
 }
-"""Classes of converters, and the defaults in which they differ from the first."""
+"""Classes of converters, and those of their defaults that are not always the ones here."""
 
 TAKEN = (
     "inp_noise",

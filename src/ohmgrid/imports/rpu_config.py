@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ohmgrid.devices.presets import NAMED
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import read_text
-from ohmgrid.imports.devices import device_from_call
+from ohmgrid.imports.config_presets import CONFIG_PRESETS
+from ohmgrid.imports.devices import ImportedDevice, device_from_call
 from ohmgrid.imports.keywords import check_known, left_out, lines_of
 from ohmgrid.imports.periphery import converter_table, pulse_table
 from ohmgrid.imports.printed import Call, parse_call
+from ohmgrid.periphery import PulseConfig
 from ohmgrid.training.settings import Settings
 
 __all__ = ["SUFFIXES", "Imported", "load_rpu_config", "load_rpu_device"]
@@ -16,11 +19,8 @@ __all__ = ["SUFFIXES", "Imported", "load_rpu_config", "load_rpu_device"]
 SUFFIXES = (".txt", ".py", ".cfg", ".log")
 """What names of files with a printed configuration may end with."""
 
-CONFIGS = ("SingleRPUConfig", "UnitCellRPUConfig")
-NOT_MODELLED = {
-    "DigitalRankUpdateRPUConfig": "training by digital rank updates",
-    "FloatingPointRPUConfig": "training without pulses",
-}
+CONFIGS = ("SingleRPUConfig", "UnitCellRPUConfig", "DigitalRankUpdateRPUConfig")
+NOT_MODELLED = {"FloatingPointRPUConfig": "training without pulses"}
 TAKEN = ("device", "forward", "backward", "update")
 MACHINERY = ("tile_class", "tile_array_class", "runtime")
 """How a tile is computed there, and not what it computes."""
@@ -50,16 +50,22 @@ def _config(call: Call) -> Imported:
     """Return a whole configuration."""
     known = [*TAKEN, *MACHINERY, "pre_post", "mapping"]
     check_known("configuration", call, known)
+    preset = NAMED.get(CONFIG_PRESETS.get(call.name, ""))
+    io, given = Call("PresetIOParameters" if preset else "IOParameters"), call.keywords
+    longest = getattr(preset, "usual_bl", PulseConfig.desired_bl)
     parts = {
         "device": Call("ConstantStepDevice"),
-        "forward": Call("IOParameters"),
-        "backward": Call("IOParameters"),
-        "update": Call("UpdateParameters"),
-    } | {key: value for key, value in call.keywords.items() if key in TAKEN}
+        "forward": io,
+        "backward": io,
+        "update": Call("UpdateParameters", {"desired_bl": longest}),
+    } | {key: value for key, value in given.items() if key in TAKEN}
     for key, value in parts.items():
         if not isinstance(value, Call):
             raise ConfigError(key, f"expected a class with keywords, got {shown(value)}")
-    device = device_from_call(parts["device"])
+    if preset is not None and "device" not in given:
+        device = ImportedDevice(preset, True, [])
+    else:
+        device = device_from_call(parts["device"])
     forward = converter_table("forward", parts["forward"])
     backward = converter_table("backward", parts["backward"], backward=True)
     pulses = pulse_table(parts["update"])
@@ -116,6 +122,11 @@ def load_rpu_config(path: Path) -> Imported:
                 "content",
                 f"expected one of {', '.join(CONFIGS)}, got {shown(call.name)}; "
                 "a device alone is for --device",
+            )
+        known = call.name in CONFIG_PRESETS or "device" in call.keywords
+        if call.name.endswith("Preset") and not known:
+            raise ConfigError(
+                call.name, "expected a preset of aihwkit 1.2.0 that trains, or its device"
             )
         return _config(call)
     except ConfigError as error:

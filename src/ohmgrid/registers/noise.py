@@ -61,6 +61,9 @@ class Verb(IntEnum):
     """Conductances that are programmed, drift and are read much later: step `reading_step`."""
     DRIVE = 11
     """Events that single neurons get, step: samples before; tile 0."""
+    PRODUCT = 12
+    """Rounding of activations and errors that are multiplied in digital numbers, and the row that
+    a transfer of their sums begins with; step: updates before."""
 
 
 def rewrite_step(updates: int, column: int) -> int:
@@ -90,6 +93,8 @@ class Purpose(IntEnum):
     """Noise and stochastic rounding of the ADC."""
     INPUT = 6
     """Noise and stochastic rounding of the DAC; events that a neuron gets."""
+    DEVICE = 7
+    """Which device of its cells an update pulses."""
 
 
 KEY_BITS = 64

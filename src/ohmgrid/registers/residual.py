@@ -13,7 +13,7 @@ from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.transfer import edge_shift
 
 __all__ = [
-    "GAIN_FRAC",
+    "SUM_FRAC",
     "ResidualRegisters",
     "cell_config",
     "residual_registers",
@@ -22,7 +22,7 @@ __all__ = [
     "write_registers",
 ]
 
-GAIN_FRAC = 12
+SUM_FRAC = 12
 """Fraction bits of an array's weight in the sum."""
 
 
@@ -30,7 +30,7 @@ class ResidualRegisters(NamedTuple):
     """Integer parameters; sequences are about arrays 0, 1, and so on."""
 
     gains: tuple[int, ...]
-    """`GAIN_FRAC` fraction bits."""
+    """`SUM_FRAC` fraction bits."""
     every: tuple[int, ...]
     """Updates after which an array hands on to the next one; of the last one there is none."""
     warm: int
@@ -45,13 +45,13 @@ def cell_config(config: Config) -> Config:
 
 
 def rounded_gains(device: ResidualLearning) -> tuple[int, ...]:
-    """Return the weights of arrays 0, 1, and so on in the sum, `GAIN_FRAC` fraction bits."""
-    return tuple(round(math.ldexp(gain, GAIN_FRAC)) for gain in device.gains())
+    """Return the weights of arrays 0, 1, and so on in the sum, `SUM_FRAC` fraction bits."""
+    return tuple(round(math.ldexp(gain, SUM_FRAC)) for gain in device.gains())
 
 
 def sum_top(device: ResidualLearning, weight_bits: int) -> int:
     """Return a bound of the magnitude of a sum, weight LSB."""
-    return ((1 << (weight_bits - 1)) * sum(rounded_gains(device)) >> GAIN_FRAC) + 1
+    return ((1 << (weight_bits - 1)) * sum(rounded_gains(device)) >> SUM_FRAC) + 1
 
 
 def residual_registers(config: Config) -> ResidualRegisters:
@@ -68,7 +68,7 @@ def residual_registers(config: Config) -> ResidualRegisters:
     if gains[0] == 0:
         raise ConfigError(
             "device.gamma",
-            f"expected a power of at least 2**-{GAIN_FRAC + 1} for the first of {device.count} "
+            f"expected a power of at least 2**-{SUM_FRAC + 1} for the first of {device.count} "
             f"arrays, got {device.gains()[0]:.3g}",
         )
     return ResidualRegisters(gains, tuple(device.every(config.batch)), device.warm_updates)

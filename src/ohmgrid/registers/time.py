@@ -148,7 +148,7 @@ class RefreshRegisters(NamedTuple):
 
 def refresh_registers(config: Config, lsb: float) -> RefreshRegisters:
     """Round the parameters of a pair's refresh; ``lsb`` is the weight LSB in weight units."""
-    device = config.device
+    device = config.device.front
     assert isinstance(device, OneSided)
     io = ConverterConfig(
         adc_bits=device.refresh_adc_bits,

@@ -224,7 +224,7 @@ class _Tester:
         Each is read by converters with the same noise: what differs is by the gains.
         """
         trained, core = self._trained, self._core
-        reach = core.config.device.unit.w_max
+        _, reach = core.config.device.bounds
         passed = repeat * len(trained.labels)
         states: list[TileState] = []
         for number, (layer, begun) in enumerate(zip(weights, trained.begun, strict=True)):

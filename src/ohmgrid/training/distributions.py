@@ -7,12 +7,14 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.residual import ResidualLearning
-from ohmgrid.registers.device import device_registers
+from ohmgrid.devices.vector_cell import VectorUnitCell
+from ohmgrid.model.device.population import at_bounds
+from ohmgrid.registers.cells import cell_number, device_name, weight_lsb
 from ohmgrid.registers.pcm import pcm_registers
 from ohmgrid.registers.residual import sum_top
 from ohmgrid.tile import WEIGHTS, TileState, parts_of
 
-__all__ = ["Bins", "Histogram"]
+__all__ = ["Bins", "Histogram", "part_at_bounds"]
 
 BIN_BITS = 8
 
@@ -22,6 +24,22 @@ class Histogram(NamedTuple):
 
     first: int
     counts: list[int]
+
+
+def part_at_bounds(config: Config, number: int, state: TileState) -> float:
+    """Return the part of a tile's devices that stand at a bound of their own.
+
+    Of cells of several devices, of all of these (`ohmgrid.model.device.population.at_bounds`).
+    """
+    device = config.device
+    if not isinstance(device, VectorUnitCell):
+        return at_bounds(config, number, state.weights)
+    held = [state.weights, *(state.hidden[device_name(k)] for k in range(1, device.arrays))]
+    parts = [
+        at_bounds(config.replace(device=unit), cell_number(number, place), weights)
+        for place, (unit, weights) in enumerate(zip(device.unit_cell_devices, held, strict=True))
+    ]
+    return sum(parts) / len(parts)
 
 
 class Bins:
@@ -42,9 +60,7 @@ class Bins:
 
     def __init__(self, config: Config) -> None:
         formats, self._device = config.formats, config.device
-        self.lsb = device_registers(
-            config.device.unit, formats.weight_bits, formats.curve_segments
-        ).lsb
+        self.lsb = weight_lsb(config.device, formats.weight_bits)
         # Differences of two devices have one bit more, a pair of some significance as many more.
         bits = formats.weight_bits + config.device.paired
         if isinstance(config.device, PcmCapacitor):

@@ -26,7 +26,7 @@ from ohmgrid.doors.arrays import read_arrays
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.doors.schema import parse_json
 from ohmgrid.hidden import check_hidden, hidden_fields
-from ohmgrid.registers.device import device_registers
+from ohmgrid.registers.cells import weight_lsb
 from ohmgrid.storage.files import write_whole
 from ohmgrid.tile import WEIGHTS, TileState, device_shape, parts_of
 from ohmgrid.training.data import Dataset, Preparation
@@ -172,8 +172,7 @@ class Checkpoint:
     @property
     def lsb(self) -> float:
         """One weight LSB in weight units."""
-        formats, unit = self.config.formats, self.config.device.unit
-        return device_registers(unit, formats.weight_bits, formats.curve_segments).lsb
+        return weight_lsb(self.config.device, self.config.formats.weight_bits)
 
     @property
     def weights(self) -> list[np.ndarray]:

@@ -17,11 +17,10 @@ from ohmgrid.core import Core, StateLost
 from ohmgrid.counters import Counters, warnings_of
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.model.core.core import epoch_order, initial_state
-from ohmgrid.model.device.population import at_bounds
 from ohmgrid.net import state_sha256
 from ohmgrid.tile import TileState, transfers_of
 from ohmgrid.training.data import Dataset
-from ohmgrid.training.distributions import Bins
+from ohmgrid.training.distributions import Bins, part_at_bounds
 from ohmgrid.training.pace import Pace
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, Progress
@@ -210,7 +209,7 @@ class Session:
         for number, state in enumerate(self._state()):
             histograms = self.bins.histograms(state)
             row = {name: one._asdict() for name, one in histograms.items()}
-            rows.append({"at_bounds": at_bounds(self.config, number, state.weights), **row})
+            rows.append({"at_bounds": part_at_bounds(self.config, number, state), **row})
         return rows
 
     def _test(self) -> int:

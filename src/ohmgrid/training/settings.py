@@ -16,7 +16,14 @@ from ohmgrid.config import SECTIONS, Config, FormatConfig, default_converters
 from ohmgrid.devices.base import Device, StepDevice
 from ohmgrid.devices.presets import DEVICE_CLASSES, NAMED, PRESETS, device_to_dict, preset
 from ohmgrid.doors.checks import ConfigError, check_choice, shown
-from ohmgrid.doors.schema import check_table, given_values, inner_tables, parse_toml, read_text
+from ohmgrid.doors.schema import (
+    check_table,
+    given_values,
+    inner_lists,
+    inner_tables,
+    parse_toml,
+    read_text,
+)
 from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.layers import RELU_X_FRAC
 from ohmgrid.training.plan import Plan
@@ -159,7 +166,7 @@ def device_from_dict(data: Any, name: str = "device") -> Device:
     """Build a device from ``{"preset": NAME}`` or ``{"class": KIND, parameter: value, ...}``.
 
     With a preset, further keys replace single parameters of it. Keys that are devices are such
-    tables themselves (``device`` of a pair), others tables of their own kind.
+    tables themselves (``device`` of a pair), or lists of them, others tables of their own kind.
 
     Parameters
     ----------
@@ -207,10 +214,9 @@ def _fill_tables(
         if issubclass(kind, Device):
             if key in table:
                 values[key] = device_from_dict(table[key], place)
-            if not isinstance(values.get(key), StepDevice):
-                raise ConfigError(
-                    name, f"expected a table [{place}] with a step device in a {cls.kind}"
-                )
+            if not isinstance(values.get(key), kind):
+                wanted = "a step device" if kind is StepDevice else "a device"
+                raise ConfigError(name, f"expected a table [{place}] with {wanted} in a {cls.kind}")
         elif key in table:
             defaults = {f.name: f.default for f in fields(cls)}  # type: ignore[arg-type]
             given = given_values(place, table[key], kind)
@@ -218,6 +224,19 @@ def _fill_tables(
                 values[key] = replace(preset_values.get(key, defaults[key]), **given)
             except ConfigError as error:
                 raise error.of(place) from None
+    for key in inner_lists(cls):
+        place = f"{name}.{key}"
+        if key in table:
+            if not isinstance(table[key], list):
+                raise ConfigError(
+                    place, f"expected tables [[{place}]], one a device, got {shown(table[key])}"
+                )
+            every = enumerate(table[key])
+            values[key] = tuple(device_from_dict(one, f"{place}[{n}]") for n, one in every)
+        elif key not in values:
+            raise ConfigError(
+                name, f"expected tables [[{place}]] with step devices in a {cls.kind}"
+            )
 
 
 class DeviceFile(NamedTuple):

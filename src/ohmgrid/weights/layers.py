@@ -27,8 +27,8 @@ class Layer:
 
 def full_scale(device: Device) -> float:
     """Return the weight whose conductance is the largest: the mean bound of the device."""
-    unit = device.unit
-    return unit.w_max if device.paired else max(unit.w_max, -unit.w_min)
+    low, high = device.bounds
+    return max(high, -low)
 
 
 def layer_sizes(layers: Sequence[Layer], inputs: int) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def arrays_of(layers: Sequence[Layer], device: Device, g_max: float | None) -> d
         Largest conductance in microsiemens.
     """
     arrays: dict[str, Any] = {}
-    unit = device.unit
+    low, high = device.bounds
     for number, layer in enumerate(layers):
         arrays[f"weights_{number}"] = layer.weights
         if layer.bias is not None:
@@ -42,7 +42,7 @@ def arrays_of(layers: Sequence[Layer], device: Device, g_max: float | None) -> d
             if g_max is not None:
                 arrays[f"conductance_{sign}_{number}"] = part / full_scale(device) * g_max
         if g_max is not None and not layer.pair:
-            place = (layer.weights - unit.w_min) / (unit.w_max - unit.w_min)
+            place = (layer.weights - low) / (high - low)
             arrays[f"conductance_{number}"] = place * g_max
     if g_max is not None:
         arrays["g_max"] = np.float64(g_max)

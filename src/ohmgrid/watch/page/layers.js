@@ -20,8 +20,9 @@ const UPDATES = [
   ["clipped_trains", "with full trains", "Updates that ask for more pulses than a train has: they are cut"],
 ];
 
-// Of the plus and the minus devices of pairs.
-const DEVICE_INKS = ["high", "low", "good"];
+// Of the plus and the minus devices of pairs, and of the devices of cells of several: of more, from the first again.
+const DEVICE_INKS = ["high", "low", "good", "warn"];
+const deviceInk = (i) => DEVICE_INKS[i % DEVICE_INKS.length];
 
 function made(tag, { text, title, kind } = {}, ...children) {
   const element = document.createElement(tag);
@@ -102,10 +103,10 @@ class Layer {
     this.cells.setAttribute("aria-label", `Map of layer ${this.number}: ${shown === "change" ? "change since the start" : "weights"}, from ${-reach} to ${reach}`);
     this.bars.setAttribute("aria-label", `Histogram of the weights of layer ${this.number}`);
     picture.devices.forEach((device, i) => {
-      if (!this.named) this.legend.append(made("span", { kind: `key ${DEVICE_INKS[i]}`, text: device.name }));
+      if (!this.named) this.legend.append(made("span", { kind: `key ${deviceInk(i)}`, text: device.name }));
     });
     this.named = true;
-    drawHistogram(this.bars, picture, start, this.hello, picture.devices.map((device, i) => [device, DEVICE_INKS[i]]));
+    drawHistogram(this.bars, picture, start, this.hello, picture.devices.map((device, i) => [device, deviceInk(i)]));
   }
 }
 

@@ -208,7 +208,8 @@ _CAPACITOR = LinearStep(
     gamma_down_dtod=0.02,
     lifetime=1e5,
     lifetime_dtod=0.1,
-    reset=0.1,
+    # A leak goes to 0.8 V, of a range of 1 V around 0.5 V.
+    reset=0.3,
 )
 ALGORITHMS: dict[str, Device] = {
     **transfer_presets(_UNITS),

@@ -227,6 +227,7 @@ def test_a_server_that_is_gone_is_said_to_be(start, show, tmp_path):
     assert watch.wait(10) == 0
     expect(page.locator("#state")).to_have_text("no connection")
     expect(page.locator("#state")).to_have_text("no server", timeout=15000)
-    # Chromium's own lines that it cannot connect, and nothing else.
+    # Chromium's own lines that it cannot connect, and nothing else; a closed page says no more.
+    page.close()
     assert all("ERR_" in line for line in show.complaints)
     show.complaints.clear()

@@ -102,6 +102,7 @@ class Pulser:
         values = core_values(self.config)
         registers = {name: int(values.get(name, 0)) for name in REGISTERS.members}
         dut.registers.value = pack(REGISTERS, registers)
+        dut.one_chunk.value = int(registers["desired_bl"] <= SLOTS)
         dut.x_one.value, dut.d_one.value = 1 << FRACS[0], 1 << FRACS[1]
         dut.rst.value = 1
         await FallingEdge(dut.clk)

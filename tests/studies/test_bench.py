@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from ohmgrid.cli import cli
 from ohmgrid.config import Config
-from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.presets import NAMED
 from ohmgrid.doors.checks import OhmgridError
 from ohmgrid.net import Net
 from ohmgrid.studies import benchmark
@@ -190,7 +190,7 @@ def test_a_peer_that_stops_says_why(tmp_path):
 
 
 def test_every_preset_of_the_peer_is_one_of_ours():
-    assert set(PEER_PRESETS) - {"float"} <= set(PRESETS)
+    assert set(PEER_PRESETS) - {"float"} <= set(NAMED)
 
 
 @pytest.mark.parametrize(

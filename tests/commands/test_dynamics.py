@@ -38,6 +38,7 @@ def test_a_network_its_onset_and_its_pictures(tmp_path):
     assert "critical_delay none" in text
 
 
+@pytest.mark.slow
 def test_the_model_prints_what_the_compiled_engine_does(tmp_path):
     (tmp_path / "j.csv").write_text("0,-1\n0.5,0\n")
     args = ("dynamics", "delay-net", tmp_path / "j.csv", "--time", 10, "--step", 0.05)

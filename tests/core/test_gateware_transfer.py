@@ -30,7 +30,7 @@ def same_states(found, golden):
         assert_array_equal(found.hidden[name], array, err_msg=name)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data(), seed=SEEDS, rows=ROWS, cols=COLS)
 def test_any_transfer_between_arrays_of_a_core_equals_the_model(data, seed, rows, cols):
     """The second of two layers, loaded in the middle of a run."""
@@ -90,7 +90,7 @@ def test_what_gateware_cannot_hold_gets_a_line(build, device, line):
         SimulatedGateware(config, [(3, 4)])
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(data=st.data(), seed=SEEDS)
 def test_a_net_trains_by_itself_with_two_arrays_a_weight(data, seed):
     """Transfers by the step table alone: states, losses and counters of the golden trainer."""

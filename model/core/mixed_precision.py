@@ -22,6 +22,7 @@ from ohmgrid.model.core.mixed_laws import (
     summed,
     whole_steps,
 )
+from ohmgrid.model.core.shown import ShownTile
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.registers.mixed import (
     array_config,
@@ -30,12 +31,12 @@ from ohmgrid.registers.mixed import (
     write_registers,
 )
 from ohmgrid.registers.noise import Purpose, Verb
-from ohmgrid.tile import TileBase, TileState
+from ohmgrid.tile import TileState
 
 __all__ = ["MixedPrecisionTile"]
 
 
-class MixedPrecisionTile(TileBase):
+class MixedPrecisionTile(ShownTile):
     """An array of crosspoints, and a sum for each.
 
     Parameters
@@ -68,7 +69,7 @@ class MixedPrecisionTile(TileBase):
         make: Callable[[Config, int, int, int], Any] = Tile,
     ) -> None:
         super().__init__(config, rows, cols, number)
-        self.array = make(array_config(config), rows, cols, number)
+        self.array = self.shown = make(array_config(config), rows, cols, number)
         self.chi = np.zeros((rows, cols), np.int32)
         self.counts = np.zeros(3, np.int64)
         self._mixed = mixed_registers(config, rows)
@@ -76,18 +77,6 @@ class MixedPrecisionTile(TileBase):
         self._base = seed_key(config.seed)
         self._top = (1 << (config.formats.edge_bits - 1)) - 1
         self._one = min(1 << config.formats.d_frac, self._top)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``W x`` as converted by the tile; see `Tile.forward`."""
-        y = self.array.forward(x)
-        self.passes, self.saturated = self.array.passes, self.array.saturated
-        return y
-
-    def backward(self, d: np.ndarray) -> np.ndarray:
-        """Return ``W^T d`` as converted by the tile; see `Tile.backward`."""
-        z = self.array.backward(d)
-        self.saturated = self.array.saturated
-        return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Add ``lr d x^T`` to the sums, and write rows as is due.

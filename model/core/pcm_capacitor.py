@@ -21,13 +21,14 @@ from ohmgrid.config import Config
 from ohmgrid.hidden import WRITTEN
 from ohmgrid.model.base.arith import shift_round
 from ohmgrid.model.base.noise import cell_words, gaussian, op_key, seed_key
+from ohmgrid.model.core.shown import ShownTile
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.device.pcm import write
 from ohmgrid.model.device.population import Population, populate
 from ohmgrid.model.periphery.lines import key_halves
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.pcm import NOISE_FRAC, PcmRegisters, pcm_registers
-from ohmgrid.tile import TileBase, TileState
+from ohmgrid.tile import TileState
 
 __all__ = ["CellState", "PcmCapacitorTile", "pulse_step", "transferred"]
 
@@ -131,7 +132,7 @@ def pulse_step(transfers: int, pulse: int) -> int:
     return transfers << 8 | pulse
 
 
-class PcmCapacitorTile(TileBase):
+class PcmCapacitorTile(ShownTile):
     """One array of cells.
 
     Parameters
@@ -164,7 +165,7 @@ class PcmCapacitorTile(TileBase):
         super().__init__(config, rows, cols, number)
         self._pcm = pcm_registers(config, self.lsb)
         own = config.replace(device=config.device.unit)
-        self.capacitors = make(own, rows, cols, number, self._pcm.top)
+        self.capacitors = self.shown = make(own, rows, cols, number, self._pcm.top)
         self._base = seed_key(config.seed)
         formats = config.formats
         self._population = populate(
@@ -207,20 +208,6 @@ class PcmCapacitorTile(TileBase):
             )
             self.capacitors.load(state._replace(weights=left))
             self._show()
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``W x`` as converted by the tile; see `Tile.forward`."""
-        self.settle()
-        y = self.capacitors.forward(x)
-        self.passes, self.saturated = self.capacitors.passes, self.capacitors.saturated
-        return y
-
-    def backward(self, d: np.ndarray) -> np.ndarray:
-        """Return ``W^T d`` as converted by the tile; see `Tile.backward`."""
-        self.settle()
-        z = self.capacitors.backward(d)
-        self.saturated = self.capacitors.saturated
-        return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` to the capacitors; see `Tile.update`."""

@@ -8,6 +8,7 @@ and their noise is that of a tile with number `fast_number`.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.devices.residual import ResidualLearning
 from ohmgrid.model.base.arith import at_edge, shift_round
+from ohmgrid.model.core.shown import ShownTile
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.registers.edge import PulseRegisters, pulse_registers
 from ohmgrid.registers.residual import (
@@ -24,12 +26,12 @@ from ohmgrid.registers.residual import (
     write_registers,
 )
 from ohmgrid.registers.transfer import edge_shift, fast_number
-from ohmgrid.tile import TileBase, TileState, weighted_sum
+from ohmgrid.tile import TileState, weighted_sum
 
 __all__ = ["ResidualTile"]
 
 
-class ResidualTile(TileBase):
+class ResidualTile(ShownTile):
     """Arrays that hand on to one another, and what passes see of them.
 
     Parameters
@@ -78,6 +80,7 @@ class ResidualTile(TileBase):
         self._top = (1 << (config.formats.edge_bits - 1)) - 1
         self._one = min(1 << config.formats.x_frac, self._top)
         self._shift = edge_shift(config.formats, device.transfer_forward)
+        self._rates = lru_cache(maxsize=4)(self._rounded)
         self._show()
 
     def _place(self, array: int) -> int:
@@ -90,18 +93,6 @@ class ResidualTile(TileBase):
 
     def _show(self) -> None:
         self.shown.show(self.read(), 0)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``W x`` of the sum, as converted; see `Tile.forward`."""
-        y = self.shown.forward(x)
-        self.passes, self.saturated = self.shown.passes, self.shown.saturated
-        return y
-
-    def backward(self, d: np.ndarray) -> np.ndarray:
-        """Return ``W^T d`` of the sum, as converted; see `Tile.backward`."""
-        z = self.shown.backward(d)
-        self.saturated = self.shown.saturated
-        return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Pulse array 0, and hand on what is due.
@@ -127,7 +118,7 @@ class ResidualTile(TileBase):
             self._transfer(source, target, writes[source])
         self._show()
 
-    def _rates(self, lr: float) -> tuple[PulseRegisters, list[PulseRegisters]]:
+    def _rounded(self, lr: float) -> tuple[PulseRegisters, list[PulseRegisters]]:
         """Return the registers of updates, and of writes out of each array."""
         granularity = self.device.granularity
         return (

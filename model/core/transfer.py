@@ -10,6 +10,7 @@ and that of the writes, is that of any array's forwards and updates.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ohmgrid.config import Config
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.model.base.arith import at_edge, shift_round
 from ohmgrid.model.base.noise import bernoulli, line_keys, op_key, seed_key
+from ohmgrid.model.core.shown import ShownTile
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.transfer_laws import (
     added,
@@ -39,7 +41,7 @@ from ohmgrid.registers.transfer import (
     write_rate,
     write_shift,
 )
-from ohmgrid.tile import TileBase, TileState
+from ohmgrid.tile import TileState
 
 __all__ = ["TransferTile"]
 
@@ -49,7 +51,7 @@ TURNED, JUST_TURNED = 1, 2
 """Bits of a column's sign."""
 
 
-class TransferTile(TileBase):
+class TransferTile(ShownTile):
     """A fast and a slow array of crosspoints.
 
     Parameters
@@ -83,13 +85,14 @@ class TransferTile(TileBase):
         assert isinstance(config.device, Transfer)
         self._device = config.device
         self.fast = make(fast_config(config), rows, cols, fast_number(number))
-        self.slow = make(slow_config(config), rows, cols, number)
+        self.slow = self.shown = make(slow_config(config), rows, cols, number)
         self._registers = transfer_registers(config, cols)
         self._base = seed_key(config.seed)
         top = (1 << (config.formats.edge_bits - 1)) - 1
         self._one = min(1 << config.formats.x_frac, top)
         self._step = min(1 << config.formats.d_frac, top)
         self._top = top
+        self._rates = lru_cache(maxsize=4)(self._rounded)
         # Updates of the fast array after which no time has passed for the slow one.
         self._behind = 0
         # Columns are what is visited: each lies in one piece.
@@ -98,18 +101,6 @@ class TransferTile(TileBase):
             for name, field in self.hidden_fields.items()
             if name not in OF_ARRAYS
         }
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``W x`` of the slow array, as converted; see `Tile.forward`."""
-        y = self.slow.forward(x)
-        self.passes, self.saturated = self.slow.passes, self.slow.saturated
-        return y
-
-    def backward(self, d: np.ndarray) -> np.ndarray:
-        """Return ``W^T d`` of the slow array, as converted; see `Tile.backward`."""
-        z = self.slow.backward(d)
-        self.saturated = self.slow.saturated
-        return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Pulse the fast array, and transfer columns of it as is due.
@@ -177,7 +168,7 @@ class TransferTile(TileBase):
         """Count coincidences of writes that moved a device of the slow array."""
         self.hidden["slow_pulses"] += moved
 
-    def _rates(self, lr: float) -> tuple[PulseRegisters, PulseRegisters, tuple[int, int]]:
+    def _rounded(self, lr: float) -> tuple[PulseRegisters, PulseRegisters, tuple[int, int]]:
         """Return the registers of updates and of writes, and the scale of what is read."""
         device, unit = self._device, self.fast.y_lsb
         fast, slow = self.fast, self.slow

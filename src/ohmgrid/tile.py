@@ -26,6 +26,7 @@ from ohmgrid.registers.residual import SUM_FRAC, rounded_gains
 from ohmgrid.registers.time import aging_registers
 
 __all__ = [
+    "NEVER",
     "WEIGHTS",
     "TileBase",
     "TileEngine",
@@ -50,6 +51,8 @@ class TileState(NamedTuple):
     """What a tile remembers beside them, by name (`ohmgrid.hidden.hidden_fields`)."""
 
 
+NEVER = 1 << 40
+"""More examples than any run has."""
 WEIGHTS = "W"
 """Name of the weights among the parts of a state."""
 
@@ -301,6 +304,13 @@ class TileBase:
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T``; see `TileEngine.update`."""
         raise NotImplementedError
+
+    def settle(self) -> None:
+        """Do what is due before a forward or backward operation: nothing, of most tiles."""
+
+    def unsettled_in(self, batch: int) -> int:
+        """Return after how many examples, in whole mini-batches, something will be due: never."""
+        return NEVER
 
     def backward_update(self, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return ``W^T d`` of the old weights, then apply ``W -= lr d x^T``.

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from alike import train_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import mixed_precisions, operate
+from strategies import mixed_precisions
 
 from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.config import Config
@@ -14,12 +15,10 @@ from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.presets import NAMED
 from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.engines import make_core
 from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.core import initial_state
 from ohmgrid.model.core.mixed_laws import binned, drawn_bin, left_of, near_bin, whole_steps
 from ohmgrid.model.core.mixed_precision import MixedPrecisionTile
-from ohmgrid.net import Net, state_sha256
 from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.mixed import CHI_FRAC, CHI_TOP
 from ohmgrid.tile import TileState
@@ -173,29 +172,7 @@ def test_a_write_has_both_managements_and_as_many_pulses_as_steps():
 @given(mixed_precisions(), st.integers(1, 7), st.integers(1, 2), st.integers(0, 2**32 - 1))
 def test_compiled_engine_has_the_same_bits(device, batch, threads, seed):
     print(f"seed={seed}")
-    config, net = Config(device=device, seed=seed, batch=batch), Net((9, 6, 4))
-    golden, compiled = cores = [
-        make_core(engine, config, net, threads) for engine in ("model", "compiled")
-    ]
-    rng = np.random.default_rng(seed)
-    pixels, labels = rng.integers(-4096, 4097, (10, 9)), rng.integers(0, 4, 10)
-    lr = 3 * device.step
-    for core in cores:
-        core.initialise()
-        core.train(pixels, labels, lr, batch)
-    assert state_sha256(golden.state()) == state_sha256(compiled.state())
-    assert golden.counters.as_dict() == compiled.counters.as_dict()
-    assert golden.count_hits(pixels, labels) == compiled.count_hits(pixels, labels)
-    x, d = rng.integers(-4096, 4097, 10), rng.integers(-4096, 4097, 6)
-    for verb in ("update", "forward", "backward", "backward_update"):
-        one, other = (operate(core.tiles[0], verb, x, d, lr) for core in cores)
-        assert one == other
-    state = golden.state()
-    compiled.initialise()
-    compiled.load(state)
-    for core in cores:
-        core.train(pixels, labels, lr, batch)
-    assert state_sha256(golden.state()) == state_sha256(compiled.state())
+    train_alike(Config(device=device, seed=seed, batch=batch), 3 * device.step, threads)
 
 
 def test_states_that_do_not_fit_are_refused():

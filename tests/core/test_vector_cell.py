@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from alike import train_alike
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import operate, physics, unit_cells
+from strategies import physics, unit_cells
 
 from ohmgrid.config import Config
 from ohmgrid.devices.base import StepDevice
@@ -19,7 +20,7 @@ from ohmgrid.engines import make_core
 from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.core import initial_state, programmed_state
 from ohmgrid.model.core.vector_cell import VectorCellTile
-from ohmgrid.net import Net, state_sha256
+from ohmgrid.net import Net
 from ohmgrid.registers.cells import cell_number, device_name
 from ohmgrid.tile import WEIGHTS, TileState, parts_of
 from ohmgrid.training.distributions import part_at_bounds
@@ -182,30 +183,7 @@ def test_bounds_of_all_devices_count():
 def test_compiled_engine_has_the_same_bits(device, read, batch, threads, seed):
     print(f"seed={seed}")
     config = Config(device=device, seed=seed, batch=batch).replace(forward=read)
-    net = Net((9, 6, 4))
-    golden, compiled = cores = [
-        make_core(engine, config, net, threads) for engine in ("model", "compiled")
-    ]
-    rng = np.random.default_rng(seed)
-    pixels, labels = rng.integers(-4096, 4097, (10, 9)), rng.integers(0, 4, 10)
-    lr = 5 * device.granularity
-    for core in cores:
-        core.initialise()
-        core.train(pixels, labels, lr, batch)
-    assert state_sha256(golden.state()) == state_sha256(compiled.state())
-    assert golden.counters.as_dict() == compiled.counters.as_dict()
-    assert golden.count_hits(pixels, labels) == compiled.count_hits(pixels, labels)
-    x, d = rng.integers(-4096, 4097, 10), rng.integers(-4096, 4097, 6)
-    for verb in ("update", "forward", "backward", "backward_update"):
-        one, other = (operate(core.tiles[0], verb, x, d, lr) for core in cores)
-        assert one == other
-    state = golden.state()
-    compiled.initialise()
-    compiled.load(state)
-    assert state_sha256(compiled.state()) == state_sha256(state)
-    for core in cores:
-        core.train(pixels, labels, lr, batch)
-    assert state_sha256(golden.state()) == state_sha256(compiled.state())
+    train_alike(config, 5 * device.granularity, threads)
 
 
 @pytest.mark.parametrize(

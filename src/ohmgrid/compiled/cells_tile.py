@@ -10,7 +10,7 @@ from ohmgrid.compiled.jit import kernel
 from ohmgrid.compiled.layout import Converter, Pulses, make_trains_room
 from ohmgrid.compiled.parts import CELLS, Parts
 from ohmgrid.compiled.passes import CompiledPasses
-from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Rate
 from ohmgrid.config import Config
 from ohmgrid.counters import PulseCounts
@@ -107,13 +107,6 @@ class CompiledCellsTile(CompiledPasses):
         """Return the registers of a net's updates at a learning rate."""
         own = self.pulses_at(lr)
         return Rate(own, (own,), 0, 1, 0)
-
-    def settle(self) -> None:
-        """Nothing is due between operations."""
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples something is: never."""
-        return NEVER
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` to all devices of a cell or to one."""

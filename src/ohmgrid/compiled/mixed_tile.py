@@ -3,7 +3,7 @@
 from ohmgrid.compiled.layout import Pulses
 from ohmgrid.compiled.mixed import Mixed
 from ohmgrid.compiled.parts import MIXED, Parts
-from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Rate
 from ohmgrid.config import Config
 from ohmgrid.model.core.mixed_precision import MixedPrecisionTile
@@ -25,21 +25,9 @@ class CompiledMixedTile(MixedPrecisionTile):
         super().__init__(config, rows, cols, number, CompiledTile)
 
     @property
-    def shown(self) -> CompiledTile:
-        """The array that forward and backward see."""
-        return self.array
-
-    @property
     def updated(self) -> CompiledTile:
         """The array that writes pulse."""
         return self.array
-
-    def settle(self) -> None:
-        """Nothing is due between operations: the kernels write rows."""
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples something is: never."""
-        return NEVER
 
     def kernel_parts(self) -> Parts:
         """Return what lies behind the array, as the kernels take it: the same memory."""

@@ -1,10 +1,11 @@
 """The tile of the compiled engine with phase-change devices: its array, the golden transfers."""
 
 from ohmgrid.compiled.parts import Parts
-from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Rate
 from ohmgrid.config import Config
 from ohmgrid.model.core.pcm_capacitor import PcmCapacitorTile
+from ohmgrid.tile import NEVER
 
 __all__ = ["CompiledPcmCapacitorTile"]
 
@@ -20,11 +21,6 @@ class CompiledPcmCapacitorTile(PcmCapacitorTile):
 
     def __init__(self, config: Config, rows: int, cols: int, number: int = 0) -> None:
         super().__init__(config, rows, cols, number, CompiledTile)
-
-    @property
-    def shown(self) -> CompiledTile:
-        """The array that forward and backward see, beside what the pairs add."""
-        return self.capacitors
 
     @property
     def updated(self) -> CompiledTile:

@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.layout import Pulses, make_trains_room
 from ohmgrid.compiled.parts import CHAIN, Parts
-from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Chain, Hidden, Rate, Transfers
 from ohmgrid.config import Config
 from ohmgrid.model.core.residual import ResidualTile
@@ -33,13 +33,6 @@ class CompiledResidualTile(ResidualTile):
     def updated(self) -> CompiledTile:
         """The array that updates pulse."""
         return self.arrays
-
-    def settle(self) -> None:
-        """Nothing is due between operations: the kernels transfer."""
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples something is: never."""
-        return NEVER
 
     def kernel_parts(self) -> Parts:
         """Return what lies behind the sum, as the kernels take it: the same memory."""

@@ -27,10 +27,8 @@ from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.time import refresh_registers
 from ohmgrid.tile import TileState
 
-__all__ = ["NEVER", "CompiledTile"]
+__all__ = ["CompiledTile"]
 
-NEVER = 1 << 40
-"""More examples than any run has."""
 
 UPDATE = np.int64(Verb.UPDATE)
 
@@ -114,10 +112,6 @@ class CompiledTile(CompiledPasses):
         self.array.hidden[places] = weights
         show_all(*self._held, self._work)
 
-    def read(self) -> np.ndarray:
-        """Return the weights that a pass sees (int32, shape (rows, cols), weight LSB)."""
-        return self.array.seen.reshape(self.cols, self.rows).T
-
     def show(self, beside: np.ndarray, sign: int) -> None:
         """Let passes see what lies beside the array; see the golden `show`."""
         self.array.beside[:] = beside.T.ravel()
@@ -141,13 +135,6 @@ class CompiledTile(CompiledPasses):
     def kernel_parts(self) -> Parts:
         """Return what lies behind it for a core's kernels: nothing."""
         return Parts.plain(self.array, self.readings[0], self.physics)
-
-    def settle(self) -> None:
-        """Nothing is due between operations."""
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples something is: never."""
-        return NEVER
 
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmgrid.compiled.layout import Pulses
 from ohmgrid.compiled.parts import TRANSFERS, Parts
-from ohmgrid.compiled.tile import NEVER, CompiledTile
+from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Chain, Hidden, Rate, Transfers
 from ohmgrid.config import Config
 from ohmgrid.devices.transfer import ChoppedTransfer
@@ -34,21 +34,9 @@ class CompiledTransferTile(TransferTile):
         super().__init__(config, rows, cols, number, make)
 
     @property
-    def shown(self) -> CompiledTile:
-        """The array that forward and backward see."""
-        return self.slow
-
-    @property
     def updated(self) -> CompiledTile:
         """The array that updates pulse."""
         return self.fast
-
-    def settle(self) -> None:
-        """Nothing is due between operations: the kernels transfer."""
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples something is: never."""
-        return NEVER
 
     def kernel_parts(self) -> Parts:
         """Return what lies behind the slow array, as the kernels take it: the same memory."""

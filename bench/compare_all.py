@@ -23,11 +23,11 @@ from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import LOSSES
 from ohmgrid.registers.build_check import check_build
 from ohmgrid.registers.layers import ACTIVATIONS
-from ohmgrid.registers.layout import roomy_build
+from ohmgrid.registers.layout import Words, roomy_build
 from ohmgrid.training.comparison import Comparison
 
-PAIR = 2
-"""Devices of a weight, at most."""
+PAIR = Words(devices=2)
+"""Most that a weight of one array is made of."""
 
 
 def _common_build(config: Config, shapes: list[tuple[int, int]], edge: int) -> Config:

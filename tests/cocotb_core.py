@@ -19,14 +19,15 @@ from ohmgrid.model.core.order import Order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.arrays import ENTRIES
-from ohmgrid.registers.layout import place_arrays
+from ohmgrid.registers.layout import place_arrays, words_of
 from ohmgrid.sim.core_bench import ARRAY_VERBS, CoreBench, CoreScoreboard
 from ohmgrid.sim.runner import parameters
 from ohmgrid.sim.streams import Streams
 from ohmgrid.training.settings import parse_settings
 
 CONFIG = parse_settings(parameters()["config"]).config()
-PLACES = place_arrays([(3, 5)], CONFIG.device.devices, CONFIG.build, CONFIG.layout)
+WORDS = words_of(CONFIG.device)
+PLACES = place_arrays([(3, 5)], WORDS, CONFIG.build, CONFIG.layout)
 MAX_ROWS = CONFIG.build.outputs // 2 // CONFIG.device.devices
 MAX_COLS = CONFIG.build.inputs // 2
 PAIRED = CONFIG.device.paired
@@ -34,13 +35,12 @@ PAIRED = CONFIG.device.paired
 
 async def bench_of(dut) -> CoreBench:
     Clock(dut.clk, 10, unit="ns").start()
-    devices = 2 if PAIRED else 1
     shapes = [
         (random.randint(1, MAX_ROWS), random.randint(1, MAX_COLS))
         for _ in range(random.choice([1, 2]))
     ]
     turned = tuple(number for number in range(len(shapes)) if random.random() < 0.5)
-    places = place_arrays(shapes, devices, CONFIG.build, LayoutConfig(turned))
+    places = place_arrays(shapes, WORDS, CONFIG.build, LayoutConfig(turned))
     bench = CoreBench(dut, CONFIG, places, random.choice([0.0, 0.2, 0.6]))
     dut._log.info(
         "%s, turned %s, streams wait with chance %g", shapes, turned, bench.streams.waiting

@@ -67,6 +67,7 @@ PARTS = {
     "device/curve": "device/step",
     "array/cell_port": "array/array",
     "array/due_pairs": "core/refresh",
+    "array/line_sums": "array/array",
     "periphery/activation": "periphery/functions",
     "periphery/exponential": "periphery/functions",
     "periphery/function_job": "periphery/functions",

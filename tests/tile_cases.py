@@ -51,6 +51,7 @@ BUILDS = {
         time=full or lanes == 3,
         device_sets=2 if lanes == 4 else 1,
         transfers=lanes == 4,
+        significance={3: 5, 4: 2}.get(lanes, 0),
         computed_keys=lanes != 3,
     )
     for lanes, share, full in ((1, 1, True), (3, 2, False), (4, 2, True), (16, 4, True))

@@ -2,9 +2,8 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.hdl.array.bundles import (
@@ -19,10 +18,10 @@ from ohmgrid.hdl.array.bundles import (
 from ohmgrid.hdl.array.cell_port import CellPort, job_layout, return_layout
 from ohmgrid.hdl.array.group import LaneGroup, split_lane
 from ohmgrid.hdl.array.lane import AdderTree, sum_bits
+from ohmgrid.hdl.array.line_sums import LineSums
 from ohmgrid.hdl.array.sweep import Sweep
 from ohmgrid.hdl.base.own_register import nearby
-from ohmgrid.hdl.base.pipeline import delayed, moving, strobe_after
-from ohmgrid.hdl.base.timed import Stages, Timed
+from ohmgrid.hdl.base.pipeline import delayed, strobe_after
 from ohmgrid.hdl.device.aging import AGING_REGISTERS
 from ohmgrid.hdl.device.ports import REGISTERS, TABLE_WRITE
 from ohmgrid.hdl.device.tables import Tables
@@ -179,6 +178,7 @@ class LaneArray(wiring.Component):
             settings.by_row.eq(job.chain | host),
             settings.magnitude.eq(job.magnitude),
             settings.paired.eq(array.paired & ~job.split),
+            settings.inverted.eq(array.inverted if build.significance else 0),
             settings.lane_paired.eq(sweep.lane_paired),
             settings.turned.eq(array.turned),
             settings.visible.eq(Mux(host, 0, self.registers.visible)),
@@ -295,7 +295,10 @@ class LaneArray(wiring.Component):
         )
         minus = here.payload.minus
         # A pair's minus device counts against its plus device; of magnitudes it alone counts.
-        code = Mux(minus & ~job.magnitude, -values.code, values.code)
+        negative = minus & ~job.magnitude
+        if build.significance:
+            negative = Mux(array.significance != 0, array.inverted & ~minus, negative)
+        code = Mux(negative, -values.code, values.code)
         silent = array.paired & job.magnitude & ~minus
         m.d.comb += [
             *(visit[name].eq(here.payload[name]) for name in ("first", "last", "minus", "bias")),
@@ -380,46 +383,19 @@ class LaneArray(wiring.Component):
             ]
 
     def _tree_sums(self, m, groups, place):
-        """Sums over the lanes: what a line has in a block meets what earlier blocks left.
-
-        Two cycles pass between read and write, fewer than between two blocks.
-        """
+        """Sums over the lanes, then over the blocks."""
         m.submodules.tree = tree = AdderTree(len(groups), len(groups[0].sum), sum_bits(self.config))
         for number, group in enumerate(groups):
             m.d.comb += getattr(tree, f"i{number}").eq(group.sum)
-        m.submodules.sums = sums = Memory(
-            shape=unsigned(sum_bits(self.config)), depth=self.config.build.lines, init=[]
-        )
-        read, write = sums.read_port(), sums.write_port()
-        paired = self.array.paired
-        pipe = Stages(m, moving(m, place.valid, self._to_sums))
-        fresh = pipe.at(Timed(place.valid & self.job.tree, 0, strobe=True), self._to_sums)
-        fields = ("line", "start", "final", "minus")
-        line, start, final, minus = (
-            field.value
-            for field in pipe.together(
-                self._to_sums, *(Timed(place.payload[name], 0) for name in fields)
-            )
-        )
-        # Of a pair, the plus device's sum waits for the other's.
-        valid = fresh & (~paired | minus)
-        value, plus = (Signal.like(tree.o, reset_less=True) for _ in range(2))
-        m.d.sync += value.eq(tree.o)
-        with m.If(delayed(m, fresh, "value_fresh")):
-            m.d.sync += plus.eq(value)
-        before = Signal.like(tree.o, reset_less=True)
-        difference = Mux(paired & ~self.job.magnitude, plus - value, value)
-        m.d.sync += before.eq(read.data.as_signed())
+        m.submodules.lines = lines = LineSums(self.config, self._to_sums)
         m.d.comb += [
-            read.addr.eq(line),
-            self.tree_valid.eq(strobe_after(m, valid & final, 3, "final_sum")),
-            self.tree_sum.eq(delayed(m, write.data.as_signed(), "final_value") >> self._dropped),
-            write.en.eq(strobe_after(m, valid, 2, "sum_valid")),
-            write.addr.eq(delayed(m, line, "sum_line", 2)),
-            write.data.eq(
-                Mux(delayed(m, start, "sum_start", 2), 0, before)
-                + delayed(m, difference, "sum_value")
-            ),
+            lines.array.eq(self.array),
+            lines.job.eq(self.job),
+            lines.valid.eq(place.valid),
+            lines.visit.eq(place.payload),
+            lines.sum.eq(tree.o),
+            self.tree_valid.eq(lines.o_valid),
+            self.tree_sum.eq(lines.o >> self._dropped),
         ]
 
     def _chain_sums(self, m, groups, place):

@@ -39,9 +39,12 @@ def array_layout(config: Config) -> data.StructLayout:
 
     It has so many ``serial`` lines and ``lane_lines``, the first ones of these numbers in their
     memories. The word of a serial line is ``origin`` and its number, doubled for ``paired``
-    weights. ``turned``: the lanes lie along outputs (rows), not inputs (columns).
+    weights. ``turned``: the lanes lie along outputs (rows), not inputs (columns). With
+    ``significance`` its words are doubled, too: passes add each second word so many times, and the
+    first one, negative where it is ``inverted``; nothing else reaches the second.
     """
     build = config.build
+    most = build.significance
     return data.StructLayout(
         {
             "serial": range(build.lines + 1),
@@ -51,6 +54,7 @@ def array_layout(config: Config) -> data.StructLayout:
             "origin": range(build.words),
             "turned": 1,
             "paired": 1,
+            **({"significance": range(most + 1), "inverted": 1} if most else {}),
         }
     )
 
@@ -86,7 +90,8 @@ def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
     """Return the layout of a visit as the sweep sends it.
 
     It is a block's ``first`` or ``last`` one, of the ``start`` if that block is the sweep's first,
-    and ``final`` if it is the last; of a pair, that of the ``minus`` device; ``bias``: its serial
+    and ``final`` if it is the last; of a pair, that of the ``minus`` device, or else of a cell's
+    second word; ``more``: another one of the same serial line follows; ``bias``: its serial
     line is the always-on input; ``none``: there is none with a code, so that its own counts as 0.
     The keys of the block's lane lines lie in ``bank``.
     """
@@ -97,6 +102,7 @@ def place_layout(lines: int, words: int, banks: int) -> data.StructLayout:
             "start": 1,
             "final": 1,
             "minus": 1,
+            "more": 1,
             "bias": 1,
             "none": 1,
             "line": range(lines),
@@ -159,7 +165,8 @@ def settings_layout(config: Config) -> data.StructLayout:
     """Return the layout of what is constant while cells are in flight.
 
     ``update``: cells that are hit go to the device unit. ``by_row``: words are multiplied with the
-    serial line's code, and summed in the lanes. ``turned``: the lanes lie along rows.
+    serial line's code, and summed in the lanes. ``inverted``: pulses that lower what passes see
+    raise the cell. ``turned``: the lanes lie along rows.
     ``lane_paired``: lane lines have keys for both devices of a pair. ``next_bank`` alone changes in
     a sweep.
     """
@@ -169,6 +176,7 @@ def settings_layout(config: Config) -> data.StructLayout:
             "by_row": 1,
             "magnitude": 1,
             "paired": 1,
+            "inverted": 1,
             "turned": 1,
             "lane_paired": 1,
             "visible": VISIBLE_BITS,

@@ -45,10 +45,15 @@ def place_of_cell(config) -> data.StructLayout:
     )
 
 
+def _doubled(config, array):
+    """Return whether a cell has two words."""
+    return array.paired | (array.significance != 0) if config.build.significance else array.paired
+
+
 class _Walk:
     """A cell's place, and how to go from one to the next."""
 
-    def __init__(self, m, name, config, array, region, first):
+    def __init__(self, m, name, config, array, region, first, visits):
         self._m, self._lanes = m, config.build.lanes
         self._array, self._region, self._first = array, region, first
         self.place = Signal(place_of_cell(config), name=f"{name}_place")
@@ -60,18 +65,24 @@ class _Walk:
         self._jump = Signal.like(self.place.address, name=f"{name}_jump")
         # No block but the first.
         self._single = Signal(name=f"{name}_single")
-        stride = array.serial << array.paired
+        # Words of a cell that are met; of two that visits do not meet, the second is passed over.
+        doubled = _doubled(config, array)
+        self._second, self._passes = Signal(), Signal()
+        m.d.comb += self._second.eq(array.paired | (doubled & ~visits))
+        m.d.comb += self._passes.eq(doubled & ~self._second)
         m.d.sync += [
             self._single.eq(array.lane_lines <= self._lanes + Mux(region.block, region.before, 0)),
             self._final_line.eq(Mux(region.column, region.line, array.serial - 1)),
             # From the last word of a block's part to the first of the next block's.
-            self._jump.eq(Mux(region.column, stride - array.paired, 1)),
+            self._jump.eq(
+                Mux(region.column, (array.serial << doubled) - self._second, 1 + self._passes)
+            ),
         ]
         self.ends_lanes = (self.place.lane == self._lanes - 1) | (
             self._last_block & (self.place.lane + 1 == self._left)
         )
         last_line = self.place.line == self._final_line
-        self.ends_words = last_line & (self.place.minus == array.paired)
+        self.ends_words = last_line & (self.place.minus == self._second)
         self.ends_blocks = self._last_block | region.block
 
     def start(self):
@@ -97,11 +108,11 @@ class _Walk:
 
     def next_word(self):
         """Go to the next word of the same lane; behind a block's last one, see `next_block`."""
-        place, array = self.place, self._array
+        place, second = self.place, self._second
         self._m.d.sync += [
-            place.address.eq(place.address + 1),
-            place.minus.eq(array.paired & ~place.minus),
-            place.line.eq(place.line + (~array.paired | place.minus)),
+            place.address.eq(place.address + 1 + self._passes),
+            place.minus.eq(second & ~place.minus),
+            place.line.eq(place.line + (~second | place.minus)),
         ]
 
     def first_word(self):
@@ -135,7 +146,8 @@ class CellAccess(wiring.Component):
     """All cells of an array, one by one: to or from a stream, or to be changed.
 
     A visit brings the words of all lanes at an address, one a cycle, to whoever changes them, and
-    waits for what comes back before it goes to the next address. A visit by lines goes from cell to
+    waits for what comes back before it goes to the next address; of a cell's two words that are no
+    pair it meets the first alone. A visit by lines goes from cell to
     cell in each cycle, without the words.
 
     Parameters
@@ -201,18 +213,19 @@ class CellAccess(wiring.Component):
         m = Module()
         # Settings come from far away; what they decide here is short of time.
         array, region = delayed(m, self.array, "array"), delayed(m, self.region, "region")
+        doubled = _doubled(self.config, array)
         base, part, first = (Signal(range(self.config.build.words)) for _ in range(3))
         m.d.sync += [
-            base.eq(array.origin + (array.serial_line << array.paired)),
+            base.eq(array.origin + (array.serial_line << doubled)),
             part.eq(
                 Mux(region.block, region.offset, 0)
-                + (Mux(region.column, region.line, 0) << array.paired)
+                + (Mux(region.column, region.line, 0) << doubled)
             ),
             first.eq(base + part),
         ]
-        at = _Walk(m, "at", self.config, array, region, first)
-        back = _Walk(m, "back", self.config, array, region, first)
         visits, visiting = Signal(), Signal()
+        at = _Walk(m, "at", self.config, array, region, first, visits)
+        back = _Walk(m, "back", self.config, array, region, first, visits)
         returning = strobe_after(m, visiting, self.turn, "returning")
         wait = Signal(range(self.stages))
         # Visits that have not come back.

@@ -327,10 +327,12 @@ class LaneGroup(wiring.Component):
                 request.reference.eq(read.data),
                 self.reference.eq(read.data),
             ]
+        # Equal signs of activation and error lower the weight, which is what passes see of a cell.
+        lowers = (picked["sign"] == keys.data.sign) ^ settings.inverted
         asked = {
             "weight": delayed(m, queue.o.weights[queue.lane], "picked_weight"),
             "mask": picked["train"] & keys.data.train,
-            "down": (picked["sign"] == keys.data.sign) & ~settings.paired,
+            "down": lowers & ~settings.paired,
             "serial_static": picked["static"],
             "serial_cycle": picked["cycle"],
             "lane_static": keys.data.static,
@@ -343,10 +345,9 @@ class LaneGroup(wiring.Component):
             request.valid.eq(strobe_after(m, queue.o_valid, 2, "picked")),
             *(request[name].eq(delayed(m, one, f"asked_{name}")) for name, one in asked.items()),
         ]
-        # Of a pair, too: equal signs of activation and error lower the weight.
-        lowers, cycles = Signal(), unit.pulses_time
-        m.d.sync += lowers.eq(picked["sign"] == keys.data.sign)
-        late = delayed(m, lowers, "lowers", cycles)
+        # Of a pair, too.
+        cycles = unit.pulses_time
+        late = delayed(m, lowers, "lowers", cycles + 1)
         came = strobe_after(m, request.valid, cycles, "counted")
         m.d.sync += [
             self.up.eq(Mux(came & ~late, unit.pulses, 0)),

@@ -37,8 +37,9 @@ def product_bits(config: Config) -> int:
 
 def sum_bits(config: Config) -> int:
     """Return the width of an exact sum of products over the longest row or column."""
-    # The weight of a pair is the difference of two conductances.
-    lines = max(config.build.outputs, 2 * config.build.inputs)
+    build = config.build
+    # The weight of a pair is the difference of two conductances; a second word counts often.
+    lines = max(build.outputs, 2 * build.inputs, (1 + build.significance) * build.lines)
     return product_bits(config) + (lines - 1).bit_length()
 
 

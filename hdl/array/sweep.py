@@ -3,7 +3,7 @@
 Lane line j lies in lane ``j mod lanes`` in block ``j div lanes``; while a block is swept, the next
 one's lines are loaded. Sums over serial lines, and updates, need only those that have a code or a
 pulse: such a sweep visits the lines of a list. A pair of devices takes two visits, plus before
-minus.
+minus; a cell's second word, which is added several times, one for each, but in updates none.
 
 What is sent is never held on its way: a visit of an update is sent when each group's queue has a
 place for it, all those on their way counted (credits). The twin, which counts the cycles, is
@@ -12,7 +12,7 @@ place for it, all those on their way counted (credits). The twin, which counts t
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -80,7 +80,7 @@ class Sweep(wiring.Component):
         build = config.build
         self.lanes, self._lines, self._words = build.lanes, build.lines, build.words
         self._banks, self._settles = build.key_banks, settles
-        self._lists = build.inputs + build.outputs
+        self._lists, self._most = build.inputs + build.outputs, build.significance
         super().__init__(
             {
                 "start": In(1),
@@ -113,10 +113,15 @@ class Sweep(wiring.Component):
         array, job = self.array, self.job
         # What follows from settings alone comes from registers: they are there long before a start.
         # Both devices of a pair are visited, or one of them; turned, lane lines have keys for each.
-        both = Signal()
+        # A cell's second word is visited as often as it counts, but in updates.
+        others, stride = Signal(range(max(1, self._most) + 1)), Signal(range(self._words))
         listed, twice, bare = Signal(), Signal(), Signal()
+        own = array.paired & ~(job.split & array.turned)
+        beside = array.significance if self._most else Const(0)
+        doubled = array.paired | (beside != 0)
         m.d.sync += [
-            both.eq(array.paired & ~(job.split & array.turned)),
+            others.eq(Mux(job.update, 0, beside) | own),
+            stride.eq(array.serial << doubled),
             listed.eq(job.chain | job.update),
             bare.eq(job.chain & self.bare),
             self.lane_paired.eq(array.paired & array.turned & ~job.split),
@@ -132,7 +137,7 @@ class Sweep(wiring.Component):
         step, count = self.visit.valid, Signal(range(self._lines + 1))
         ready = Signal()
         m.d.sync += self.held.eq(ready & ~step)
-        first, last, filling, there = self._walk(m, step, count, listed, both)
+        first, last, filling, there = self._walk(m, step, count, listed, others, doubled, stride)
         m.d.comb += [
             ready.eq(issuing & ~filling & there & (~first | loaded) & (~last | drained)),
             step.eq(ready & (self.go | ~job.update)),
@@ -244,12 +249,13 @@ class Sweep(wiring.Component):
         )
         return ends
 
-    def _walk(self, m, step, count, listed, both):
+    def _walk(self, m, step, count, listed, others, doubled, stride):
         """Move line and address of the next visit on.
 
-        Visits are numbered within a block. Line and address follow `FILL` cycles behind: after a
-        start, as many steps come unasked. Return whether the visit is a block's first one, whether
-        its last one, whether these steps come, and whether the line of another one is known.
+        Serial lines are numbered within a block, each takes a visit and ``others``. Line and
+        address follow `FILL` cycles behind: after a start, as many steps come unasked. Return
+        whether the visit is a block's first one, whether its last one, whether these steps come,
+        and whether the line of another one is known.
         """
         array, job, payload = self.array, self.job, self.visit.payload
         coded, pulsed = (
@@ -274,8 +280,9 @@ class Sweep(wiring.Component):
         with m.Elif(self.codes.put):
             m.d.sync += count.eq(count + 1)
 
-        visits = range(2 * self._lines)
-        number, final, stride = Signal(visits), Signal(visits), Signal(range(self._words))
+        number, final = (Signal(range(max(2, self._lines))) for _ in range(2))
+        part, ends_line = Signal.like(others), Signal()
+        m.d.comb += ends_line.eq(part == others)
         # For an empty list the first line is visited, in the place of one whose code is 0.
         empty, lines_in = Signal(), Signal.like(count)
         m.d.sync += [
@@ -283,8 +290,7 @@ class Sweep(wiring.Component):
             lines_in.eq(
                 Mux(job.update, job.listed, Mux(listed, Mux(count == 0, 1, count), array.serial))
             ),
-            final.eq((lines_in << both) - 1),
-            stride.eq(array.serial << array.paired),
+            final.eq(lines_in - 1),
         ]
         # A list that grows: the next line is there, and another one behind it, so it is not the
         # last. Two may be taken before it is seen that they are.
@@ -292,45 +298,48 @@ class Sweep(wiring.Component):
         coded_all = delayed(m, ~(self.coding & job.chain), "coded_all", COUNTED)
         m.d.sync += [
             whole.eq(coded_all),
-            there.eq(coded_all | ((number >> both) + AHEAD < count)),
+            there.eq(coded_all | (number + AHEAD < count)),
         ]
         filling = Signal(FILL)
         with m.If(there):
             m.d.sync += filling.eq(filling << 1)
         move, base = step | (filling.any() & there), Signal(range(self._words))
-        minus = Mux(both, number[0], job.split & job.minus)
-        ends = (number == final) & whole
+        minus = (part != 0) | (job.split & job.minus)
+        ends = (number == final) & ends_line & whole
         # Where in the array's own list; and the line of each visit without a list.
         place = Signal.like(pulses.addr)
         own = Signal.like(payload.line)
         last_line = Signal.like(payload.line)
         m.d.sync += last_line.eq(array.serial_line + array.serial - 1)
-        fields = ("first", "last", "minus")
+        fields = ("first", "last", "minus", "more")
         stages = [
             {name: Signal(reset_less=True, name=f"{name}{n}") for name in fields}
             for n in range(FILL)
         ]
         numbered, line = Signal.like(own), Signal.like(own)
-        word = Mux(array.paired, Cat(stages[1]["minus"], line), line)
+        word = Mux(doubled, Cat(stages[1]["minus"], line), line)
         m.d.comb += [
-            read.addr.eq(Mux(both, number >> 1, number)),
+            read.addr.eq(number),
             read.en.eq(move),
             pulses.addr.eq(place),
             pulses.en.eq(move),
             payload.minus.eq(stages[-1]["minus"]),
+            payload.more.eq(stages[-1]["more"]),
             payload.none.eq(empty & job.chain),
         ]
         with m.If(move):
             m.d.sync += [
-                number.eq(Mux(ends, 0, number + 1)),
-                place.eq(Mux(ends, job.list, place + (~both | number[0]))),
-                own.eq(Mux(ends, array.serial_line, own + (~both | number[0]))),
+                part.eq(Mux(ends_line, 0, part + 1)),
+                number.eq(Mux(ends, 0, number + ends_line)),
+                place.eq(Mux(ends, job.list, place + ends_line)),
+                own.eq(Mux(ends, array.serial_line, own + ends_line)),
                 numbered.eq(own),
                 line.eq(Mux(job.update, pulses.data, Mux(listed & ~empty, read.data, numbered))),
                 payload.line.eq(line),
                 payload.address.eq(base + word),
                 payload.bias.eq((line == last_line) & array.turned),
-                stages[0]["first"].eq(number == 0),
+                stages[0]["first"].eq((number == 0) & (part == 0)),
+                stages[0]["more"].eq(~ends_line),
                 stages[0]["last"].eq(ends),
                 stages[0]["minus"].eq(minus),
             ]
@@ -342,6 +351,7 @@ class Sweep(wiring.Component):
             m.d.sync += [
                 filling.eq(1),
                 number.eq(0),
+                part.eq(0),
                 place.eq(job.list),
                 own.eq(array.serial_line),
                 base.eq(array.origin + Mux(job.block, job.offset, 0)),

@@ -103,6 +103,11 @@ def lies(at: Any, entry: Any, split: Value) -> list[Any]:
         at.origin.eq(entry.origin),
         at.turned.eq(entry.turned),
         at.paired.eq(entry.paired & ~split),
+        *(
+            at[name].eq(entry[name])
+            for name in ("significance", "inverted")
+            if name in at.shape().members
+        ),
     ]
 
 

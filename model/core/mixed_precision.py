@@ -155,10 +155,14 @@ class MixedPrecisionTile(ShownTile):
         hidden = {"chi": self.chi.copy(), "writes": np.array([counted - updates], np.int64)}
         return TileState(weights, (forward, backward, updates), hidden)
 
+    def _load_array(self, state: TileState, updates: int) -> None:
+        """Load the array, with what it has done in so many updates of the tile."""
+        self.array.load(state)
+
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, (forward, backward, updates), hidden = self._state(state)
         counted = int(hidden["writes"][0]) + updates
-        self.array.load(TileState(weights, (forward, backward, counted)))
+        self._load_array(TileState(weights, (forward, backward, counted)), updates)
         self.chi[...] = hidden["chi"]
         self.counts[2] = updates

@@ -28,7 +28,7 @@ from ohmgrid.model.device.population import Population, populate
 from ohmgrid.model.periphery.lines import key_halves
 from ohmgrid.registers.noise import Purpose, Verb
 from ohmgrid.registers.pcm import NOISE_FRAC, PcmRegisters, pcm_registers
-from ohmgrid.tile import TileState
+from ohmgrid.tile import NEVER, TileState
 
 __all__ = ["CellState", "PcmCapacitorTile", "pulse_step", "transferred"]
 
@@ -206,8 +206,14 @@ class PcmCapacitorTile(ShownTile):
                 self._key(Verb.TRANSFER, done),
                 key_of,
             )
-            self.capacitors.load(state._replace(weights=left))
             self._show()
+            self.capacitors.load(state._replace(weights=left))
+
+    def unsettled_in(self, batch: int) -> int:
+        """Return in how many examples a transfer is due, in whole mini-batches."""
+        every, updates = self._pcm.every, int(self.capacitors.steps[2])
+        left = every - updates % every if every else NEVER
+        return -(-left // batch) * batch
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Apply ``W -= lr d x^T`` to the capacitors; see `Tile.update`."""
@@ -223,7 +229,7 @@ class PcmCapacitorTile(ShownTile):
     def load(self, state: TileState) -> None:
         """Take over a state; raise `ValueError` where it does not fit this tile."""
         weights, (forward, backward, update), hidden = self._state(state)
-        self.capacitors.load(TileState(weights, (forward, backward, update)))
         for name, array in hidden.items():
             setattr(self.cells, name, array)
         self._show()
+        self.capacitors.load(TileState(weights, (forward, backward, update)))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ohmgrid.devices.base import Device
+from ohmgrid.devices.base import MOST_SIGNIFICANCE, Device
 from ohmgrid.devices.presets import preset
 from ohmgrid.doors.checks import (
     ConfigError,
@@ -119,6 +119,8 @@ class BuildConfig:
     """Cells can leak and diffuse, and pairs of devices can be refreshed."""
     transfers: bool = False
     """Steps can read a column of one array and write it to another: transfers without a host."""
+    significance: int = 0
+    """How many times at most passes add a second word of each cell's; 0: cells have one."""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -133,6 +135,7 @@ class BuildConfig:
         check_int("arrays", self.arrays, 1, MOST_ARRAYS)
         check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
+        check_int("significance", self.significance, 0, MOST_SIGNIFICANCE)
         check_power_of_two("link", self.link, 512, 16384)
         check_choice("store_in", self.store_in, tuple(MOST_STORE))
         check_int("store", self.store, 0, MOST_STORE[self.store_in])

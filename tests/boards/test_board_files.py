@@ -12,7 +12,7 @@ from ohmgrid.boards.flows import FLOWS
 from ohmgrid.boards.loading import IDS
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.registers.build_check import check_build
-from ohmgrid.registers.layout import place_arrays
+from ohmgrid.registers.layout import place_arrays, words_of
 from ohmgrid.training.settings import load_settings
 
 ISSUED = {
@@ -34,7 +34,7 @@ def test_a_board_has_all_that_a_bitstream_needs(name, monkeypatch):
     config, plan = settings.config(), settings.plan()
     check_build(config)
     # The net that the board's settings are for fits the memory of its lanes.
-    place_arrays(plan.net().shapes, config.device.devices, config.build, config.layout)
+    place_arrays(plan.net().shapes, words_of(config.device), config.build, config.layout)
     assert board.part in IDS
     made = elaborate(board, config)
     assert made.plan.hz == clock_of(board).hz <= board.clock_mhz * 1e6

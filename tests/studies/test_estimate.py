@@ -11,7 +11,7 @@ from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import Net, Outcome
-from ohmgrid.registers.layout import Place, place_arrays
+from ohmgrid.registers.layout import Place, place_arrays, words_of
 from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.studies.estimate import estimate, left_out, predict, recorded
@@ -82,7 +82,7 @@ def check(rng: np.random.Generator, config: Config, net: Net, batch: int) -> Non
     found.train(pixels[1:], labels[1:], LR, batch)
     meters = found.meters
 
-    places = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
+    places = place_arrays(net.shapes, words_of(config.device), config.build, config.layout)
     sample = pixels[1:], labels[1:]
     facts = recorded(config, net, places, states, sample, LR, batch)
     assert visits(places, facts, config.build.lanes) == meters["visits"]

@@ -40,7 +40,7 @@ from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
 from ohmgrid.doors.checks import ConfigError, OhmgridError, check_int
 from ohmgrid.registers.build_check import check_build
-from ohmgrid.registers.layout import SEVERAL, check_several, with_several
+from ohmgrid.registers.layout import OF_WORDS, check_words, with_needs, words_of
 from ohmgrid.studies.feeding import feeding
 from ohmgrid.training.settings import Settings, config_to_toml
 
@@ -124,9 +124,9 @@ def build(
         # Other data: the net and the cut of the pictures are no longer the board's.
         base = replace(base, tables={k: v for k, v in base.tables.items() if k != "training"})
     chosen = choose(Options(**{name: given[name] for name in names}), base)
-    build, arrays = chosen.config.build, chosen.config.device.arrays
-    fixed = [name for name in SEVERAL if chosen.settings.gives(f"build.{name}")]
-    chosen = replace(chosen, config=chosen.config.replace(build=with_several(build, arrays, fixed)))
+    build, words = chosen.config.build, words_of(chosen.config.device)
+    fixed = [name for name in OF_WORDS if chosen.settings.gives(f"build.{name}")]
+    chosen = replace(chosen, config=chosen.config.replace(build=with_needs(build, words, fixed)))
     plan = clock_of(one, clock)
     if estimate:
         print_estimate(chosen, positions, examples, float(plan.hz) / 1e6, as_json)
@@ -135,7 +135,7 @@ def build(
     check_int("first-seed", first_seed, 1, 1 << 30)
     check_int("jobs", workers := jobs or os.cpu_count() or 1, 1, MOST_SEEDS)
     check_build(chosen.config)
-    check_several(chosen.config.device.kind, chosen.config.build, arrays)
+    check_words(chosen.config.device.kind, chosen.config.build, words)
     tell(chosen.warnings)
     folder = out or Path("build") / one.name
     source = given["config"] or one.settings

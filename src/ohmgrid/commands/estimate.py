@@ -21,7 +21,7 @@ from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
-from ohmgrid.registers.layout import place_arrays
+from ohmgrid.registers.layout import place_arrays, words_of
 from ohmgrid.studies.estimate import Estimate, estimate, left_out
 from ohmgrid.studies.schedule import PARTS
 from ohmgrid.training.data import Dataset
@@ -135,7 +135,7 @@ def print_estimate(
     tell(chosen.warnings)
     counted = count_cycles(chosen, places, examples, Console(stderr=True))
     config, plan = counted.config, counted.plan
-    arrays = place_arrays(plan.net().shapes, config.device.devices, config.build, config.layout)
+    arrays = place_arrays(plan.net().shapes, words_of(config.device), config.build, config.layout)
     facts: dict[str, Any] = {
         "device": device_name(config.device),
         "layers": plan.layers,

@@ -15,7 +15,7 @@ from ohmgrid.doors.checks import ConfigError, parse_int, shown
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
 from ohmgrid.registers.build_check import check_build
-from ohmgrid.registers.layout import SEVERAL, roomy_build
+from ohmgrid.registers.layout import OF_WORDS, roomy_build, words_of
 from ohmgrid.training.data import BUILT_IN, Dataset, Preparation, load_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import Settings, load_device, load_settings
@@ -319,12 +319,10 @@ def fit_build(config: Config, plan: Plan, given: Settings | None = None) -> Conf
 
     Memory grows where no size is ``given``.
     """
-    sizes = ("words", "inputs", "outputs", *SEVERAL)
+    sizes = ("words", "inputs", "outputs", *OF_WORDS)
     fixed = [name for name in sizes if given and given.gives(f"build.{name}")]
-    device = config.device
-    build = roomy_build(
-        plan.net().shapes, device.devices, config.build, config.layout, fixed, device.arrays
-    )
+    words = words_of(config.device)
+    build = roomy_build(plan.net().shapes, words, config.build, config.layout, fixed)
     if config.batch > build.edge:
         if given and given.gives("build.edge"):
             raise ConfigError(

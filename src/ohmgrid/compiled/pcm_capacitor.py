@@ -5,7 +5,6 @@ from ohmgrid.compiled.tile import CompiledTile
 from ohmgrid.compiled.transfer import Rate
 from ohmgrid.config import Config
 from ohmgrid.model.core.pcm_capacitor import PcmCapacitorTile
-from ohmgrid.tile import NEVER
 
 __all__ = ["CompiledPcmCapacitorTile"]
 
@@ -34,9 +33,3 @@ class CompiledPcmCapacitorTile(PcmCapacitorTile):
     def rate(self, lr: float) -> Rate:
         """Return the registers of a net's updates at a learning rate."""
         return self.capacitors.rate(lr)
-
-    def unsettled_in(self, batch: int) -> int:
-        """Return in how many examples a transfer is due, in whole mini-batches."""
-        every, updates = self._pcm.every, int(self.capacitors.steps[2])
-        left = every - updates % every if every else NEVER
-        return -(-left // batch) * batch

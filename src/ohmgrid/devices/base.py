@@ -10,7 +10,10 @@ from typing import ClassVar
 from ohmgrid.devices.laws import Law
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, check_int, make_plain
 
-__all__ = ["Device", "StepDevice", "check_floats"]
+__all__ = ["MOST_SIGNIFICANCE", "Device", "StepDevice", "check_floats"]
+
+MOST_SIGNIFICANCE = 16
+"""How many times what lies beside a device counts at most."""
 
 
 def check_floats(device: "StepDevice", low: float, high: float, *names: str) -> None:
@@ -44,6 +47,11 @@ class Device:
     def front(self) -> "Device":
         """Device of the array that forward and backward see, where one array is seen."""
         return self.unit if self.arrays > 1 else self
+
+    @property
+    def significance(self) -> int:
+        """How many times passes add what lies beside the device that is pulsed; 0: nothing does."""
+        return 0
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ raised by SET pulses and cleared by a RESET. docs/pcm.md has the equations. Stan
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ohmgrid.devices.base import Device, StepDevice
+from ohmgrid.devices.base import MOST_SIGNIFICANCE, Device, StepDevice
 from ohmgrid.doors.checks import ConfigError, check_flag, check_float, check_int, make_plain, shown
 
 __all__ = ["Pcm", "PcmCapacitor"]
@@ -93,7 +93,7 @@ class PcmCapacitor(Device):
             raise ConfigError("capacitor", "expected a device without write noise")
         if not isinstance(self.pcm, Pcm):
             raise ConfigError("pcm", f"expected a table, got {shown(self.pcm)}")
-        check_int("gain", self.gain, 1, 16)
+        check_int("gain", self.gain, 1, MOST_SIGNIFICANCE)
         check_float("scale", self.scale, 1e-4, 10.0)
         check_int("transfer_every", self.transfer_every, 0, 1 << 30)
         check_float("offset", self.offset, 0.0, 8.0)
@@ -109,6 +109,10 @@ class PcmCapacitor(Device):
     @property
     def arrays(self) -> int:
         return 3
+
+    @property
+    def significance(self) -> int:
+        return self.gain
 
     @property
     def remark(self) -> str:

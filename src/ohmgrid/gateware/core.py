@@ -7,9 +7,12 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.core import Seen
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.held import Gateware
+from ohmgrid.gateware.mixed import GatewareMixedTile
+from ohmgrid.gateware.pcm_capacitor import GatewarePcmCapacitorTile
 from ohmgrid.gateware.tile import GatewareTile
 from ohmgrid.gateware.transfer import GatewareTransferTile
 from ohmgrid.host.driver import Examples, Item
@@ -49,13 +52,19 @@ class GatewareCore(Core):
         self.gateware = gateware
         several = isinstance(config.device, Transfer)
         make = GatewareTransferTile if several else GatewareTile
-        tiles = self._tiles = [
+        if config.device.significance:
+            make = GatewarePcmCapacitorTile
+        if mixed := isinstance(config.device, MixedPrecision):
+            make = GatewareMixedTile
+        tiles: list[Any] = [
             make(config, rows, cols, number, gateware, number)
             for number, (rows, cols) in enumerate(net.shapes)
         ]
+        self._tiles = tiles
         super().__init__(config, net, 1, tiles)
-        # Where what is read for a transfer goes through a buffer, the host is between the arrays.
-        self._hosted = several and not self.columns
+        # Where what is read for a transfer goes through a buffer, the host is between the arrays;
+        # of mixed precision it adds up the updates.
+        self._hosted = mixed or (several and not self.columns)
         self._writes = [tile for tile in tiles if isinstance(tile, GatewareTransferTile)]
         if (steps := len(self._training(2))) > MOST_STEPS:
             raise ConfigError(
@@ -157,6 +166,23 @@ class GatewareCore(Core):
         """Run a step table in the gateware; see `ohmgrid.model.core.core.Core.run`."""
         if self._hosted or not len(labels):
             return super().run(steps, pixels, labels, order)
+        answers, first, cycles = [], 0, 0
+        learns = any(step.verb == StepVerb.PULSE for step in steps)
+        while first < len(labels):
+            for tile in self._tiles:
+                tile.settle()
+            in_time = [tile.unsettled_in(order.batch) for tile in self._tiles] if learns else []
+            part = slice(first, min([first + count for count in in_time], default=len(labels)))
+            answers += self._run_part(steps, pixels[part], labels[part], order)
+            first += len(labels[part])
+            cycles += self.cycles
+        self.cycles = cycles
+        return answers
+
+    def _run_part(
+        self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
+    ) -> list[Answer]:
+        """Run a step table over examples with nothing due between them that the host does."""
         verbs = {step.verb for step in steps}
         learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
         room, size = self.config.build.edge, min(order.batch, len(labels))

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ohmgrid.config import Config
+from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.host.driver import CoreDriver, Item, Transport, awaited
 from ohmgrid.host.registers import core_values, countdowns
 from ohmgrid.registers.device import device_registers
-from ohmgrid.registers.layout import check_several, place_arrays
+from ohmgrid.registers.layout import check_words, place_arrays, words_of
+from ohmgrid.registers.mixed import array_config
 from ohmgrid.registers.time import aging_registers
 from ohmgrid.registers.transfer import fast_config, slow_config
 
@@ -34,7 +36,7 @@ class Gateware:
     ------
     ConfigError
         If the arrays do not fit ``config.build``, or are more than the array table has entries; if
-        the build, or all gateware, lacks what several arrays of a weight need.
+        the build, or all gateware, lacks what a weight of this device needs.
 
     Attributes
     ----------
@@ -60,14 +62,17 @@ class Gateware:
         self.kinds = [config]
         if isinstance(device, Transfer):
             self.kinds = [slow_config(config), fast_config(config)]
-        elif device.arrays > 1:
+        elif isinstance(device, MixedPrecision):
+            self.kinds = [array_config(config)]
+        elif device.arrays > 1 and not device.significance:
             raise ConfigError(
                 "engine",
                 f"expected model or compiled for a device of class {device.kind}: its cells are "
                 "not in the gateware yet",
             )
-        check_several(device.kind, build, device.arrays)
-        self.places = place_arrays(shapes, device.devices, build, config.layout, device.arrays)
+        words = words_of(device)
+        check_words(device.kind, build, words)
+        self.places = place_arrays(shapes, words, build, config.layout)
         self.values = [core_values(kind) for kind in self.kinds]
         self.starts = 0
         self.lost = ""

@@ -75,8 +75,9 @@ class GatewareTile(TileBase):
         self._population = populate(
             key, *self.device_shape, self.device, config.formats.weight_bits
         )
+        self._words = (rows * place.stride, cols)
         self._row, self._col = memory_order(
-            self.device_shape[0], cols, config.build.lanes, place.turned, place.devices
+            *self._words, config.build.lanes, place.turned, place.stride
         )
         self._entry = entry_values(config, place, number, kind, every)
         self._start = 0
@@ -148,9 +149,7 @@ class GatewareTile(TileBase):
     def learn(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
         """Do what an update does, with its registers; see the golden `learn`."""
         self._pulse(Op.UPDATE, x, d, registers)
-        if countdowns(self._values, self.steps[2] - 1).get("refresh_left") == 1:
-            # A refresh writes vectors of its own to the array's edge.
-            self._holds(None)
+        self._aged(self.steps[2])
 
     def pulse(self, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
         """Pulse alone: no time passes; see the golden `pulse`."""
@@ -160,16 +159,27 @@ class GatewareTile(TileBase):
         """Count an operation in which time passes; see the golden `pass_time`."""
         self._send([self._command(Op.AGE)])
         self.steps[2] += 1
+        self._aged(updates)
+
+    def _aged(self, updates: int) -> None:
+        """Take note of what time has done after so many updates."""
+        if countdowns(self._values, updates - 1).get("refresh_left") == 1:
+            # A refresh writes vectors of its own to the array's edge.
+            self._holds(None)
 
     def _pulse(self, op: Op, x: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
         rate = self.write_rate(registers)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self.steps[2])
-        items = [self._command(Op.LOAD_D), d, self._command(op)]
+        items = [self._command(Op.LOAD_D), self._seen(d), self._command(op)]
         self._send([*rate, *self._load_x(x), *items])
         self._holds(x)
         self.steps[2] += 1
         # The gateware does not count: the model's function does, of the same vectors.
         self.pulses = update_trains(x, d, self.config, registers, key).counts
+
+    def _seen(self, d: np.ndarray) -> np.ndarray:
+        """Return the errors of what passes see, given those of what is pulsed: the same."""
+        return d
 
     def set_rate(self, lr: float) -> list[int]:
         """Return the commands that have the core update at a learning rate; none if it does."""
@@ -217,12 +227,12 @@ class GatewareTile(TileBase):
         self.steps = steps
 
     def _read(self) -> np.ndarray:
-        """Return all conductances (int32, shape `device_shape`)."""
+        """Return all words (int32), by rows of devices, columns."""
         words, _ = self._send([self._command(Op.READ_CELLS)], self._row.size)
-        weights = np.zeros(self.device_shape, np.int32)
-        weights[self._row, self._col] = words
-        return weights
+        found = np.zeros(self._words, np.int32)
+        found[self._row, self._col] = words
+        return found
 
-    def _write(self, op: Op, cells: np.ndarray) -> None:
-        """Send one word for each device, shape `device_shape`."""
-        self._send([self._command(op), cells[self._row, self._col]])
+    def _write(self, op: Op, words: np.ndarray) -> None:
+        """Send all words, as they are read."""
+        self._send([self._command(op), words[self._row, self._col]])

@@ -127,7 +127,7 @@ def entry_values(
     formats = config.formats
     device = device_registers(config.device.unit, formats.weight_bits, formats.curve_segments)
     values = {"rows": place.rows, "cols": place.cols, "number": number, "device_set": device_set}
-    values |= {"transfer_every": every}
+    values |= {"transfer_every": every, "significance": place.significance}
     values |= {"input_line": place.input_line, "output_line": place.output_line}
     values |= {
         "origin": place.origin % (1 << entry_fields(False)["origin"]),

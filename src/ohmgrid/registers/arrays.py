@@ -7,6 +7,7 @@ A verb names an array by its number in the table; the core then loads the entry.
 from collections.abc import Mapping
 
 from ohmgrid.config import MOST_ARRAYS
+from ohmgrid.devices.base import MOST_SIGNIFICANCE
 from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.readout import MANTISSA, PHI_FRAC
 
@@ -29,8 +30,9 @@ WORD_BITS = 56
 
 COUNT_BITS = 46
 """Width of a countdown of updates."""
-EVERY_BITS = 18
+EVERY_BITS = 19
 """Width of the updates between two transfers."""
+SIGNIFICANCE_BITS = MOST_SIGNIFICANCE.bit_length()
 
 STEPS = ("forward_step", "backward_step", "update_step")
 """What counts operations."""
@@ -40,13 +42,11 @@ STATE: dict[str, int] = {
     **dict.fromkeys(("time_left", "refresh_left"), COUNT_BITS),
     "transfer_left": EVERY_BITS,
     "column": 17,
-    "inversion_left": 57,
     "static_key": 64,
 }
 """Fields that verbs change, and their widths: operations so far; updates until cells leak, until
 pairs are refreshed, and until columns move to another array; the column that is read next for that
-(forward operations are counted through the columns); updates until polarity is inverted, which no
-verb does yet; the operation key of what is fixed.
+(forward operations are counted through the columns); the operation key of what is fixed.
 """
 
 _PLACE: dict[str, int] = {
@@ -59,12 +59,16 @@ _PLACE: dict[str, int] = {
     "paired": 1,
     "serial": 1,
     "device_set": 1,
+    "significance": SIGNIFICANCE_BITS,
+    "inverted": 1,
     "number": 8,
     "transfer_every": EVERY_BITS,
 }
 """Shape; where the array lies (`ohmgrid.registers.layout.Place`); whether a weight is a pair of
-devices, whether they are pulsed slot by slot, and which set of device registers is theirs; number
-of the tile, in the address of its noise; updates between two transfers from it, 0: none."""
+devices, whether they are pulsed slot by slot, and which set of device registers is theirs; how many
+times passes add a cell's second word, 0: it has none, and whether its first one counts with the
+other sign; number of the tile, in the address of its noise; updates between two transfers from it,
+0: none."""
 
 _RATE: dict[str, int] = {"rate": RATE_BITS, "rate_shift": 6, "bl": BL_BITS, "factor": FACTOR_BITS}
 """`ohmgrid.registers.edge.PulseRegisters`."""

@@ -2,9 +2,9 @@
 
 The lanes of an array lie along its inputs (plain) or along its outputs (turned); the lines of the
 other side are *serial*: a sweep visits them one after the other. Block b of lane lines and serial
-line k lie at word ``base + (b * serial + k) * devices`` of every lane, the minus device of a pair
-one word behind its plus device. Where a weight has several arrays, those behind the first take the
-same lines. No result depends on it. Standard library only.
+line k lie at word ``base + (b * serial + k) * stride`` of every lane, the minus device of a pair,
+or what lies beside a device, one word behind it. Where a weight has several arrays, those behind
+the first take the same lines. No result depends on it. Standard library only.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,19 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ohmgrid.config import MOST_ARRAYS, MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
+from ohmgrid.devices.base import Device
+from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 
 __all__ = [
-    "SEVERAL",
+    "OF_WORDS",
     "Place",
-    "check_several",
+    "Words",
+    "check_words",
     "place_arrays",
     "roomy_build",
-    "with_several",
+    "with_needs",
+    "words_of",
 ]
 
 LOADING = 2
@@ -34,6 +38,32 @@ ERRORS, TRAINS = 0.7, 0.4
 SEVERAL = {"device_sets": 2, "computed_keys": True, "transfers": True}
 """What a build needs for several arrays of a weight: registers for two kinds of them; keys that do
 not lie with the lines, which they share; and steps that bring something from one to another."""
+OF_WORDS = (*SEVERAL, "significance")
+"""Fields of a build that follow from what a weight is made of."""
+
+
+class Words(NamedTuple):
+    """What a weight is made of in a core's memories."""
+
+    devices: int = 1
+    """Devices of it in an array: 2 for a pair."""
+    arrays: int = 1
+    """Arrays that it has a cell in."""
+    significance: int = 0
+    """How many times passes add a cell's second word; 0: it has none."""
+
+    def needs(self, build: BuildConfig) -> dict[str, int | bool]:
+        """Return what a build must have for it, of the fields `OF_WORDS`."""
+        needs: dict[str, int | bool] = dict(SEVERAL) if self.arrays > 1 else {}
+        if self.significance:
+            needs["significance"] = max(self.significance, build.significance)
+        return needs
+
+
+def words_of(device: Device) -> Words:
+    """Return what a weight of a device is made of in a core's memories."""
+    arrays = 2 if isinstance(device, Transfer) else 1
+    return Words(device.devices, arrays, device.significance)
 
 
 class Place(NamedTuple):
@@ -50,6 +80,13 @@ class Place(NamedTuple):
     """Its first line in the memories of inputs."""
     output_line: int
     """Its first line in the memories of outputs."""
+    significance: int = 0
+    """How many times passes add a cell's second word; 0: it has none."""
+
+    @property
+    def stride(self) -> int:
+        """Words of a weight."""
+        return self.devices + bool(self.significance)
 
     @property
     def serial(self) -> int:
@@ -63,13 +100,13 @@ class Place(NamedTuple):
 
     def words(self, lanes: int) -> int:
         """Return the words that it takes in each lane."""
-        return -(-self.lane_lines // lanes) * self.serial * self.devices
+        return -(-self.lane_lines // lanes) * self.serial * self.stride
 
     @property
     def origin(self) -> int:
         """What the number of a serial line is added to for its word; may be below 0."""
         line = self.input_line if self.turned else self.output_line
-        return self.base - line * self.devices
+        return self.base - line * self.stride
 
 
 def _sweep(serial: float, lane_lines: int, lanes: int) -> float:
@@ -79,29 +116,31 @@ def _sweep(serial: float, lane_lines: int, lanes: int) -> float:
     return loads[0] + sum(max(serial, load + LOADING) for load in loads[1:]) + serial
 
 
-def _cycles(rows: int, cols: int, devices: int, lanes: int, turned: bool, first: bool) -> float:
+def _cycles(place: Place, lanes: int, first: bool) -> float:
     """Return about how many cycles an example's sweeps of an array take."""
+    rows, cols, devices, turned = place[:4]
+    seen = place.significance + devices
     if turned:
         codes, trains = (PIXELS, PIXEL_TRAINS) if first else (1.0, TRAINS)
         serial, lane_lines, back = cols, rows, 1.0
     else:
         codes, trains, serial, lane_lines, back = 1.0, TRAINS, rows, cols, ERRORS
-    parts = (codes, trains) if first else (codes, back, trains)
-    return sum(_sweep(part * serial * devices, lane_lines, lanes) for part in parts)
+    lines = {"codes": codes * seen, "back": 0 if first else back * seen, "trains": trains * devices}
+    return sum(_sweep(each * serial, lane_lines, lanes) for each in lines.values() if each)
 
 
 def _packed(
-    shapes: Sequence[tuple[int, int]], devices: int, lanes: int, turned: Sequence[bool], arrays: int
+    shapes: Sequence[tuple[int, int]], words: Words, lanes: int, turned: Sequence[bool]
 ) -> list[Place]:
     """Return the places of arrays one behind the other: first those that come first in a weight."""
     places: list[Place] = []
     base = inputs = outputs = 0
     for (rows, cols), turn in zip(shapes, turned, strict=True):
-        place = Place(rows, cols, devices, turn, base, inputs, outputs)
+        place = Place(rows, cols, words.devices, turn, base, inputs, outputs, words.significance)
         places.append(place)
         base += place.words(lanes)
         inputs, outputs = inputs + cols, outputs + rows
-    for _ in range(arrays - 1):
+    for _ in range(words.arrays - 1):
         for place in places[: len(shapes)]:
             places.append(place._replace(base=base))
             base += place.words(lanes)
@@ -109,11 +148,7 @@ def _packed(
 
 
 def _chosen(
-    shapes: Sequence[tuple[int, int]],
-    devices: int,
-    build: BuildConfig,
-    layout: LayoutConfig,
-    arrays: int,
+    shapes: Sequence[tuple[int, int]], words: Words, build: BuildConfig, layout: LayoutConfig
 ) -> list[bool]:
     """Return which arrays are turned: as told, or the fastest that fits."""
     if not isinstance(layout.turned, str):
@@ -125,18 +160,21 @@ def _chosen(
         return [number in layout.turned for number in range(len(shapes))]
     lanes = build.lanes
 
-    def words(number: int, turned: bool) -> int:
-        return Place(*shapes[number], devices, turned, 0, 0, 0).words(lanes)
+    def place(number: int, turned: bool) -> Place:
+        return Place(*shapes[number], words.devices, turned, 0, 0, 0, words.significance)
+
+    def needed(number: int, turned: bool) -> int:
+        return place(number, turned).words(lanes)
 
     def cycles(number: int, turned: bool) -> float:
-        return _cycles(*shapes[number], devices, lanes, turned, number == 0)
+        return _cycles(place(number, turned), lanes, number == 0)
 
     numbers = range(len(shapes))
     turned = [cycles(number, True) < cycles(number, False) for number in numbers]
     # Memory comes first: where it is short, arrays lie as they take least, the largest gain first.
-    gains = {n: words(n, turned[n]) - words(n, not turned[n]) for n in numbers}
+    gains = {n: needed(n, turned[n]) - needed(n, not turned[n]) for n in numbers}
     for number in sorted(numbers, key=lambda n: -gains[n]):
-        if gains[number] <= 0 or arrays * sum(map(words, numbers, turned)) <= build.words:
+        if gains[number] <= 0 or words.arrays * sum(map(needed, numbers, turned)) <= build.words:
             break
         turned[number] = not turned[number]
     return turned
@@ -154,11 +192,7 @@ def _needs(places: Sequence[Place], lanes: int) -> dict[str, int]:
 
 
 def place_arrays(
-    shapes: Sequence[tuple[int, int]],
-    devices: int,
-    build: BuildConfig,
-    layout: LayoutConfig,
-    arrays: int = 1,
+    shapes: Sequence[tuple[int, int]], words: Words, build: BuildConfig, layout: LayoutConfig
 ) -> list[Place]:
     """Return where each array of shape ``(rows, cols)`` lies; with several arrays of a weight, the
     first of all shapes, then the second.
@@ -166,23 +200,20 @@ def place_arrays(
     Parameters
     ----------
     shapes : sequence of (rows, cols)
-    devices : int
-        Devices of a weight in an array.
+    words : Words
     build : BuildConfig
     layout : LayoutConfig
-    arrays : int
-        Arrays of a weight.
 
     Raises
     ------
     ConfigError
         If they do not fit; its line names the numbers.
     """
-    count = len(shapes) * arrays
+    count = len(shapes) * words.arrays
     if count > MOST_ARRAYS:
         raise ConfigError("layers", f"expected at most {MOST_ARRAYS} arrays, got {count}")
-    turned = _chosen(shapes, devices, build, layout, arrays)
-    places = _packed(shapes, devices, build.lanes, turned, arrays)
+    turned = _chosen(shapes, words, build, layout)
+    places = _packed(shapes, words, build.lanes, turned)
     lines = {
         "arrays": "arrays",
         "words": f"words in each of {build.lanes} lanes",
@@ -201,14 +232,13 @@ def place_arrays(
 
 def roomy_build(
     shapes: Sequence[tuple[int, int]],
-    devices: int,
+    words: Words,
     build: BuildConfig,
     layout: LayoutConfig,
     fixed: Sequence[str] = (),
-    arrays: int = 1,
 ) -> BuildConfig:
     """Return the build with room for arrays: fields that are not ``fixed`` grow as they must, and
-    are as `SEVERAL` says for several arrays of a weight.
+    are as `Words.needs` says.
 
     For gateware that is simulated, where memory costs nothing. Parameters as of `place_arrays`.
 
@@ -222,34 +252,31 @@ def roomy_build(
         **dict.fromkeys(("inputs", "outputs"), MOST_LINES),
     }
     free = {name: most[name] for name in most if name not in fixed}
-    places = place_arrays(shapes, devices, replace(build, **free), layout, arrays)
+    places = place_arrays(shapes, words, replace(build, **free), layout)
     needs = _needs(places, build.lanes)
-    build = with_several(build, arrays, fixed)
+    build = with_needs(build, words, fixed)
     return replace(
         build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
     )
 
 
-def with_several(build: BuildConfig, arrays: int, fixed: Sequence[str] = ()) -> BuildConfig:
-    """Return the build as `SEVERAL` says for several arrays of a weight; ``fixed`` fields stay."""
-    if arrays == 1:
-        return build
-    return replace(build, **{name: SEVERAL[name] for name in SEVERAL if name not in fixed})
+def with_needs(build: BuildConfig, words: Words, fixed: Sequence[str] = ()) -> BuildConfig:
+    """Return the build with what weights of these words need; ``fixed`` fields stay."""
+    return replace(build, **{k: need for k, need in words.needs(build).items() if k not in fixed})
 
 
-def check_several(device: str, build: BuildConfig, arrays: int) -> None:
-    """Raise `ConfigError` if a build lacks what several arrays of a weight need.
+def check_words(device: str, build: BuildConfig, words: Words) -> None:
+    """Raise `ConfigError` if a build lacks what weights of these words need.
 
     Parameters
     ----------
     device : str
         Class of the device, for the line.
     build : BuildConfig
-    arrays : int
-        Of a weight.
+    words : Words
     """
-    for name, needed in SEVERAL.items():
-        if arrays > 1 and (has := getattr(build, name)) != needed:
+    for name, needed in words.needs(build).items():
+        if (has := getattr(build, name)) != needed:
             raise ConfigError(
                 f"build.{name}",
                 f"expected {str(needed).lower()} for a device of class {device}, "

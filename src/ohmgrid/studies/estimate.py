@@ -18,7 +18,7 @@ from ohmgrid.model.core.core import Core, run_order
 from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.edge import pulse_registers
-from ohmgrid.registers.layout import Place, place_arrays
+from ohmgrid.registers.layout import Place, place_arrays, words_of
 from ohmgrid.studies.facts import Facts, RecordingTile
 from ohmgrid.studies.latencies import Latencies
 from ohmgrid.studies.schedule import PARTS, Schedule
@@ -134,7 +134,7 @@ def estimate(
         Called with the number of examples that `engine` has trained since the last call.
     """
     latencies, batch = Latencies(config), config.batch
-    places = place_arrays(net.shapes, config.device.devices, config.build, config.layout)
+    places = place_arrays(net.shapes, words_of(config.device), config.build, config.layout)
     count, taken = len(data.train_labels), examples + 2 * batch
     order = run_order(config.seed, count, positions[-1] + taken)
     engine.initialise()

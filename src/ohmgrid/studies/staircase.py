@@ -25,7 +25,7 @@ from ohmgrid.model.device.population import populate
 from ohmgrid.net import Net
 from ohmgrid.periphery import PulseConfig
 from ohmgrid.registers.device import device_registers
-from ohmgrid.registers.layout import roomy_build
+from ohmgrid.registers.layout import roomy_build, words_of
 from ohmgrid.registers.noise import Verb
 
 __all__ = ["Staircase", "staircase", "symmetry_point", "usual_pulses"]
@@ -68,7 +68,7 @@ class _Pulser:
             raise ConfigError("cells", f"expected a number with factors below 65536, got {cells}")
         if not requests:
             config = config.replace(pulses=ONE_PULSE)
-        build = roomy_build([(rows, cols)], config.device.devices, config.build, config.layout)
+        build = roomy_build([(rows, cols)], words_of(config.device), config.build, config.layout)
         config = config.replace(build=build)
         self._core = make_core(engine, config, Net((cols - 1, rows), "relu", "squared"))
         self.tile = self._core.tiles[0]

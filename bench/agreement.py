@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from ohmgrid.commands.options import Options, choose_config, fit_build
+from ohmgrid.commands.options import Options, choose_config
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import make_core
@@ -32,6 +32,7 @@ from ohmgrid.model.core.core import epoch_order
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.peer import Peer
 from ohmgrid.training.data import Dataset, Preparation, load_data
+from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.plan import Plan
 
 REFERENCE = Path(__file__).with_name("agreement.json")

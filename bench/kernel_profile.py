@@ -25,7 +25,6 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    fit_build,
     json_option,
     plan_options,
     tile_options,
@@ -35,6 +34,7 @@ from ohmgrid.compiled.core import CompiledCore
 from ohmgrid.doors.checks import ConfigError, check_float, check_int
 from ohmgrid.model.core.core import epoch_order
 from ohmgrid.storage.published import read_sealed
+from ohmgrid.training.fitting import fit_build
 
 PARTS = {
     "operations": "forward and backward",

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from ohmgrid.commands.options import Options, choose_config, fit_build, load_plan_data
+from ohmgrid.commands.options import Options, choose_config
 from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import NAMED
@@ -28,6 +28,7 @@ from ohmgrid.plots.training import save_figure
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.studies.plain_c import PlainNet
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.fitting import fit_build, load_plan_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import CHECKPOINT, read_checkpoint
 from ohmgrid.training.session import Session

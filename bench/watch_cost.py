@@ -22,10 +22,11 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 
-from ohmgrid.commands.options import Options, choose, choose_plan, fit_build
+from ohmgrid.commands.options import Options, choose, choose_plan
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.doors.checks import check_int
+from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.session import Session
 from ohmgrid.watch.feed import Feed
 

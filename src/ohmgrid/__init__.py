@@ -29,6 +29,7 @@ measurements      from a file of measured pulses to a device
 imports           devices and configurations of the reference simulator
 weights           files of weights and conductances, into devices and out of runs
 watch             a run that is watched: its feed, who finds it, the page that shows it
+sweeps            many runs of one file, shared by workers
 studies           staircases of pulses, speeds side by side, cycles of gateware foretold
 boards            boards as data, clock plans, synthesis, bitstreams, loading, results
 plots             pictures, drawn without a display

@@ -33,6 +33,7 @@ VERBS = {
     "energy": "ohmgrid.commands.energy:energy",
     "dynamics": "ohmgrid.commands.dynamics:dynamics",
     "study": "ohmgrid.commands.study:study",
+    "sweep": "ohmgrid.commands.sweep:sweep",
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",

@@ -10,14 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ohmgrid.commands.options import (
-    Options,
-    choose,
-    choose_plan,
-    fit_build,
-    json_option,
-    tell,
-)
+from ohmgrid.commands.options import Options, choose, choose_plan, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.starting import starting
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
@@ -37,6 +30,7 @@ from ohmgrid.studies.benchmark import (
 )
 from ohmgrid.studies.peer import PEER_PRESETS, peer_version
 from ohmgrid.studies.plain_c import build, made_by
+from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.identity import identity
 
 PEER = "aihwkit"

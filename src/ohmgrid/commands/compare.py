@@ -17,7 +17,6 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    fit_build,
     json_option,
     plan_options,
     tell,
@@ -31,6 +30,7 @@ from ohmgrid.engines import ENGINES, check_engine
 from ohmgrid.net import state_sha256
 from ohmgrid.training.comparison import Comparison
 from ohmgrid.training.differences import Difference
+from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.identity import identity
 
 ONCE = ("steps", "example", "waveform", "force", "as_json")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ohmgrid.boards.build_report import REPORT
-from ohmgrid.commands.options import json_option, load_plan_data
+from ohmgrid.commands.options import json_option
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
@@ -34,6 +34,7 @@ from ohmgrid.studies.energy import (
 from ohmgrid.studies.power import Used, packages, used_by
 from ohmgrid.tile import transfers_of
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.fitting import load_plan_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.runs import Checkpoint, read_run
 

@@ -10,12 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.commands.options import (
-    Chosen,
-    choose_plan,
-    fit_build,
-    tell,
-)
+from ohmgrid.commands.options import Chosen, choose_plan, tell
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.config import Config
@@ -25,6 +20,7 @@ from ohmgrid.registers.layout import place_arrays, words_of
 from ohmgrid.studies.estimate import Estimate, estimate, left_out
 from ohmgrid.studies.schedule import PARTS
 from ohmgrid.training.data import Dataset
+from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.plan import Plan
 
 __all__ = ["EXAMPLES", "POSITIONS", "Counted", "count_cycles", "print_estimate"]

@@ -14,9 +14,8 @@ from ohmgrid.devices.presets import NAMED, PRESETS
 from ohmgrid.doors.checks import ConfigError, parse_int, shown
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
-from ohmgrid.registers.build_check import check_build
-from ohmgrid.registers.layout import OF_WORDS, roomy_build, words_of
-from ohmgrid.training.data import BUILT_IN, Dataset, Preparation, load_data
+from ohmgrid.training.data import BUILT_IN, Dataset
+from ohmgrid.training.fitting import load_plan_data
 from ohmgrid.training.plan import Plan
 from ohmgrid.training.settings import Settings, load_device, load_settings
 from ohmgrid.weights.layers import layer_sizes
@@ -32,9 +31,7 @@ __all__ = [
     "choose_plan",
     "class_option",
     "epochs_option",
-    "fit_build",
     "json_option",
-    "load_plan_data",
     "plan_options",
     "tell",
     "tile_options",
@@ -312,43 +309,6 @@ def tell(lines: Sequence[str], kind: str = "warning") -> None:
     """Print each warning, or note, as one line on stderr."""
     for line in lines:
         click.echo(f"{kind}: {line}", err=True)
-
-
-def fit_build(config: Config, plan: Plan, given: Settings | None = None) -> Config:
-    """Return the configuration with memory for the plan's net, its build checked.
-
-    Memory grows where no size is ``given``.
-    """
-    sizes = ("words", "inputs", "outputs", *OF_WORDS)
-    fixed = [name for name in sizes if given and given.gives(f"build.{name}")]
-    words = words_of(config.device)
-    build = roomy_build(plan.net().shapes, words, config.build, config.layout, fixed)
-    if config.batch > build.edge:
-        if given and given.gives("build.edge"):
-            raise ConfigError(
-                "build.edge",
-                f"expected room for the {config.batch} examples of a mini-batch, got {build.edge}",
-            )
-        build = replace(build, edge=config.batch)
-    config = replace(config, build=build)
-    check_build(config)
-    return config
-
-
-def load_plan_data(plan: Plan, config: Config, learned: Preparation | None = None) -> Dataset:
-    """Load the data of a plan in the configuration's edge format.
-
-    Parameters
-    ----------
-    plan : Plan
-    config : Config
-    learned : Preparation, optional
-        Of a run that goes on: its scaling and the names of its classes are used.
-    """
-    how = plan.preparation()
-    if learned is not None:
-        how = replace(how, scaling=learned.scaling, bytes=learned.bytes, names=learned.names)
-    return load_data(plan.data, config.formats.x_frac, config.formats.edge_bits, how)
 
 
 def with_whole_path(plan: Plan) -> Plan:

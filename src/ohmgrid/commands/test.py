@@ -17,9 +17,7 @@ from ohmgrid.commands.options import (
     Options,
     choose,
     choose_plan,
-    fit_build,
     json_option,
-    load_plan_data,
     plan_options,
     tell,
     tile_options,
@@ -38,6 +36,7 @@ from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.phase_change import MODELS
 from ohmgrid.tile import TileState
 from ohmgrid.training.data import load_examples
+from ohmgrid.training.fitting import fit_build, load_plan_data
 from ohmgrid.training.identity import identity
 from ohmgrid.training.runs import Checkpoint, read_run
 from ohmgrid.weights.load import program, read_start

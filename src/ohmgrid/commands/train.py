@@ -19,9 +19,7 @@ from ohmgrid.commands.options import (
     choose,
     choose_plan,
     epochs_option,
-    fit_build,
     json_option,
-    load_plan_data,
     plan_options,
     tell,
     tile_options,
@@ -43,6 +41,7 @@ from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.tile import WEIGHTS, parts_of
 from ohmgrid.training.data import BUILT_IN, Dataset
+from ohmgrid.training.fitting import fit_build, load_plan_data
 from ohmgrid.training.identity import identity
 from ohmgrid.training.memory import memory_line
 from ohmgrid.training.plan import Plan

@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-page test-slow lint format demo clean
+.PHONY: help setup test test-page test-slow lint format docs demo clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ lint: setup  ## Check style and types.
 format: setup  ## Format the code and mend what the linter can.
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
+
+docs: setup  ## Make the documentation as a site, in build/site.
+	@$(BIN)/python -m sphinx -q -W -b html docs build/site
+	@echo "build/site/index.html"
 
 demo: setup  ## Compare two engines bit for bit, then train digits and draw the run.
 	$(BIN)/ohmgrid compare --data digits --layers 64-32-10 --engines model,rtl --steps 200 --lanes 16

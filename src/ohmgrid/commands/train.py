@@ -29,7 +29,7 @@ from ohmgrid.commands.options import (
 from ohmgrid.commands.outputs import check_new, force_option, free_folder, print_rows
 from ohmgrid.commands.starting import start_core
 from ohmgrid.commands.stopping import Stop, stop_on_signal
-from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER
+from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.counters import SATURATIONS
 from ohmgrid.devices.base import Device
@@ -41,6 +41,7 @@ from ohmgrid.registers.meters import cycles_by_verb
 from ohmgrid.storage.files import make_folder, write_whole
 from ohmgrid.tile import WEIGHTS, parts_of
 from ohmgrid.training.data import BUILT_IN, Dataset
+from ohmgrid.training.events import Events, check_events
 from ohmgrid.training.fitting import fit_build, load_plan_data
 from ohmgrid.training.identity import identity
 from ohmgrid.training.memory import memory_line
@@ -349,6 +350,7 @@ def _plan_run(
 @click.option(
     "--checkpoint-every", type=NUMBER, default=60.0, help="Seconds between checkpoints [60]."
 )
+@click.option("--tensorboard", type=PATH, metavar="DIR", help="Folder for TensorBoard's events.")
 @click.option("--watch", is_flag=True, help="Show the run on a page in the browser (see `watch`).")
 @force_option
 @json_option
@@ -358,6 +360,7 @@ def train(
     out: Path | None,
     resume: bool,
     checkpoint_every: float,
+    tensorboard: Path | None,
     watch: bool,
     force: bool,
     as_json: bool,
@@ -372,6 +375,8 @@ def train(
         raise ConfigError("force", "expected --resume or --force, got both")
     if watch:
         check_server()
+    if tensorboard is not None:
+        check_events()
     config, plan, data, checkpoint, warnings = _plan_run(options, out, resume, force)
     start, more = read_start(config, plan), []
     first = None
@@ -384,7 +389,7 @@ def train(
     if out is not None:
         make_folder(out)
     console = Console(stderr=as_json)
-    core = start_core(engine, config, plan.net(), console, threads)
+    core, events = start_core(engine, config, plan.net(), console, threads), None
     try:
         # A board has a build of its own.
         session = Session(core.config, plan, data, core, first)
@@ -396,10 +401,15 @@ def train(
             folder = out
             session.look(lambda: _begin(session, folder))
 
+        if tensorboard is not None:
+            events = Events(make_folder(tensorboard), session.bins, len(session.history))
+
         def save() -> None:
             checkpoint = session.checkpoint()
             if out is not None:
                 checkpoint.write(out / CHECKPOINT)
+            if events is not None:
+                events.show(session.history)
 
         def say(line: str) -> None:
             console.print(line, soft_wrap=True, highlight=False)
@@ -423,6 +433,8 @@ def train(
             session.look(lambda: _write_results(session, folder, result))
     finally:
         core.close()
+        if events is not None:
+            events.close()
     if as_json:
         click.echo(json.dumps(result))
     else:

@@ -75,9 +75,8 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
         return {WEIGHTS: own[0::2] - own[1::2], "G+": own[0::2], "G-": own[1::2]}
     if isinstance(device, PcmCapacitor):
         plus, minus = (device.gain * state.hidden[name] for name in ("plus", "minus"))
-        turned = device.polarity_inversion and state.hidden["transfers"][0] % 2
         return {
-            WEIGHTS: plus - minus + (-own if turned else own),
+            WEIGHTS: plus - minus + polarity(device, state) * own,
             "G+": plus,
             "G-": minus,
             "g": own,
@@ -93,6 +92,11 @@ def parts_of(device: Device, state: TileState) -> dict[str, np.ndarray]:
         named = {f"g{place}": part.astype(np.int32) for place, part in enumerate(parts)}
         return {WEIGHTS: whole.astype(np.int32), **named}
     return {WEIGHTS: own}
+
+
+def polarity(device: PcmCapacitor, state: TileState) -> int:
+    """Return the sign with which capacitors count."""
+    return -1 if device.polarity_inversion and state.hidden["transfers"][0] % 2 else 1
 
 
 def weighted_sum(arrays: np.ndarray, gains: Sequence[int]) -> np.ndarray:

@@ -8,6 +8,7 @@ from tile_cases import BUILDS, random_weights
 
 from ohmgrid.config import BuildConfig, Config, LayoutConfig
 from ohmgrid.devices.cells import OneSided
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import Net, Outcome
@@ -18,7 +19,6 @@ from ohmgrid.studies.estimate import estimate, left_out, predict, recorded
 from ohmgrid.studies.facts import Facts
 from ohmgrid.studies.latencies import Latencies
 from ohmgrid.studies.schedule import PARTS
-from ohmgrid.tile import TileState
 from ohmgrid.training.data import Dataset
 
 EXAMPLES = 18
@@ -32,6 +32,7 @@ DEVICES = {
     # Refreshes are no part of the schedule.
     "pcm": replace(PCM, refresh_every=0),
 }
+CELL = {"cell": PcmCapacitor(PRESETS["gokmen-vlasov"], gain=2, scale=0.01, transfer_every=0)}
 NETS = (
     ((20, 9), (0,), 1),
     ((20, 9), (), 3),
@@ -63,7 +64,7 @@ def visits(places: list[Place], facts: list[Facts], lanes: int) -> int:
             chain = backward != place.turned
             listed = [n for one in operations for sweeps in one.passes for n in sweeps]
             serial = (max(1, n) if chain else place.serial for n in listed)
-            total += sum(serial) * place.devices * blocks
+            total += sum(serial) * place.seen * blocks
         hits = (hits for one in of.update for chunk in one.chunks for hits in chunk.sweeps)
         total += sum(len(one) for one in hits) * blocks
     return total
@@ -72,7 +73,8 @@ def visits(places: list[Place], facts: list[Facts], lanes: int) -> int:
 def check(rng: np.random.Generator, config: Config, net: Net, batch: int) -> None:
     """Train some examples in the gateware; what is recorded and predicted of them must be so."""
     golden, found = Core(config, net), RtlCore(config, net)
-    found.load([TileState(random_weights(rng, tile), (0, 0, 0)) for tile in golden.tiles])
+    begun = zip(golden.tiles, golden.state(), strict=True)
+    found.load([state._replace(weights=random_weights(rng, tile)) for tile, state in begun])
     pixels = rng.integers(0, 1 << config.formats.x_frac, (EXAMPLES + 1, net.layers[0]))
     pixels[rng.random(pixels.shape) < 0.4] = 0
     labels = rng.integers(0, net.layers[-1], EXAMPLES + 1)
@@ -100,13 +102,14 @@ def check(rng: np.random.Generator, config: Config, net: Net, batch: int) -> Non
     ("lanes", "device"),
     [
         (3, "gokmen-vlasov"),
+        (3, "cell"),
         *((4, of) for of in DEVICES),
         *(pytest.param(16, of, marks=pytest.mark.slow) for of in DEVICES),
     ],
 )
 def test_predicted_cycles_are_the_simulated_ones(lanes, device, layers, turned, batch, rng):
     """Builds of 3 lanes are without the physics of reads; they and those of 16 compute keys."""
-    base = Config(seed=5, build=BUILDS[lanes], device=DEVICES[device])
+    base = Config(seed=5, build=BUILDS[lanes], device=(DEVICES | CELL)[device])
     check(rng, replace(base, layout=LayoutConfig(turned)), Net(layers), batch)
 
 

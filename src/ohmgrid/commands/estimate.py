@@ -70,7 +70,7 @@ def count_cycles(
         For progress.
     """
     batch = chosen.config.batch
-    if chosen.config.device.arrays > 1:
+    if chosen.config.device.arrays > 1 and not chosen.config.device.significance:
         raise ConfigError(
             "device",
             "expected one array for each weight where cycles are predicted, got class "

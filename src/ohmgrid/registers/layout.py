@@ -89,6 +89,11 @@ class Place(NamedTuple):
         return self.devices + bool(self.significance)
 
     @property
+    def seen(self) -> int:
+        """Visits that a serial line takes in a pass; in an update, it takes one for each device."""
+        return self.devices + self.significance
+
+    @property
     def serial(self) -> int:
         """Serial lines."""
         return self.cols if self.turned else self.rows
@@ -119,13 +124,16 @@ def _sweep(serial: float, lane_lines: int, lanes: int) -> float:
 def _cycles(place: Place, lanes: int, first: bool) -> float:
     """Return about how many cycles an example's sweeps of an array take."""
     rows, cols, devices, turned = place[:4]
-    seen = place.significance + devices
     if turned:
         codes, trains = (PIXELS, PIXEL_TRAINS) if first else (1.0, TRAINS)
         serial, lane_lines, back = cols, rows, 1.0
     else:
         codes, trains, serial, lane_lines, back = 1.0, TRAINS, rows, cols, ERRORS
-    lines = {"codes": codes * seen, "back": 0 if first else back * seen, "trains": trains * devices}
+    lines = {
+        "codes": codes * place.seen,
+        "back": 0 if first else back * place.seen,
+        "trains": trains * devices,
+    }
     return sum(_sweep(each * serial, lane_lines, lanes) for each in lines.values() if each)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.core import Core as CoreEngine
+from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.host.registers import core_values
 from ohmgrid.model.core.core import Core, run_order
 from ohmgrid.net import Net
@@ -22,7 +23,7 @@ from ohmgrid.registers.layout import Place, place_arrays, words_of
 from ohmgrid.studies.facts import Facts, RecordingTile
 from ohmgrid.studies.latencies import Latencies
 from ohmgrid.studies.schedule import PARTS, Schedule
-from ohmgrid.tile import TileState
+from ohmgrid.tile import TileState, parts_of, polarity
 from ohmgrid.training.data import Dataset
 
 __all__ = ["Estimate", "estimate", "left_out", "predict", "recorded"]
@@ -69,9 +70,16 @@ def recorded(
     lr : float
     batch : int
     """
+    device = config.device
+    if isinstance(device, PcmCapacitor):
+        config = config.replace(device=device.unit)
     tiles = [RecordingTile(config, place, number) for number, place in enumerate(places)]
     core = Core(config, net, tiles=tiles)
-    core.load(states)
+    core.load([state._replace(hidden={}) for state in states])
+    if isinstance(device, PcmCapacitor):
+        for tile, state in zip(tiles, states, strict=True):
+            parts = parts_of(device, state)
+            tile.show(parts["G+"] - parts["G-"], polarity(device, state))
     core.train(*examples, lr, batch)
     return [tile.facts for tile in tiles]
 
@@ -161,4 +169,6 @@ def left_out(config: Config) -> list[str]:
         "time_every": "leaks and diffusion, every {} updates of an array",
         "refresh_every": "refreshes of pairs, every {} updates of an array",
     }
+    values["transfer_every"] = getattr(config.device, "transfer_every", 0)
+    lines["transfer_every"] = "transfers to phase-change devices, every {} updates, by the host"
     return [line.format(values[name]) for name, line in lines.items() if values.get(name)]

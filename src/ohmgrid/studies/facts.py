@@ -106,7 +106,7 @@ class RecordingTile(Tile):
         return z
 
     def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
-        super().update(x, d, lr)
+        super().update(x, self._sign * d, lr)
         key = op_key(seed_key(self.config.seed), Verb.UPDATE, self.number, self.steps[2] - 1)
         trains = update_trains(x, d, self.config, self._pulse_registers(lr), key)
         down = (x < 0)[None, :] == (d < 0)[:, None]

@@ -38,7 +38,7 @@ def sweep(
         serial,
         place.lane_lines,
         config.build,
-        place.devices,
+        place.seen if hits is None else place.devices,
         place.turned,
         chain,
         bare,
@@ -97,9 +97,9 @@ class Multiplication:
         if chain:
             # The first block ends when it is known that no line follows: until then a few lines
             # are kept back, and before the first of its visits some steps come unasked.
-            devices = self._place.devices
-            steps = max(1, listed) * devices + FILL
-            early = (listed - AHEAD) * devices + 1 if listed > AHEAD else 0
+            visits = self._place.seen
+            steps = max(1, listed) * visits + FILL
+            early = (listed - AHEAD) * visits + 1 if listed > AHEAD else 0
             ends = coded + COUNTED + steps - early
             one = self._sweep(chain, listed, one_block=True).last
             # Where no lane line is loaded, the first visit waits for the list.

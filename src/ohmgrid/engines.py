@@ -55,6 +55,7 @@ CONTINUOUS = {
         "ohmgrid.compiled.dynamics:CompiledNetwork",
         "ohmgrid.compiled.neurons:CompiledNeurons",
     ),
+    "rtl": ("ohmgrid.sim.dynamics:RtlNetwork", "ohmgrid.sim.dynamics:RtlNeurons"),
 }
 """Engines of systems in continuous time: name -> network, single neurons."""
 

@@ -1,0 +1,236 @@
+"""Systems in continuous time on a dynamics unit, wherever it runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ohmgrid.config import Config
+from ohmgrid.dynamics import NetState, NeuronState, OnTile
+from ohmgrid.gateware.tile import GatewareTile
+from ohmgrid.host.driver import awaited
+from ohmgrid.host.protocol import Answer, Error
+from ohmgrid.host.unit import (
+    Setting,
+    Space,
+    Variable,
+    drive_commands,
+    matrix_commands,
+    network_commands,
+    neuron_commands,
+    read,
+    run,
+    write,
+)
+from ohmgrid.model.dynamics.network import Network
+from ohmgrid.model.dynamics.neurons import Neurons
+from ohmgrid.systems import DelayNet, Lif, Neuron
+from ohmgrid.tile import TileState
+
+__all__ = ["Came", "UnitNetwork", "UnitNeurons", "UnitWay"]
+
+
+class Came(NamedTuple):
+    """What a unit has sent."""
+
+    results: np.ndarray
+    """int64"""
+    answers: np.ndarray
+    """uint64"""
+    x: np.ndarray
+    """int64: what goes into an outside crossbar."""
+
+
+class UnitWay(Protocol):
+    """A way to a dynamics unit."""
+
+    lanes: int
+    """Columns of its crossbar that it multiplies in a cycle."""
+
+    def transact(
+        self,
+        commands: Sequence[int],
+        results: int = 0,
+        answers: int = 0,
+        y: np.ndarray | None = None,
+        x: int = 0,
+    ) -> Came:
+        """Bring commands to the unit, and back so many results and answers.
+
+        ``y`` is what an outside crossbar gives, ``x`` how many numbers are to go into it.
+        """
+        ...
+
+
+Reach = Callable[[int, int, int], UnitWay]
+"""Returns the way to a unit for so many neurons and outputs in its ring buffer, whose outside
+crossbar has an edge of so many bits."""
+
+
+def _send(way: UnitWay, commands: Sequence[int], results: int = 0) -> np.ndarray:
+    """Send commands; return their results."""
+    came = way.transact(commands, results, awaited(commands))
+    _check(came.answers)
+    return came.results
+
+
+def _check(answers: np.ndarray) -> None:
+    """Raise `RuntimeError` if an answer has an error bit."""
+    for answer in map(Answer.decode, answers.tolist()):
+        if answer.error:
+            names = [str(error.name) for error in Error if answer.error & error]
+            raise RuntimeError(f"unit: op {answer.op} reported {', '.join(names)}")
+
+
+class UnitNetwork(Network):
+    """A network with delay on a unit; parameters as of the golden `Network`.
+
+    A tile is a gateware's as well; between unit and tile vectors go through the host.
+
+    Parameters
+    ----------
+    reach : callable
+        As `Reach`.
+    make_tile : callable
+        Returns a tile of the gateware, of a configuration and a number of lines.
+    """
+
+    def __init__(
+        self,
+        net: DelayNet,
+        matrix: np.ndarray,
+        crossbar: OnTile | None,
+        reach: Reach,
+        make_tile: Callable[[Config, int], GatewareTile],
+    ) -> None:
+        self._new_tile = make_tile
+        self._way: UnitWay | None = None
+        super().__init__(net, matrix, crossbar)
+        edge_bits = 16 if crossbar is None else crossbar.config.formats.edge_bits
+        self._way = reach(self.lines, self.depth * self.lines, edge_bits)
+        self._there = False
+        if crossbar is None:
+            _send(self._way, [*matrix_commands(self.matrix.tolist(), self._way.lanes)])
+        self._tune()
+
+    def _make_tile(self, config: Config) -> Any:
+        return self._new_tile(config, self.lines)
+
+    def _tune(self) -> None:
+        """Write the registers."""
+        if self._way is not None:
+            drop = None if self.tile is None else self.drop
+            scale = self.scale.mantissa, self.scale.shift
+            _send(self._way, [*network_commands(self.registers, self.depth, scale, drop)])
+
+    def retune(self, net: DelayNet) -> None:
+        """Load the registers of other gains and delays; see the golden `retune`."""
+        super().retune(net)
+        self._tune()
+
+    def start(self, u: np.ndarray) -> None:
+        """Begin anew at states ``u``; see the golden `start`."""
+        if self.tile is not None:
+            weights, steps, hidden = self.tile.state()
+            self.tile.load(TileState(weights, (0, *steps[1:]), hidden))
+        super().start(u)
+        self._there = False
+
+    def load(self, state: NetState) -> None:
+        """Take over a state; see the golden `load`."""
+        super().load(state)
+        self._there = False
+
+    def state(self) -> NetState:
+        """Return a copy of the state."""
+        if self._way is not None and self._there:
+            words = _send(self._way, [read(Space.STATE, 0, 4 * self.lines)], 4 * self.lines) >> 1
+            self.y[:] = words.reshape(self.lines, 4)[:, Variable.Y]
+            size = self.depth * self.lines
+            ring = _send(self._way, [read(Space.RING, 0, size)], size) >> 1
+            self.ring[:] = ring.reshape(self.lines, self.depth).T
+        return super().state()
+
+    def _bring(self, way: UnitWay) -> None:
+        """Write the state, if the unit has not got it."""
+        if self._there:
+            return
+        commands = [write(Space.SETTING, Setting.SAMPLE, self.samples)]
+        for line in range(self.lines):
+            commands += [
+                write(Space.STATE, 4 * line + Variable.U, int(self.u[line])),
+                write(Space.STATE, 4 * line + Variable.Y, int(self.y[line])),
+            ]
+        outputs = enumerate(self.ring.T.ravel().tolist())
+        commands += [write(Space.RING, place, output) for place, output in outputs]
+        _send(way, commands)
+        self._there = True
+
+    def run(self, samples: int) -> np.ndarray:
+        """Go on; return the states after each sample (int64, shape (samples, lines))."""
+        way = self._way
+        assert way is not None
+        self._bring(way)
+        if self.tile is None:
+            results = _send(way, [run(samples)], samples * self.lines)
+        else:
+            results = self._run_on_tile(way, samples)
+        traced = (results >> 1).reshape(samples, self.lines)
+        if samples:
+            self.u[:] = traced[-1]
+        self.samples += samples
+        return traced
+
+    def _run_on_tile(self, way: UnitWay, samples: int) -> np.ndarray:
+        """Bring vectors from the unit to the tile, and back."""
+        assert self.tile is not None
+        if not samples:
+            return np.zeros(0, np.int64)
+        came = [way.transact([run(samples)], x=self.lines)]
+        for sample in range(samples):
+            last = sample == samples - 1
+            y = self.tile.forward(came[-1].x)
+            more = 0 if last else self.lines
+            came.append(way.transact([], self.lines, int(last), y, more))
+        _check(came[-1].answers)
+        return np.concatenate([one.results for one in came])
+
+
+class UnitNeurons(Neurons):
+    """Single neurons on a unit; parameters as of the golden `Neurons`.
+
+    Parameters
+    ----------
+    reach : callable
+        As `Reach`.
+    """
+
+    def __init__(self, neuron: Neuron, count: int, begin: tuple[float, ...], reach: Reach) -> None:
+        super().__init__(neuron, count, begin)
+        self._way = reach(count, 0, 16)
+        commands = [*drive_commands(self.drive, neuron.drive.seed, count)]
+        commands += [*neuron_commands(self.registers)]
+        commands.append(write(Space.SETTING, Setting.SAMPLE, 0))
+        first = 1 if isinstance(neuron, Lif) else 2
+        for place in range(count):
+            values = [*self.values[:first, place].tolist(), 0][:2]
+            commands += [write(Space.STATE, 4 * place + k, value) for k, value in enumerate(values)]
+        _send(self._way, commands)
+
+    def run(self, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Go on; return the states after each sample, and who spiked in it; as the golden `run`."""
+        variables = len(self.values)
+        came = _send(self._way, [run(samples)], samples * self.count * variables)
+        words = came.reshape(samples, self.count, variables).transpose(0, 2, 1)
+        self.samples += samples
+        states = np.ascontiguousarray(words >> 1)
+        if samples:
+            self.values[:] = states[-1]
+        return states, (words[:, 0] & 1).astype(np.bool_)
+
+    def state(self) -> NeuronState:
+        """Return a copy of the state."""
+        if isinstance(self.neuron, Lif):
+            words = _send(self._way, [read(Space.STATE, 0, 4 * self.count)], 4 * self.count) >> 1
+            self.timers[:] = words.reshape(self.count, 4)[:, Variable.TIMER]
+        return super().state()

@@ -143,7 +143,10 @@ REGISTRY: dict[str, Part] = {
     "dynamics.Arithmetic": Part("arithmetic", lambda hdl, config: hdl.Arithmetic(16)),
     "dynamics.Crossbar": Part("crossbar", lambda hdl, config: hdl.Crossbar(64)),
     "dynamics.Events": Part("events", lambda hdl, config: hdl.Events()),
-    "dynamics.Unit": Part("unit", lambda hdl, config: hdl.Unit()),
+    "dynamics.Unit": Part(
+        "unit",
+        lambda hdl, config: import_module("ohmgrid.hdl.link.linked_unit").unit_of(config),
+    ),
     "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
     "link.Endpoint": Part(
         "endpoint",

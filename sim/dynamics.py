@@ -16,7 +16,7 @@ from ohmgrid.sim.gateware import TIMEOUT
 from ohmgrid.sim.rtl import RtlTile
 from ohmgrid.systems import DelayNet, Neuron
 
-__all__ = ["RtlNetwork", "RtlNeurons", "SimulatedUnit"]
+__all__ = ["RtlNetwork", "RtlNeurons", "SimulatedUnit", "unit_room"]
 
 LEAST_NEURONS, LEAST_RING = 16, 1 << 12
 
@@ -30,11 +30,14 @@ def _library(neurons: int, ring: int, edge_bits: int) -> Library:
     )
 
 
-def _room(least: int, wanted: int) -> int:
-    """Return a size that holds what is wanted, of few: each is built."""
-    while least < wanted:
-        least *= 4
-    return least
+def unit_room(neurons: int, outputs: int) -> tuple[int, int]:
+    """Return neurons and ring buffer of a unit that holds so many, of few: each is built."""
+    room, ring = LEAST_NEURONS, LEAST_RING
+    while room < neurons:
+        room *= 4
+    while ring < max(outputs, 4 * room):
+        ring *= 4
+    return room, ring
 
 
 class SimulatedUnit:
@@ -42,10 +45,9 @@ class SimulatedUnit:
 
     lanes = 1
 
-    def __init__(self, neurons: int, ring: int, edge_bits: int) -> None:
-        neurons = _room(LEAST_NEURONS, neurons)
-        ring = _room(LEAST_RING, max(ring, 4 * neurons))
-        self.instance: Instance = _library(neurons, ring, edge_bits).instance()
+    def __init__(self, neurons: int, outputs: int, edge_bits: int) -> None:
+        room, ring = unit_room(neurons, outputs)
+        self.instance: Instance = _library(room, ring, edge_bits).instance()
         self.instance.reset()
         self._edge_bits = edge_bits
 
@@ -59,7 +61,7 @@ class SimulatedUnit:
     ) -> Came:
         """Give commands and words to their streams, each at its own pace; see `UnitWay`."""
         words = np.zeros(0, np.int64) if y is None else y
-        came, _ = self.instance.transact(
+        came, cycles = self.instance.transact(
             {"cmd": command_words(commands), "y": words},
             {"o": results, "r": answers, "x": x},
             max_cycles=TIMEOUT,
@@ -69,6 +71,7 @@ class SimulatedUnit:
             (came["o"].view(np.int64) << spare) >> spare,
             came["r"],
             (came["x"].view(np.int64) << beside) >> beside,
+            cycles,
         )
 
 

@@ -57,6 +57,7 @@ NO_TWIN = {
     "core/array_table": "holds what a host writes",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
     "link/linked_core": "connects link, store and core, which have twins each",
+    "link/linked_unit": "connects link and dynamics unit, which have twins each",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from tile_cases import BUILDS
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config
 from ohmgrid.devices.presets import preset
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.dynamics import NetState, OnTile
@@ -109,3 +109,17 @@ def test_a_unit_refuses_what_it_does_not_know():
     assert isinstance(network, UnitNetwork)
     with pytest.raises(ConfigError, match="delay: expected at most 254 samples, got 2000"):
         network.retune(DelayNet(delays=(10.0,)))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        ({"dynamics": 12}, "dynamics: expected a power of two"),
+        ({"dynamics": 16, "ring": 32}, "ring: expected"),
+        ({"dynamics": 8}, "lanes: expected"),
+        ({"dynamics": 16, "store": 32}, "store: expected 0..0, got 32"),
+    ],
+)
+def test_builds_that_no_unit_has_are_refused(build, message):
+    with pytest.raises(ConfigError, match=message):
+        BuildConfig(**build)

@@ -18,7 +18,8 @@ from ohmgrid.commands.stopping import stop_on_signal
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_float
 from ohmgrid.dynamics import OnTile
-from ohmgrid.engines import CONTINUOUS, make_network
+from ohmgrid.engines import CONTINUOUS_CHOICES as ENGINES
+from ohmgrid.engines import make_network
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies import delay_theory as theory
 from ohmgrid.studies.matrices import (
@@ -108,7 +109,7 @@ def _crossbar(given: dict[str, Any], matrix: np.ndarray) -> OnTile | None:
 @click.option("--adc-bits", type=INTEGER, default=9, help="With --device [9].")
 @click.option("--out-noise", type=NUMBER, default=0.005, help="Of the ADC's range [0.005].")
 @click.option("--seed", type=INTEGER, default=1, help="Of matrix, beginning and noise [1].")
-@click.option("--engine", default="compiled", metavar="|".join(CONTINUOUS), help="[compiled]")
+@click.option("--engine", default="compiled", metavar=ENGINES, help="[compiled]")
 @click.option("--random-start", is_flag=True, help="Not along the mode that oscillates first.")
 @click.option("--no-onset", is_flag=True, help="Do not search for the critical delay.")
 @click.option("--sweep", "sweeps", is_flag=True, help="Over gain and delay: what oscillates.")
@@ -193,7 +194,9 @@ def _simulate(
         network.start(random_start(question.matrix, given["seed"]))
     else:
         network.start(mode_start(question.matrix, net.gain, given["seed"]))
-    trace = real(network.run(round(given["time"] / net.step)))
+    samples = round(given["time"] / net.step)
+    trace = real(network.run(samples))
+    cycles = network.cycles / samples or None
     found = oscillation_of(trace, net.step)
     values = np.linalg.eigvals(question.matrix)
     measured, frequency = None, None
@@ -214,6 +217,7 @@ def _simulate(
         "gain": net.gain,
         "delay": net.delays[0] if len(net.delays) == 1 else list(net.delays),
         "step": net.step,
+        "cycles_per_sample": cycles,
         "clipped": network.clipped,
         "state": "settles" if found.period is None else "oscillates",
         "swing": found.swing,

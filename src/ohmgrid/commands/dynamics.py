@@ -13,7 +13,8 @@ from ohmgrid.commands.options import json_option
 from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.doors.checks import ConfigError, check_float, parse_float
-from ohmgrid.engines import CONTINUOUS, make_neurons
+from ohmgrid.engines import CONTINUOUS_CHOICES as ENGINES
+from ohmgrid.engines import make_neurons
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.onset import hopf_points
 from ohmgrid.studies.oscillation import oscillation_of, real
@@ -42,9 +43,7 @@ def _neuron_options(command: Any) -> Any:
             click.option("--event-rate", type=NUMBER, default=0.0, help="Poisson events [0]."),
             click.option("--kick", type=NUMBER, default=0.0, help="What an event adds [0]."),
             click.option("--seed", type=INTEGER, default=1, help="Of the events [1]."),
-            click.option(
-                "--engine", default="compiled", metavar="|".join(CONTINUOUS), help="[compiled]"
-            ),
+            click.option("--engine", default="compiled", metavar=ENGINES, help="[compiled]"),
             click.option("--out", type=PATH, metavar="FILE.npz", help="Write traces and spikes."),
             click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG."),
             force_option,
@@ -69,7 +68,8 @@ def _show(name: str, neuron: Neuron, given: dict[str, Any], more: dict[str, Any]
         check_new("out", given["force"], out, *([out.with_suffix(".png")] * given["plot"]))
     check_float("time", given["time"], 10 * neuron.step, MOST_SAMPLES * neuron.step)
     neurons = make_neurons(given["engine"], neuron, given["count"])
-    states, spikes = neurons.run(round(given["time"] / neuron.step))
+    samples = round(given["time"] / neuron.step)
+    states, spikes = neurons.run(samples)
     values = real(states)
     found = oscillation_of(values[:, 0, :1], neuron.step)
     facts: dict[str, Any] = {
@@ -78,6 +78,7 @@ def _show(name: str, neuron: Neuron, given: dict[str, Any], more: dict[str, Any]
         "engine": given["engine"],
         "step": neuron.step,
         "time": given["time"],
+        "cycles_per_sample": neurons.cycles / samples or None,
         "spikes": int(spikes.sum()),
         "rate": _rate(spikes, neuron.step),
         "period": found.period,

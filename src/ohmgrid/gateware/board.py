@@ -142,8 +142,10 @@ def config_of_board(config: Config, board: BoardIdentity, name: str) -> Config:
     Raises
     ------
     BoardError
-        If the board has other formats than the configuration asks for.
+        If the board has other formats than the configuration asks for, or no core.
     """
+    if board.build.dynamics:
+        raise BoardError(f"{name}: expected a core, got a dynamics unit; build it with one")
     for field in ("weight_bits", "edge_bits", "curve_segments"):
         want, has = getattr(config.formats, field), getattr(board.formats, field)
         if want != has:

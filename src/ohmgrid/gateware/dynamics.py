@@ -39,6 +39,8 @@ class Came(NamedTuple):
     """uint64"""
     x: np.ndarray
     """int64: what goes into an outside crossbar."""
+    cycles: int
+    """Clock cycles that it took; 0 where nobody knows."""
 
 
 class UnitWay(Protocol):
@@ -67,11 +69,16 @@ Reach = Callable[[int, int, int], UnitWay]
 crossbar has an edge of so many bits."""
 
 
-def _send(way: UnitWay, commands: Sequence[int], results: int = 0) -> np.ndarray:
-    """Send commands; return their results."""
+def _send(way: UnitWay, commands: Sequence[int], results: int = 0) -> Came:
+    """Send commands; return what came."""
     came = way.transact(commands, results, awaited(commands))
     _check(came.answers)
-    return came.results
+    return came
+
+
+def _read(way: UnitWay, space: Space, count: int) -> np.ndarray:
+    """Return the first words of a memory (int64, shape (count,))."""
+    return _send(way, [read(space, 0, count)], count).results >> 1
 
 
 def _check(answers: np.ndarray) -> None:
@@ -144,10 +151,9 @@ class UnitNetwork(Network):
     def state(self) -> NetState:
         """Return a copy of the state."""
         if self._way is not None and self._there:
-            words = _send(self._way, [read(Space.STATE, 0, 4 * self.lines)], 4 * self.lines) >> 1
+            words = _read(self._way, Space.STATE, 4 * self.lines)
             self.y[:] = words.reshape(self.lines, 4)[:, Variable.Y]
-            size = self.depth * self.lines
-            ring = _send(self._way, [read(Space.RING, 0, size)], size) >> 1
+            ring = _read(self._way, Space.RING, self.depth * self.lines)
             self.ring[:] = ring.reshape(self.lines, self.depth).T
         return super().state()
 
@@ -172,20 +178,21 @@ class UnitNetwork(Network):
         assert way is not None
         self._bring(way)
         if self.tile is None:
-            results = _send(way, [run(samples)], samples * self.lines)
+            came = [_send(way, [run(samples)], samples * self.lines)]
         else:
-            results = self._run_on_tile(way, samples)
-        traced = (results >> 1).reshape(samples, self.lines)
+            came = self._run_on_tile(way, samples)
+        self.cycles = sum(one.cycles for one in came)
+        traced = (np.concatenate([one.results for one in came]) >> 1).reshape(samples, self.lines)
         if samples:
             self.u[:] = traced[-1]
         self.samples += samples
         return traced
 
-    def _run_on_tile(self, way: UnitWay, samples: int) -> np.ndarray:
+    def _run_on_tile(self, way: UnitWay, samples: int) -> list[Came]:
         """Bring vectors from the unit to the tile, and back."""
         assert self.tile is not None
         if not samples:
-            return np.zeros(0, np.int64)
+            return [_send(way, [run(0)])]
         came = [way.transact([run(samples)], x=self.lines)]
         for sample in range(samples):
             last = sample == samples - 1
@@ -193,7 +200,7 @@ class UnitNetwork(Network):
             more = 0 if last else self.lines
             came.append(way.transact([], self.lines, int(last), y, more))
         _check(came[-1].answers)
-        return np.concatenate([one.results for one in came])
+        return came
 
 
 class UnitNeurons(Neurons):
@@ -221,7 +228,8 @@ class UnitNeurons(Neurons):
         """Go on; return the states after each sample, and who spiked in it; as the golden `run`."""
         variables = len(self.values)
         came = _send(self._way, [run(samples)], samples * self.count * variables)
-        words = came.reshape(samples, self.count, variables).transpose(0, 2, 1)
+        self.cycles = came.cycles
+        words = came.results.reshape(samples, self.count, variables).transpose(0, 2, 1)
         self.samples += samples
         states = np.ascontiguousarray(words >> 1)
         if samples:
@@ -231,6 +239,6 @@ class UnitNeurons(Neurons):
     def state(self) -> NeuronState:
         """Return a copy of the state."""
         if isinstance(self.neuron, Lif):
-            words = _send(self._way, [read(Space.STATE, 0, 4 * self.count)], 4 * self.count) >> 1
+            words = _read(self._way, Space.STATE, 4 * self.count)
             self.timers[:] = words.reshape(self.count, 4)[:, Variable.TIMER]
         return super().state()

@@ -145,7 +145,11 @@ REGISTRY: dict[str, Part] = {
     "dynamics.Events": Part("events", lambda hdl, config: hdl.Events()),
     "dynamics.Unit": Part(
         "unit",
-        lambda hdl, config: import_module("ohmgrid.hdl.link.linked_unit").unit_of(config),
+        lambda hdl, config: (
+            import_module("ohmgrid.hdl.link.linked_unit").unit_of(config)
+            if config.build.dynamics
+            else hdl.Unit()
+        ),
     ),
     "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
     "link.Endpoint": Part(

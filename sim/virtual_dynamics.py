@@ -19,7 +19,7 @@ __all__ = ["VirtualNetwork", "VirtualNeurons"]
 class VirtualUnit(BoardUnit):
     """A way to the unit of a virtual board of its own, which ends with it."""
 
-    def __init__(self, neurons: int, outputs: int, edge_bits: int) -> None:
+    def __init__(self, neurons: int, outputs: int) -> None:
         room, ring = unit_room(neurons, outputs)
         line, stop = PseudoTerminal(), threading.Event()
         weakref.finalize(self, line.close)

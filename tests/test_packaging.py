@@ -95,6 +95,7 @@ PARTS = {
     "dynamics/arithmetic": "dynamics/laws",
     "dynamics/crossbar": "dynamics/network",
     "dynamics/events": "dynamics/neurons",
+    "dynamics/on_core": "dynamics/network",
     "dynamics/steps": "dynamics/laws",
     "dynamics/unit": "dynamics/network",
     "link/frame_receiver": "link/endpoint",

@@ -63,6 +63,8 @@ class Unit(wiring.Component):
         As of `ohmgrid.host.unit`.
     x : Out stream, signed(edge_bits): what goes into an outside crossbar
     y : In stream, signed(OUT_BITS): what it gives
+    lines : Out(range(MOST_UNITS + 1))
+        Neurons at work.
     busy : Out(1)
         A command is being worked on.
     errors : Out(8)
@@ -82,6 +84,7 @@ class Unit(wiring.Component):
                 "r": Out(stream.Signature(64)),
                 "x": Out(stream.Signature(signed(edge_bits))),
                 "y": In(stream.Signature(signed(OUT_BITS))),
+                "lines": Out(range(MOST_UNITS + 1)),
                 "busy": Out(1),
                 "errors": Out(8),
             }
@@ -285,6 +288,7 @@ class Unit(wiring.Component):
         entry = Array(self._entries)[settings[Setting.PROGRAM]]
         m.d.comb += [
             last.eq(self._neuron == settings[Setting.LAST]),
+            self.lines.eq(settings[Setting.LAST] + 1),
             self._fetch.addr.eq(count),
             self.r.payload.eq(answer),
             self.errors.eq(answer[8:]),

@@ -84,8 +84,9 @@ def test_neurons_at_the_ends_of_their_parameters(neuron):
     assert spikes[0].any()
 
 
+@pytest.mark.slow
 def test_a_network_on_a_core_has_the_bits_of_a_tile(rng):
-    """Unit and core are gateware both; vectors go from one to the other through the host."""
+    """Unit and core are gateware both; vectors go from one to the other, no host between."""
     config = Config(seed=3, build=BUILDS[4], device=preset("gokmen-vlasov"))
     net = DelayNet(4.0, (0.3, 0.05, 0.12), 0.01)
     matrix = rng.normal(size=(3, 3))
@@ -102,8 +103,8 @@ def test_a_network_on_a_core_has_the_bits_of_a_tile(rng):
 
 
 def test_a_unit_refuses_what_it_does_not_know():
-    unit = SimulatedUnit(1, 0, 16)
-    answers = unit.transact([command(99), command(13)], answers=2).answers
+    unit = SimulatedUnit.alone(1, 0)
+    answers = unit.transact([command(99), command(13)], 0, 2).answers
     assert answers.tolist() == [99 | 1 << 8, 13]
     network = make_network("rtl", DelayNet(), -np.ones((1, 1)))
     assert isinstance(network, UnitNetwork)

@@ -37,8 +37,6 @@ class Came(NamedTuple):
     """int64"""
     answers: np.ndarray
     """uint64"""
-    x: np.ndarray
-    """int64: what goes into an outside crossbar."""
     cycles: int
     """Clock cycles that it took; 0 where nobody knows."""
 
@@ -49,24 +47,13 @@ class UnitWay(Protocol):
     lanes: int
     """Columns of its crossbar that it multiplies in a cycle."""
 
-    def transact(
-        self,
-        commands: Sequence[int],
-        results: int = 0,
-        answers: int = 0,
-        y: np.ndarray | None = None,
-        x: int = 0,
-    ) -> Came:
-        """Bring commands to the unit, and back so many results and answers.
-
-        ``y`` is what an outside crossbar gives, ``x`` how many numbers are to go into it.
-        """
+    def transact(self, commands: Sequence[int], results: int, answers: int) -> Came:
+        """Bring commands to the unit, and back so many results and answers."""
         ...
 
 
-Reach = Callable[[int, int, int], UnitWay]
-"""Returns the way to a unit for so many neurons and outputs in its ring buffer, whose outside
-crossbar has an edge of so many bits."""
+Reach = Callable[[int, int], UnitWay]
+"""Returns the way to a unit for so many neurons, and outputs in its ring buffer."""
 
 
 def _send(way: UnitWay, commands: Sequence[int], results: int = 0) -> Came:
@@ -92,14 +79,13 @@ def _check(answers: np.ndarray) -> None:
 class UnitNetwork(Network):
     """A network with delay on a unit; parameters as of the golden `Network`.
 
-    A tile is a gateware's as well; between unit and tile vectors go through the host.
-
     Parameters
     ----------
     reach : callable
         As `Reach`.
     make_tile : callable
-        Returns a tile of the gateware, of a configuration and a number of lines.
+        Returns a tile that is the crossbar, of a configuration, a number of lines and of outputs in
+        the unit's ring buffer; called before ``reach``.
     """
 
     def __init__(
@@ -108,20 +94,19 @@ class UnitNetwork(Network):
         matrix: np.ndarray,
         crossbar: OnTile | None,
         reach: Reach,
-        make_tile: Callable[[Config, int], GatewareTile],
+        make_tile: Callable[[Config, int, int], GatewareTile],
     ) -> None:
         self._new_tile = make_tile
         self._way: UnitWay | None = None
         super().__init__(net, matrix, crossbar)
-        edge_bits = 16 if crossbar is None else crossbar.config.formats.edge_bits
-        self._way = reach(self.lines, self.depth * self.lines, edge_bits)
+        self._way = reach(self.lines, self.depth * self.lines)
         self._there = False
         if crossbar is None:
             _send(self._way, [*matrix_commands(self.matrix.tolist(), self._way.lanes)])
         self._tune()
 
     def _make_tile(self, config: Config) -> Any:
-        return self._new_tile(config, self.lines)
+        return self._new_tile(config, self.lines, self.depth * self.lines)
 
     def _tune(self) -> None:
         """Write the registers."""
@@ -177,30 +162,15 @@ class UnitNetwork(Network):
         way = self._way
         assert way is not None
         self._bring(way)
-        if self.tile is None:
-            came = [_send(way, [run(samples)], samples * self.lines)]
-        else:
-            came = self._run_on_tile(way, samples)
-        self.cycles = sum(one.cycles for one in came)
-        traced = (np.concatenate([one.results for one in came]) >> 1).reshape(samples, self.lines)
+        came = _send(way, [run(samples)], samples * self.lines)
+        self.cycles = came.cycles
+        if isinstance(self.tile, GatewareTile):
+            self.tile.advance(samples, 0, 0)
+        traced = (came.results >> 1).reshape(samples, self.lines)
         if samples:
             self.u[:] = traced[-1]
         self.samples += samples
         return traced
-
-    def _run_on_tile(self, way: UnitWay, samples: int) -> list[Came]:
-        """Bring vectors from the unit to the tile, and back."""
-        assert self.tile is not None
-        if not samples:
-            return [_send(way, [run(0)])]
-        came = [way.transact([run(samples)], x=self.lines)]
-        for sample in range(samples):
-            last = sample == samples - 1
-            y = self.tile.forward(came[-1].x)
-            more = 0 if last else self.lines
-            came.append(way.transact([], self.lines, int(last), y, more))
-        _check(came[-1].answers)
-        return came
 
 
 class UnitNeurons(Neurons):
@@ -214,7 +184,7 @@ class UnitNeurons(Neurons):
 
     def __init__(self, neuron: Neuron, count: int, begin: tuple[float, ...], reach: Reach) -> None:
         super().__init__(neuron, count, begin)
-        self._way = reach(count, 0, 16)
+        self._way = reach(count, 0)
         commands = [*drive_commands(self.drive, neuron.drive.seed, count)]
         commands += [*neuron_commands(self.registers)]
         commands.append(write(Space.SETTING, Setting.SAMPLE, 0))

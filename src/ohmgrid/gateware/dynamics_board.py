@@ -18,7 +18,7 @@ from ohmgrid.systems import DelayNet, Neuron
 __all__ = ["BoardNetwork", "BoardNeurons", "BoardUnit", "no_tile"]
 
 
-def no_tile(config: Config, lines: int) -> GatewareTile:
+def no_tile(config: Config, lines: int, outputs: int) -> GatewareTile:
     """Raise `ConfigError`: a board with a unit has no core."""
     raise ConfigError("device", "expected none on a board: its dynamics unit has no core beside it")
 
@@ -55,17 +55,9 @@ class BoardUnit:
         self.lanes = build.lanes
         self._way = BoardWay(link)
 
-    def transact(
-        self,
-        commands: Sequence[int],
-        results: int = 0,
-        answers: int = 0,
-        y: np.ndarray | None = None,
-        x: int = 0,
-    ) -> Came:
-        """Send commands over the link; see `UnitWay`. There is no outside crossbar."""
-        came, answered, _ = self._way.transact(list(commands), results, answers)
-        return Came(came, answered, np.zeros(0, np.int64), 0)
+    def transact(self, commands: Sequence[int], results: int, answers: int) -> Came:
+        """Send commands over the link; see `UnitWay`."""
+        return Came(*self._way.transact(list(commands), results, answers))
 
 
 class BoardNetwork(UnitNetwork):
@@ -74,7 +66,7 @@ class BoardNetwork(UnitNetwork):
     def __init__(
         self, net: DelayNet, matrix: np.ndarray, crossbar: OnTile | None, name: str
     ) -> None:
-        def reach(neurons: int, outputs: int, edge_bits: int) -> BoardUnit:
+        def reach(neurons: int, outputs: int) -> BoardUnit:
             return BoardUnit(name, neurons, outputs)
 
         super().__init__(net, matrix, crossbar, reach, no_tile)
@@ -84,7 +76,7 @@ class BoardNeurons(UnitNeurons):
     """Single neurons on a board, named by its port."""
 
     def __init__(self, neuron: Neuron, count: int, begin: tuple[float, ...], name: str) -> None:
-        def reach(neurons: int, outputs: int, edge_bits: int) -> BoardUnit:
+        def reach(neurons: int, outputs: int) -> BoardUnit:
             return BoardUnit(name, neurons, outputs)
 
         super().__init__(neuron, count, begin, reach)

@@ -102,6 +102,22 @@ def test_a_network_on_a_core_has_the_bits_of_a_tile(rng):
         assert_array_equal(one, two)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("lines", "depth"), [(17, 2), (100, 30), (256, 500)])
+def test_a_large_network_has_the_same_bits(lines, depth, rng):
+    matrix = rng.normal(size=(lines, lines)) / np.sqrt(lines)
+    net = DelayNet(3.0, tuple(rng.uniform(1, depth, lines) * 0.01), 0.01)
+    both = [make_network(engine, net, matrix) for engine in ("compiled", "rtl")]
+    begin = rng.uniform(-1, 1, lines)
+    for network in both:
+        network.start(begin)
+    for samples in (1, 6):
+        first, second = (network.run(samples) for network in both)
+        assert_array_equal(first, second)
+    for one, two in zip(*(network.state() for network in both), strict=True):
+        assert_array_equal(one, two)
+
+
 def test_a_unit_refuses_what_it_does_not_know():
     unit = SimulatedUnit.alone(1, 0)
     answers = unit.transact([command(99), command(13)], 0, 2).answers

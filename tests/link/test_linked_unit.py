@@ -10,6 +10,7 @@ from ohmgrid.config import BuildConfig, Config
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.dynamics import OnTile
 from ohmgrid.engines import make_core, make_network, make_neurons
+from ohmgrid.gateware.check import BoardCheck
 from ohmgrid.host.identity import BoardError
 from ohmgrid.net import Net
 from ohmgrid.sim.virtual import PseudoTerminal, VirtualBoard
@@ -50,6 +51,8 @@ def test_a_board_with_a_unit_has_no_core_and_room_for_so_many_neurons():
         del neurons
         with pytest.raises(BoardError, match=r"dynamics unit \(16 neurons, 4096 outputs .* 17"):
             make_neurons(line.name, Lif(), 17)
+        with pytest.raises(BoardError, match="expected a core, got a dynamics unit"):
+            BoardCheck(line.name)
         with pytest.raises(BoardError, match="expected a core, got a dynamics unit"):
             make_core(line.name, Config(), Net((2, 2), "relu", "squared"))
     finally:

@@ -13,9 +13,14 @@ from ohmgrid.devices.presets import preset
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.dynamics import NetState, OnTile
 from ohmgrid.engines import make_network, make_neurons
-from ohmgrid.gateware.dynamics import UnitNetwork
+from ohmgrid.gateware.dynamics import UnitNetwork, UnitNeurons
+from ohmgrid.gateware.dynamics_board import no_tile
+from ohmgrid.hdl.dynamics.unit import Unit
 from ohmgrid.host.protocol import command
+from ohmgrid.model.dynamics.network import Network
+from ohmgrid.model.dynamics.neurons import Neurons
 from ohmgrid.registers.dynamics import OUT_FRAC, STATE_BITS, net_registers
+from ohmgrid.sim.cxxrtl.library import build
 from ohmgrid.sim.dynamics import SimulatedUnit
 from ohmgrid.systems import DelayNet, Drive, Fhn, Lif
 
@@ -100,6 +105,33 @@ def test_a_network_on_a_core_has_the_bits_of_a_tile(rng):
             assert_array_equal(first, second)
     for one, two in zip(*(network.state() for network in both), strict=True):
         assert_array_equal(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("neurons", "lanes"), [(1, 1), (2, 2), (8, 4)])
+def test_no_bit_depends_on_sizes_and_lanes(neurons, lanes, rng):
+    library = build(lambda: Unit(neurons, 16 * neurons, lanes), "unit")
+
+    def reach(lines: int, outputs: int) -> SimulatedUnit:
+        instance = library.instance()
+        instance.reset()
+        unit = SimulatedUnit(instance)
+        unit.lanes = lanes
+        return unit
+
+    for lines in {1, neurons, max(1, neurons - 1)}:
+        matrix = rng.normal(size=(lines, lines))
+        net = DelayNet(3.0, tuple(rng.uniform(1, 10, lines) * 0.05), 0.05)
+        both = [Network(net, matrix), UnitNetwork(net, matrix, None, reach, no_tile)]
+        begin = rng.uniform(-1, 1, lines)
+        for network in both:
+            network.start(begin)
+        first, second = (network.run(40) for network in both)
+        assert_array_equal(first, second)
+        neuron = Lif(Drive((2.0,), 3.0, 0.4))
+        one, two = Neurons(neuron, lines), UnitNeurons(neuron, lines, (), reach)
+        for found, wanted in zip(two.run(60), one.run(60), strict=True):
+            assert_array_equal(found, wanted)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from ohmgrid.tools.toolchain import Tool
 __all__ = ["REPORT", "BuildReport", "ClockMissed", "best_seed", "facts", "write_report"]
 
 REPORT = "report.json"
+GATEWARE = ("lanes", "share", "words", "dynamics")
+"""Options of a build that its report tells."""
 
 
 class ClockMissed(OhmgridError, RuntimeError):
@@ -42,7 +44,7 @@ class BuildReport:
     title: str
     part: str
     gateware: dict[str, Any]
-    """Lanes, share and words of the build."""
+    """Lanes, share and words of the build; neurons of a dynamics unit in a core's place, or 0."""
     settings: str
     """Name of the settings that were built."""
     link: str
@@ -124,11 +126,9 @@ class BuildReport:
 
     def rows(self) -> dict[str, str]:
         """Return rows for people, name -> text."""
-        build = self.gateware
         rows = {
             "board": f"{self.title} ({self.part})",
-            "gateware": f"{build['lanes']} lanes, {build['share']} to a device unit, "
-            f"{build['words']} words a lane ({self.settings})",
+            "gateware": f"{self._parts()} ({self.settings})",
             "link": self.link,
             "tools": ", ".join(self.tools)
             + ("" if self.native else " (yowasp: from PyPI; native ones are used when on PATH)"),
@@ -150,6 +150,15 @@ class BuildReport:
         if self.bitstream is not None:
             rows["bitstream"] = self.bitstream
         return rows
+
+    def _parts(self) -> str:
+        build = self.gateware
+        if build.get("dynamics"):
+            return f"dynamics unit, {build['dynamics']} neurons, {build['lanes']} lanes"
+        return (
+            f"{build['lanes']} lanes, {build['share']} to a device unit, "
+            f"{build['words']} words a lane"
+        )
 
     def _cells(self) -> str:
         names = {
@@ -202,7 +211,7 @@ def facts(
     return {
         **{name: getattr(board, name) for name in ("title", "part")},
         "board": board.name,
-        "gateware": {name: getattr(build, name) for name in ("lanes", "share", "words")},
+        "gateware": {name: getattr(build, name) for name in GATEWARE},
         "settings": settings,
         "link": f"{link.baud:,} baud, {link.where}",
         "tools": [str(tool) for tool in tools],

@@ -140,6 +140,17 @@ REGISTRY: dict[str, Part] = {
     ),
     "core.ExampleStore": Part("example_store", lambda hdl, config: hdl.ExampleStore()),
     "core.SdramExamples": Part("sdram_examples", lambda hdl, config: hdl.SdramExamples(1 << 25)),
+    "dynamics.Arithmetic": Part("arithmetic", lambda hdl, config: hdl.Arithmetic(16)),
+    "dynamics.Crossbar": Part("crossbar", lambda hdl, config: hdl.Crossbar(64)),
+    "dynamics.Events": Part("events", lambda hdl, config: hdl.Events()),
+    "dynamics.Unit": Part(
+        "unit",
+        lambda hdl, config: (
+            import_module("ohmgrid.hdl.link.linked_unit").unit_of(config)
+            if config.build.dynamics
+            else hdl.Unit()
+        ),
+    ),
     "link.Uart": Part("uart", lambda hdl, config: hdl.Uart(80_000_000, 3_000_000)),
     "link.Endpoint": Part(
         "endpoint",

@@ -71,6 +71,8 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     lanes: int
     share: int
     words: int
+    dynamics: int = 0
+    """Neurons of a dynamics unit in a core's place."""
     link: str
     tools: list[str]
     clock_mhz: float
@@ -201,6 +203,12 @@ def _fed(one: Result) -> str:
     return " / ".join([line, *(kept or ["–"])])
 
 
+def _parts(one: Result) -> str:
+    if one.dynamics:
+        return f"dynamics unit, {one.dynamics} neurons, {one.lanes} lanes"
+    return f"{one.lanes} lanes, share {one.share}"
+
+
 def table(results: list[Result]) -> str:
     """Return the Markdown of ``boards/RESULTS.md``."""
     lines = [
@@ -222,7 +230,7 @@ def table(results: list[Result]) -> str:
         net = f"{one.net} ({one.data}, after {one.position:,})" if one.net else ""
         cells = [
             f"`{one.board}`",
-            f"{one.lanes} lanes, share {one.share} (`{one.settings}`)",
+            f"{_parts(one)} (`{one.settings}`)",
             *(_share(pair) for pair in (one.lut4, one.dsp, one.bram)),
             _clock(one),
             net,

@@ -9,6 +9,7 @@ from ohmgrid.boards.clock_plan import ClockPlan
 from ohmgrid.boards.clocking import Clocking
 from ohmgrid.config import Config
 from ohmgrid.hdl.link.linked_core import LinkedCore
+from ohmgrid.hdl.link.linked_unit import LinkedUnit
 from ohmgrid.hdl.link.uart import Uart
 from ohmgrid.host.identity import make_identity
 
@@ -40,7 +41,8 @@ class Top(Elaboratable):
         m.submodules.clock_pin = clock = io.Buffer(io.Direction.Input, pin)
         m.submodules.clocking = Clocking(self._plan, clock.i, getattr(platform, "family", ""))
         identity = make_identity(self._config, int(self._plan.hz))
-        m.submodules.core = core = LinkedCore(self._config, identity, int(self._plan.hz))
+        linked = LinkedUnit if self._config.build.dynamics else LinkedCore
+        m.submodules.core = core = linked(self._config, identity, int(self._plan.hz))
         m.submodules.uart = uart = Uart(self._plan.hz, self._board.link.baud)
         rx, tx = self._line(platform)
         m.submodules.rx = received = io.Buffer(io.Direction.Input, rx)

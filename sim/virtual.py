@@ -15,6 +15,7 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.gateware.board import BoardCore
 from ohmgrid.hdl.link.linked_core import LinkedCore
+from ohmgrid.hdl.link.linked_unit import LinkedUnit
 from ohmgrid.host.identity import make_identity
 from ohmgrid.net import Net
 from ohmgrid.sim.cxxrtl.library import Library, build
@@ -35,7 +36,7 @@ def build_board(config: Config) -> Library:
     """Compile the complete gateware of a build and its formats (or take it from the cache)."""
     config = config.replace(formats=gateware_formats(config.formats))
     formats, parts = config.formats, config.build
-    board = SdramBoard if parts.sdram else LinkedCore
+    board = LinkedUnit if parts.dynamics else SdramBoard if parts.sdram else LinkedCore
     return build(
         lambda: board(config, make_identity(config)),
         "board",

@@ -57,6 +57,7 @@ NO_TWIN = {
     "core/array_table": "holds what a host writes",
     "array/lane": "reads a cell, ands two trains, adds a product: the model does so over the array",
     "link/linked_core": "connects link, store and core, which have twins each",
+    "link/linked_unit": "connects link and dynamics unit, which have twins each",
     "array/group": "brings the cells of some lanes to a device unit, in any order",
 }
 
@@ -91,6 +92,12 @@ PARTS = {
     "core/taker": "core/sequencer",
     "core/misuse": "core/sequencer",
     "core/update": "core/operations",
+    "dynamics/arithmetic": "dynamics/laws",
+    "dynamics/crossbar": "dynamics/network",
+    "dynamics/events": "dynamics/neurons",
+    "dynamics/on_core": "dynamics/network",
+    "dynamics/steps": "dynamics/laws",
+    "dynamics/unit": "dynamics/network",
     "link/frame_receiver": "link/endpoint",
     "link/frame_sender": "link/endpoint",
     "link/packer": "link/records",

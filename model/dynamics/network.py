@@ -67,9 +67,13 @@ class Network:
         Weights that devices do not hold as they are: beyond a bound, or stuck.
     depth : int
         Samples in the ring buffer.
+    cycles : int
+        Of a gateware's clock in the last run: none here.
     u, y, ring, samples
         As of `NetState`.
     """
+
+    cycles = 0
 
     def __init__(self, net: DelayNet, matrix: np.ndarray, crossbar: OnTile | None = None) -> None:
         weights = check_matrix(matrix)

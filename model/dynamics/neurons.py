@@ -46,7 +46,11 @@ class Neurons:
     ----------
     values, timers, samples
         As of `NeuronState`.
+    cycles : int
+        Of a gateware's clock in the last run: none here.
     """
+
+    cycles = 0
 
     def __init__(self, neuron: Neuron, count: int = 1, begin: tuple[float, ...] = ()) -> None:
         check_int("count", count, 1, MOST_UNITS)

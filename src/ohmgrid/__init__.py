@@ -36,9 +36,9 @@ plots             pictures, drawn without a display
 commands          the verbs of the command line
 ================  ================================================================================
 
-`model` and `hdl` have the same six rooms: `base` (arithmetic, noise), `periphery` (converters,
+`model` and `hdl` have the same seven rooms: `base` (arithmetic, noise), `periphery` (converters,
 trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the order of work),
-`link` (bytes of a host). `model` has `dynamics` (continuous time) as well.
+`dynamics` (continuous time), `link` (bytes of a host).
 """
 
 __version__ = "0.1.0"

@@ -21,6 +21,7 @@ from ohmgrid.doors.checks import (
     shown,
 )
 from ohmgrid.periphery import ConverterConfig, PulseConfig
+from ohmgrid.systems import MOST_DEPTH, MOST_UNITS
 
 __all__ = [
     "SECTIONS",
@@ -121,6 +122,11 @@ class BuildConfig:
     """Steps can read a column of one array and write it to another: transfers without a host."""
     significance: int = 0
     """How many times at most passes add a second word of each cell's; 0: cells have one."""
+    dynamics: int = 0
+    """Neurons of a dynamics unit, which is built in a core's place (docs/dynamics.md); a power of
+    two, and ``lanes`` one of at most as many; 0: a core."""
+    ring: int = 1 << 14
+    """Outputs that its ring buffer holds, samples times neurons; a power of two."""
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -141,6 +147,11 @@ class BuildConfig:
         check_int("store", self.store, 0, MOST_STORE[self.store_in])
         if self.store % 32:
             raise ConfigError("store", f"expected a multiple of 32, got {self.store}")
+        if self.dynamics:
+            check_power_of_two("dynamics", self.dynamics, 1, MOST_UNITS)
+            check_power_of_two("ring", self.ring, 4 * self.dynamics, MOST_UNITS * MOST_DEPTH)
+            check_power_of_two("lanes", self.lanes, 1, self.dynamics)
+            check_int("store", self.store, 0, 0)
         options = (
             "lut_delays",
             "counted_trains",

@@ -56,6 +56,8 @@ class NetEngine(Protocol):
     """Neurons, and lines of the crossbar."""
     clipped: int
     """Weights that devices do not hold as they are: beyond a bound, or stuck."""
+    cycles: int
+    """Clock cycles of the last run, a tile's aside; 0 where there are none, or nobody knows."""
 
     def start(self, u: np.ndarray) -> None:
         """Begin anew at states ``u``, real numbers, that have always been there."""
@@ -82,6 +84,8 @@ class NeuronsEngine(Protocol):
     """Single neurons, wherever their bits are computed."""
 
     count: int
+    cycles: int
+    """As of `NetEngine`."""
 
     def run(self, samples: int) -> tuple[np.ndarray, np.ndarray]:
         """Go on; return states after each sample, int64, shape (samples, variables, neurons), and

@@ -13,6 +13,7 @@ An engine is imported when it is asked for, so that the golden model runs withou
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,7 @@ from ohmgrid.systems import DelayNet, Neuron
 __all__ = [
     "CHOICES",
     "CONTINUOUS",
+    "CONTINUOUS_CHOICES",
     "ENGINES",
     "LINKED",
     "check_engine",
@@ -55,11 +57,18 @@ CONTINUOUS = {
         "ohmgrid.compiled.dynamics:CompiledNetwork",
         "ohmgrid.compiled.neurons:CompiledNeurons",
     ),
+    "rtl": ("ohmgrid.sim.dynamics:RtlNetwork", "ohmgrid.sim.dynamics:RtlNeurons"),
+    "virtual": (
+        "ohmgrid.sim.virtual_dynamics:VirtualNetwork",
+        "ohmgrid.sim.virtual_dynamics:VirtualNeurons",
+    ),
 }
 """Engines of systems in continuous time: name -> network, single neurons."""
 
 CHOICES = "|".join((*ENGINES, *LINKED, "PORT"))
 """What an option takes."""
+CONTINUOUS_CHOICES = "|".join((*CONTINUOUS, "PORT"))
+"""What one takes of systems in continuous time."""
 
 
 def check_engine(name: str) -> None:
@@ -114,7 +123,10 @@ def make_core(engine: str, config: Config, net: Net, threads: int = 1) -> Core:
 
 
 def _continuous(engine: str, place: int) -> Callable[..., Any]:
-    check_choice("engine", engine, tuple(CONTINUOUS))
+    if is_port(engine):
+        board = import_module("ohmgrid.gateware.dynamics_board")
+        return partial((board.BoardNetwork, board.BoardNeurons)[place], name=engine)
+    check_choice("engine", engine, (*CONTINUOUS, "PORT"))
     module, _, attribute = CONTINUOUS[engine][place].partition(":")
     return getattr(import_module(module), attribute)
 
@@ -127,7 +139,7 @@ def make_network(
     Parameters
     ----------
     engine : str
-        A key of `CONTINUOUS`.
+        A key of `CONTINUOUS`, or a port.
     net : DelayNet
     matrix : float64, shape (lines, lines)
         J.
@@ -145,7 +157,7 @@ def make_network(
 def make_neurons(
     engine: str, neuron: Neuron, count: int = 1, begin: tuple[float, ...] = ()
 ) -> NeuronsEngine:
-    """Return single neurons on an engine, a key of `CONTINUOUS`.
+    """Return single neurons on an engine, a key of `CONTINUOUS` or a port.
 
     Parameters
     ----------

@@ -67,6 +67,15 @@ def test_a_build_with_an_sdram_has_its_pins(monkeypatch):
     assert "ODDRX1F" in made.files["top.il"]
 
 
+def test_a_build_with_a_dynamics_unit_has_it_in_the_place_of_a_core():
+    board = load_board("ulx3s-25f")
+    settings = load_settings(board.settings.with_name("dynamics-64.toml"))
+    made = elaborate(board, settings.config())
+    modules = re.findall(r"^module \\(\S+)$", made.files["top.il"], re.MULTILINE)
+    assert "top.core.unit.arithmetic" in modules
+    assert not any("sequencer" in name for name in modules)
+
+
 WHOLE = """
 title = "Mine"
 platform = "ulx3s:ULX3S_85F_Platform"

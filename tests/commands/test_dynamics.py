@@ -49,6 +49,22 @@ def test_the_model_prints_what_the_compiled_engine_does(tmp_path):
     assert first["delay"] == [1.0, 0.3]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("delay-net", "inhibitory", "--step", 0.05, "--time", 5, "--no-onset"),
+        ("lif", "--count", 3, "--time", 4, "--event-rate", 4, "--kick", 0.5),
+    ],
+)
+def test_the_gateware_prints_what_the_compiled_engine_does(words):
+    engines = ("rtl", "compiled")
+    both = [json.loads(run("dynamics", *words, "--engine", name, "--json")) for name in engines]
+    assert tuple(found.pop("engine") for found in both) == engines
+    assert both[0].pop("cycles_per_sample") > 100
+    assert both[1].pop("cycles_per_sample") is None
+    assert both[0] == both[1]
+
+
 def test_a_map(tmp_path):
     out = tmp_path / "map.npz"
     args = ("dynamics", "delay-net", "inhibitory", "--sweep", "--points", 3, "--delays", "0.2:2.2")
@@ -100,7 +116,7 @@ def test_studies(tmp_path):
         (("delay-net", "--sweep", "--gains", "2:1"), "gains: expected LOW below HIGH"),
         (("delay-net", "--out", "x.txt"), "out: expected a file FILE.npz"),
         (("lif", "--current", "x"), "current: expected a number"),
-        (("fhn", "--engine", "rtl"), "engine: expected one of model, compiled"),
+        (("fhn", "--engine", "fpga"), "engine: expected one of model, compiled, rtl"),
         (("lif", "--time", "0"), "time: expected"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from dynamics_cases import SEEDS, delay_nets, neurons_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -13,23 +14,9 @@ from ohmgrid.dynamics import OnTile
 from ohmgrid.engines import make_network, make_neurons
 from ohmgrid.periphery import ConverterConfig
 from ohmgrid.registers.dynamics import net_registers
-from ohmgrid.systems import FUNCTIONS, DelayNet, Drive, Fhn, Lif
+from ohmgrid.systems import DelayNet
 
 ENGINES = ("model", "compiled")
-SEEDS = st.integers(0, 2**64 - 1)
-
-
-@st.composite
-def delay_nets(draw: st.DrawFn, lines: int) -> DelayNet:
-    step = draw(st.floats(1e-3, 0.5))
-    count = draw(st.sampled_from([1, lines]))
-    samples = st.floats(1.0, 40.0)
-    return DelayNet(
-        gain=draw(st.floats(0.01, 1000.0)),
-        delays=tuple(step * draw(samples) for _ in range(count)),
-        step=step,
-        function=draw(st.sampled_from(FUNCTIONS)),
-    )
 
 
 @st.composite
@@ -85,28 +72,7 @@ def test_networks_are_equal_bit_for_bit(data, lines, seed):
 
 @given(st.data(), st.integers(1, 9))
 def test_neurons_are_equal_bit_for_bit(data, count):
-    drive = Drive(
-        currents=tuple(data.draw(st.floats(-8, 8)) for _ in range(count)),
-        rate=data.draw(st.sampled_from([0.0, 0.5, 3.9])),
-        kick=data.draw(st.floats(-2, 8)),
-        seed=data.draw(SEEDS),
-    )
-    if data.draw(st.booleans()):
-        neuron = Fhn(
-            drive,
-            a=data.draw(st.floats(-4, 4)),
-            b=data.draw(st.floats(0, 1.9)),
-            tau=data.draw(st.floats(0.1, 50)),
-            step=data.draw(st.floats(0.001, 0.25)),
-        )
-    else:
-        neuron = Lif(
-            drive,
-            threshold=data.draw(st.floats(0.5, 8)),
-            reset=data.draw(st.floats(-8, 0.4)),
-            refractory=data.draw(st.sampled_from([0.0, 0.013, 0.3])),
-            step=data.draw(st.floats(0.001, 0.25)),
-        )
+    neuron = data.draw(neurons_of(count))
     begin = tuple(data.draw(st.floats(-7, 7)) for _ in neuron.VARIABLES)
     both = [make_neurons(engine, neuron, count, begin) for engine in ENGINES]
     for samples in (25, 15):

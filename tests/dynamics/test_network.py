@@ -149,8 +149,8 @@ def test_devices_that_leak_make_it_weaker():
         (lambda: DelayNet(delays=()), "delay: expected 1..1024 numbers"),
         (lambda: DelayNet(function="relu"), "function: expected one of tanh, clip"),
         (
-            lambda: make_network("rtl", DelayNet(), MATRIX),
-            "engine: expected one of model, compiled",
+            lambda: make_network("fpga", DelayNet(), MATRIX),
+            "engine: expected one of model, compiled, rtl, virtual, PORT, got 'fpga'",
         ),
     ],
 )

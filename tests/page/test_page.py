@@ -231,3 +231,37 @@ def test_a_server_that_is_gone_is_said_to_be(start, show, tmp_path):
     page.close()
     assert all("ERR_" in line for line in show.complaints)
     show.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("delay-net", "ring", "--neurons", 4, "--step", 0.05),
+        ("lif", "--current", 2, "--time", 20),
+    ],
+)
+def test_an_oscilloscope_draws_what_goes_on_and_rests(show, start, words):
+    process, url = start("dynamics", *words, "--watch", "--engine", "model")
+    page = show(url)
+    expect(page.locator("#state")).to_have_text("running")
+    expect(page.locator("#what")).to_contain_text("engine model")
+    blank = [drawn(page, canvas) for canvas in ("#traces", "#phase")]
+    page.wait_for_timeout(1500)
+    later = [drawn(page, canvas) for canvas in ("#traces", "#phase")]
+    assert all(now != before for now, before in zip(later, blank, strict=True))
+    assert not overflowing(page)
+    page.locator("#pause").click()
+    expect(page.locator("#state")).to_have_text("paused")
+    page.wait_for_timeout(300)
+    rested = drawn(page, "#traces")
+    page.wait_for_timeout(300)
+    assert drawn(page, "#traces") == rested
+    page.locator("#pause").click()
+    expect(page.locator("#state")).to_have_text("running")
+    if PICTURES and words[0] == "delay-net":
+        page.wait_for_timeout(8000)
+        top = {"x": 0, "y": 0, "width": 1280, "height": 360}
+        page.screenshot(path=PICTURES / "scope.png", clip=top)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    show.complaints[:] = [one for one in show.complaints if "ERR_" not in one]

@@ -216,6 +216,8 @@ def _build(
 def _cycles(chosen: Chosen, board: Board, made: BuildReport) -> Cycles | str:
     """Return the cycles of an example of the net that was chosen and what feeds the core, or why
     they are not counted."""
+    if chosen.config.build.dynamics:
+        return "a dynamics unit trains no net"
     batch = chosen.config.batch
     try:
         counted = count_cycles(chosen, [POSITION // batch * batch], COUNTED, Console(stderr=True))

@@ -14,11 +14,13 @@ from rich.progress import Progress as Bar
 
 from ohmgrid.commands.options import Options, choose, choose_device, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
+from ohmgrid.commands.scope import check_scope, show_scope, watch_option
 from ohmgrid.commands.stopping import stop_on_signal
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_float
-from ohmgrid.dynamics import OnTile
-from ohmgrid.engines import CONTINUOUS, make_network
+from ohmgrid.dynamics import NetEngine, OnTile
+from ohmgrid.engines import CONTINUOUS_CHOICES as ENGINES
+from ohmgrid.engines import make_network
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies import delay_theory as theory
 from ohmgrid.studies.matrices import (
@@ -108,13 +110,14 @@ def _crossbar(given: dict[str, Any], matrix: np.ndarray) -> OnTile | None:
 @click.option("--adc-bits", type=INTEGER, default=9, help="With --device [9].")
 @click.option("--out-noise", type=NUMBER, default=0.005, help="Of the ADC's range [0.005].")
 @click.option("--seed", type=INTEGER, default=1, help="Of matrix, beginning and noise [1].")
-@click.option("--engine", default="compiled", metavar="|".join(CONTINUOUS), help="[compiled]")
+@click.option("--engine", default="compiled", metavar=ENGINES, help="[compiled]")
 @click.option("--random-start", is_flag=True, help="Not along the mode that oscillates first.")
 @click.option("--no-onset", is_flag=True, help="Do not search for the critical delay.")
 @click.option("--sweep", "sweeps", is_flag=True, help="Over gain and delay: what oscillates.")
 @click.option("--gains", default="0.5:4", metavar="LOW:HIGH", help="Of --sweep [0.5:4].")
 @click.option("--delays", default="0.1:3", metavar="LOW:HIGH", help="Of --sweep, RC [0.1:3].")
 @click.option("--points", type=INTEGER, default=24, help="Of --sweep, each way [24].")
+@watch_option
 @click.option("--out", type=PATH, metavar="FILE.npz", help="Write the traces, or the map.")
 @click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG.")
 @force_option
@@ -130,6 +133,7 @@ def delay_net(net: str, out: Path | None, force: bool, as_json: bool, **given: A
         raise ConfigError("out", f"expected a file FILE.npz, got {out}")
     if out is not None:
         check_new("out", force, out, *([out.with_suffix(".png")] if given["plot"] else []))
+    check_scope(given["watched"])
     matrix = _matrix(net, given["neurons"], given["patterns"], given["seed"])
     delays = _numbers("delay", given["delay"])
     step = given["step"] or max(min(delays) / 100, max(delays) / (MOST_DEPTH // 2), 1e-4)
@@ -138,6 +142,9 @@ def delay_net(net: str, out: Path | None, force: bool, as_json: bool, **given: A
     check_int("points", given["points"], 2, 200)
     crossbar = _crossbar(given, matrix)
     question = Question(matrix, config.function, crossbar, given["engine"])
+    if given["watched"]:
+        _watch(question, config, given, net)
+        return
     picture = _picture(out, given["plot"], "delay-map" if given["sweeps"] else f"delay-{net}")
     if given["sweeps"]:
         facts = _sweep(question, given, out, picture)
@@ -180,6 +187,28 @@ def _high_gain_delay(matrix: np.ndarray) -> float | None:
     return _finite(theory.high_gain_delay(low, high)) if low < 0 else None
 
 
+def _started(question: Question, net: DelayNet, given: dict[str, Any]) -> NetEngine:
+    """Return a network at its beginning."""
+    network = make_network(question.engine, net, question.matrix, question.crossbar)
+    if given["random_start"]:
+        network.start(random_start(question.matrix, given["seed"]))
+    else:
+        network.start(mode_start(question.matrix, net.gain, given["seed"]))
+    return network
+
+
+def _watch(question: Question, net: DelayNet, given: dict[str, Any], name: str) -> None:
+    """Show a network live."""
+    network = _started(question, net, given)
+    names = [f"u{line}" for line in range(network.lines)]
+    title = f"{name}, gain {net.gain:g}, delay {given['delay']} RC, engine {question.engine}"
+
+    def run(samples: int) -> np.ndarray:
+        return real(network.run(samples))
+
+    show_scope(run, given["time"], title, names, "RC", net.step, max(net.delays))
+
+
 def _simulate(
     question: Question,
     net: DelayNet,
@@ -188,12 +217,10 @@ def _simulate(
     picture: Path | None,
 ) -> dict[str, Any]:
     """Run a network; return what it does, and what theory says."""
-    network = make_network(question.engine, net, question.matrix, question.crossbar)
-    if given["random_start"]:
-        network.start(random_start(question.matrix, given["seed"]))
-    else:
-        network.start(mode_start(question.matrix, net.gain, given["seed"]))
-    trace = real(network.run(round(given["time"] / net.step)))
+    network = _started(question, net, given)
+    samples = round(given["time"] / net.step)
+    trace = real(network.run(samples))
+    cycles = network.cycles / samples or None
     found = oscillation_of(trace, net.step)
     values = np.linalg.eigvals(question.matrix)
     measured, frequency = None, None
@@ -214,6 +241,7 @@ def _simulate(
         "gain": net.gain,
         "delay": net.delays[0] if len(net.delays) == 1 else list(net.delays),
         "step": net.step,
+        "cycles_per_sample": cycles,
         "clipped": network.clipped,
         "state": "settles" if found.period is None else "oscillates",
         "swing": found.swing,

@@ -11,9 +11,12 @@ from rich.console import Console
 from ohmgrid.commands.delay_net import delay_net
 from ohmgrid.commands.options import json_option
 from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
+from ohmgrid.commands.scope import check_scope, show_scope, watch_option
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.doors.checks import ConfigError, check_float, parse_float
-from ohmgrid.engines import CONTINUOUS, make_neurons
+from ohmgrid.dynamics import NeuronsEngine
+from ohmgrid.engines import CONTINUOUS_CHOICES as ENGINES
+from ohmgrid.engines import make_neurons
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.onset import hopf_points
 from ohmgrid.studies.oscillation import oscillation_of, real
@@ -42,9 +45,8 @@ def _neuron_options(command: Any) -> Any:
             click.option("--event-rate", type=NUMBER, default=0.0, help="Poisson events [0]."),
             click.option("--kick", type=NUMBER, default=0.0, help="What an event adds [0]."),
             click.option("--seed", type=INTEGER, default=1, help="Of the events [1]."),
-            click.option(
-                "--engine", default="compiled", metavar="|".join(CONTINUOUS), help="[compiled]"
-            ),
+            click.option("--engine", default="compiled", metavar=ENGINES, help="[compiled]"),
+            watch_option,
             click.option("--out", type=PATH, metavar="FILE.npz", help="Write traces and spikes."),
             click.option("--plot", is_flag=True, help="Draw them, beside --out or here, as PNG."),
             force_option,
@@ -63,13 +65,18 @@ def _drive(given: dict[str, Any]) -> Drive:
 def _show(name: str, neuron: Neuron, given: dict[str, Any], more: dict[str, Any]) -> None:
     """Run neurons; print, write and draw what they do."""
     out = given["out"]
+    check_scope(given["watched"])
     if out is not None:
         if out.suffix != ".npz":
             raise ConfigError("out", f"expected a file FILE.npz, got {out}")
         check_new("out", given["force"], out, *([out.with_suffix(".png")] * given["plot"]))
     check_float("time", given["time"], 10 * neuron.step, MOST_SAMPLES * neuron.step)
     neurons = make_neurons(given["engine"], neuron, given["count"])
-    states, spikes = neurons.run(round(given["time"] / neuron.step))
+    if given["watched"]:
+        _watch(name, neuron, neurons, given)
+        return
+    samples = round(given["time"] / neuron.step)
+    states, spikes = neurons.run(samples)
     values = real(states)
     found = oscillation_of(values[:, 0, :1], neuron.step)
     facts: dict[str, Any] = {
@@ -78,6 +85,7 @@ def _show(name: str, neuron: Neuron, given: dict[str, Any], more: dict[str, Any]
         "engine": given["engine"],
         "step": neuron.step,
         "time": given["time"],
+        "cycles_per_sample": neurons.cycles / samples or None,
         "spikes": int(spikes.sum()),
         "rate": _rate(spikes, neuron.step),
         "period": found.period,
@@ -103,6 +111,20 @@ def _show(name: str, neuron: Neuron, given: dict[str, Any], more: dict[str, Any]
         return
     shown = {key: f"{one:.6g}" if isinstance(one, float) else one for key, one in facts.items()}
     print_rows(Console(), {key: "none" if one is None else one for key, one in shown.items()})
+
+
+def _watch(name: str, neuron: Neuron, neurons: NeuronsEngine, given: dict[str, Any]) -> None:
+    """Show neurons live: all variables of one, the first one of several."""
+    one, first = neurons.count == 1, neuron.VARIABLES[0]
+    names = [*neuron.VARIABLES] if one else [f"{first}{k}" for k in range(neurons.count)]
+    lag = 10 * neuron.step if len(names) == 1 else 0.0
+
+    def run(samples: int) -> np.ndarray:
+        values = real(neurons.run(samples)[0])
+        return values[:, :, 0] if one else values[:, 0]
+
+    title = f"{name}, current {given['current']}, engine {given['engine']}"
+    show_scope(run, given["time"], title, names, "units of time", neuron.step, lag)
 
 
 def _rate(spikes: np.ndarray, step: float) -> float | None:

@@ -25,7 +25,7 @@ from ohmgrid.registers.meters import TOTALS
 from ohmgrid.registers.steps import Step
 from ohmgrid.tile import TileState
 
-__all__ = ["BoardCore", "BoardWay", "config_of_board", "connect"]
+__all__ = ["BoardCore", "BoardWay", "check_core", "config_of_board", "connect"]
 
 ATTEMPTS = 5
 NO_STORE = BuildConfig()
@@ -136,14 +136,21 @@ def connect(port: Port) -> tuple[Link, BoardIdentity]:
         raise BoardError(line if line.startswith(port.name) else f"{port.name}: {line}") from None
 
 
+def check_core(board: BoardIdentity, name: str) -> None:
+    """Raise `BoardError` if a board has a dynamics unit, and no core."""
+    if board.build.dynamics:
+        raise BoardError(f"{name}: expected a core, got a dynamics unit; build it with a core")
+
+
 def config_of_board(config: Config, board: BoardIdentity, name: str) -> Config:
     """Return a configuration with a board's build, which changes none of its bits.
 
     Raises
     ------
     BoardError
-        If the board has other formats than the configuration asks for.
+        If the board has other formats than the configuration asks for, or no core.
     """
+    check_core(board, name)
     for field in ("weight_bits", "edge_bits", "curve_segments"):
         want, has = getattr(config.formats, field), getattr(board.formats, field)
         if want != has:

@@ -9,7 +9,7 @@ import numpy as np
 from ohmgrid.config import BuildConfig, Config, FormatConfig
 from ohmgrid.devices.presets import PRESETS
 from ohmgrid.doors.checks import ConfigError
-from ohmgrid.gateware.board import BoardCore, BoardWay, connect
+from ohmgrid.gateware.board import BoardCore, BoardWay, check_core, connect
 from ohmgrid.host.driver import CoreDriver
 from ohmgrid.host.identity import BoardError, BoardIdentity
 from ohmgrid.host.ports import open_port
@@ -86,6 +86,11 @@ class BoardCheck:
     def __init__(self, name: str) -> None:
         self._name, self._port = name, open_port(name)
         self._link, self._board = connect(self._port)
+        try:
+            check_core(self._board, self._port.name)
+        except BoardError:
+            self._link.close()
+            raise
         self._config = _board_config(self._board)
         self._core: BoardCore | None = None
         self._golden: Core | None = None

@@ -122,7 +122,7 @@ WORD_PLACE = WORD_BITS
 """Place of a word's number in the data of `Op.ENTRY`."""
 
 
-def command(op: Op, arg: int = 0, data: int = 0) -> int:
+def command(op: int, arg: int = 0, data: int = 0) -> int:
     """Return a command as one integer of `COMMAND_BITS` bits."""
     return int(op) | arg << 8 | data << 16
 

@@ -16,8 +16,9 @@ import hmac
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
+from typing import Protocol
 
 from aiohttp import web
 
@@ -25,7 +26,7 @@ from ohmgrid.doors.checks import ConfigError
 from ohmgrid.watch.follow import Follower, Target
 from ohmgrid.watch.view import LIVE, View
 
-__all__ = ["Page", "serve"]
+__all__ = ["SCOPE", "Page", "serve"]
 
 ADDRESS = "127.0.0.1"
 TOKEN_BYTES = 24
@@ -38,6 +39,13 @@ FILES = {
     "layers.js": ("layers.js", "text/javascript"),
 }
 """Name in the address -> file in the folder ``page``, and its type."""
+SCOPE = {
+    "": ("scope.html", "text/html"),
+    "page.css": ("page.css", "text/css"),
+    "scope.js": ("scope.js", "text/javascript"),
+    "charts.js": ("charts.js", "text/javascript"),
+}
+"""The same of an oscilloscope (`ohmgrid.watch.scope`)."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -56,17 +64,36 @@ ALONE_S = 0.2
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Source(Protocol):
+    """What a page shows."""
+
+    def events(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield names and contents (JSON) of events for one browser, until `close`."""
+        ...
+
+    def close(self) -> None:
+        """End all streams of events."""
+        ...
+
+
 class Page:
     """A server of one view.
 
     Parameters
     ----------
-    view : View
+    view : Source
     ask : callable
         Asks the run to ``pause`` or ``resume``; returns whether there was one to ask.
+    files : mapping
+        As `FILES`.
     """
 
-    def __init__(self, view: View, ask: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        view: Source,
+        ask: Callable[[str], Awaitable[bool]],
+        files: Mapping[str, tuple[str, str]] = FILES,
+    ) -> None:
         self._view, self._ask = view, ask
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
         self.port = 0
@@ -74,7 +101,7 @@ class Page:
         """Pages that are open."""
         folder = resources.files("ohmgrid.watch") / "page"
         self._files = {
-            name: (kind, (folder / file).read_bytes()) for name, (file, kind) in FILES.items()
+            name: (kind, (folder / file).read_bytes()) for name, (file, kind) in files.items()
         }
         app = web.Application(middlewares=[self._check_host, self._check_token])
         app.router.add_get("/{token}/events", self._events)

@@ -32,7 +32,7 @@ export function ticks(low, high, count, whole = false) {
 }
 
 // Draw axes; return functions from values to places.
-function axes(canvas, { x, y, xLabel, yLabel, yText, xWhole = false }) {
+export function drawAxes(canvas, { x, y, xLabel, yLabel, yText, xWhole = false }) {
   const { context, width, height } = surface(canvas);
   const left = 44, right = 10, top = 18, bottom = 32;
   const inner = { width: width - left - right, height: height - top - bottom };
@@ -72,7 +72,7 @@ function thinned(points) {
 
 // Draw curves over epochs. curves: [{points: [[epoch, value]], colour}], level: a dotted line.
 export function drawCurves(canvas, curves, { epochs, y, yLabel, yText, level }) {
-  const plot = axes(canvas, { x: [0, epochs], y, xLabel: "epoch", yLabel, yText, xWhole: true });
+  const plot = drawAxes(canvas, { x: [0, epochs], y, xLabel: "epoch", yLabel, yText, xWhole: true });
   const { context, toX, toY } = plot;
   if (level > y[0]) {
     context.strokeStyle = colour("faint");
@@ -121,7 +121,7 @@ export function drawHistogram(canvas, now, start, { bins, full }, devices = []) 
   const length = Math.ceil((high - low) / each), unit = (2 * full) / bins;
   const edge = (bar) => (low + bar * each) * unit - full;
   const highest = Math.max(1, ...[bars, ...steps].flat().filter(Boolean));
-  const { context, toX, toY } = axes(canvas, {
+  const { context, toX, toY } = drawAxes(canvas, {
     x: [edge(0), edge(length)], y: [0, highest * 1.05], xLabel: "weight (weight units)", yLabel: "weights",
     yText: (value) => (value >= 10000 ? `${+(value / 1000).toPrecision(3)}k` : `${+value.toPrecision(6)}`),
   });

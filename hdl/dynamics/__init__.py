@@ -1,0 +1,1 @@
+"""Systems in continuous time: the dynamics unit, its programs, an exact crossbar."""

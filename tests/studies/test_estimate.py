@@ -10,6 +10,7 @@ from ohmgrid.config import BuildConfig, Config, LayoutConfig
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.pcm_capacitor import PcmCapacitor
 from ohmgrid.devices.presets import PRESETS
+from ohmgrid.devices.steps import ConstantStep
 from ohmgrid.model.core.core import Core
 from ohmgrid.net import Net, Outcome
 from ohmgrid.registers.layout import Place, place_arrays, words_of
@@ -32,7 +33,7 @@ DEVICES = {
     # Refreshes are no part of the schedule.
     "pcm": replace(PCM, refresh_every=0),
 }
-CELL = {"cell": PcmCapacitor(PRESETS["gokmen-vlasov"], gain=2, scale=0.01, transfer_every=0)}
+CELL = {"cell": PcmCapacitor(ConstantStep(), gain=2, scale=0.01, transfer_every=0)}
 NETS = (
     ((20, 9), (0,), 1),
     ((20, 9), (), 3),

@@ -129,12 +129,9 @@ def _cycles(place: Place, lanes: int, first: bool) -> float:
         serial, lane_lines, back = cols, rows, 1.0
     else:
         codes, trains, serial, lane_lines, back = 1.0, TRAINS, rows, cols, ERRORS
-    lines = {
-        "codes": codes * place.seen,
-        "back": 0 if first else back * place.seen,
-        "trains": trains * devices,
-    }
-    return sum(_sweep(each * serial, lane_lines, lanes) for each in lines.values() if each)
+    passes = [codes] if first else [codes, back]
+    visits = [*(part * place.seen for part in passes), trains * devices]
+    return sum(_sweep(part * serial, lane_lines, lanes) for part in visits)
 
 
 def _packed(

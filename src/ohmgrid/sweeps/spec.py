@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,7 +163,10 @@ def _listed(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _grid(over: Mapping[str, Any]) -> list[dict[str, Any]]:
     values = {key: _several(key, value) for key, value in over.items()}
-    check_int("sweep.over", prod(map(len, values.values())), 1, MOST_RUNS)
+    number = 1
+    for each in values.values():
+        number *= len(each)
+    check_int("sweep.over", number, 1, MOST_RUNS)
     return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
 
 

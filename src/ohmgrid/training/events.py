@@ -70,7 +70,7 @@ class Events:
             max=edges[-1],
             num=counts.sum(),
             sum=(counts * middles).sum(),
-            sum_squares=(counts * middles**2).sum(),
+            sum_squares=(counts * middles * middles).sum(),
             bucket_limits=edges[1:].tolist(),
             bucket_counts=counts.tolist(),
             global_step=epoch,

@@ -8,7 +8,7 @@
              and waits for errors, an example after the other
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import click
@@ -17,12 +17,12 @@ import numpy as np
 from ohmgrid.config import Config
 from ohmgrid.core import Core
 from ohmgrid.engines import CHOICES, make_core
+from ohmgrid.floats.tile import Tile
 from ohmgrid.model.core.core import Core as RunningCore
 from ohmgrid.model.core.order import Order
 from ohmgrid.net import Net, state_sha256
 from ohmgrid.registers import orders
 from ohmgrid.training.data import Dataset, Preparation, load_data
-from ohmgrid.training.layers import TileLayer
 
 MIDDLE, CLASSES = 12, 10
 
@@ -36,16 +36,19 @@ class Dense:
         self.bias, self.linear = np.zeros(outputs), linear
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        self.x, pre = x, self.weights @ x + self.bias
+        pre = self.weights @ x + self.bias
         self.y = pre if self.linear else np.tanh(pre)
         return self.y
 
-    def backward_update(self, d: np.ndarray, lr: float) -> np.ndarray:
-        d = d if self.linear else d * (1 - self.y**2)
-        below = self.weights.T @ d
-        self.weights -= lr * np.outer(d, self.x)
-        self.bias -= lr * d
-        return below
+    def _inside(self, d: np.ndarray) -> np.ndarray:
+        return d if self.linear else d * (1 - self.y**2)
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        return self.weights.T @ self._inside(d)
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        self.weights -= lr * np.outer(self._inside(d), x)
+        self.bias -= lr * self._inside(d)
 
 
 def softmax_error(scores: np.ndarray, label: int) -> np.ndarray:
@@ -56,7 +59,23 @@ def softmax_error(scores: np.ndarray, label: int) -> np.ndarray:
     return d
 
 
-Layers = Sequence[TileLayer | Dense]
+class Array:
+    """A layer on a tile of a core; its last column is the bias."""
+
+    def __init__(self, core: Core, layer: int) -> None:
+        self.tile = Tile.of(core, layer)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.tile.forward(np.append(x, 1.0))
+
+    def backward(self, d: np.ndarray) -> np.ndarray:
+        return self.tile.backward(d)[:-1]
+
+    def update(self, x: np.ndarray, d: np.ndarray, lr: float) -> None:
+        self.tile.update(np.append(x, 1.0), d, lr)
+
+
+Layers = Sequence[Array | Dense]
 
 
 def scores_of(layers: Layers, x: np.ndarray) -> np.ndarray:
@@ -66,12 +85,25 @@ def scores_of(layers: Layers, x: np.ndarray) -> np.ndarray:
     return x
 
 
+def learn(
+    layers: Layers, x: np.ndarray, error: Callable[[np.ndarray], np.ndarray], lr: float
+) -> np.ndarray:
+    """Train on one example whose scores have an error; return what that is below all layers."""
+    inputs = [x]
+    for layer in layers:
+        inputs.append(layer.forward(inputs[-1]))
+    d = error(inputs.pop())
+    for layer in reversed(layers):
+        below = layer.backward(d)
+        layer.update(inputs.pop(), d, lr)
+        d = below
+    return d
+
+
 def train_between(layers: Layers, images: np.ndarray, labels: np.ndarray, lr: float) -> None:
     """Train an epoch: forward, own code, backward and update, layer after layer."""
     for x, label in zip(images, labels, strict=True):
-        d = softmax_error(scores_of(layers, x), label)
-        for layer in reversed(layers):
-            d = layer.backward_update(d, lr)
+        learn(layers, x, lambda scores, label=label: softmax_error(scores, label), lr)
 
 
 def train_behind(
@@ -92,9 +124,8 @@ def train_behind(
     left = iter(labels.tolist())
 
     def host(results: np.ndarray) -> np.ndarray:
-        d = softmax_error(scores_of(head, results * unit), next(left))
-        for layer in reversed(head):
-            d = layer.backward_update(d, lr)
+        label = next(left)
+        d = learn(head, results * unit, lambda scores: softmax_error(scores, label), lr)
         return np.clip(np.rint(d * (1 << frac)), -top, top).astype(np.int64)
 
     table = orders.hosted(len(core.tiles), core.net.activation)
@@ -128,7 +159,7 @@ def run(engine: str, config: Config, data: Dataset, epochs: int, lr: float) -> d
     inputs, test = data.inputs, data.test_x / unit
     found = {}
     core = start(engine, config, Net((inputs, MIDDLE, CLASSES)))
-    between = (TileLayer(core, 0), Dense(MIDDLE, MIDDLE, 1), TileLayer(core, 1))
+    between = (Array(core, 0), Dense(MIDDLE, MIDDLE, 1), Array(core, 1))
     for _ in range(epochs):
         train_between(between, data.train_x / unit, data.train_labels, lr)
     state = state_sha256(core.state())
@@ -140,7 +171,7 @@ def run(engine: str, config: Config, data: Dataset, epochs: int, lr: float) -> d
     for _ in range(epochs):
         train_behind(core, head, data.train_x, data.train_labels, lr)
     state = state_sha256(core.state())
-    found["behind"] = Outcome(hits((TileLayer(core, 0), *head), test, data.test_labels), state)
+    found["behind"] = Outcome(hits((Array(core, 0), *head), test, data.test_labels), state)
     core.close()
     return found
 

@@ -22,6 +22,7 @@ from ohmgrid.hidden import fresh_hidden
 from ohmgrid.model.base.noise import cell_words, line_keys, op_key, seed_key
 from ohmgrid.model.core.cells import make_tile
 from ohmgrid.model.core.order import Order
+from ohmgrid.model.core.passage import Passage, is_linear, scales_itself
 from ohmgrid.model.core.sequencer import Sequencer
 from ohmgrid.model.core.tile import Tile
 from ohmgrid.model.core.transfer import TransferTile
@@ -243,6 +244,9 @@ class Core:
         self.columns = moved if config.build.transfers else []
         """Where steps transfer, columns that a transfer of each layer reads."""
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
+        self.is_linear, self.scales_itself = is_linear(config), scales_itself(config)
+        self.error_exponent: int | None = None
+        """Of the errors of passages, where it is chosen at the first ones and stays."""
 
     def _scales(self, gains: Sequence[float]) -> list[Scale]:
         """Return the scales of all layers, the forward ones times a gain each."""
@@ -292,6 +296,10 @@ class Core:
     def backward_update(self, layer: int, x: np.ndarray, d: np.ndarray, lr: float) -> np.ndarray:
         """Return `backward` of a layer's old weights, then `update` it."""
         return self.tiles[layer].backward_update(x, d, lr)
+
+    def passage(self, x: np.ndarray) -> Passage:
+        """Take examples forward, with floats at both ends; see `Passage`."""
+        return Passage(self, x)
 
     def initialise(self) -> None:
         """Load the initial weights into every tile."""

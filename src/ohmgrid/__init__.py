@@ -29,6 +29,7 @@ measurements      from a file of measured pulses to a device
 imports           devices and configurations of the reference simulator
 weights           files of weights and conductances, into devices and out of runs
 watch             a run that is watched: its feed, who finds it, the page that shows it
+floats            arrays with floats on both sides: `ohmgrid.Tile`
 sweeps            many runs of one file, shared by workers
 studies           staircases of pulses, speeds side by side, cycles of gateware foretold
 boards            boards as data, clock plans, synthesis, bitstreams, loading, results
@@ -41,4 +42,14 @@ trains, readout), `device` (one crosspoint), `array` (all of them), `core` (the 
 `dynamics` (continuous time), `link` (bytes of a host).
 """
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Return `ohmgrid.floats.tile.Tile`, imported when it is asked for: rooms import this file."""
+    if name == "Tile":
+        return import_module("ohmgrid.floats.tile").Tile
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,6 +33,7 @@ __all__ = [
     "TileState",
     "check_shape",
     "device_shape",
+    "learning_rate",
     "make_tiles",
     "parts_of",
     "transfers_of",
@@ -228,6 +229,18 @@ def make_tiles(
     return tiles
 
 
+def learning_rate(lr: float) -> float:
+    """Return the learning rate; raise `ValueError` unless it is finite and > 0."""
+    number = isinstance(lr, Real) and not isinstance(lr, bool)
+    try:
+        value = float(lr) if number else np.nan
+    except OverflowError:  # an integer beyond any float
+        value = np.inf
+    if not 0 < value < np.inf:
+        raise ValueError(f"lr: expected a finite number > 0, got {shown(lr)}")
+    return value
+
+
 def check_shape(rows: int, cols: int) -> None:
     """Raise `ValueError` unless an array can have so many rows and columns."""
     for name, value in (("rows", rows), ("cols", cols)):
@@ -366,16 +379,7 @@ class TileBase:
         rate = self._learning_rate(lr)
         return pulse_registers(self.config, self.device.granularity, rate)
 
-    def _learning_rate(self, lr: float) -> float:
-        """Return the learning rate; raise `ValueError` unless it is finite and > 0."""
-        number = isinstance(lr, Real) and not isinstance(lr, bool)
-        try:
-            value = float(lr) if number else np.nan
-        except OverflowError:  # an integer beyond any float
-            value = np.inf
-        if not 0 < value < np.inf:
-            raise ValueError(f"lr: expected a finite number > 0, got {shown(lr)}")
-        return value
+    _learning_rate = staticmethod(learning_rate)
 
     @property
     def hidden_fields(self) -> dict[str, Field]:

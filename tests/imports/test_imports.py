@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from ohmgrid.cli import cli
-from ohmgrid.commands.options import Options, choose, choose_device
+from ohmgrid.commands.options import Options, choose
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.presets import NAMED, PRESETS
@@ -19,6 +19,7 @@ from ohmgrid.devices.steps import (
 )
 from ohmgrid.devices.vector_cell import ReferenceUnitCell, VectorUnitCell
 from ohmgrid.doors.checks import ConfigError
+from ohmgrid.imports.chosen import choose_device
 from ohmgrid.imports.config_presets import CONFIG_PRESETS
 from ohmgrid.imports.device_json import load_device_json
 from ohmgrid.imports.printed import Call, parse_call

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ohmgrid.commands.options import Options, choose, choose_device, json_option, tell
+from ohmgrid.commands.options import Options, choose, json_option, tell
 from ohmgrid.commands.outputs import check_new, force_option, free_file, print_rows
 from ohmgrid.commands.scope import check_scope, show_scope, watch_option
 from ohmgrid.commands.stopping import stop_on_signal
@@ -21,6 +21,7 @@ from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_floa
 from ohmgrid.dynamics import NetEngine, OnTile
 from ohmgrid.engines import CONTINUOUS_CHOICES as ENGINES
 from ohmgrid.engines import make_network
+from ohmgrid.imports.chosen import choose_device
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies import delay_theory as theory
 from ohmgrid.studies.matrices import (

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ohmgrid.commands.options import (
-    choose_device,
     class_option,
     json_option,
     tell,
@@ -25,6 +24,7 @@ from ohmgrid.devices.base import Device
 from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.engines import CHOICES, check_engine
+from ohmgrid.imports.chosen import choose_device
 from ohmgrid.storage.files import write_whole
 from ohmgrid.studies.staircase import staircase, symmetry_point, usual_pulses
 from ohmgrid.training.identity import identity

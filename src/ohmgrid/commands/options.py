@@ -10,14 +10,13 @@ import click
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.datasets.scaling import SCALES
-from ohmgrid.devices.presets import NAMED, PRESETS
 from ohmgrid.doors.checks import ConfigError, parse_int, shown
-from ohmgrid.imports.device_json import load_device_json
-from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config, load_rpu_device
+from ohmgrid.imports.chosen import choose_device, lines_of_file
+from ohmgrid.imports.rpu_config import SUFFIXES, load_rpu_config
 from ohmgrid.training.data import BUILT_IN, Dataset
 from ohmgrid.training.fitting import load_plan_data
 from ohmgrid.training.plan import Plan
-from ohmgrid.training.settings import Settings, load_device, load_settings
+from ohmgrid.training.settings import Settings, load_settings
 from ohmgrid.weights.layers import layer_sizes
 from ohmgrid.weights.load import read_start
 
@@ -27,7 +26,6 @@ __all__ = [
     "batch_option",
     "choose",
     "choose_config",
-    "choose_device",
     "choose_plan",
     "class_option",
     "epochs_option",
@@ -157,58 +155,6 @@ class Chosen:
     """One line each: what a user should know, though nothing is wrong."""
 
 
-def _lines(name: str, left: Sequence[str]) -> list[str]:
-    """Return a line for each field of a file that has no counterpart here."""
-    return [f"{name}: {line}" for line in left]
-
-
-def _only_device(name: str, device: str, unused: Sequence[str]) -> list[str]:
-    """Return a line if a file holds more than its device."""
-    if not unused:
-        return []
-    return [
-        f"{name}: of this file only {device} is used, not {', '.join(unused)}; "
-        "--config takes all of it"
-    ]
-
-
-def choose_device(name: str, kind: str | None = None) -> tuple[Settings, list[str]]:
-    """Return the device that a user names, as settings, and warnings.
-
-    The device is a preset, or that of a file: TOML (`ohmgrid.training.settings.load_device`), JSON
-    or a printed configuration (`ohmgrid.imports`).
-
-    Parameters
-    ----------
-    name : str
-    kind : str, optional
-        The class of the device, for a JSON file that names none.
-    """
-    path = Path(name)
-    if path.suffix == ".json":
-        found = load_device_json(path, kind)
-        return found.settings, _lines(name, found.left)
-    if kind is not None:
-        raise ConfigError("class", f"expected with --device FILE.json only, got {shown(kind)}")
-    if name in NAMED:
-        return Settings(device=NAMED[name]), []
-    if path.suffix in SUFFIXES:
-        found, unused = load_rpu_device(path)
-        return found.settings, [
-            *_lines(name, found.left),
-            *_only_device(name, "the device", unused),
-        ]
-    if path.suffix != ".toml":
-        raise ConfigError(
-            "device",
-            f"expected one of {', '.join(PRESETS)}, an algorithm (`ohmgrid devices` lists all) "
-            f"or a file FILE.toml, FILE.json or FILE.txt, got {shown(name)}",
-        )
-    file = load_device(path)
-    settings = Settings(device=file.device, from_preset=file.from_preset)
-    return settings, _only_device(name, "[device]", file.unused)
-
-
 def _choose_config(path: Path) -> tuple[Settings, list[str]]:
     """Return the settings of a configuration file, and warnings."""
     if path.suffix == ".json":
@@ -216,7 +162,7 @@ def _choose_config(path: Path) -> tuple[Settings, list[str]]:
     if path.suffix not in SUFFIXES:
         return load_settings(path), []
     found = load_rpu_config(path)
-    return found.settings, _lines(str(path), found.left)
+    return found.settings, lines_of_file(str(path), found.left)
 
 
 def _parse_turned(text: str) -> str | tuple[int, ...]:

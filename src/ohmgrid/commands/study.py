@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from ohmgrid.commands.options import choose_device, json_option, tell
+from ohmgrid.commands.options import json_option, tell
 from ohmgrid.commands.outputs import print_rows
 from ohmgrid.commands.stopping import Stop, stop_on_signal
 from ohmgrid.commands.types import INTEGER, NUMBER, PATH
 from ohmgrid.config import Config
 from ohmgrid.doors.checks import parse_float, parse_int
 from ohmgrid.engines import CONTINUOUS, ENGINES
+from ohmgrid.imports.chosen import choose_device
 from ohmgrid.storage.files import make_folder
 from ohmgrid.studies.asymmetry import (
     METHODS,

@@ -13,6 +13,7 @@ from ohmgrid.compiled.layout import Share, make_scratch
 from ohmgrid.compiled.learning import count_hits, train_block
 from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.parts import PLAIN
+from ohmgrid.compiled.passage import CompiledPassage, hold_ends
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.transfer import Rates
 from ohmgrid.config import Config
@@ -59,6 +60,7 @@ class CompiledCore(Core):
         self._net = self._network(own)
         self._held = hold(self._net)
         self._granularity = own[0].shown.device.granularity
+        self.held_rates = lru_cache(maxsize=64)(self._layer_rates)
         self._rates = lru_cache(maxsize=4)(
             lambda lr: hold(Rates(tuple(tile.rate(lr) for tile in own)))
         )
@@ -66,7 +68,35 @@ class CompiledCore(Core):
         self._scratch = [make_scratch(lines) for _ in range(threads)]
         self._work = [hold(scratch) for scratch in self._scratch]
         self._make_signals(threads)
+        self.lines = (
+            sum(rows for rows, _ in net.shapes),
+            sum(cols for _, cols in net.shapes),
+            own[-1].rows,
+        )
+        """Rows and columns of all tiles, and outputs."""
+        self._hold_ends()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def _hold_ends(self) -> None:
+        signals = make_signals(1, chunks(self._longest), self._net.layers)
+        units = self.tiles[-1].y_lsb, self.tiles[0].z_lsb
+        self.ends = hold_ends(self._net, self._scratch[0], signals, units)
+
+    def _layer_rates(self, rates: tuple[float | None, ...]) -> tuple[Rates, np.ndarray]:
+        """Return the registers of updates at a rate for each layer, and which of them learn."""
+        some = next(lr for lr in rates if lr is not None)
+        each = [some if lr is None else lr for lr in rates]
+        layers = tuple(tile.rate(lr) for tile, lr in zip(self._own, each, strict=True))
+        return hold(Rates(layers)), np.array([lr is not None for lr in rates])
+
+    def passage(self, x: np.ndarray) -> CompiledPassage:
+        """Take examples forward, with floats at both ends; see `Passage`."""
+        return CompiledPassage(self, x)
+
+    def settle(self) -> None:
+        """Do what is due before a forward or backward operation and is not for the kernels."""
+        for tile in self._own:
+            tile.settle()
 
     def prepare(self) -> None:
         """Compile the kernels, with no example at all."""
@@ -115,12 +145,18 @@ class CompiledCore(Core):
         # Kernels see numbers as they were when held.
         self._net = self._net._replace(layers=tuple(layers))
         self._held = hold(self._net)
+        self._hold_ends()
 
-    def _make_signals(self, batch: int) -> None:
+    @property
+    def _longest(self) -> int:
+        """Slots of the longest train."""
         device, longest = self.config.device, self.config.pulses.most_slots
         if isinstance(device, Transfer):
             longest = max(longest, device.transfer_update.most_slots)
-        self._signals = make_signals(batch, chunks(longest), self._net.layers)
+        return longest
+
+    def _make_signals(self, batch: int) -> None:
+        self._signals = make_signals(batch, chunks(self._longest), self._net.layers)
         self._held_signals = hold(self._signals)
 
     def _share(self, threads: int, call) -> list:
@@ -194,8 +230,7 @@ class CompiledCore(Core):
         self._rates(lr)
         first = 0
         while first < len(labels):
-            for tile in self._own:
-                tile.settle()
+            self.settle()
             last = first + min(tile.unsettled_in(batch) for tile in self._own)
             part = slice(first, last)
             self._train_part(pixels[part], labels[part], lr, batch, hits[part], words[part])
@@ -267,8 +302,8 @@ class CompiledCore(Core):
     def count_hits(self, pixels: np.ndarray, labels: np.ndarray) -> int:
         """Return how many examples are classified right. The tiles count these passes too."""
         pixels, labels = self._examples(pixels, labels)
-        for tile in self._own if len(labels) else ():
-            tile.settle()
+        if len(labels):
+            self.settle()
 
         def call(part: Share, sync, work) -> int:
             return count_hits(pixels, labels, self._held, self._held_signals, part, work)

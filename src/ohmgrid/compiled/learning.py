@@ -20,7 +20,17 @@ from ohmgrid.model.periphery import functions
 from ohmgrid.registers.meters import FIELDS
 from ohmgrid.registers.noise import Verb
 
-__all__ = ["count_hits", "train_block"]
+__all__ = [
+    "BACKWARD",
+    "COUNTERS",
+    "count_hits",
+    "learn_hidden",
+    "learn_plain",
+    "pass_back",
+    "pass_through",
+    "plan",
+    "train_block",
+]
 
 # The laws are the golden model's own.
 activate, slope_of = golden(functions.activate), golden(functions.slope_of)
@@ -82,11 +92,17 @@ def _forward(pixels, net, step, x, slope, counts, work):
     counts : int64, shape (tiles, len(FIELDS))
     work : Scratch
     """
-    f, y = net.functions, work.out
     inputs = net.layers[0].cols - 1
     for j in range(inputs):
         x[j] = pixels[j]
-    x[inputs] = f.one
+    x[inputs] = net.functions.one
+    pass_through(net, step, x, slope, counts, work)
+
+
+@inner
+def pass_through(net, step, x, slope, counts, work):
+    """Do what `_forward` does, from the activations of the first tile on."""
+    f, y = net.functions, work.out
     last = len(net.layers) - 1
     for n in range(last + 1):
         layer = net.layers[n]
@@ -158,7 +174,7 @@ def _errors_below(z, layer, slope, top, d):
 
 
 @inner
-def _backward(net, step, d, slope, counts, work):
+def pass_back(net, step, d, slope, counts, work):
     """Take the errors of the last layer down to those of the first."""
     z = work.out
     for n in range(len(net.layers) - 1, 0, -1):
@@ -204,30 +220,36 @@ def _sense(pixels, label, net, rates, step, b, signals, counts, work):
         word = _squared(work.out, layer, label, net.functions, errors, counts[last])
     else:
         word = _softmax(work.out, layer, label, net.functions, errors, counts[last])
-    _backward(net, step, d, slope, counts, work)
+    pass_back(net, step, d, slope, counts, work)
     for n in range(last + 1 if net.way == PLAIN else 0):
-        layer = net.layers[n]
-        rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
-        pulses = rates[n].own
-        errors = work.values
-        for i in range(rows):
-            # Where an array counts with the other sign, it is raised where it was lowered.
-            errors[i] = d[row + i] * layer.array.sign[0]
-        active, below, clipped = make_trains(
-            x[col : col + cols],
-            errors,
-            rows,
-            cols,
-            pulses,
-            pulses,
-            op_key(net.physics.base, UPDATE, layer.number, layer.steps[2] + step),
-            _trains(signals, b, n, layer),
-            work,
-        )
-        counts[n, UPDATES] += active
-        counts[n, BELOW_PULSE] += below
-        counts[n, CLIPPED_TRAINS] += clipped
+        plan(net, n, rates, step, b, x, d, signals, counts, work)
     return hit, word
+
+
+@inner
+def plan(net, n, rates, step, b, x, d, signals, counts, work):
+    """Make the trains of tile ``n`` from vectors of all tiles, where it learns the plain way."""
+    layer = net.layers[n]
+    rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
+    pulses = rates[n].own
+    errors = work.values
+    for i in range(rows):
+        # Where an array counts with the other sign, it is raised where it was lowered.
+        errors[i] = d[row + i] * layer.array.sign[0]
+    active, below, clipped = make_trains(
+        x[col : col + cols],
+        errors,
+        rows,
+        cols,
+        pulses,
+        pulses,
+        op_key(net.physics.base, UPDATE, layer.number, layer.steps[2] + step),
+        _trains(signals, b, n, layer),
+        work,
+    )
+    counts[n, UPDATES] += active
+    counts[n, BELOW_PULSE] += below
+    counts[n, CLIPPED_TRAINS] += clipped
 
 
 @inner
@@ -244,44 +266,45 @@ def _trains(signals, b, n, layer):
 
 
 @inner
-def _learn(net, step, b, signals, counts, part, work):
-    """Apply the updates of example ``b`` to one part of the columns of every tile."""
-    for n in range(len(net.layers)):
-        layer = net.layers[n]
-        before, trains = layer.steps[2] + step, _trains(signals, b, n, layer)
-        up, down = pulse_array(
-            layer.array, net.physics, layer.number, before, layer.rows, trains, part, work
-        )
-        pass_time(layer.array, net.physics, layer.number, before + 1, before + 1, part, work)
-        counts[n, PULSES_UP] += up
-        counts[n, PULSES_DOWN] += down
+def learn_plain(net, n, step, b, signals, counts, part, work):
+    """Apply the update of example ``b`` to one part of the columns of tile ``n``."""
+    layer = net.layers[n]
+    before, trains = layer.steps[2] + step, _trains(signals, b, n, layer)
+    up, down = pulse_array(
+        layer.array, net.physics, layer.number, before, layer.rows, trains, part, work
+    )
+    pass_time(layer.array, net.physics, layer.number, before + 1, before + 1, part, work)
+    counts[n, PULSES_UP] += up
+    counts[n, PULSES_DOWN] += down
 
 
 @inner
-def _learn_hidden(net, rates, step, b, signals, counts, work):
-    """Apply the updates of example ``b`` where more lies behind a weight than its array."""
-    for n in range(len(net.layers)):
-        layer = net.layers[n]
-        rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
-        x, d = signals.x[b, col : col + cols], signals.d[b, row : row + rows]
-        before, trains = layer.hidden.steps[2] + step, _trains(signals, b, n, layer)
-        if net.way == CHAIN:
-            counted = learn_sum(layer, net, rates[n], step, x, d, work)
-        elif net.way == TRANSFERS:
-            counted = learn(layer, net, rates[n], before, x, d, trains, work)
-        elif net.way == MIXED:
-            counted = learn_mixed(layer, net, rates[n], before, x, d, trains, work)
-        else:
-            own = rates[n].own
-            counted = learn_cells(
-                layer.cells, layer.array, rows, layer.number, own, before, x, d, trains, work
-            )
-        up, down, active, below, clipped = counted
-        counts[n, PULSES_UP] += up
-        counts[n, PULSES_DOWN] += down
-        counts[n, UPDATES] += active
-        counts[n, BELOW_PULSE] += below
-        counts[n, CLIPPED_TRAINS] += clipped
+def learn_hidden(net, n, rates, step, b, x, d, signals, counts, work):
+    """Apply an update to tile ``n`` where more lies behind a weight than its array.
+
+    ``x`` and ``d`` are vectors of all tiles; ``b`` is the place of the trains.
+    """
+    layer = net.layers[n]
+    rows, cols, row, col = layer.rows, layer.cols, layer.row, layer.col
+    x, d = x[col : col + cols], d[row : row + rows]
+    before, trains = layer.hidden.steps[2] + step, _trains(signals, b, n, layer)
+    if net.way == CHAIN:
+        counted = learn_sum(layer, net, rates[n], step, x, d, work)
+    elif net.way == TRANSFERS:
+        counted = learn(layer, net, rates[n], before, x, d, trains, work)
+    elif net.way == MIXED:
+        counted = learn_mixed(layer, net, rates[n], before, x, d, trains, work)
+    else:
+        own = rates[n].own
+        counted = learn_cells(
+            layer.cells, layer.array, rows, layer.number, own, before, x, d, trains, work
+        )
+    up, down, active, below, clipped = counted
+    counts[n, PULSES_UP] += up
+    counts[n, PULSES_DOWN] += down
+    counts[n, UPDATES] += active
+    counts[n, BELOW_PULSE] += below
+    counts[n, CLIPPED_TRAINS] += clipped
 
 
 @kernel
@@ -321,10 +344,12 @@ def train_block(pixels, labels, batch, net, rates, signals, hits, words, counts,
             )
         barrier(sync, part.threads)
         for b in range(size):
-            if net.way == PLAIN:
-                _learn(net, first + b, b, signals, own, part, work)
-            elif part.number == 0:  # an update hangs on the one before
-                _learn_hidden(net, rates.layers, first + b, b, signals, own, work)
+            step, x, d = first + b, signals.x[b], signals.d[b]
+            for n in range(len(net.layers)):
+                if net.way == PLAIN:
+                    learn_plain(net, n, step, b, signals, own, part, work)
+                elif part.number == 0:  # an update hangs on the one before
+                    learn_hidden(net, n, rates.layers, step, b, x, d, signals, own, work)
         barrier(sync, part.threads)
 
 

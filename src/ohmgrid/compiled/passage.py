@@ -1,0 +1,229 @@
+"""Examples on their way through a compiled core: `ohmgrid.model.core.passage`, as kernels."""
+
+from collections.abc import Sequence
+from math import ldexp
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ohmgrid.compiled.held import hold
+from ohmgrid.compiled.jit import golden, inner, kernel
+from ohmgrid.compiled.layout import WHOLE, Scratch
+from ohmgrid.compiled.learning import (
+    BACKWARD,
+    COUNTERS,
+    learn_hidden,
+    learn_plain,
+    pass_back,
+    pass_through,
+    plan,
+)
+from ohmgrid.compiled.network import Network, Signals
+from ohmgrid.compiled.noise import op_key
+from ohmgrid.compiled.operations import multiply
+from ohmgrid.compiled.parts import PLAIN
+from ohmgrid.compiled.transfer import Rates
+from ohmgrid.model.core.passage import Passage, Way
+from ohmgrid.model.periphery import ends as golden_ends
+
+__all__ = ["CompiledPassage", "Ends", "hold_ends"]
+
+edge_of, exponent_of = golden(golden_ends.edge_of), golden(golden_ends.exponent_of)
+FIXED, FREE = range(2)
+"""How an exponent is chosen: it is given; by each call."""
+
+
+class Ends(NamedTuple):
+    """A core as passages need it."""
+
+    net: Network
+    work: Scratch
+    signals: Signals
+    """Of one example: room for its trains."""
+    units: np.ndarray
+    """float64, shape (2,): LSB of a result of the last tile, and of a backward one of the first."""
+
+
+class CompiledWay(Way, Protocol):
+    """What a passage needs of a compiled core beside that."""
+
+    ends: Ends
+    lines: tuple[int, int, int]
+
+    def settle(self) -> None:
+        """Do what is due before a pass and is not for the kernels."""
+        ...
+
+    def held_rates(self, rates: tuple[float | None, ...]) -> tuple[Rates, np.ndarray]:
+        """Return the registers of updates at a rate for each layer, and which of them learn."""
+        ...
+
+
+def hold_ends(net: Network, work: Scratch, signals: Signals, units: tuple[float, float]) -> Ends:
+    """Return them as kernels get them."""
+    return hold(Ends(net, work, signals, np.array(units)))
+
+
+@inner
+def _chosen(values, way, given, frac, top):
+    """Return the exponent of a call."""
+    if way == FIXED:
+        return given
+    largest = 0.0
+    for b in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            largest = max(largest, abs(values[b, j]))
+    return exponent_of(largest, frac, top)
+
+
+@kernel
+def _go_forward(values, ends, way, x, slope, y):
+    """Take examples forward; return their exponent.
+
+    Parameters
+    ----------
+    values : float64, shape (examples, inputs)
+        Without what the always-on input carries, or with it.
+    ends : Ends
+    way : int
+        How the exponent is chosen.
+    x : int32, shape (examples, columns of all tiles)
+        Filled.
+    slope : int32, shape (examples, rows of all tiles)
+        Filled.
+    y : float64, shape (examples, outputs)
+        Filled.
+    """
+    net, work = ends.net, ends.work
+    f = net.functions
+    exponent = _chosen(values, way, 0, f.x_frac, f.top)
+    factor = ldexp(1.0, f.x_frac + exponent)
+    unit = ldexp(ends.units[0], -exponent)
+    one = np.int32(edge_of(1.0, factor, f.top))
+    counts = np.zeros((len(net.layers), COUNTERS), np.int64)
+    for b in range(values.shape[0]):
+        own, inputs = x[b], values.shape[1]
+        for j in range(inputs):
+            own[j] = np.int32(edge_of(values[b, j], factor, f.top))
+        if inputs < net.layers[0].cols:
+            own[inputs] = one
+        pass_through(net, b, own, slope[b], counts, work)
+        for i in range(y.shape[1]):
+            y[b, i] = work.out[i] * unit
+    for n in range(len(net.layers)):
+        net.layers[n].steps[0] += values.shape[0]
+    return exponent
+
+
+@kernel
+def _go_back(values, ends, way, given, slope, d, z):
+    """Take errors backward; return their exponent.
+
+    Parameters
+    ----------
+    values : float64, shape (examples, outputs)
+    ends : Ends
+    way, given : int
+        How the exponent is chosen.
+    slope : int32, shape (examples, rows of all tiles)
+    d : int32, the same shape
+        Filled.
+    z : float64, shape (examples, inputs), or (0, inputs): the first tile passes nothing back
+        Filled.
+    """
+    net, work = ends.net, ends.work
+    f, first = net.functions, net.layers[0]
+    exponent = _chosen(values, way, given, f.d_frac, f.top)
+    factor = ldexp(1.0, f.d_frac + exponent)
+    unit = ldexp(ends.units[1], -exponent)
+    counts = np.zeros((len(net.layers), COUNTERS), np.int64)
+    row = net.layers[len(net.layers) - 1].row
+    for b in range(values.shape[0]):
+        own = d[b]
+        for i in range(values.shape[1]):
+            own[row + i] = np.int32(edge_of(values[b, i], factor, f.top))
+        pass_back(net, b, own, slope[b], counts, work)
+        if z.shape[0] > 0:
+            multiply(
+                first.array.seen,
+                first.rows,
+                first.cols,
+                np.True_,
+                own,
+                net.physics.backward_io,
+                first.backward,
+                op_key(net.physics.base, BACKWARD, first.number, first.steps[1] + b),
+                work,
+                work.out,
+            )
+            for j in range(z.shape[1]):
+                z[b, j] = work.out[j] * unit
+    for n in range(len(net.layers)):
+        if n > 0 or z.shape[0] > 0:
+            net.layers[n].steps[1] += values.shape[0]
+    return exponent
+
+
+@kernel
+def _update(ends, rates, learns, x, d):
+    """Apply the updates of examples in their order.
+
+    Parameters
+    ----------
+    ends : Ends
+    rates : Rates
+    learns : bool, shape (layers,)
+    x : int32, shape (examples, columns of all tiles)
+    d : int32, shape (examples, rows of all tiles)
+    """
+    net, work, signals = ends.net, ends.work, ends.signals
+    counts = np.zeros((len(net.layers), COUNTERS), np.int64)
+    for b in range(x.shape[0]):
+        for n in range(len(net.layers)):
+            if not learns[n]:
+                continue
+            if net.way == PLAIN:
+                plan(net, n, rates.layers, b, 0, x[b], d[b], signals, counts, work)
+                learn_plain(net, n, b, 0, signals, counts, WHOLE, work)
+            else:
+                learn_hidden(net, n, rates.layers, b, 0, x[b], d[b], signals, counts, work)
+    for n in range(len(net.layers)):
+        if learns[n]:
+            layer = net.layers[n]
+            if net.way == PLAIN:
+                layer.steps[2] += x.shape[0]
+            else:
+                layer.hidden.steps[2] += x.shape[0]
+
+
+class CompiledPassage(Passage):
+    """Some examples that have gone forward through a compiled core; see `Passage`."""
+
+    core: CompiledWay
+
+    def _forward(self, x: np.ndarray) -> None:
+        core, examples = self.core, len(x)
+        core.settle()
+        rows, cols, outputs = core.lines
+        self._edge_x = np.empty((examples, cols), np.int32)
+        self._slope = np.empty((examples, rows), np.int32)
+        self.y = np.empty((examples, outputs))
+        free = FREE if core.is_linear and len(core.tiles) == 1 else FIXED
+        self.exponent = _go_forward(x, core.ends, free, self._edge_x, self._slope, self.y)
+
+    def _backward(self, d: np.ndarray, to_inputs: bool, exact: bool) -> np.ndarray:
+        core, examples = self.core, len(d)
+        core.settle()
+        self._edge_d = np.empty((examples, core.lines[0]), np.int32)
+        z = np.empty((examples if to_inputs else 0, self.inputs))
+        way, given = FIXED, 0
+        if not exact and core.is_linear:
+            way = FREE
+        elif not exact and core.scales_itself:
+            given = self._error_exponent(d, exact)
+        self.error_exponent = _go_back(d, core.ends, way, given, self._slope, self._edge_d, z)
+        return z
+
+    def _update(self, rates: Sequence[float | None]) -> None:
+        held, learns = self.core.held_rates(tuple(rates))
+        _update(self.core.ends, held, learns, self._edge_x, self._edge_d)

@@ -1,0 +1,1 @@
+"""Arrays with floats on both sides, for who has NumPy."""

@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-page test-slow lint format docs demo clean
+.PHONY: help setup test test-page test-torch test-slow lint format docs demo clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ test: lint  ## Check style and types, then run the tests.
 # In one chromium for all tests: they take turns.
 test-page: setup  ## Drive the page of a run in the system's chromium, without a screen.
 	@$(BIN)/python -m pytest -m page tests/page
+
+# torch is gigabytes, and nothing else needs it: no part of `make test`.
+test-torch: setup  ## Install torch, then test ohmgrid.torch.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[torch]'
+	@$(BIN)/python -m pytest -n $(WORKERS) -m torch tests/pytorch
 
 test-slow: setup  ## Run the tests that take minutes.
 	@$(BIN)/python -m pytest -n $(WORKERS) -m slow

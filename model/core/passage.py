@@ -34,7 +34,7 @@ from ohmgrid.registers.layers import ACTIVATIONS, Scale
 from ohmgrid.registers.orders import backward_scale, forward_scale
 from ohmgrid.tile import TileEngine, learning_rate
 
-__all__ = ["Passage", "Way", "is_linear", "scales_itself"]
+__all__ = ["Passage", "Way", "check_finite", "is_linear", "scales_itself"]
 
 HEAD_ROOM = 3
 """Bits of the edge above the first errors, where their exponent stays."""
@@ -71,8 +71,8 @@ def scales_itself(config: Config) -> bool:
     return scaled and (io.perfect or io.noise_management == "abs-max")
 
 
-def _finite(name: str, values: np.ndarray, lines: Sequence[int]) -> np.ndarray:
-    """Return examples as float64; raise `ValueError` unless they are finite and fit.
+def _fitting(name: str, values: np.ndarray, lines: Sequence[int]) -> np.ndarray:
+    """Return examples as float64; raise `ValueError` unless they fit.
 
     Parameters
     ----------
@@ -85,10 +85,13 @@ def _finite(name: str, values: np.ndarray, lines: Sequence[int]) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] not in lines:
         wanted = " or ".join(map(str, lines))
         raise ValueError(f"{name}: expected shape (examples, {wanted}), got {array.shape}")
-    # A sum is finite where all are, but for sums beyond any float.
-    if not math.isfinite(array.sum()) and not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return array
+
+
+def check_finite(name: str, finite: bool) -> None:
+    """Raise `ValueError` unless examples are."""
+    if not finite:
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
 class Passage:
@@ -103,6 +106,8 @@ class Passage:
     ----------
     y : float64, shape (examples, outputs)
         Results of the last tile.
+    exact : bool
+        Whether errors are those of a core's own loss, whole LSB of the edge: no exponent.
 
     Raises
     ------
@@ -112,12 +117,12 @@ class Passage:
 
     def __init__(self, core: Way, x: np.ndarray) -> None:
         lines = core.tiles[0].cols
-        x = _finite("x", x, (lines - 1, lines))
+        x = _fitting("x", x, (lines - 1, lines))
         self.core, self.inputs = core, x.shape[1]
-        self.exponent, self.error_exponent = 0, 0
+        self.exponent, self.error_exponent, self.exact = 0, 0, False
         self._forward(x)
 
-    def backward(self, d: np.ndarray, to_inputs: bool = True, exact: bool = False) -> np.ndarray:
+    def backward(self, d: np.ndarray, to_inputs: bool = True) -> np.ndarray:
         """Take errors backward; return what they are at the inputs.
 
         Parameters
@@ -125,17 +130,15 @@ class Passage:
         d : float, shape (examples, outputs)
         to_inputs : bool
             Whether that is asked for; else the first tile passes nothing back.
-        exact : bool
-            Errors are those of `ohmgrid.training`, whole LSB of the edge: no exponent.
 
         Returns
         -------
         float64, shape (examples, inputs); (0, inputs) where it is not asked for
         """
-        d = _finite("d", d, (self.core.tiles[-1].rows,))
+        d = _fitting("d", d, (self.core.tiles[-1].rows,))
         if len(d) != len(self.y):
             raise ValueError(f"d: expected {len(self.y)} examples, got {len(d)}")
-        return self._backward(d, to_inputs, exact)
+        return self._backward(d, to_inputs)
 
     def update(self, rates: Sequence[float | None]) -> None:
         """Apply the updates of all examples.
@@ -155,10 +158,10 @@ class Passage:
             [None if lr is None else math.ldexp(learning_rate(lr), -exponent) for lr in rates]
         )
 
-    def _error_exponent(self, d: np.ndarray, exact: bool) -> int:
+    def _error_exponent(self, d: np.ndarray) -> int:
         """Return the exponent of errors."""
         core = self.core
-        if exact:
+        if self.exact:
             return 0
         largest = float(np.abs(d).max(initial=0.0))
         if core.is_linear:
@@ -171,7 +174,8 @@ class Passage:
         return 0
 
     def _forward(self, x: np.ndarray) -> None:
-        """Do what the constructor says, with examples that are checked."""
+        """Do what the constructor says, with examples that fit."""
+        check_finite("x", bool(np.isfinite(x).all()))
         core = self.core
         config, tiles, top = core.config, core.tiles, core.top
         frac, kind = config.formats.x_frac, ACTIVATIONS.index(core.net.activation)
@@ -198,11 +202,12 @@ class Passage:
         unit = math.ldexp(tiles[-1].y_lsb, -self.exponent)
         self.y = np.array(results, np.float64).reshape(-1, tiles[-1].rows) * unit
 
-    def _backward(self, d: np.ndarray, to_inputs: bool, exact: bool) -> np.ndarray:
+    def _backward(self, d: np.ndarray, to_inputs: bool) -> np.ndarray:
+        check_finite("d", bool(np.isfinite(d).all()))
         core = self.core
         tiles, frac = core.tiles, core.config.formats.x_frac
         kind = ACTIVATIONS.index(core.net.activation)
-        self.error_exponent = self._error_exponent(d, exact)
+        self.error_exponent = self._error_exponent(d)
         factor = math.ldexp(1.0, core.config.formats.d_frac + self.error_exponent)
         below = []
         self._d: list[list[np.ndarray]] = []

@@ -30,6 +30,7 @@ imports           devices and configurations of the reference simulator
 weights           files of weights and conductances, into devices and out of runs
 watch             a run that is watched: its feed, who finds it, the page that shows it
 floats            arrays with floats on both sides: `ohmgrid.Tile`
+torch             PyTorch's layers, optimiser and loss on arrays, for who installs it
 sweeps            many runs of one file, shared by workers
 studies           staircases of pulses, speeds side by side, cycles of gateware foretold
 boards            boards as data, clock plans, synthesis, bitstreams, loading, results

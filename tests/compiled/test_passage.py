@@ -84,7 +84,8 @@ def test_a_passage_trains_as_a_core_does(rng):
                 if one.step == "loss" and one.what == "error"
             ]
             errors[b] = error / (1 << config.formats.d_frac)
-        way.backward(errors, to_inputs=False, exact=True)
+        way.exact = True
+        way.backward(errors, to_inputs=False)
         way.update([0.1, 0.1])
         trained.train(pixels[part], labels[part], 0.1, batch=3)
     assert state_sha256(trained.state()) == state_sha256(sent.state())

@@ -23,7 +23,7 @@ from ohmgrid.compiled.noise import op_key
 from ohmgrid.compiled.operations import multiply
 from ohmgrid.compiled.parts import PLAIN
 from ohmgrid.compiled.transfer import Rates
-from ohmgrid.model.core.passage import Passage, Way
+from ohmgrid.model.core.passage import Passage, Way, check_finite
 from ohmgrid.model.periphery import ends as golden_ends
 
 __all__ = ["CompiledPassage", "Ends", "hold_ends"]
@@ -31,6 +31,8 @@ __all__ = ["CompiledPassage", "Ends", "hold_ends"]
 edge_of, exponent_of = golden(golden_ends.edge_of), golden(golden_ends.exponent_of)
 FIXED, FREE = range(2)
 """How an exponent is chosen: it is given; by each call."""
+NEVER = -(1 << 20)
+"""No exponent: nothing was done."""
 
 
 class Ends(NamedTuple):
@@ -66,14 +68,16 @@ def hold_ends(net: Network, work: Scratch, signals: Signals, units: tuple[float,
 
 @inner
 def _chosen(values, way, given, frac, top):
-    """Return the exponent of a call."""
-    if way == FIXED:
-        return given
-    largest = 0.0
+    """Return the exponent of a call; `NEVER` where not all values are finite."""
+    largest, finite = 0.0, True
     for b in range(values.shape[0]):
         for j in range(values.shape[1]):
-            largest = max(largest, abs(values[b, j]))
-    return exponent_of(largest, frac, top)
+            size = abs(values[b, j])
+            finite &= size < np.inf
+            largest = max(largest, size)
+    if not finite:
+        return NEVER
+    return given if way == FIXED else exponent_of(largest, frac, top)
 
 
 @kernel
@@ -97,6 +101,8 @@ def _go_forward(values, ends, way, x, slope, y):
     net, work = ends.net, ends.work
     f = net.functions
     exponent = _chosen(values, way, 0, f.x_frac, f.top)
+    if exponent == NEVER:
+        return exponent
     factor = ldexp(1.0, f.x_frac + exponent)
     unit = ldexp(ends.units[0], -exponent)
     one = np.int32(edge_of(1.0, factor, f.top))
@@ -134,6 +140,8 @@ def _go_back(values, ends, way, given, slope, d, z):
     net, work = ends.net, ends.work
     f, first = net.functions, net.layers[0]
     exponent = _chosen(values, way, given, f.d_frac, f.top)
+    if exponent == NEVER:
+        return exponent
     factor = ldexp(1.0, f.d_frac + exponent)
     unit = ldexp(ends.units[1], -exponent)
     counts = np.zeros((len(net.layers), COUNTERS), np.int64)
@@ -210,18 +218,21 @@ class CompiledPassage(Passage):
         self.y = np.empty((examples, outputs))
         free = FREE if core.is_linear and len(core.tiles) == 1 else FIXED
         self.exponent = _go_forward(x, core.ends, free, self._edge_x, self._slope, self.y)
+        check_finite("x", self.exponent != NEVER)
 
-    def _backward(self, d: np.ndarray, to_inputs: bool, exact: bool) -> np.ndarray:
+    def _backward(self, d: np.ndarray, to_inputs: bool) -> np.ndarray:
         core, examples = self.core, len(d)
         core.settle()
         self._edge_d = np.empty((examples, core.lines[0]), np.int32)
         z = np.empty((examples if to_inputs else 0, self.inputs))
         way, given = FIXED, 0
-        if not exact and core.is_linear:
+        if not self.exact and core.is_linear:
             way = FREE
-        elif not exact and core.scales_itself:
-            given = self._error_exponent(d, exact)
-        self.error_exponent = _go_back(d, core.ends, way, given, self._slope, self._edge_d, z)
+        elif not self.exact and core.scales_itself:
+            given = self._error_exponent(d)
+        exponent = _go_back(d, core.ends, way, given, self._slope, self._edge_d, z)
+        check_finite("d", exponent != NEVER)
+        self.error_exponent = exponent
         return z
 
     def _update(self, rates: Sequence[float | None]) -> None:

@@ -14,7 +14,16 @@ from ohmgrid.imports.printed import Call, parse_call
 from ohmgrid.periphery import PulseConfig
 from ohmgrid.training.settings import Settings
 
-__all__ = ["SUFFIXES", "Imported", "load_rpu_config", "load_rpu_device"]
+__all__ = [
+    "CONFIGS",
+    "DIGITAL_BIAS",
+    "SUFFIXES",
+    "Imported",
+    "config_from_call",
+    "has_digital_bias",
+    "load_rpu_config",
+    "load_rpu_device",
+]
 
 SUFFIXES = (".txt", ".py", ".cfg", ".log")
 """What names of files with a printed configuration may end with."""
@@ -35,6 +44,7 @@ IDLE_MAPPING: dict[str, Any] = {
 }
 """Fields of ``mapping``, and the values with which weights are what they are here."""
 SIZES = ("max_input_size", "max_output_size")
+DIGITAL_BIAS = "mapping.digital_bias"
 BIAS = "the bias is a column of the array; there it is digital unless digital_bias=False"
 
 
@@ -46,8 +56,37 @@ class Imported(NamedTuple):
     """A line for each field that has no counterpart."""
 
 
-def _config(call: Call) -> Imported:
-    """Return a whole configuration."""
+def has_digital_bias(call: Call) -> bool:
+    """Return whether a configuration has its biases beside the array; there they do by default."""
+    mapping = call.keywords.get("mapping", Call("MappingParameter"))
+    return not isinstance(mapping, Call) or mapping.keywords.get("digital_bias", True) is not False
+
+
+def config_from_call(call: Call) -> Imported:
+    """Return the settings that a call of a class of configurations describes.
+
+    Raises
+    ------
+    ConfigError
+        It is another class, what it stands for is not modelled, or a keyword is unknown or out of
+        range.
+    """
+    # Only configurations for inference have a model of what time does to programmed weights.
+    inference = "inference with programmed weights" if "noise_model" in call.keywords else None
+    other = NOT_MODELLED.get(call.name, inference)
+    if other is not None:
+        raise ConfigError(call.name, f"{other} is not modelled")
+    if not call.name.endswith("RPUConfig") and not call.name.endswith("Preset"):
+        raise ConfigError(
+            "content",
+            f"expected one of {', '.join(CONFIGS)}, got {shown(call.name)}; "
+            "a device alone is for --device",
+        )
+    named = call.name in CONFIG_PRESETS or "device" in call.keywords
+    if call.name.endswith("Preset") and not named:
+        raise ConfigError(
+            call.name, "expected a preset of aihwkit 1.2.0 that trains, or its device"
+        )
     known = [*TAKEN, *MACHINERY, "pre_post", "mapping"]
     check_known("configuration", call, known)
     preset = NAMED.get(CONFIG_PRESETS.get(call.name, ""))
@@ -86,11 +125,11 @@ def _around(call: Call) -> list[str]:
         if not isinstance(part, Call):
             raise ConfigError(name, f"expected a class with keywords, got {shown(part)}")
     check_known("mapping", mapping, [*IDLE_MAPPING, *SIZES])
-    digital = mapping.keywords.get("digital_bias", True)
     others = Call(mapping.name, {k: v for k, v in mapping.keywords.items() if k != "digital_bias"})
     lines = lines_of("mapping", others, IDLE_MAPPING)
-    if digital is not False:
-        lines.append(left_out("mapping.digital_bias", digital, BIAS))
+    if has_digital_bias(call):
+        digital = mapping.keywords.get("digital_bias", True)
+        lines.append(left_out(DIGITAL_BIAS, digital, BIAS))
     ranges = before.keywords.get("input_range", Call("InputRangeParameter"))
     if isinstance(ranges, Call) and ranges.keywords.get("enable", False):
         lines.append(left_out("pre_post.input_range", ranges))
@@ -111,24 +150,7 @@ def load_rpu_config(path: Path) -> Imported:
         is not printed has the default of the reference simulator.
     """
     try:
-        call = _read(path)
-        # Only configurations for inference have a model of what time does to programmed weights.
-        inference = "inference with programmed weights" if "noise_model" in call.keywords else None
-        other = NOT_MODELLED.get(call.name, inference)
-        if other is not None:
-            raise ConfigError(call.name, f"{other} is not modelled")
-        if not call.name.endswith("RPUConfig") and not call.name.endswith("Preset"):
-            raise ConfigError(
-                "content",
-                f"expected one of {', '.join(CONFIGS)}, got {shown(call.name)}; "
-                "a device alone is for --device",
-            )
-        known = call.name in CONFIG_PRESETS or "device" in call.keywords
-        if call.name.endswith("Preset") and not known:
-            raise ConfigError(
-                call.name, "expected a preset of aihwkit 1.2.0 that trains, or its device"
-            )
-        return _config(call)
+        return config_from_call(_read(path))
     except ConfigError as error:
         raise error.at(path) from None
 

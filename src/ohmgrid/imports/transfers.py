@@ -1,7 +1,7 @@
 """Transfer algorithms of the reference simulator: its compounds of a fast and a slow device."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from ohmgrid.devices.base import Device, StepDevice
@@ -26,6 +26,7 @@ TRANSFERS: dict[str, type[Transfer]] = {
     "ChoppedTransferCompound": ChoppedTransfer,
     "DynamicTransferCompound": DynamicTransfer,
 }
+BUFFERED = (BufferedTransfer, ChoppedTransfer)
 IDLE: dict[str, Any] = {"construction_seed": 0, "no_self_transfer": True}
 """Keywords without a counterpart, and the values at which they change nothing."""
 FIXED: dict[str, tuple[Any, ...]] = {
@@ -87,6 +88,10 @@ def transfer_from_call(
         if inner is None and name == "transfer_update":
             continue
         made, lines = _table(name, inner)
+        single = isinstance(made, PulseConfig) and made.desired_bl == 1
+        if single and issubclass(cls, BUFFERED):
+            # A step of a buffer is one pulse on one column: managements change nothing of it.
+            made = replace(made, update_management=False, update_bl_management=False)
         values[name], left = made, [*left, *lines]
     try:
         return cls(fast=fast, slow=slow, **values), left

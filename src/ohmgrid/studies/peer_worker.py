@@ -11,7 +11,7 @@ train on, in order, or ``"test"``, or a seed, which makes a new net; an answer h
 point without any device.
 """
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 # (torch and aihwkit are where this file runs, not where ohmgrid is checked)
 
 import json

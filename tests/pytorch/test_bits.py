@@ -197,6 +197,16 @@ def test_hooks_and_floats_between_layers_leave_the_core(monkeypatch):
     assert [state.steps for state in model[0].unit.core.state()] == [(2, 0, 2), (2, 2, 2)]
 
 
+def test_modules_that_are_replaced_leave_the_core():
+    model = AnalogSequential(AnalogLinear(4, 3), nn.Sigmoid(), AnalogLinear(3, 2), seed=1)
+    assert model[:].on_core
+    assert not model[:2].on_core
+    assert model[:2](torch.rand(2, 4)).shape == (2, 3)
+    model[1] = nn.Tanh()
+    assert not model.on_core
+    assert model(torch.rand(2, 4)).shape == (2, 2)
+
+
 @pytest.mark.parametrize(
     "modules",
     [

@@ -73,6 +73,20 @@ def test_saved_and_loaded_run_goes_on_as_if_nothing_had_been(make):
     assert digest(part) != digest(whole)
 
 
+def test_state_of_another_model_is_refused_by_the_field_that_differs():
+    state = net().state_dict()
+    for other, text in (
+        (net(seed=2), "seed: expected 2, got a state with 1"),
+        (net(device="ecram"), r"device\.dw_min: expected 0\.002, got a state with 0\.005"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            other.load_state_dict(state)
+    layer = AnalogLinear(5, 4, rpu_config="capacitor", seed=1)
+    layer.load_state_dict(net()[0].state_dict())
+    with pytest.raises(ConfigError, match="array: expected the state of array 0, got that of 1"):
+        AnalogLinear(4, 3, rpu_config="capacitor", seed=1).load_state_dict(net()[2].state_dict())
+
+
 @pytest.mark.parametrize("make", [net, lenet])
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copy_goes_on_by_itself_with_the_same_bits(make, way):

@@ -24,6 +24,12 @@ def layer_seed(seed: int, number: int) -> int:
     return (seed + number) % (1 << 64)
 
 
+def _hooks(module: Any) -> tuple[Any, ...]:
+    """Return the hooks of a module that see what goes through it."""
+    forward = module._forward_hooks, module._forward_pre_hooks
+    return *forward, module._backward_hooks, module._backward_pre_hooks
+
+
 class AnalogSequential(nn.Sequential):
     """`torch.nn.Sequential`, which runs on one core where it is a net as a core has it.
 
@@ -59,7 +65,7 @@ class AnalogSequential(nn.Sequential):
 
     def _find(self) -> None:
         """Find the net: where it begins, and how many modules it has; none if it is none."""
-        parts = list(self)
+        parts = self._parts = list(self)
         self._begin = next((n for n, one in enumerate(parts) if type(one) is AnalogLinear), 0)
         self._count, self._activation = 0, "sigmoid"
         if not all(type(one) is nn.Flatten for one in parts[: self._begin]):
@@ -86,7 +92,7 @@ class AnalogSequential(nn.Sequential):
             self._count, self._activation = len(net), ACTIVATIONS[functions.pop()]
 
     def _layers(self) -> list[Any]:
-        return list(self)[self._begin : self._begin + self._count : 2]
+        return self._parts[self._begin : self._begin + self._count : 2]
 
     def _join(self, seed: int) -> None:
         """Put the arrays of all layers into one core; weights that were set are programmed anew."""
@@ -105,12 +111,12 @@ class AnalogSequential(nn.Sequential):
     @property
     def on_core(self) -> bool:
         """Whether the layers run on one core."""
-        if not self._count or not self.own_core:
+        # Modules may have been replaced since.
+        if not self._count or not self.own_core or list(self) != self._parts:
             return False
-        layers, whole = self._layers(), list(self)[self._begin : self._begin + self._count]
-        unit = layers[0].unit
-        hooked = any(one._forward_hooks or one._forward_pre_hooks for one in whole)
-        return len(unit.contexts) == len(layers) and not hooked
+        net = self._parts[self._begin : self._begin + self._count]
+        hooked = any(hooks for one in net for hooks in _hooks(one))
+        return len(net[0].unit.contexts) == len(net[0::2]) and not hooked
 
     def analog_layers(self) -> Iterator[AnalogLayer]:
         """Yield all layers on arrays."""
@@ -120,9 +126,9 @@ class AnalogSequential(nn.Sequential):
 
     def forward(self, x: Any) -> Any:
         """Run the modules."""
-        parts = list(self)
         if not self.on_core:
             return super().forward(x)
+        parts = self._parts
         for one in parts[: self._begin]:
             x = one(x)
         first = parts[self._begin]

@@ -7,16 +7,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from ohmgrid.config import Config
+from ohmgrid.config import BuildConfig, Config, LayoutConfig
 from ohmgrid.core import Core
+from ohmgrid.doors.checks import ConfigError
+from ohmgrid.doors.schema import parse_toml
 from ohmgrid.engines import make_core
 from ohmgrid.floats.tile import programmed, weights_of, with_room
 from ohmgrid.model.core.core import Core as RunningCore
 from ohmgrid.model.core.passage import Passage
 from ohmgrid.net import Net
 from ohmgrid.tile import TileState
+from ohmgrid.training.settings import config_to_toml
 
 __all__ = ["AnalogContext", "Unit"]
+
+
+def _flat(table: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the values of tables in tables by their dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
 
 
 class AnalogContext(torch.nn.Parameter):
@@ -195,8 +209,8 @@ class Unit:
         self.core.tiles[layer].load(state)
         return lost
 
-    def state(self, layer: int) -> dict[str, torch.Tensor]:
-        """Return all that an array remembers, as tensors."""
+    def state(self, layer: int) -> dict[str, Any]:
+        """Return all that an array remembers, as tensors, and as text what it is of."""
         state = self.core.tiles[layer].state()
         exponent = self.core.error_exponent
         parts: dict[str, np.ndarray] = {
@@ -205,10 +219,33 @@ class Unit:
             "error_exponent": np.array([] if exponent is None else [exponent], np.int64),
             **{f"hidden.{name}": array for name, array in state.hidden.items()},
         }
-        return {name: torch.from_numpy(np.array(part, order="C")) for name, part in parts.items()}
+        tensors = {
+            name: torch.from_numpy(np.array(part, order="C")) for name, part in parts.items()
+        }
+        return {"config": self._text(), "array": layer, **tensors}
 
-    def load(self, layer: int, parts: dict[str, torch.Tensor]) -> None:
-        """Take over what `state` returned; raise `ValueError` where it does not fit."""
+    def _text(self) -> str:
+        return config_to_toml(self.config.replace(build=BuildConfig(), layout=LayoutConfig()))
+
+    def load(self, layer: int, parts: dict[str, Any]) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        ConfigError
+            It is of another configuration, or of another array of a core.
+        ValueError
+            It does not fit.
+        """
+        parts = dict(parts)
+        there, own = parse_toml(parts.pop("config")), parse_toml(self._text())
+        for key, value in _flat(own).items():
+            if _flat(there).get(key) != value:
+                raise ConfigError(
+                    key, f"expected {value}, got a state with {_flat(there).get(key)}"
+                )
+        if (place := parts.pop("array")) != layer:
+            raise ConfigError("array", f"expected the state of array {layer}, got that of {place}")
         arrays = {name: part.numpy() for name, part in parts.items()}
         hidden = {
             name.removeprefix("hidden."): array

@@ -105,6 +105,26 @@ def test_tile_is_a_passage_through_one_layer(device, managed, far, seed):
     assert alone.tobytes() == core.passage(x[:1]).y[0].tobytes()
 
 
+def test_gateware_gives_the_same_floats(rng):
+    """Arrays alone, and examples through a net with floats at both ends."""
+    x, d = rng.normal(0, 1, (2, 6)), rng.normal(0, 0.1, (2, 4))
+    found = []
+    for engine in ("model", "rtl"):
+        tile = Tile(4, 6, CONFIG, seed=5, engine=engine)
+        parts = [tile.forward(x).tobytes(), tile.backward(d).tobytes()]
+        tile.update(x, d, 0.1)
+        core = make_core(engine, CONFIG, Net((5, 3, 4)))
+        core.initialise()
+        way = core.passage(x)
+        parts += [way.y.tobytes(), way.backward(d).tobytes()]
+        way.update([0.1, 0.1])
+        states = [tile.state(), *core.state()]
+        found.append((parts, state_sha256(states)))
+        tile.close()
+        core.close()
+    assert found[0] == found[1]
+
+
 def test_view_of_a_layer_sees_its_always_on_input():
     core = make_core("model", Config(), Net((3, 2)))
     core.initialise()

@@ -14,7 +14,7 @@ from ohmgrid.model.core.core import programmed_state
 from ohmgrid.model.core.passage import is_linear
 from ohmgrid.model.periphery.ends import edge_of, exponent_of
 from ohmgrid.net import MOST_CELLS, Net
-from ohmgrid.registers.layout import roomy_build
+from ohmgrid.registers.layout import roomy_build, words_of
 from ohmgrid.tile import WEIGHTS, TileState, learning_rate, parts_of
 from ohmgrid.training.settings import Settings
 
@@ -46,8 +46,7 @@ def with_room(engine: str, config: Config, net: Net) -> Config:
     """Return the configuration with memory for a net, where its gateware is simulated."""
     if engine not in ("rtl", "virtual"):
         return config
-    device = config.device
-    build = roomy_build(net.shapes, device.devices, config.build, config.layout, (), device.arrays)
+    build = roomy_build(net.shapes, words_of(config.device), config.build, config.layout)
     return config.replace(build=build)
 
 

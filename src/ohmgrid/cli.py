@@ -37,6 +37,7 @@ VERBS = {
     "fit": "ohmgrid.commands.fit:fit",
     "config": "ohmgrid.commands.show:config",
     "synth": "ohmgrid.commands.synth:synth",
+    "verilog": "ohmgrid.commands.verilog:verilog",
     "boards": "ohmgrid.commands.boards:boards",
     "build": "ohmgrid.commands.build:build",
     "load": "ohmgrid.commands.load:load",

@@ -14,7 +14,7 @@ from ohmgrid.commands.outputs import check_new, force_option
 from ohmgrid.commands.types import FOLDER, INTEGER, NUMBER, PATH
 from ohmgrid.training.settings import Settings
 
-__all__ = ["synth"]
+__all__ = ["synth", "unused_settings"]
 
 
 @click.command
@@ -61,7 +61,7 @@ def synth(
     COMPONENT is one of: {components}.
     """
     chosen = choose(Options(config=config, lanes=lanes, share=share))
-    tell(_unused(chosen.settings))
+    tell(unused_settings(chosen.settings, ("build", "formats")))
     if out is not None and out.is_dir():
         check_new("out", force, *out.iterdir())
     with Console(stderr=True).status(f"{component}: elaborating") as status:
@@ -82,10 +82,10 @@ def synth(
     click.echo(report.to_json() if as_json else report.to_text())
 
 
-def _unused(settings: Settings) -> list[str]:
+def unused_settings(settings: Settings, used: tuple[str, ...]) -> list[str]:
     """Return a line if settings were given that no gateware is built from."""
     tables = {*settings.top, *settings.tables, *(["device"] if settings.gives("device") else [])}
-    unused = sorted(tables - {"build", "formats"})
+    unused = sorted(tables - set(used))
     return [f"of these settings {', '.join(unused)} make no gateware"] if unused else []
 
 

@@ -11,10 +11,15 @@ from amaranth.hdl import Signal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection  # not public, but `ports=` takes nothing else
 from amaranth.lib import wiring
 
-__all__ = ["export_verilog", "ports"]
+__all__ = ["export_verilog", "is_identifier", "ports"]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMBINATIONAL = re.compile(r"^(\s*)always @\*", re.MULTILINE)
+
+
+def is_identifier(name: str) -> bool:
+    """Return whether a module can have a name."""
+    return _IDENTIFIER.fullmatch(name) is not None
 
 
 def ports(component: wiring.Component) -> dict[str, tuple[Signal, PortDirection]]:
@@ -64,7 +69,7 @@ def export_verilog(component: wiring.Component, name: str) -> str:
     """
     if not isinstance(component, wiring.Component):
         raise TypeError(f"expected an Amaranth wiring.Component, got {component!r}")
-    if not _IDENTIFIER.fullmatch(name):
+    if not is_identifier(name):
         raise ValueError(f"expected a Verilog identifier as the module's name, got {name!r}")
     text = verilog.convert(
         component, name, ports=ports(component), emit_src=False, strip_internal_attrs=True

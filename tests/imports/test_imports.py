@@ -263,6 +263,22 @@ def test_printed_presets_are_presets(text, preset, tmp_path):
     assert load_rpu_config(write(tmp_path / "c.txt", text)).settings.device == NAMED[preset]
 
 
+def test_managements_of_single_pulses_change_nothing(tmp_path):
+    """A step of a buffer is one pulse on one column, with managements or without."""
+    text = "UnitCellRPUConfig(device=DynamicTransferCompound(unit_cell_devices=[{0}, {0}]{1}))"
+    unit, update = (
+        "SoftBoundsReferenceDevice()",
+        ", transfer_update=UpdateParameters(desired_bl={})",
+    )
+    plain, managed, longer = (
+        write(tmp_path / f"{n}.txt", text.format(unit, more))
+        for n, more in enumerate(("", update.format(1), update.format(2)))
+    )
+    assert load_rpu_config(managed).settings == load_rpu_config(plain).settings
+    with pytest.raises(ConfigError, match="transfer_update: expected desired_bl 1"):
+        load_rpu_config(longer)
+
+
 ALGORITHM = """UnitCellRPUConfig(
     device=TransferCompound(
         unit_cell_devices=[SoftBoundsDevice(w_max=0.3), SoftBoundsDevice()], transfer_every=2.0

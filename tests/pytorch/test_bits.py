@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import devices, transfers
+from tile_cases import BUILDS
 from torch import nn
 
 from ohmgrid.config import Config
@@ -117,6 +118,30 @@ def test_with_floats_between_arrays_every_operation_is_the_golden_models(device,
         states = [state_sha256(model[place].unit.core.state()) for place in (0, 3)]
         found.append((outputs, states))
     assert found[0] == found[1]
+
+
+def test_every_engine_gives_the_same_bits():
+    """On one core, with its own loss and torch's, and a layer alone: the gateware's too."""
+    found = []
+    for engine in ("model", "compiled", "rtl"):
+        torch.manual_seed(0)
+        config = Config(build=BUILDS[4])
+        sizes = ((5, 4), (4, 3))
+        first, last = (AnalogLinear(*size, rpu_config=config, engine=engine) for size in sizes)
+        model = AnalogSequential(first, nn.Sigmoid(), last, seed=1)
+        assert model.on_core
+        optimiser = AnalogSGD(model.parameters(), lr=0.1)
+        for loss in (CrossEntropyLoss(), nn.CrossEntropyLoss()):
+            optimiser.zero_grad()
+            loss(model(torch.rand(2, 5)), torch.tensor([2, 1])).backward()
+            optimiser.step()
+        alone = AnalogLinear(5, 3, rpu_config=config, engine=engine, seed=4)
+        y = alone(torch.rand(2, 5))
+        found.append((state_sha256(first.unit.core.state()), y.tolist()))
+        first.unit.core.close()
+        alone.unit.core.close()
+    assert found[1] == found[0]
+    assert found[2] == found[0]
 
 
 def exact(**more) -> Config:

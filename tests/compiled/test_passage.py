@@ -24,7 +24,7 @@ def both(config: Config, net: Net):
     return cores
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     sizes=st.lists(st.integers(1, 12), min_size=2, max_size=4),
     activation=st.sampled_from(ACTIVATIONS),

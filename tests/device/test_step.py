@@ -246,7 +246,7 @@ SHARED = [
 """Builds of units that share tables."""
 
 
-@pytest.mark.parametrize("build", SHARED)
+@pytest.mark.parametrize("build", [pytest.param(SHARED[0], marks=pytest.mark.slow), SHARED[1]])
 @settings(max_examples=3)
 @given(data=st.data())
 def test_two_units_share_their_tables(devices, build, data):

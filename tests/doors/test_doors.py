@@ -302,7 +302,8 @@ def killed_and_resumed(folder: Path, after_s: float) -> tuple[str, str]:
     return result.stdout.split('"state_sha256": "')[1][:64], expected
 
 
-@pytest.mark.parametrize("after_s", [pytest.param(0.0, marks=pytest.mark.slow), 0.4])
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.0, 0.4])
 def test_a_killed_run_goes_on_to_the_same_bits(after_s, tmp_path):
     found, expected = killed_and_resumed(tmp_path, after_s)
     assert found in expected

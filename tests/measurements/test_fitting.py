@@ -69,6 +69,7 @@ def figures(fit: Fit) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
 def test_a_fit_hangs_neither_on_the_unit_nor_on_last_bits(device, rng: np.random.Generator):
     pulses, cycles = int(rng.integers(40, 120)), int(rng.integers(1, 4))

@@ -122,7 +122,9 @@ def test_a_run_is_not_resumed_to_less_than_it_has_done(blobs, tmp_path):
     assert (out / CHECKPOINT).read_bytes() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_leaves_a_checkpoint_that_goes_on_to_the_same_bits(number, blobs, tmp_path):
     words = ["--data", str(blobs), *SMALL, "--epochs", "40"]
     out = tmp_path / "run"

@@ -117,7 +117,7 @@ def test_a_stream_of_examples_equals_the_model(seed, form, count):
     assert store.errors() == np.bitwise_or.reduce([errors for _, errors in golden])
 
 
-@pytest.mark.parametrize("sdram", [0, 256])
+@pytest.mark.parametrize("sdram", [0, pytest.param(256, marks=pytest.mark.slow)])
 @given(seed=SEEDS, form=FORMS, count=st.integers(0, EXAMPLES + 3))
 def test_examples_that_are_kept_equal_the_model(sdram, seed, form, count):
     """In any order, any number of times; what does not fit or is not there is told."""
@@ -151,7 +151,7 @@ def test_examples_that_are_kept_equal_the_model(sdram, seed, form, count):
         golden.errors = 0
 
 
-@pytest.mark.parametrize("sdram", [0, 256])
+@pytest.mark.parametrize("sdram", [0, pytest.param(256, marks=pytest.mark.slow)])
 @given(seed=SEEDS, form=FORMS.filter(lambda form: form.most_bytes <= SIZE))
 def test_a_store_forgets_between_two_examples_that_it_gives(sdram, seed, form):
     """What is being given is given whole; what comes in waits, and is the first one then."""
@@ -206,6 +206,7 @@ def test_between_two_examples_that_are_kept_a_few_cycles_pass(rng):
     assert cycles <= 100 * (len(data) + 6) + WAY
 
 
+@pytest.mark.slow
 def test_out_of_an_sdram_a_few_cycles_more(rng):
     form = ExampleFormat(8, 40)
     data = encode_example(1, rng.integers(0, 256, 40), form)
@@ -219,6 +220,7 @@ def test_out_of_an_sdram_a_few_cycles_more(rng):
     assert 4100 < cycles <= 100 * (len(data) + SDRAM_WAY)
 
 
+@pytest.mark.slow
 def test_a_restart_amid_accesses_of_an_sdram_leaves_nothing_behind(rng):
     """A session begins anew while the chip reads and writes: it goes on, and nobody takes it."""
     form = ExampleFormat(8, 50)

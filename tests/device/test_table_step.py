@@ -147,6 +147,7 @@ def test_tables_survive_files(seed):
     assert parse_settings(config_to_toml(Config(device=device))).config().device == device
 
 
+@pytest.mark.slow
 def test_a_table_device_is_compared_trained_stopped_and_resumed(tmp_path, rng, blobs):
     path, config = tmp_path / "drawn.toml", tmp_path / "config.toml"
     path.write_text(device_to_toml(TableStep(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from ohmgrid.hdl.dynamics.on_core import ArrayDesk
 from ohmgrid.hdl.dynamics.unit import Unit
 from ohmgrid.host.protocol import Op, command
@@ -9,6 +11,7 @@ from ohmgrid.sim.runner import run_cocotb
 from ohmgrid.sim.tables import run_clocked
 
 
+@pytest.mark.slow
 def test_unit():
     sizes = {"neurons": 4, "ring": 64, "lanes": 2, "edge_bits": 14}
     passed = run_cocotb(

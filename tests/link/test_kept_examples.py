@@ -58,7 +58,11 @@ class Served:
         self._thread.join()
 
 
-@pytest.fixture(scope="module", params=["sdram", pytest.param("bram", marks=pytest.mark.slow)])
+# A board of each kind is built: minutes.
+SLOW = [pytest.param(where, marks=pytest.mark.slow) for where in ("sdram", "bram")]
+
+
+@pytest.fixture(scope="module", params=SLOW)
 def served(request):
     board = Served(request.param)
     yield board, config(request.param)
@@ -139,6 +143,7 @@ def test_an_order_takes_three_bytes(served, rng):
     core.close()
 
 
+@pytest.mark.slow
 def test_a_virtual_engine_trains_out_of_its_sdram(rng):
     own, data = config("sdram"), random_data(rng, 24, 6)
     results = []

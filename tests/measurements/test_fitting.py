@@ -85,6 +85,7 @@ def test_a_fit_hangs_neither_on_the_unit_nor_on_last_bits(device, rng: np.random
         assert after[kind] == pytest.approx(found, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_value_far_from_all_others_is_left_out(fixed_rng: np.random.Generator):
     device = known_devices()[1]
     weights, up = course(device, fixed_rng, 80, 2, noise=0.1)
@@ -120,6 +121,7 @@ def test_noise_of_reads_is_told_from_noise_of_steps(fixed_rng: np.random.Generat
     assert 0.7 * 0.02 < fit.floor * 2 * half < 0.1
 
 
+@pytest.mark.slow
 def test_additive_noise_is_told_from_noise_that_scales(fixed_rng: np.random.Generator):
     device = SoftBounds(**EVEN, dw_min=0.03, dw_min_std=0.4, w_max=1.0, w_min=-1.0)
     for additive in (True, False):
@@ -136,6 +138,7 @@ def test_additive_noise_is_told_from_noise_that_scales(fixed_rng: np.random.Gene
         assert fit.device.mult_noise is not additive
 
 
+@pytest.mark.slow
 def test_devices_that_differ_give_their_spread(fixed_rng: np.random.Generator):
     device = known_devices()[2]
     gains = np.array([0.7, 0.85, 1.0, 1.0, 1.15, 1.3])

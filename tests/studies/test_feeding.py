@@ -65,7 +65,8 @@ def test_bytes_on_a_line_are_those_that_are_counted():
     assert rows["core"].examples_per_s == 9000.0
 
 
-@pytest.mark.parametrize("where", ["bram", pytest.param("sdram", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["bram", "sdram"])
 def test_a_simulated_store_gives_as_many_examples(where):
     pixels, labels = digits()
     store = BuildConfig(store=STORE, store_in=where)

@@ -36,7 +36,9 @@ from ohmgrid.training.fitting import fit_build
 from ohmgrid.training.plan import Plan
 
 REFERENCE = Path(__file__).with_name("agreement.json")
-"""What aihwkit reached: versions, and of each run the learning rate and its test accuracies."""
+"""What aihwkit reached: versions, and of each run the learning rate and its test accuracies.
+Where ``held_back`` is true its layers held back errors (docs/agreement.md): recorded before that
+was switched off."""
 
 SEED, PEER_SEED = 1, 101
 """First seed of our side, and of aihwkit's initial weights and orders of examples: others, so that
@@ -329,6 +331,7 @@ def main(peer_python: str | None, scanning: bool, only: str, out: Path) -> None:
             f"{row['aihwkit']:>9.2%} ±{row['aihwkit_deviation'] * 100:>4.2f}"
             f"{row['difference'] * 100:>8.2f}{row['difference'] / row['standard_error']:>8.2f}"
             f"{'' if row['agrees'] else '  disagrees'}"
+            f"{' *' if runs[run.name].get('held_back') else ''}"
         )
     wrong = sum(not row["agrees"] for row in results.values())
     click.echo(f"{len(results) - wrong} of {len(results)} runs agree")

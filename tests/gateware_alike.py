@@ -39,7 +39,7 @@ def tile_alike(kind: Any, config: Config, rows: int, cols: int, seed: int) -> No
         # What no register holds is refused by every engine.
         assume(False)
         raise
-    found = kind(config, rows, cols, 1, SimulatedGateware(config, [(3, 4), (rows, cols)]), 1)
+    found = kind(config, rows, cols, 1, SimulatedGateware(config, [(3, 4), (rows, cols)]))
     start = initial_state(config, rows, cols, 1)
     for tile in (golden, found):
         tile.load(start)

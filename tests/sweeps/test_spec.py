@@ -90,6 +90,14 @@ def test_runs_are_listed_and_a_wrong_one_is_known(tmp_path):
     assert wrong.text.startswith("training.lr: expected 1e-06..1000")
 
 
+def test_a_device_file_that_is_no_toml_fails_its_run_alone(tmp_path):
+    (tmp_path / "broken.toml").write_text("class = \n")
+    sweep = sweep_of(tmp_path, '[sweep.over]\ndevice = ["ecram", "broken.toml"]\n')
+    right, wrong = sweep.runs()
+    assert (right.wrong, wrong.wrong) == (False, True)
+    assert wrong.text.startswith(str(tmp_path / "broken.toml"))
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

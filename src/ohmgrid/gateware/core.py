@@ -11,9 +11,7 @@ from ohmgrid.devices.mixed_precision import MixedPrecision
 from ohmgrid.devices.transfer import Transfer
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.gateware.held import Gateware
-from ohmgrid.gateware.mixed import GatewareMixedTile
-from ohmgrid.gateware.pcm_capacitor import GatewarePcmCapacitorTile
-from ohmgrid.gateware.tile import GatewareTile
+from ohmgrid.gateware.kinds import make_tile
 from ohmgrid.gateware.transfer import GatewareTransferTile
 from ohmgrid.host.driver import Examples, Item
 from ohmgrid.host.protocol import EXAMPLES_BITS, Op, command
@@ -50,21 +48,17 @@ class GatewareCore(Core):
 
     def __init__(self, config: Config, net: Net, gateware: Gateware) -> None:
         self.gateware = gateware
-        several = isinstance(config.device, Transfer)
-        make = GatewareTransferTile if several else GatewareTile
-        if config.device.significance:
-            make = GatewarePcmCapacitorTile
-        if mixed := isinstance(config.device, MixedPrecision):
-            make = GatewareMixedTile
-        tiles: list[Any] = [
-            make(config, rows, cols, number, gateware, number)
+        tiles = self._tiles = [
+            make_tile(config, rows, cols, number, gateware)
             for number, (rows, cols) in enumerate(net.shapes)
         ]
-        self._tiles = tiles
         super().__init__(config, net, 1, tiles)
         # Where what is read for a transfer goes through a buffer, the host is between the arrays;
         # of mixed precision it adds up the updates.
-        self._hosted = mixed or (several and not self.columns)
+        device = config.device
+        self._hosted = isinstance(device, MixedPrecision) or (
+            isinstance(device, Transfer) and not self.columns
+        )
         self._writes = [tile for tile in tiles if isinstance(tile, GatewareTransferTile)]
         if (steps := len(self._training(2))) > MOST_STEPS:
             raise ConfigError(

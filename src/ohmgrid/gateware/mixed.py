@@ -17,24 +17,16 @@ class GatewareMixedTile(MixedPrecisionTile):
     config, rows, cols, number
         As of `MixedPrecisionTile`.
     gateware : Gateware
-        The core that the array is in.
-    array : int
-        Number of the array in that core.
+        The core that the array is in, under the number of the tile.
     """
 
     array: GatewareTile
 
     def __init__(
-        self,
-        config: Config,
-        rows: int,
-        cols: int,
-        number: int,
-        gateware: Gateware,
-        array: int,
+        self, config: Config, rows: int, cols: int, number: int, gateware: Gateware
     ) -> None:
         def make(own: Config, rows: int, cols: int, number: int) -> GatewareTile:
-            return GatewareTile(own, rows, cols, number, gateware, array)
+            return GatewareTile(own, rows, cols, number, gateware)
 
         super().__init__(config, rows, cols, number, make)
 

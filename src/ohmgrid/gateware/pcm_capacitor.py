@@ -18,23 +18,12 @@ __all__ = ["GatewarePcmCapacitorTile"]
 class GatewareCapacitors(GatewareTile):
     """An array of capacitors in a core, which adds what lies beside each so many times.
 
-    Parameters
-    ----------
-    config, rows, cols, number, gateware, array
-        As of `GatewareTile`.
+    Parameters as of `GatewareTile`.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        rows: int,
-        cols: int,
-        number: int,
-        gateware: Gateware,
-        array: int,
-    ) -> None:
-        self._beside, self._sign = np.zeros((rows, cols), np.int32), 1
-        super().__init__(config, rows, cols, number, gateware, array)
+    _beside: np.ndarray | int = 0
+    """What lies beside, before it is counted so many times: nothing before the first `show`."""
+    _sign = 1
 
     def show(self, beside: np.ndarray, sign: int) -> None:
         """Let passes see what lies beside the array from the next `load` on; see `Tile.show`."""
@@ -63,24 +52,16 @@ class GatewarePcmCapacitorTile(PcmCapacitorTile):
     config, rows, cols, number
         As of `PcmCapacitorTile`.
     gateware : Gateware
-        The core that the capacitors are in.
-    array : int
-        Number of the array in that core.
+        The core that the capacitors are in, under the number of the tile.
     """
 
     capacitors: GatewareCapacitors
 
     def __init__(
-        self,
-        config: Config,
-        rows: int,
-        cols: int,
-        number: int,
-        gateware: Gateware,
-        array: int,
+        self, config: Config, rows: int, cols: int, number: int, gateware: Gateware
     ) -> None:
         def make(own: Config, rows: int, cols: int, number: int, top: int) -> GatewareCapacitors:
-            return GatewareCapacitors(own, rows, cols, number, gateware, array)
+            return GatewareCapacitors(own, rows, cols, number, gateware)
 
         super().__init__(config, rows, cols, number, make)
 

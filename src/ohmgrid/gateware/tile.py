@@ -38,8 +38,8 @@ class GatewareTile(TileBase):
         Number of the tile, in the address of its noise.
     gateware : Gateware
         The core that the array is in.
-    array : int
-        Number of the array in that core.
+    array : int, optional
+        Number of the array in that core; that of the tile if nothing is said.
     kind : int
         Which of the gateware's kinds of arrays it is.
     every : int
@@ -63,14 +63,15 @@ class GatewareTile(TileBase):
         cols: int,
         number: int,
         gateware: Gateware,
-        array: int,
+        array: int | None = None,
         kind: int = 0,
         every: int = 0,
     ) -> None:
         super().__init__(config, rows, cols, number)
         self.gateware = gateware
-        self._array, self._values, self._every = array, gateware.values[kind], every
-        place = self.gateware.places[array]
+        self._array = number if array is None else array
+        self._values, self._every = gateware.values[kind], every
+        place = self.gateware.places[self._array]
         key = op_key(seed_key(config.seed), Verb.STATIC, number, 0)
         self._population = populate(
             key, *self.device_shape, self.device, config.formats.weight_bits

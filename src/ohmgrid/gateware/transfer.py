@@ -25,22 +25,15 @@ class GatewareTransferTile(TransferTile):
     number : int
         Number of the tile.
     gateware : Gateware
-        The core that the arrays are in.
-    layer : int
-        Which of its weights they are: slow arrays come first, then fast ones.
+        The core that the arrays are in: slow arrays come first, then fast ones, each in the order
+        of their tiles.
     """
 
     slow: GatewareTile
     fast: GatewareTile
 
     def __init__(
-        self,
-        config: Config,
-        rows: int,
-        cols: int,
-        number: int,
-        gateware: Gateware,
-        layer: int,
+        self, config: Config, rows: int, cols: int, number: int, gateware: Gateware
     ) -> None:
         layers = len(gateware.places) // 2
 
@@ -48,7 +41,7 @@ class GatewareTransferTile(TransferTile):
 
         def make(own: Config, rows: int, cols: int, own_number: int) -> GatewareTile:
             kind = int(own_number != number)
-            array = layer + kind * layers
+            array = number + kind * layers
             return GatewareTile(
                 own, rows, cols, own_number, gateware, array, kind, every if kind else 0
             )

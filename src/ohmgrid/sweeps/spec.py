@@ -5,8 +5,8 @@ A sweep is a configuration file with one table more, ``[sweep]``; docs/sweeps.md
 
 import hashlib
 import random
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -84,15 +84,15 @@ class Sweep:
 
     def _text(self, values: Mapping[str, Any]) -> str:
         """Return the configuration of a run with these values."""
-        tables = _copied(self.base)
+        tables = deepcopy(dict(self.base))
         # A device first: keys of it replace single parameters.
         for key in sorted(values, key=lambda key: key != "device"):
             value = values[key]
             if key == "device":
                 value = self._device(value)
-            inside, *names = reversed(key.split("."))
+            *names, inside = key.split(".")
             at = tables
-            for name in reversed(names):
+            for name in names:
                 at = at.setdefault(name, {})
                 if not isinstance(at, dict):
                     raise ConfigError(key, f"expected a key of a table, got one of {name}")
@@ -109,8 +109,11 @@ class Sweep:
             raise ConfigError(
                 "device", f"expected a preset (`ohmgrid devices`) or a file, got {shown(value)}"
             )
-        table = tomllib.loads(read_text(path))
-        return check_table(str(path), table.get("device", table))
+        try:
+            table = parse_toml(read_text(path))
+            return check_table("device", table.get("device", table))
+        except ConfigError as error:
+            raise error.at(path) from None
 
 
 def load_sweep(path: Path) -> Sweep:
@@ -228,10 +231,3 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         else:
             flat[before + key] = value
     return flat
-
-
-def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tables that can be changed."""
-    return {
-        key: _copied(value) if isinstance(value, dict) else value for key, value in tables.items()
-    }

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from ohmgrid.watch.server import SCOPE, Page
+from ohmgrid.watch.stream import BEAT, Stream
 
 __all__ = ["Scope", "Signals", "show"]
 
@@ -24,7 +25,6 @@ POINTS = 40
 MOST_TRACES = 8
 FRAMES = 200
 """Frames that a page shows."""
-BEAT_S = 5.0
 
 
 class Signals(NamedTuple):
@@ -42,17 +42,16 @@ class Signals(NamedTuple):
     first."""
 
 
-class Scope:
+class Scope(Stream):
     """The newest frames of a system, for any number of browsers."""
 
     def __init__(self, signals: Signals) -> None:
+        super().__init__()
         self.signals = signals
         self.paused = False
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES)
         self._count = 0
         self._samples = 0
-        self._changed = asyncio.Event()
-        self._closed = False
 
     def take(self, values: np.ndarray) -> None:
         """Take over samples (shape (samples, traces)); some of many, the last one among them."""
@@ -73,15 +72,6 @@ class Scope:
         self.paused = paused
         self._wake()
 
-    def close(self) -> None:
-        """End all streams of events."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
     async def events(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield names and contents (JSON) of events for one browser, until `close`."""
         told, state = 0, ""
@@ -96,10 +86,8 @@ class Scope:
             if now != state:
                 state = now
                 yield "state", msgspec.json.encode({"state": state})
-            try:
-                await asyncio.wait_for(changed.wait(), BEAT_S)
-            except TimeoutError:
-                yield "beat", b"{}"
+            if not await self._news(changed):
+                yield BEAT
 
 
 async def show(

@@ -3,23 +3,20 @@
 A browser that takes its time gets the newest state when it is ready, and every row of the history.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from ohmgrid.watch.messages import Hello, Message, Row, Update, Weights
+from ohmgrid.watch.stream import BEAT, Stream
 
 __all__ = ["LIVE", "View"]
 
 LIVE = ("running", "paused")
 """States of a run that is alive."""
 
-BEAT_S = 5.0
-"""Seconds of silence after which an event says that the connection is alive."""
 
-
-class View:
+class View(Stream):
     """The state of a run as far as it is known.
 
     Attributes
@@ -30,13 +27,12 @@ class View:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.state = "waiting"
         self._run = 0
         self._hello = self._weights = b""
         self._update: Update | None = None
         self._rows: list[Row] = []
-        self._changed = asyncio.Event()
-        self._closed = False
 
     def take(self, message: Message) -> None:
         """Take over what a run tells; a `Hello` begins anew."""
@@ -58,15 +54,6 @@ class View:
         """Say what has become of the run."""
         self.state = state
         self._wake()
-
-    def close(self) -> None:
-        """End all streams of events."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
 
     async def events(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield names and contents (JSON) of events for one browser, until `close`."""
@@ -93,7 +80,5 @@ class View:
             if state != self.state:
                 state = self.state
                 yield "state", msgspec.json.encode({"state": state})
-            try:
-                await asyncio.wait_for(changed.wait(), BEAT_S)
-            except TimeoutError:
-                yield "beat", b"{}"
+            if not await self._news(changed):
+                yield BEAT

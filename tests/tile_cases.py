@@ -51,6 +51,8 @@ BUILDS = {
         time=full or lanes == 3,
         device_sets=2 if lanes == 4 else 1,
         transfers=lanes == 4,
+        buffers=5 * MAX_ROWS * MAX_COLS if lanes == 4 else 0,
+        means=lanes == 4,
         significance={3: 5, 4: 2}.get(lanes, 0),
         computed_keys=lanes != 3,
     )

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from ohmgrid.doors.checks import check_int
 from ohmgrid.hdl.base.pipeline import delayed
 
-__all__ = ["Multiplier", "block_bits"]
+__all__ = ["BITS", "Multiplier", "block_bits"]
 
 
 def _ecp5(a: Value, b: Value, o: Signal, signs: tuple[bool, bool]) -> Instance:

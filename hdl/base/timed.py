@@ -10,10 +10,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from ohmgrid.hdl.base.arith import beyond, saturate
-from ohmgrid.hdl.base.multiplier import Multiplier
+from ohmgrid.hdl.base.multiplier import BITS, Multiplier
 from ohmgrid.hdl.base.products import SoftProduct, soft_cycles
 
 __all__ = ["Stages", "Timed", "half"]
+
+FINE = 4
+"""Bits of a shift that are a step for themselves."""
 
 
 def half(mean: Value, shift: int) -> Value:
@@ -125,6 +128,45 @@ class Stages:
         return self.stage(
             part, name, lambda value, clipped: saturate(value, bits, clipped), value, clipped
         )
+
+    def wide_product(self, part: str, name: str, a: Timed, b: Timed) -> Timed:
+        """Multiply a signed value, wider than a block takes, by an unsigned one, in two blocks."""
+        low = self.product(part, f"{name}_low", a.slice(0, BITS), b, block=True)
+        rest = Timed(a.value[BITS:].as_signed(), a.time)
+        high = self.product(part, f"{name}_high", rest, b, block=True)
+        return self.stage(
+            part,
+            name,
+            lambda low, high: Cat(low[:BITS], (low[BITS:] + high)[: len(high)]).as_signed(),
+            low,
+            high,
+        )
+
+    def shift_rounded(self, part: str, name: str, value: Timed, less: Timed) -> Timed:
+        """Return ``value / 2**(less + 1)`` rounded to nearest, ties to even, for a ``less`` that
+        varies: its low four bits are a step for themselves, and so are all others."""
+
+        def lost(value: Value, steps: Value, size: int) -> Value:
+            """Return whether a shift by so many steps of that size loses a one."""
+            count = min((1 << len(steps)) - 1, -(-len(value) // size))
+            pieces = (value[size * k : size * (k + 1)].any() for k in range(count))
+            return Cat((steps > k) & piece for k, piece in enumerate(pieces)).any()
+
+        def coarse(value: Value, less: Value) -> Value:
+            steps = less[FINE:]
+            return Cat(lost(value, steps, 1 << FINE), value >> Cat(Const(0, FINE), steps))
+
+        def fine(value: Value, less: Value) -> Value:
+            rest, steps = value[1:].as_signed(), less[:FINE]
+            return Cat(value[0] | lost(rest, steps, 1), rest >> steps)
+
+        def rounded(value: Value) -> Value:
+            # Its lowest bit is whether anything was lost below the half.
+            return value[2:].as_signed() + (value[1] & (value[0] | value[2]))
+
+        rough = self.stage(part, f"{name}_coarse", coarse, value, less)
+        exact = self.stage(part, f"{name}_fine", fine, rough, less)
+        return self.stage(part, name, rounded, exact)
 
     def read(self, part: str, name: str, memory: Memory, address: Timed) -> Timed:
         """Read a memory: two cycles, its output has a register (block RAM is slow)."""

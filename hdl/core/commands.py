@@ -15,6 +15,9 @@ from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["KINDS", "Commands"]
 
+PARTLY = (Op.WRITE_REFERENCES, Op.READ_BETWEEN)
+"""What not every build does."""
+
 KINDS = data.StructLayout({op.name.lower(): 1 for op in Op})
 """Which command is at work."""
 
@@ -35,11 +38,14 @@ class Commands(wiring.Component):
         The command at work;
     kinds : Out(KINDS)
         registers, for they choose settings all over the core: which it is.
-    set, run, write_entry, load, load_vector, multiply, bring, update, pass_time : Out(1)
+    set, run, write_entry, load, load_vector, multiply, bring, update, pass_time, read : Out(1)
         Strobes: write a register; run the step table; write a word of the array table; load an
-        entry; do what the loader does; multiply; bring results to the edge; update; let time pass.
+        entry; do what the loader does; multiply; bring results to the edge; update; let time pass;
+        read what lies between two arrays.
     unknown, table_busy, loader_done, multiply_done, brought, updated, time_due, time_passed : In(1)
         There is no such register; and what these wait for, taken a cycle late but for the table.
+    through, buffers_busy : In(1)
+        Results that are sent go through buffers, which are at work.
     changed : Out(1)
         Strobe: a verb has ended that changes the entry.
     loading, multiplying, flowing, running, inner_results : Out(1)
@@ -60,9 +66,10 @@ class Commands(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         strobes = ("set", "run", "write_entry", "load", "load_vector", "multiply", "bring")
-        strobes += ("update", "pass_time", "changed", "count", "accepted", "done", "failed")
+        strobes += ("update", "pass_time", "read", "changed", "count", "accepted", "done", "failed")
         waits = ("unknown", "table_busy", "loader_done", "multiply_done", "brought", "updated")
         waits += ("time_due", "time_passed", "wrong", "sound", "hit", "counting")
+        waits += ("through", "buffers_busy")
         states = ("loading", "multiplying", "flowing", "running", "answer_ready", "inner_results")
         steps = ("go", "inner", "steps", "ended", "illegal", "answer_valid")
         super().__init__(
@@ -178,6 +185,9 @@ class Commands(wiring.Component):
                         m.next = "AGE"
                     with m.If(kinds.plan):
                         m.next = "ANSWER"
+                    if self._config.build.buffers:
+                        with m.If(kinds.read_between):
+                            m.next = "READ"
             with m.State("LOADER"):
                 m.d.comb += self.loading.eq(1)
                 with work.until_done(self.load_vector, ~late["loader_done"]):
@@ -193,6 +203,15 @@ class Commands(wiring.Component):
                     m.next = "ANSWER"
                     with m.If(inner):
                         m.next = "BRING"
+                    if self._config.build.buffers:
+                        with m.If(self.through & kinds.send):
+                            m.next = "BUFFERS"
+            if self._config.build.buffers:
+                with m.State("BUFFERS"), m.If(~self.buffers_busy):
+                    m.next = "ANSWER"
+                with m.State("READ"):
+                    with work.until_done(self.read, self.buffers_busy):
+                        m.next = "ANSWER"
             with m.State("BRING"):
                 m.d.comb += self.flowing.eq(1)
                 with m.If(late["brought"]):
@@ -252,9 +271,11 @@ class Commands(wiring.Component):
 
     def _known(self):
         """Return whether the command at work is one, for an array that there can be."""
-        ops = [op for op in Op if op not in (Op.SET, Op.WRITE_REFERENCES, *INNER)]
+        ops = [op for op in Op if op not in (*PARTLY, Op.SET, *INNER)]
         if self._config.build.references:
             ops.append(Op.WRITE_REFERENCES)
+        if self._config.build.buffers:
+            ops.append(Op.READ_BETWEEN)
         counter = (self.op == Op.COUNTER) & (self.arg == TOTALS)
         return Cat(self.op == op for op in ops).any() & (
             (self.arg < self._config.build.arrays) | counter

@@ -14,8 +14,9 @@ from ohmgrid.hdl.array.bundles import sweep_layout
 from ohmgrid.hdl.array.cell_port import job_layout
 from ohmgrid.hdl.base.arith import saturate
 from ohmgrid.hdl.core.array_table import ArrayTable
+from ohmgrid.hdl.core.between import Between, connect_between
 from ohmgrid.hdl.core.commands import Commands
-from ohmgrid.hdl.core.counters import Counters, amounts_layout
+from ohmgrid.hdl.core.counters import Counters, amounts_of
 from ohmgrid.hdl.core.jobs import KEY, WAY, either, lies, of_direction, same
 from ohmgrid.hdl.core.key_desk import KeyDesk
 from ohmgrid.hdl.core.loader import Loader
@@ -92,10 +93,13 @@ class Core(wiring.Component):
         m.submodules.counters = self._counters = Counters(config)
         # A build without it asks for nothing in its place.
         self._time, self._transfers = TimeEffects(config, self._array.turn), Transfers(config)
+        self._between = Between(config)
         if build.time:
             m.submodules.time = self._time
         if build.transfers:
             m.submodules.transfers = self._transfers
+        if build.buffers:
+            m.submodules.between = self._between
 
         m.submodules.commands = self._commands = Commands(config)
         self._registers, self._kinds = self._settings.registers, self._commands.kinds
@@ -107,6 +111,8 @@ class Core(wiring.Component):
             if build.transfers
             else self._commands.arg
         )
+        # Results go to what lies between arrays, or errors come from there.
+        self._through = Signal()
         self._way = way = Signal(WAY)
         m.d.comb += way.eq(of_direction(self._kinds.backward, self._registers, entry))
         self._place(m)
@@ -116,6 +122,12 @@ class Core(wiring.Component):
         self._connect_commands(m)
         self._connect_streams(m)
         self._change_entry(m)
+        if build.buffers:
+            connect_between(
+                *(m, self._between, self._through, self._keys),
+                *(self._settings, self._table, self._commands, self._sequencer),
+                *(self._multiply, self._loader, self._lines, self._maxima, self._pulser),
+            )
         return m
 
     def _place(self, m):
@@ -134,8 +146,10 @@ class Core(wiring.Component):
         """Connect the lines' memories to the array, and to whichever engine makes a pass."""
         lines, array, time, build = self._lines, self._array, self._time, self.config.build
         entry, way, keys = self._table.entry, self._way, self._keys
+        engines = (self._multiply, self._update, time, self._loader, self._between)
         # What comes from beyond the edge is clipped: magnitudes have a bit less.
         own = saturate(self.i.payload, self.config.formats.edge_bits)
+        own = Mux(self._through, self._between.value, own)
         came = Mux(self._commands.flowing, self._onward.value, own)
         came = Mux(self._loader.line, Mux(self._loader.hot, lines.one, 0), came)
         # A register: all engines have passes made.
@@ -170,9 +184,7 @@ class Core(wiring.Component):
             *(*same(array, lines, "codes", "pulses"), array.coding.eq(lines.busy)),
             keys.load.eq(self._loader.seed),
             keys.seed.eq(self._registers.seed),
-            keys.verb.eq(
-                either(KEY, self._multiply.key, self._update.key, time.key, self._loader.key)
-            ),
+            keys.verb.eq(either(KEY, *(engine.key for engine in engines))),
             keys.verb_tile.eq(entry.number),
             keys.pulser.eq(self._pulser.key),
             keys.pulser_tile.eq(self._table.planned.number),
@@ -266,7 +278,7 @@ class Core(wiring.Component):
             loader.biased.eq(self._sequencer.running & self._sequencer.biased),
             loader.reads.eq(self._kinds.read_cells),
             loader.references.eq(self._kinds.write_references),
-            loader.valid.eq(self.i.valid),
+            loader.valid.eq(self.i.valid | self._through),
             array.cells_i.payload.eq(saturate(self.i.payload, self.config.formats.weight_bits)),
         ]
 
@@ -275,8 +287,7 @@ class Core(wiring.Component):
         lines, time, onward = self._lines, self._time, self._onward
         sequencer, maxima, registers = self._sequencer, self._maxima, self._registers
         build, write = self.config.build, self._settings.trainer_write
-        # A refresh has vectors of its own, behind those of all examples.
-        # So has a transfer.
+        # A refresh, or a transfer, has vectors of its own, behind those of all examples.
         away = Signal()
         apart = time.active | sequencer.apart
         m.d.sync += [
@@ -313,33 +324,19 @@ class Core(wiring.Component):
             sequencer.vector_taken.eq(lines.taken),
         ]
 
-    def _amounts(self, m):
+    def _count(self, m):
         """Count what the verb at work came to; return it."""
-        update, array, onward = self._update, self._array, self._onward
-        counters, sequencer = self._counters, self._sequencer
-        amounts = Signal(amounts_layout(self.config))
-        # Of the update alone: a refresh after it pulses, too.
-        with m.If(update.done & ~self._time.active):
-            m.d.sync += [
-                amounts.slots.eq(update.plan.bl),
-                *same(amounts, array, "up", "down", "held"),
-                *same(amounts, update.plan, "active", "below", "clipped"),
-            ]
-        with m.If(self._multiply.done | (update.done & ~self._time.active)):
-            m.d.sync += amounts.visits.eq(array.visits)
-        m.d.sync += [
-            *same(amounts, self._multiply, "saturated", "passes"),
-            *same(amounts, onward, "activations", "errors", "hit"),
-        ]
+        update, array, commands = self._update, self._array, self._commands
+        counters, sequencer, multiply = self._counters, self._sequencer, self._multiply
+        amounts = amounts_of(
+            m, self.config, self._time.active, update, array, multiply, self._onward
+        )
         m.d.comb += [
-            array.count.eq(self._multiply.start | update.start),
-            counters.start.eq(sequencer.start),
-            counters.counts.eq(sequencer.counts),
-            counters.array.eq(self._commands.arg),
-            counters.target.eq(sequencer.job.target),
+            array.count.eq(multiply.start | update.start),
+            *same(counters, sequencer, "start", "counts"),
+            *(counters.array.eq(commands.arg), counters.target.eq(sequencer.job.target)),
+            *(counters.row.eq(commands.arg), counters.field.eq(commands.argument)),
             counters.amounts.eq(amounts),
-            counters.row.eq(self._commands.arg),
-            counters.field.eq(self._commands.argument),
         ]
         return amounts
 
@@ -383,7 +380,7 @@ class Core(wiring.Component):
             commands.time_passed.eq(time.done),
             commands.wrong.eq(table.wrong),
             commands.sound.eq(sound),
-            commands.amounts.eq(self._amounts(m)),
+            commands.amounts.eq(self._count(m)),
             *same(commands, onward, "hit", "word"),
             *same(commands, sequencer, "go", "inner", "ended", "illegal", "answer_valid"),
             commands.step_op.eq(sequencer.op),
@@ -400,22 +397,25 @@ class Core(wiring.Component):
         """Connect the streams to the one engine that passes words."""
         array, loader, multiply = self._array, self._loader, self._multiply
         commands, sequencer = self._commands, self._sequencer
-        inner = commands.inner_results
+        inner, through, between = commands.inner_results, self._through, self._between
         m.d.sync += [
             self._onward.start.eq(commands.bring | multiply.anew),
             self._onward.i_valid.eq(multiply.o.valid & inner),
             self._onward.i.eq(multiply.o.payload),
         ]
-        m.d.comb += multiply.o.ready.eq(self.o.ready | inner)
+        m.d.comb += multiply.o.ready.eq(self.o.ready | inner | through)
         with m.If(commands.multiplying):
             m.d.comb += [
-                self.o.valid.eq(multiply.o.valid & ~inner),
+                self.o.valid.eq(multiply.o.valid & ~inner & ~through),
                 self.o.payload.eq(multiply.o.payload),
             ]
+        m.d.comb += between.o.ready.eq(self.o.ready)
+        with m.If(between.reading):
+            m.d.comb += same(self.o, between.o, "valid", "payload")
         with m.If(sequencer.running):
             m.d.comb += self.i.ready.eq(sequencer.label_ready)
         with m.If(commands.loading):
-            m.d.comb += self.i.ready.eq(loader.ready)
+            m.d.comb += self.i.ready.eq(loader.ready & ~through)
             with m.If(loader.passing):
                 m.d.comb += [
                     self.i.ready.eq(array.cells_i.ready),

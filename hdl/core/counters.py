@@ -1,16 +1,19 @@
 """Counters: what the verbs of a run came to, added up while the next one is at work."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
+from ohmgrid.hdl.core.jobs import same
 from ohmgrid.host.protocol import Op
 from ohmgrid.registers.meters import ARRAY_FIELDS, METER_BITS, ROW_FIELDS, TOTAL_FIELDS, TOTALS
 from ohmgrid.registers.steps import ARRAY_BITS
 
-__all__ = ["Counters", "amounts_layout"]
+__all__ = ["Counters", "amounts_layout", "amounts_of"]
 
 AMOUNT_BITS = 32
 MOST_OF_A_CELL = 256
@@ -30,6 +33,43 @@ def amounts_layout(config: Config) -> data.StructLayout:
             **{"slots": 8, "held": each, "visits": each, "hit": 1},
         }
     )
+
+
+def amounts_of(
+    m: Module,
+    config: Config,
+    refresh: Value,
+    update: Any,
+    array: Any,
+    multiply: Any,
+    onward: Any,
+) -> data.View:
+    """Return what the verb at work came to, once it has ended.
+
+    Parameters
+    ----------
+    m : Module
+    config : Config
+    refresh : Value
+        A refresh is at work, which pulses, too, and is not counted.
+    update, array, multiply, onward : Component
+        The engines of a core.
+    """
+    amounts = Signal(amounts_layout(config), name="amounts")
+    updated = update.done & ~refresh
+    with m.If(updated):
+        m.d.sync += [
+            amounts.slots.eq(update.plan.bl),
+            *same(amounts, array, "up", "down", "held"),
+            *same(amounts, update.plan, "active", "below", "clipped"),
+        ]
+    with m.If(multiply.done | updated):
+        m.d.sync += amounts.visits.eq(array.visits)
+    m.d.sync += [
+        *same(amounts, multiply, "saturated", "passes"),
+        *same(amounts, onward, "activations", "errors", "hit"),
+    ]
+    return amounts
 
 
 class Counters(wiring.Component):

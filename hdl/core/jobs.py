@@ -7,12 +7,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from ohmgrid.config import Config
+from ohmgrid.host.protocol import SET_BIT, TABLE_DATA_BITS
 from ohmgrid.registers.arrays import entry_fields
 from ohmgrid.registers.map import CONVERTER, CORE, READ_BITS, STEP_WORD_BITS
 from ohmgrid.registers.noise import Verb
 from ohmgrid.registers.steps import WIDTHS
 
 __all__ = [
+    "ADDRESS_BITS",
     "COLUMN",
     "KEY",
     "REGISTERS",
@@ -48,7 +50,12 @@ KEY = data.StructLayout({"start": 1, "verb": 8, "step": 48})
 STEP = data.StructLayout(dict(WIDTHS))
 """A step of the step table."""
 
-TRAINER_WRITE = data.StructLayout({"en": 1, "table": 8, "address": 12, "data": STEP_WORD_BITS})
+ADDRESS_BITS = SET_BIT - TABLE_DATA_BITS
+"""Of an entry of a table."""
+
+TRAINER_WRITE = data.StructLayout(
+    {"en": 1, "table": 8, "address": ADDRESS_BITS, "data": STEP_WORD_BITS}
+)
 """Write port of the tables of `ohmgrid.registers.map.TRAINER`."""
 
 

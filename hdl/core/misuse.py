@@ -31,7 +31,7 @@ class Misuse(wiring.Component):
     """
 
     def __init__(self, config: Config):
-        self._transfers = config.build.transfers
+        self._transfers, self._buffers = config.build.transfers, config.build.buffers
         flags = dict.fromkeys(("judged", "kept", "apart"), In(1))
         super().__init__({"step": In(STEP), "results": In(ARRAY_BITS), **flags, "found": Out(1)})
 
@@ -56,6 +56,9 @@ class Misuse(wiring.Component):
         }
         if self._transfers:
             wrong[StepVerb.LINE] = bank != Bank.X
+            if not self._buffers:
+                for verb in (StepVerb.SEND, StepVerb.WAIT):
+                    wrong[verb] |= self.apart
         m.d.sync += self.found.eq(0)
         with m.Switch(step.verb):
             for verb, found in wrong.items():

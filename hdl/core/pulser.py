@@ -20,7 +20,7 @@ from ohmgrid.hdl.periphery.passes import trains_layout
 from ohmgrid.hdl.periphery.pulses import Planner
 from ohmgrid.hdl.periphery.values import list_layout
 from ohmgrid.periphery import SLOTS
-from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS
+from ohmgrid.registers.edge import BL_BITS, FACTOR_BITS, RATE_BITS
 from ohmgrid.registers.steps import ARRAY_BITS
 
 __all__ = ["WANTS", "Pulser", "plan_layout"]
@@ -63,13 +63,13 @@ def work_layout(config: Config) -> data.StructLayout:
     """Return the layout of what passes are made from.
 
     The array ``at`` work, for an update that waits (``own``) or for a plan to keep; in a
-    ``refresh``; its place and its plan, and slots of the first chunk; ``active``: neither vector is
-    0; how many activations are not.
+    ``refresh``; with the signs of its lines; its place and its plan, and slots of the first chunk;
+    ``active``: neither vector is 0; how many activations are not.
     """
     planned, edge = planned_layout(), config.formats.edge_bits
     return data.StructLayout(
         {
-            **{"at": ARRAY_BITS, "own": 1, "refresh": 1},
+            **{"at": ARRAY_BITS, "own": 1, "refresh": 1, "chopped": 1},
             **{name: planned[name].shape for name in PASSED},
             **{"bl": BL_BITS, "below": 1, "size": range(SLOTS + 1), "active": 1, "mode": 2},
             **{"x_factor": FACTOR_BITS, "d_factor": FACTOR_BITS},
@@ -123,6 +123,9 @@ class Pulser(wiring.Component):
     x_one, d_one : In
         1.0 at the edge.
     key : Out(KEY) ; key_done : In(1)
+    learns, averaged : In(1) ; average : Out(1) ; rated : In(1), rate, rate_shift : In
+        In a build with buffers: the array that is planned learns by itself, with signs of its
+        lines, and at a rate of its averages. Strobe: have that made; it is (strobe), and this.
     lines : Out(trains_layout) ; lines_busy, lines_clipped : In(1) ; pulses : In(list_layout)
         As of `ohmgrid.hdl.periphery.lines.Lines`.
     """
@@ -163,6 +166,10 @@ class Pulser(wiring.Component):
                 "d_one": In(edge),
                 "key": Out(KEY),
                 "key_done": In(1),
+                **dict.fromkeys(("learns", "averaged", "rated"), In(1)),
+                "average": Out(1),
+                "rate": In(RATE_BITS),
+                "rate_shift": In(6),
                 "lines": Out(trains_layout(config)),
                 "lines_busy": In(1),
                 "lines_clipped": In(1),
@@ -212,6 +219,12 @@ class Pulser(wiring.Component):
                     m.next = "FETCH"
             with m.State("FETCH"), waits.until_done(self.fetch, ~self.fetched):
                 m.next = "PLAN"
+                if self.config.build.buffers:
+                    with m.If(self.averaged & ~refresh):
+                        m.next = "AVERAGE"
+            if self.config.build.buffers:
+                with m.State("AVERAGE"), waits.until_done(self.average, ~self.rated):
+                    m.next = "PLAN"
             with m.State("PLAN"):
                 m.d.comb += [
                     *update_key(self.key, refresh, entry.update_step, self.column),
@@ -233,6 +246,7 @@ class Pulser(wiring.Component):
                 *(work[name].eq(entry[name]) for name in PASSED),
                 *(work[name].eq(getattr(planner, name)) for name in PLANNED),
                 *(work.at.eq(self.at), work.own.eq(own), work.refresh.eq(refresh)),
+                work.chopped.eq(self.learns & ~refresh),
                 work.mode.eq(Mux(refresh | (not counts), 0, registers.pulse_type)),
                 work.size.eq(Mux(planner.bl > SLOTS, SLOTS, planner.bl)),
                 work.active.eq((self.x_max != 0) & (self.d_max != 0)),
@@ -291,16 +305,18 @@ class Pulser(wiring.Component):
         def of_update(name):
             return Mux(refresh, registers[f"refresh_{name}"], entry[name])
 
+        for name in ("rate", "rate_shift"):
+            rate = of_update(name)
+            if self.config.build.buffers:
+                rate = Mux(self.averaged & ~refresh, getattr(self, name), rate)
+            m.d.comb += getattr(planner, name).eq(rate)
         m.d.comb += [
             planner.x_one.eq(self.x_one),
             planner.d_one.eq(self.d_one),
             planner.x_max.eq(self.x_max),
             planner.d_max.eq(self.d_max),
             planner.fixed_bl.eq(of_update("bl")),
-            *(
-                getattr(planner, name).eq(of_update(name))
-                for name in ("rate", "rate_shift", "factor")
-            ),
+            planner.factor.eq(of_update("factor")),
             planner.desired_bl.eq(Mux(refresh, registers.refresh_desired_bl, registers.desired_bl)),
             *(
                 getattr(planner, name).eq(registers[name] | refresh)
@@ -320,7 +336,7 @@ class Pulser(wiring.Component):
         m.d.comb += [
             *spanning(lines, work, row, devices=1, split=work.refresh),
             lines.paired.eq(work.paired & ~work.refresh),
-            lines.turned.eq(work.turned),
+            *(lines.turned.eq(work.turned), lines.chopped.eq(work.chopped)),
             lines.factor.eq(Mux(row, work.d_factor, work.x_factor)),
             lines.divisor.eq(Mux(row, work.d_divisor, work.x_divisor)),
             lines.bl.eq(work.bl),

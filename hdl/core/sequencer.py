@@ -25,6 +25,7 @@ from ohmgrid.registers.steps import (
     IF_DUE,
     MOST_SCALES,
     MOST_STEPS,
+    SKIPPED,
     STEP_BITS,
     Bank,
     StepVerb,
@@ -148,7 +149,6 @@ class Sequencer(wiring.Component):
             for half, bits in enumerate((STEP_WORD_BITS, STEP_BITS - STEP_WORD_BITS))
         ]
         step = Signal(STEP)
-        # Two scales for each array, and a vector of either side.
         scales = min(MOST_SCALES, 2 << self._array_bits)
         scale = self._memory(m, "scales", "scale", SCALE_BITS + 6, scales, step.coef)
         vectors = 2 << self._array_bits
@@ -183,7 +183,7 @@ class Sequencer(wiring.Component):
         if build.transfers:
             named = step.a[ARRAY_BITS:] != Bank.NONE
             to_own = comes | (step.verb == StepVerb.LINE)
-            moves = Cat(step.verb == verb for verb in (StepVerb.MAC, StepVerb.LINE, StepVerb.WRITE))
+            may_skip = Cat(step.verb == verb for verb in SKIPPED)
             moved = {
                 StepVerb.LINE: Op.LINE,
                 StepVerb.WRITE: Op.PULSE,
@@ -193,7 +193,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 self.apart.eq(apart),
                 self.owner.eq(Mux(named, step.a, Mux(to_own, step.dst, step.array))),
-                skips.eq(moves.any() & (step.cond == IF_DUE) & ~self.due),
+                skips.eq(may_skip.any() & (step.cond == IF_DUE) & ~self.due),
             ]
         m.d.comb += self.job.turns.eq(self.apart & ~step.way[0])
         ops = {
@@ -342,7 +342,7 @@ class Sequencer(wiring.Component):
                     with m.Default():
                         end(1)
                 short = (step.verb == StepVerb.TAKE) & none_left & ~step.cond[0]
-                with m.If(idle | short | misuse.found):
+                with m.If(idle | short | (misuse.found & ~skips)):
                     end(1)
             with m.State("LABEL"):
                 m.d.comb += self.label_ready.eq(1)

@@ -59,6 +59,8 @@ class Lines(wiring.Component):
     vector, value, one, taken, column_max, row_max, column_count, column_base, row_base : In, Out
     look, looked : In, Out
         Vectors that come in, and where they lie, as of `ohmgrid.hdl.periphery.edge.Edge`.
+    chopper_side, chopper_line : Out ; chopper : In(1)
+        A line that has come, and a cycle later whether its sign is turned, in a build with buffers.
     share : In
         Of line ``number``, a cycle after that: its magnitude for a pass with ``share``.
     number : Out
@@ -102,7 +104,8 @@ class Lines(wiring.Component):
                 "trains": In(trains_layout(config)),
                 "trains_busy": Out(1),
                 **{name: passed[name] for name in (*TAKEN, *GIVEN)},
-                "share": In(SHARE_BITS),
+                **{"chopper_side": Out(1), "chopper_line": Out(range(build.lines))},
+                **{"chopper": In(1), "share": In(SHARE_BITS)},
                 "number": Out(range(build.lines + 1)),
                 "shared_valid": Out(1),
                 "shared": Out(signed(18)),
@@ -241,6 +244,11 @@ class Lines(wiring.Component):
             of_trains.eq(Cat(came["trains"], of_trains)),
             negative.eq(Cat(self._edge.found < 0, negative)),
         ]
+        if self.config.build.buffers:
+            chops = delayed(m, came["trains"] & then.chopped, "chops")
+            line = then.first + came["line"]
+            m.d.comb += [self.chopper_side.eq(came["side"]), self.chopper_line.eq(line)]
+            m.d.sync += negative[1].eq(negative[0] ^ (chops & self.chopper))
         m.d.comb += [
             scaler.value.eq(value),
             scaler.magnitude.eq(of_trains[0]),
@@ -248,23 +256,18 @@ class Lines(wiring.Component):
             scaler.divisor.eq(divisor),
             scaler.top.eq(Mux(of_trains[scaler.top_time], 1 << 16, now.top)),
         ]
-        # Lines that are being scaled, in order.
         m.submodules.indices = indices = Memory(
             shape=unsigned(len(came["line"])), depth=1 << scaler.latency.bit_length(), init=[]
         )
         write, read = indices.write_port(), indices.read_port(domain="comb")
-        m.d.comb += [write.en.eq(valid), write.data.eq(came["line"])]
-        m.d.sync += [
-            write.addr.eq(write.addr + valid),
-            read.addr.eq(read.addr + coming[-1]),
-        ]
+        code, train = coming[-1] & ~of_trains[-1], coming[-1] & of_trains[-1]
+        m.d.sync += [write.addr.eq(write.addr + valid), read.addr.eq(read.addr + coming[-1])]
         m.d.comb += [
-            self.shared_valid.eq(coming[-1] & ~of_trains[-1] & now.share),
-            self.shared.eq(scaler.code),
+            *(write.en.eq(valid), write.data.eq(came["line"])),
+            *(self.shared_valid.eq(code & now.share), self.shared.eq(scaler.code)),
         ]
         return {
-            "code": coming[-1] & ~of_trains[-1],
-            "train": coming[-1] & of_trains[-1],
+            **{"code": code, "train": train},
             "index": read.data,
             "negative": negative[-1],
         }

@@ -66,12 +66,21 @@ def trains_layout(config: Config) -> data.StructLayout:
 
     A line has its turn every ``pace`` cycles or later; of ``paired`` rows, each device.
     ``factor``, ``divisor``: scale of a firing probability. ``sub``: slot or chunk, for keys.
-    ``bl``, ``chunk``, ``mode``: slots, part and pulse type of trains.
+    ``bl``, ``chunk``, ``mode``: slots, part and pulse type of trains. ``chopped``: values of lines
+    whose sign is turned count with the other one.
     """
     return data.StructLayout(
         {
             **_lines(config),
-            **{"trains": 1, "pace": 7, "sub": 8, "bl": BL_BITS, "chunk": 3, "mode": 2},
+            **{
+                "trains": 1,
+                "chopped": 1,
+                "pace": 7,
+                "sub": 8,
+                "bl": BL_BITS,
+                "chunk": 3,
+                "mode": 2,
+            },
             **{"factor": FACTOR_BITS, "divisor": config.formats.edge_bits},
         }
     )

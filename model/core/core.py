@@ -240,9 +240,11 @@ class Core:
         self._sensing = orders.sensing(len(tiles), net.activation, net.softmax)
         self._testing = orders.testing(len(tiles), net.activation)
         self._predicting = orders.predicting(len(tiles), net.activation)
-        moved = [tile.columns for tile in tiles if isinstance(tile, TransferTile) and tile.by_steps]
-        self.columns = moved if config.build.transfers else []
+        moved = [tile for tile in tiles if isinstance(tile, TransferTile) and tile.by_steps]
+        self.columns = [tile.columns for tile in moved] if config.build.transfers else []
         """Where steps transfer, columns that a transfer of each layer reads."""
+        self.buffered = any(tile.buffered for tile in moved)
+        """Whether that goes through buffers."""
         self._sequencer = Sequencer(config, self.tiles, self.scales, self.table)
         self.is_linear, self.scales_itself = is_linear(config), scales_itself(config)
         self.error_exponent: int | None = None
@@ -323,7 +325,9 @@ class Core:
         """Return the table that trains in mini-batches of a size."""
         net, ahead = self.net, self.config.pulses.one_chunk
         layers = len(self.tiles)
-        return orders.training(layers, net.activation, net.softmax, batch, ahead, self.columns)
+        return orders.training(
+            layers, net.activation, net.softmax, batch, ahead, self.columns, self.buffered
+        )
 
     def train_one(self, pixels: np.ndarray, label: int, lr: float) -> Answer:
         """Train on one example.

@@ -27,6 +27,7 @@ import numpy as np
 
 from ohmgrid.config import Config
 from ohmgrid.model.base.arith import at_edge, shift_round
+from ohmgrid.model.core.misuse import is_misused
 from ohmgrid.model.core.order import IllegalStep, NoArray, Order, UndefinedStep
 from ohmgrid.model.core.transfer import TransferTile
 from ohmgrid.model.periphery.functions import (
@@ -46,6 +47,7 @@ from ohmgrid.registers.steps import (
     IDLE_STEPS,
     IF_DUE,
     MOST_STEPS,
+    SKIPPED,
     Bank,
     Func,
     Step,
@@ -90,7 +92,7 @@ class Sequencer:
         self._formats, self._scales = formats, scales
         # Longer trains are made in parts, of the vectors that are there then.
         self._plans = config.pulses.one_chunk
-        self._moves = config.build.transfers
+        self._moves, self._buffers = config.build.transfers, config.build.buffers
         # Weights have two arrays, and steps transfer between them.
         self._several = self._moves and all(
             isinstance(tile, TransferTile) and tile.by_steps for tile in tiles
@@ -111,6 +113,8 @@ class Sequencer:
         self._label = self._word = 0
         self._taken = False
         self._errors = np.zeros(0, np.int64)
+        # What buffers asked for last.
+        self._asked = np.zeros(0, np.int64)
         # Array of the last MAC, if that was a forward one, in the slot at work.
         self._forward = -1
         # Whether the last update made a transfer due.
@@ -176,10 +180,11 @@ class Sequencer:
                         continue
                     case verb if verb not in {*StepVerb} or (verb in MOVES and not self._moves):
                         raise illegal(f"unknown verb {step.verb}")
+                if self._is_skipped(step):
+                    continue
                 if self._is_misused(step):
                     raise illegal("expected results, functions and vectors of its verb")
-                if not self._is_skipped(step):
-                    self._do(step, examples, answers)
+                self._do(step, examples, answers)
             except NoArray:
                 raise illegal("expected an array that is there", no_array=True) from None
 
@@ -207,9 +212,13 @@ class Sequencer:
                 self._slow(step).write(*self._operands(step), self._order.rate)
             case StepVerb.AGE:
                 self._slow(step).pass_time()
+            case StepVerb.SEND if self._is_apart(step):
+                self._asked = self._through(step)
             case StepVerb.SEND:
                 if self._order.host:
                     self._errors = self._order.host(self._results)
+            case StepVerb.WAIT if self._is_apart(step):
+                self._put(step, self._asked)
             case StepVerb.WAIT:
                 self._put(step, self._errors)
                 self._show("wait", step.dst % (1 << ARRAY_BITS), "error", self._errors)
@@ -254,38 +263,13 @@ class Sequencer:
 
     def _is_skipped(self, step: Step) -> bool:
         """Return whether a step is not done because no transfer is due."""
-        may = self._moves and step.verb in (StepVerb.MAC, StepVerb.LINE, StepVerb.WRITE)
+        may = self._moves and step.verb in SKIPPED
         return may and step.cond == IF_DUE and not self._due
 
     def _is_misused(self, step: Step) -> bool:
-        """Return whether a step asks for what its verb cannot do.
-
-        Functions of other results than those of the last MAC, a forward one of the same array in
-        the same slot; vectors of the other side; a plan for an array that is planned.
-        """
-        own, back = step.array == self._forward, step.way & 1
-        bank, func = step.dst >> ARRAY_BITS, step.func & 7
-        match step.verb:
-            case StepVerb.TAKE:
-                return bank != Bank.X
-            case StepVerb.WAIT:
-                return bank != Bank.D
-            case StepVerb.MAC:
-                expected = Func.BELOW if back and bank else Func.VALUE
-                side = Bank.D if back or self._is_apart(step) else Bank.X
-                return func != expected or bank not in (Bank.NONE, side)
-            case StepVerb.LINE:
-                return bank != Bank.X
-            case StepVerb.LOSS:
-                errors = step.dst == vector(Bank.D, step.array)
-                return not (own and errors and func in (Func.SHARE, Func.SQUARED))
-            case StepVerb.SEND:
-                return not own
-            case StepVerb.COUNT:
-                return self._forward < 0
-            case StepVerb.PLAN:
-                return step.array in self._planned
-        return False
+        """Return whether a step asks for what its verb cannot do."""
+        apart, planned = self._is_apart(step), step.array in self._planned
+        return is_misused(step, self._forward, planned, apart, bool(self._buffers))
 
     def _goes_back(self, cond: int, left: int) -> bool:
         """Return whether a LOOP goes back, and choose the slot."""
@@ -421,6 +405,13 @@ class Sequencer:
         array = step.array
         x = self._get(step, step.a, Bank.X, array)
         return x, self._get(step, step.b, Bank.D, array)
+
+    def _through(self, step: Step) -> np.ndarray:
+        """Take the results of a fast array through its buffers; return what they ask for."""
+        tile = self._fast(step.array)
+        if tile is None or not tile.buffered:
+            raise UndefinedStep(f"{step}: expected a fast array with buffers")
+        return tile.asked(self._results, self._order.rate)
 
     def _line(self, step: Step) -> None:
         """Store the line that reads the next column of a fast array."""

@@ -113,16 +113,26 @@ class TransferTile(ShownTile):
             Learning rate of the run, > 0.
         """
         # All that can be wrong with a rate is found before anything changes.
-        _, write, scale = self._rates(self._learning_rate(lr))
+        self._rates(self._learning_rate(lr))
         if self.learn(x, d, lr):
             for _ in range(self._registers.columns):
-                self._transfer(write, scale)
+                line = self.line()
+                self.write(line, self.asked(self.fast.forward(line), lr), lr)
         self.pass_time()
 
     @property
     def by_steps(self) -> bool:
-        """Whether what is read is written as it is, which a step table can do."""
-        return not (self._registers.buffered or self._registers.chopped)
+        """Whether a step table can transfer: the build has buffers, if there are any between the
+        arrays, and means beside them."""
+        registers, build = self._registers, self.config.build
+        return not registers.buffered or (
+            build.buffers > 0 and build.means >= bool(registers.dynamic)
+        )
+
+    @property
+    def buffered(self) -> bool:
+        """Whether what is read goes through buffers."""
+        return bool(self._registers.buffered)
 
     @property
     def columns(self) -> int:
@@ -155,13 +165,33 @@ class TransferTile(ShownTile):
         line[int(self.fast.steps[0]) % self.cols] = self._one
         return line
 
+    def asked(self, read: np.ndarray, lr: float) -> np.ndarray:
+        """Take what was read last through the buffers; return the errors that are to be written.
+
+        Parameters
+        ----------
+        read : int64, shape (rows,)
+            Of a column of the fast array.
+        lr : float
+            Learning rate of the run.
+        """
+        registers = self._registers
+        if not registers.buffered:
+            return -at_edge(shift_round(read, write_shift(self.config)), self._top)[0]
+        reads = int(self.fast.steps[0]) - 1
+        turn, column = divmod(reads, self.cols)
+        scale = self._rates(self._learning_rate(lr))[2]
+        steps = self._buffer(column, read, scale) * self._step
+        # Means are not to be trusted before a whole period.
+        if registers.dynamic and turn <= registers.period:
+            steps = np.zeros_like(steps)
+        if registers.chopped:
+            self._turn(column, turn, op_key(self._base, Verb.TRANSFER, self.fast.number, reads))
+        return -steps
+
     def write(self, line: np.ndarray, d: np.ndarray, lr: float) -> None:
         """Pulse a column of the slow array; as `Tile.pulse`, at the rate of a run."""
-        self._pulse(line, d, self._rates(self._learning_rate(lr))[1])
-
-    def _pulse(self, line: np.ndarray, d: np.ndarray, registers: PulseRegisters) -> None:
-        """Pulse a column of the slow array, and count what that moved."""
-        self.slow.pulse(line, d, registers)
+        self.slow.pulse(line, d, self._rates(self._learning_rate(lr))[1])
         self.count_pulses(self.slow.pulses.up + self.slow.pulses.down)
 
     def count_pulses(self, moved: int) -> None:
@@ -192,25 +222,6 @@ class TransferTile(ShownTile):
             averages[place] = averaged(int(averages[place]), largest, weight)
         rate, shift = rate_of(scaled_rate(self.config, lr), *averages.tolist())
         return replace(registers, rate=rate, rate_shift=shift)
-
-    def _transfer(self, write: PulseRegisters, scale: tuple[int, int]) -> None:
-        """Read the next column, and bring what is due to the slow array."""
-        registers = self._registers
-        reads = int(self.fast.steps[0])
-        turn, column = divmod(reads, self.cols)
-        key = op_key(self._base, Verb.TRANSFER, self.fast.number, reads)
-        line = self.line()
-        read = self.fast.forward(line)
-        if registers.buffered:
-            asked = self._buffer(column, read, scale) * self._step
-            # Means are not to be trusted before a whole period.
-            if registers.dynamic and turn <= registers.period:
-                asked = np.zeros_like(asked)
-        else:
-            asked, _ = at_edge(shift_round(read, write_shift(self.config)), self._top)
-        self._pulse(line, -asked, write)
-        if registers.chopped:
-            self._turn(column, turn, key)
 
     def _buffer(self, column: int, read: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
         """Add what was read to a column's buffer; return the steps that it gives."""

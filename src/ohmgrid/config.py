@@ -35,6 +35,7 @@ __all__ = [
 MOST_WORDS, MOST_LINES = 1 << 24, 65536
 """Largest memory of a lane, and of the lines of a side."""
 MOST_ARRAYS = 24
+MOST_BUFFERS = 1 << 23
 """Most arrays of a net."""
 MOST_STORE = {"bram": 1 << 20, "sdram": 1 << 25}
 """Where examples are kept, and how many bytes at most."""
@@ -120,6 +121,11 @@ class BuildConfig:
     """Cells can leak and diffuse, and pairs of devices can be refreshed."""
     transfers: bool = False
     """Steps can read a column of one array and write it to another: transfers without a host."""
+    buffers: int = 0
+    """Cells of all fast arrays of a net that have a buffer on their way to the slow ones, for
+    transfers through them without a host; 0: none."""
+    means: bool = False
+    """Beside each buffer there are means of what was read, as AGAD needs them."""
     significance: int = 0
     """How many times at most passes add a second word of each cell's; 0: cells have one."""
     dynamics: int = 0
@@ -142,6 +148,7 @@ class BuildConfig:
         check_int("edge", self.edge, 1, 1024)
         check_int("train_groups", self.train_groups, 1, 8)
         check_int("significance", self.significance, 0, MOST_SIGNIFICANCE)
+        check_int("buffers", self.buffers, 0, MOST_BUFFERS)
         check_power_of_two("link", self.link, 512, 16384)
         check_choice("store_in", self.store_in, tuple(MOST_STORE))
         check_int("store", self.store, 0, MOST_STORE[self.store_in])
@@ -161,11 +168,16 @@ class BuildConfig:
             "read_physics",
             "time",
             "transfers",
+            "means",
         )
         for name in ("curve", "power", "step_tables", *options):
             check_flag(name, getattr(self, name))
         if self.power and not self.curve:
             raise ConfigError("power", "expected false in a build without curve, got true")
+        if self.buffers and not self.transfers:
+            raise ConfigError("buffers", f"expected 0 without transfers, got {self.buffers}")
+        if self.means and not self.buffers:
+            raise ConfigError("means", "expected false in a build without buffers, got true")
 
     @property
     def lines(self) -> int:

@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 
 from ohmgrid.boards.synth import synth
 from ohmgrid.hdl.base.timed import Stages, Timed
+from ohmgrid.model.base.arith import shift_round
 
 
 def run(m: Module, inputs: list[tuple[Signal, list[int]]], outputs: list[Signal]) -> list[tuple]:
@@ -100,3 +101,32 @@ def test_a_value_cannot_come_before_itself():
     pipe = Stages(Module(), Const(1))
     with pytest.raises(ValueError, match="time: expected 5 or later, got 4"):
         pipe.at(Timed(Signal(), 5), 4)
+
+
+def test_a_shift_that_varies_rounds_as_the_model_does(rng):
+    m = Module()
+    pipe = Stages(m, Const(1))
+    i, less, o = Signal(signed(53)), Signal(6), Signal(signed(54))
+    found = pipe.shift_rounded("part", "shifted", Timed(i, 0), Timed(less, 0, held=False))
+    m.d.comb += o.eq(found.value)
+    values = rng.integers(-(1 << 52), 1 << 52, 300) >> rng.integers(0, 52, 300)
+    # Ties, of every shift.
+    shifts = rng.integers(1, 51, 300)
+    values[::2] = (values[::2] >> shifts[::2] << shifts[::2]) + (1 << shifts[::2] - 1)
+    seen = run(m, [(i, values.tolist()), (less, (shifts - 1).tolist())], [o])
+    wanted = [int(shift_round(value, int(by))) for value, by in zip(values, shifts, strict=True)]
+    late = found.time
+    assert [value for (value,) in seen[late:]] == wanted[:-late]
+
+
+def test_a_product_wider_than_a_block_is_made_of_two(rng):
+    m = Module()
+    pipe = Stages(m, Const(1))
+    a, b, o = Signal(signed(35)), Signal(18), Signal(signed(53))
+    found = pipe.wide_product("part", "product", Timed(a, 0), Timed(b, 0))
+    m.d.comb += o.eq(found.value)
+    left = rng.integers(-(1 << 34), 1 << 34, 100).tolist()
+    right = rng.integers(0, 1 << 18, 100).tolist()
+    seen = run(m, [(a, left), (b, right)], [o])
+    late = found.time
+    assert [o for (o,) in seen[late:]] == [x * y for x, y in zip(left, right, strict=True)][:-late]

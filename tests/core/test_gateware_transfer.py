@@ -62,7 +62,6 @@ def test_what_gateware_cannot_hold_gets_a_line(build, device, line):
 def test_a_net_trains_by_itself_with_two_arrays_a_weight(data, seed):
     """Transfers by the step table alone: states, losses and counters of the golden trainer."""
     print(f"seed={seed}")
-    rng = np.random.default_rng(seed)
     units = {
         name: data.draw(step_devices().filter(lambda device: suits(device, BUILDS[4])))
         for name in ("fast", "slow")
@@ -75,11 +74,30 @@ def test_a_net_trains_by_itself_with_two_arrays_a_weight(data, seed):
         transfer_update=PulseConfig(desired_bl=data.draw(st.sampled_from([1, 31, 40]))),
         transfer_forward=ConverterConfig(out_bound=1.0, noise_management="none"),
     )
+    found = trained_alike(*any_net(data, device, seed), seed, (1, 2))
+    assert found.cycles > 0
+
+
+@settings(max_examples=5)
+@given(data=st.data(), seed=SEEDS)
+def test_a_net_trains_by_itself_through_buffers(data, seed):
+    """Buffers, choppers and averages on the chip; mini-batches."""
+    print(f"seed={seed}")
+    device = data.draw(
+        transfers().filter(lambda device: type(device) is not Transfer and suits(device, BUILDS[4]))
+    )
+    found = trained_alike(*any_net(data, device, seed), seed, (1, 2, 1, 2, 1))
+    assert found.buffered
+    assert not found.hosted
+    assert found.cycles > 0
+
+
+def any_net(data, device: Transfer, seed: int) -> tuple[Config, Net]:
+    """Draw a configuration and a net."""
+    rng = np.random.default_rng(seed)
     config = data.draw(configs(BUILDS[4])).replace(device=device)
     shapes = [int(n) for n in rng.integers(2, 8, data.draw(st.integers(2, 4)))]
     loss, activation = data.draw(
         st.sampled_from([("cross-entropy", "sigmoid"), ("squared", "tanh")])
     )
-    net = Net(tuple(shapes), activation, loss)
-    found = trained_alike(config, net, seed, (1, 2))
-    assert found.cycles > 0
+    return config, Net(tuple(shapes), activation, loss)

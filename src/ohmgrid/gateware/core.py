@@ -28,7 +28,7 @@ from ohmgrid.registers.meters import (
     TOTAL_FIELDS,
     TOTALS,
 )
-from ohmgrid.registers.steps import MOST_STEPS, Step, StepVerb
+from ohmgrid.registers.steps import APART, MOST_STEPS, Step, StepVerb
 
 __all__ = ["GatewareCore"]
 
@@ -56,7 +56,7 @@ class GatewareCore(Core):
         # Where what is read for a transfer goes through a buffer, the host is between the arrays;
         # of mixed precision it adds up the updates.
         device = config.device
-        self._hosted = isinstance(device, MixedPrecision) or (
+        self.hosted = isinstance(device, MixedPrecision) or (
             isinstance(device, Transfer) and not self.columns
         )
         self._writes = [tile for tile in tiles if isinstance(tile, GatewareTransferTile)]
@@ -158,7 +158,7 @@ class GatewareCore(Core):
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
     ) -> list[Answer]:
         """Run a step table in the gateware; see `ohmgrid.model.core.core.Core.run`."""
-        if self._hosted or not len(labels):
+        if self.hosted or not len(labels):
             return super().run(steps, pixels, labels, order)
         answers, first, cycles = [], 0, 0
         learns = any(step.verb == StepVerb.PULSE for step in steps)
@@ -177,7 +177,9 @@ class GatewareCore(Core):
         self, steps: list[Step], pixels: np.ndarray, labels: np.ndarray, order: Order
     ) -> list[Answer]:
         """Run a step table over examples with nothing due between them that the host does."""
-        verbs = {step.verb for step in steps}
+        # What goes to buffers, and comes from there, is not for a host.
+        seen = [step for step in steps if step.index != APART]
+        verbs = {step.verb for step in seen}
         learns, waits = StepVerb.PULSE in verbs, StepVerb.WAIT in verbs
         room, size = self.config.build.edge, min(order.batch, len(labels))
         if learns and size > room:
@@ -198,7 +200,7 @@ class GatewareCore(Core):
         if waits:
             answers = self._ask(commands, Examples(labels, pixels), order)
         else:
-            sent = [self._tiles[step.array].rows for step in steps if step.verb == StepVerb.SEND]
+            sent = [self._tiles[step.array].rows for step in seen if step.verb == StepVerb.SEND]
             items = [*commands, Examples(labels, pixels)]
             results, answers = self.gateware.send(items, examples * sum(sent), counts)
             self.cycles = self.gateware.driver.cycles
@@ -231,7 +233,7 @@ class GatewareCore(Core):
         Results of an array leave by a SEND behind the step. Those of backward operations have none:
         the table ends before, and a command has the array multiply the errors that lie at its edge.
         """
-        if self._hosted:
+        if self.hosted:
             return super().sense(pixels, label, lr)
         start, example = self.state(), (pixels[None], np.array([label]))
         learning = self._sensing.index(Step(StepVerb.COUNT)) + 1

@@ -15,6 +15,7 @@ __all__ = [
     "EXAMPLES_BITS",
     "INNER",
     "OUT_BITS",
+    "READ_COUNT",
     "SET_BIT",
     "SILENT",
     "TABLE_DATA_BITS",
@@ -73,6 +74,9 @@ class Op(IntEnum):
     """What `UPDATE` does but for what time does after it."""
     AGE = 20
     """Let time pass as after an update: cells leak, diffuse and are refreshed as is due."""
+    READ_BETWEEN = 21
+    """Send words of what lies between the arrays of a weight, from a table of
+    `ohmgrid.registers.map.TRAINER`: ``data`` is ``table | first << 8 | words << READ_COUNT``."""
     LINE = 8
     """Not for hosts: what a LINE step does."""
     PLAN = 18
@@ -84,6 +88,9 @@ class Op(IntEnum):
 
 INNER = (Op.LOSS, Op.SEND, Op.PLAN, Op.LINE, Op.COUNT)
 """Commands that steps alone give."""
+
+READ_COUNT = 32
+"""Where a command says how many words are read."""
 
 SILENT = (Op.SET, Op.ENTRY)
 """Commands without an answer."""

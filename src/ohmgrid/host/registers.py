@@ -35,16 +35,19 @@ from ohmgrid.registers.time import (
     aging_registers,
     refresh_registers,
 )
+from ohmgrid.registers.transfer import TransferRegisters
 
 __all__ = [
     "aging_tables",
     "aging_values",
+    "between_values",
     "core_values",
     "countdowns",
     "device_tables",
     "device_values",
     "entry_values",
     "transfers_left",
+    "turns",
 ]
 
 PULSE_MODES = ("stochastic-compressed", "mean-count", "deterministic-implicit")
@@ -140,6 +143,37 @@ def entry_values(
             read = asdict(read_registers(getattr(config, name), device.lsb, lines))
             values |= {f"{name}_{key}": read[key] for key in READ_LINES}
     return values
+
+
+def between_values(registers: TransferRegisters, slots: int) -> dict[str, int]:
+    """Return the values of the registers of what lies between two arrays of a weight.
+
+    Parameters
+    ----------
+    registers : TransferRegisters
+    slots : int
+        From `ohmgrid.registers.transfer.scaled_rate`, 0 without averages.
+    """
+    return {
+        "buffer_momentum": registers.momentum,
+        "buffer_forgets": registers.forget,
+        "buffer_cap": registers.cap,
+        "flip": registers.flip,
+        "row_flip": registers.row_flip,
+        "period": registers.period,
+        "dynamic": registers.dynamic,
+        "mean_weight": registers.weight,
+        "averaged": registers.averaged,
+        "average_weight": registers.average,
+        "slots": slots,
+    }
+
+
+def turns(registers: TransferRegisters, reads: int, cols: int) -> int:
+    """Return what a fast array's table says of its turns, after so many reads of its columns."""
+    turn, period = reads // cols, registers.period
+    passed = (turn >= period) | (turn > period) << 1
+    return passed | (turn % period << 2 if period else 0)
 
 
 def transfers_left(every: int, reads: int, updates: int, cols: int) -> dict[str, int]:

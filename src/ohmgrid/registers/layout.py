@@ -11,9 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ohmgrid.config import MOST_ARRAYS, MOST_LINES, MOST_WORDS, BuildConfig, LayoutConfig
+from ohmgrid.config import (
+    MOST_ARRAYS,
+    MOST_BUFFERS,
+    MOST_LINES,
+    MOST_WORDS,
+    BuildConfig,
+    LayoutConfig,
+)
 from ohmgrid.devices.base import Device
-from ohmgrid.devices.transfer import Transfer
+from ohmgrid.devices.transfer import (
+    BufferedTransfer,
+    ChoppedTransfer,
+    DynamicTransfer,
+    Transfer,
+)
 from ohmgrid.doors.checks import ConfigError
 
 __all__ = [
@@ -51,6 +63,10 @@ class Words(NamedTuple):
     """Arrays that it has a cell in."""
     significance: int = 0
     """How many times passes add a cell's second word; 0: it has none."""
+    buffered: bool = False
+    """There is a buffer between its arrays, on the chip or with the host;"""
+    means: bool = False
+    """and means of what is read."""
 
     def needs(self, build: BuildConfig) -> dict[str, int | bool]:
         """Return what a build must have for it, of the fields `OF_WORDS`."""
@@ -63,7 +79,9 @@ class Words(NamedTuple):
 def words_of(device: Device) -> Words:
     """Return what a weight of a device is made of in a core's memories."""
     arrays = 2 if isinstance(device, Transfer) else 1
-    return Words(device.devices, arrays, device.significance)
+    buffered = isinstance(device, BufferedTransfer | ChoppedTransfer)
+    means = isinstance(device, DynamicTransfer)
+    return Words(device.devices, arrays, device.significance, buffered, means)
 
 
 class Place(NamedTuple):
@@ -185,10 +203,12 @@ def _chosen(
     return turned
 
 
-def _needs(places: Sequence[Place], lanes: int) -> dict[str, int]:
+def _needs(places: Sequence[Place], lanes: int, words: Words) -> dict[str, int]:
     """Return what arrays need of the fields of a build."""
     last = places[-1]
+    cells = sum(place.rows * place.cols for place in places) // words.arrays
     return {
+        "buffers": cells if words.buffered else 0,
         "arrays": len(places),
         "words": last.base + last.words(lanes),
         "inputs": last.input_line + last.cols,
@@ -220,13 +240,15 @@ def place_arrays(
     turned = _chosen(shapes, words, build, layout)
     places = _packed(shapes, words, build.lanes, turned)
     lines = {
+        "buffers": "buffers",
         "arrays": "arrays",
         "words": f"words in each of {build.lanes} lanes",
         "inputs": "input lines",
         "outputs": "lines of output devices",
     }
-    for name, needed in _needs(places, build.lanes).items():
-        if needed > getattr(build, name):
+    for name, needed in _needs(places, build.lanes, words).items():
+        # Without any, buffers are with the host.
+        if needed > getattr(build, name) and (name != "buffers" or build.buffers):
             raise ConfigError(
                 f"build.{name}",
                 f"expected room for the {needed} {lines[name]} that this net takes, "
@@ -254,12 +276,16 @@ def roomy_build(
     """
     most = {
         **{"arrays": MOST_ARRAYS, "words": MOST_WORDS},
+        **({"buffers": MOST_BUFFERS} if words.buffered else {}),
         **dict.fromkeys(("inputs", "outputs"), MOST_LINES),
     }
     free = {name: most[name] for name in most if name not in fixed}
-    places = place_arrays(shapes, words, replace(build, **free), layout)
-    needs = _needs(places, build.lanes)
+    roomy = with_needs(replace(build, **free), words, fixed)
+    places = place_arrays(shapes, words, roomy, layout)
+    needs = _needs(places, build.lanes, words)
     build = with_needs(build, words, fixed)
+    if "means" not in fixed:
+        build = replace(build, means=build.means or words.means)
     return replace(
         build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
     )

@@ -12,7 +12,8 @@ its own, a new one takes a free one. Standard library only.
 96-111   pulses of an update
 112-143  leak, diffusion, refresh and reset
 144-175  device
-224-227  tables of the trainer (`TRAINER`)
+176-191  buffers between the arrays of a weight
+224-233  tables of the trainer (`TRAINER`)
 240-255  tables of devices (`TABLES`)
 ======== ================================================================
 """
@@ -29,6 +30,13 @@ from ohmgrid.registers.readout import (
     SPREAD_FRAC,
 )
 from ohmgrid.registers.time import CHANGE_BITS
+from ohmgrid.registers.transfer import (
+    AVERAGE_BITS,
+    BUFFER_BITS,
+    PART_BITS,
+    PERIOD_BITS,
+    SLOTS_BITS,
+)
 
 __all__ = [
     "AGING",
@@ -39,6 +47,7 @@ __all__ = [
     "OF_KIND",
     "READ",
     "READ_BITS",
+    "ROW_SIGNS",
     "STEP_WORD_BITS",
     "TABLES",
     "TRAINER",
@@ -127,6 +136,17 @@ CORE: dict[str, Register] = {
     "refresh_bl": Register(120, BL_BITS),
     "refresh_factor": Register(121, FACTOR_BITS),
     "refresh_desired_bl": Register(122, BL_BITS),
+    "buffer_momentum": Register(176, PART_BITS + 1),
+    "buffer_forgets": Register(177, 1),
+    "buffer_cap": Register(178, BUFFER_BITS - 1),
+    "flip": Register(179, PART_BITS + 1),
+    "row_flip": Register(180, PART_BITS + 1),
+    "period": Register(181, PERIOD_BITS),
+    "dynamic": Register(182, 1),
+    "mean_weight": Register(183, PART_BITS + 1),
+    "averaged": Register(184, 1),
+    "average_weight": Register(185, AVERAGE_BITS + 1),
+    "slots": Register(186, SLOTS_BITS),
     **AGING,
 }
 """Registers of a core, the same for all its arrays."""
@@ -210,8 +230,12 @@ steps     six random bits, room, + 1024 down           step, as a node of a curv
 STEP_WORD_BITS = 40
 """Bits of a step that one write brings."""
 
-TRAINER: dict[str, int] = {"step": 224, "scale": 225, "vector": 226, "activation": 227}
-"""Tables of what trains, and their numbers.
+TRAINER: dict[str, int] = {
+    **{"step": 224, "scale": 225, "vector": 226, "activation": 227},
+    **{"buffer": 228, "mean": 229, "past": 230, "sign": 231, "transfer": 232, "average": 233},
+}
+"""Tables of what trains, and their numbers; those from `buffer` on lie between the arrays of a
+weight, where `ohmgrid.host.protocol.Op.READ_BETWEEN` reads them, too.
 
 ========== ====================================== ======================================
 table      address                                data
@@ -220,5 +244,18 @@ step       step, doubled; + 1 for the upper part  `STEP_WORD_BITS` bits of a ste
 scale      number                                 mantissa, + shift behind it
 vector     `ohmgrid.registers.steps.vector`       first line at the edge
 activation half index                             `ohmgrid.registers.layers.half_table`
+buffer     cell                                   in thresholds
+mean       cell                                   mean of what is read
+past       cell                                   that before the last turn of a sign
+sign       line, + `ROW_SIGNS` of rows            turned, and of columns: by the last read
+transfer   fast array, times 4; + 0, 1 or 2       scale of what is read; first cell; turns
+average    fast array, doubled; + 1 of errors     average of largest magnitudes
 ========== ====================================== ======================================
+
+Cells of an array lie row by row from the first one on. A scale is a mantissa and, behind it, a
+shift. Turns are flags: a period has passed, and one before the turn at work; behind them, how many
+turns of the period have.
 """
+
+ROW_SIGNS = 1 << 20
+"""Address of the first row in the table of signs."""

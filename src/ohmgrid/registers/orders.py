@@ -123,7 +123,7 @@ def _rest() -> list[Step]:
     return [Step(StepVerb.LOOP, dst=0, cond=Until.EXAMPLES), Step(StepVerb.END)]
 
 
-def transfers(columns: Sequence[int]) -> list[Step]:
+def transfers(columns: Sequence[int], buffered: bool = False) -> list[Step]:
     """Return the steps that update weights of two arrays, the last layer first.
 
     Parameters
@@ -131,15 +131,24 @@ def transfers(columns: Sequence[int]) -> list[Step]:
     columns : sequence of int
         Of each layer, columns that a transfer reads. The slow array of a layer has its number, the
         fast one as many more as there are layers.
+    buffered : bool
+        What is read goes through buffers, else it is written as it is.
     """
     steps, layers = [], len(columns)
     for layer in range(layers - 1, -1, -1):
         fast, x, d = layers + layer, vector(Bank.X, layer), vector(Bank.D, layer)
         own = {"index": APART, "cond": IF_DUE}
         coef = forward_scale(fast)
+        read = [Step(StepVerb.MAC, array=fast, a=x, dst=d, func=LINEAR << 3, coef=coef, **own)]
+        if buffered:
+            read = [
+                Step(StepVerb.MAC, array=fast, a=x, **own),
+                Step(StepVerb.SEND, array=fast, **own),
+                Step(StepVerb.WAIT, array=layer, dst=d, **own),
+            ]
         moved = [
             Step(StepVerb.LINE, array=fast, dst=x, **own),
-            Step(StepVerb.MAC, array=fast, a=x, dst=d, func=LINEAR << 3, coef=coef, **own),
+            *read,
             Step(StepVerb.WRITE, array=layer, a=x, b=d, **own),
         ]
         steps += [
@@ -157,6 +166,7 @@ def training(
     batch: int = 1,
     ahead: bool = True,
     columns: Sequence[int] = (),
+    buffered: bool = False,
 ) -> list[Step]:
     """Return the table that trains a net.
 
@@ -173,14 +183,14 @@ def training(
     ahead : bool
         Then, the next example is taken while it updates: updates must be planned, so that their
         trains take one chunk.
-    columns : sequence of int
+    columns, buffered : sequence of int, bool
         As of `transfers`; none: weights have one array. With transfers nothing is planned, or taken
         ahead.
     """
     kind = ACTIVATIONS.index(activation)
     counted = _counted(layers, kind, activation, softmax)
     if columns:
-        moves = transfers(columns)
+        moves = transfers(columns, buffered)
         if batch > 1:
             return _batches([*counted, *_learning(layers, kind)], moves)
         return [*counted, *_learning(layers, kind), *moves, *_rest()]

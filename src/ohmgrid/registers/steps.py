@@ -18,6 +18,7 @@ __all__ = [
     "IF_DUE",
     "MOST_SCALES",
     "MOST_STEPS",
+    "SKIPPED",
     "SLOT",
     "STEP_BITS",
     "WIDTHS",
@@ -35,7 +36,8 @@ IDLE_STEPS = 2 * MOST_STEPS
 """Steps without another example, taken or drained, after which a table is taken for one that never
 ends."""
 SLOT, APART = 1, 2
-"""`Step.index`: vectors of the slot at work, or of one of their own."""
+"""`Step.index`: vectors of the slot at work, or of one of their own: those of transfers between two
+arrays of a weight."""
 IF_DUE = 1
 """`Step.cond` of what is done only if the last PULSE made a transfer due."""
 MOST_SCALES = 64
@@ -71,13 +73,18 @@ class StepVerb(IntEnum):
     LOSS = 12
     """From the results of the last MAC to errors in ``dst``, and to the example's answer."""
     SEND = 13
-    """The results of the last MAC go to the host."""
+    """The results of the last MAC go to the host; `APART`, those of a fast array to its buffers."""
     WAIT = 14
-    """Errors come from the host, to ``dst``."""
+    """Errors come from the host, to ``dst``; `APART`, they are the pulses that buffers asked for
+    last."""
     COUNT = 15
     """The example's answer goes to the host."""
     LOOP = 16
     """Go back to step ``dst``, if ``cond`` says so."""
+
+
+SKIPPED = (StepVerb.MAC, StepVerb.LINE, StepVerb.WRITE, StepVerb.SEND, StepVerb.WAIT)
+"""Verbs that a build with transfers may do only `IF_DUE`."""
 
 
 class Bank(IntEnum):
@@ -166,7 +173,7 @@ class Step:
     """Which scale."""
     bump: int = 0
     cond: int = 0
-    """`Until`; of a MAC, LINE or WRITE `IF_DUE` or 0."""
+    """`Until`; of `SKIPPED` verbs `IF_DUE` or 0."""
     rep: int = 0
 
     def __post_init__(self) -> None:

@@ -19,11 +19,17 @@ from ohmgrid.registers.readout import VOLTAGE_FRAC
 from ohmgrid.registers.scales import normalised
 
 __all__ = [
+    "AVERAGE_BITS",
     "AVERAGE_FRAC",
+    "BUFFER_BITS",
     "BUFFER_FRAC",
     "BUFFER_TOP",
     "HIDDEN",
+    "PART_BITS",
+    "PERIOD_BITS",
     "RATE_FRAC",
+    "SCALE_BITS",
+    "SLOTS_BITS",
     "TransferRegisters",
     "edge_shift",
     "fast_config",
@@ -40,7 +46,8 @@ HIDDEN = 32
 """Number of the fast array of layer l: that of the layer, and this."""
 BUFFER_FRAC = 20
 """Fraction bits of a buffer: its threshold is 1.0."""
-BUFFER_TOP = (1 << 31) - 1
+BUFFER_BITS = 32
+BUFFER_TOP = (1 << BUFFER_BITS - 1) - 1
 """Largest magnitude of a buffer."""
 SCALE_BITS = 18
 """Width of the mantissa that makes a result of a read what is added to the buffer."""
@@ -50,6 +57,10 @@ AVERAGE_FRAC = 16
 """Fraction bits of the averages of largest activations and errors, edge LSB."""
 AVERAGE_BITS = 24
 """Fraction bits of the weight of a new value in them."""
+PERIOD_BITS = 24
+"""Width of the reads between two flips, in gateware."""
+SLOTS_BITS = 33
+"""Width of what `scaled_rate` returns."""
 RATE_FRAC = 4
 """Of those fraction bits the ones that count where an update is scaled."""
 

@@ -8,7 +8,7 @@ from tile_cases import BUILDS
 from ohmgrid.config import Config
 from ohmgrid.devices.cells import OneSided
 from ohmgrid.devices.steps import ConstantStep
-from ohmgrid.devices.transfer import Transfer
+from ohmgrid.devices.transfer import DynamicTransfer, Transfer
 from ohmgrid.host.protocol import Error, Op, command
 from ohmgrid.model.core.order import IllegalStep
 from ohmgrid.model.core.tile import Tile
@@ -38,6 +38,17 @@ MOVED = Transfer(
     transfer_update=PulseConfig(desired_bl=40),
 )
 """Weights of two arrays, which leak at their own pace."""
+BUFFERED = DynamicTransfer(
+    ConstantStep(dw_min=0.02, dw_min_std=2.0),
+    ConstantStep(dw_min=0.01, lifetime=40.0, time_every=2),
+    transfer_every=1.0,
+    units_in_mbatch=False,
+    in_chop_prob=0.4,
+    out_chop_prob=0.3,
+    buffer_granularity=0.1,
+    auto_scale=True,
+)
+"""What is read goes through buffers, choppers and averages."""
 
 
 def test_random_tables_registers_and_truncated_streams(rng):
@@ -51,13 +62,16 @@ def test_random_tables_of_devices_that_leak_and_are_refreshed(lanes, rng):
     StepFuzz(int(rng.integers(1 << 32)), BUILDS[lanes], AGING, turned).block(10)
 
 
-def test_random_tables_of_weights_of_two_arrays(rng):
+@pytest.mark.parametrize("device", [MOVED, BUFFERED], ids=["moved", "buffered"])
+def test_random_tables_of_weights_of_two_arrays(device, rng):
     turned = ((), (0,), (1,), (0, 1))[rng.integers(4)]
-    StepFuzz(int(rng.integers(1 << 32)), BUILD, MOVED, turned).block(20)
+    StepFuzz(int(rng.integers(1 << 32)), BUILD, device, turned).block(20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", [None, AGING, MOVED], ids=["plain", "aging", "moved"])
+@pytest.mark.parametrize(
+    "device", [None, AGING, MOVED, BUFFERED], ids=["plain", "aging", "moved", "buffered"]
+)
 def test_ten_thousand_random_tables(device, rng):
     kinds = np.zeros(5, np.int64)
     for _ in range(400):

@@ -89,7 +89,8 @@ class GatewareTransferTile(TransferTile):
         slots = scaled_rate(self.config, lr) if self._registers.averaged else 0
         commands = self._gateware.driver.registers(between_values(self._registers, slots))
         turned = turns(self._registers, int(self.fast.steps[0]), self.cols)
-        for place, word in enumerate((mantissa | shift << SCALE_BITS, self._first, turned)):
+        words = (mantissa | shift << SCALE_BITS, self._first, *(() if self._given else (turned,)))
+        for place, word in enumerate(words):
             commands.append(table_command(TRAINER["transfer"], self._array << 2 | place, word))
         if not self._given:
             unsigned = () if self._registers.chopped else self._signs(*map(np.zeros, self._sides))

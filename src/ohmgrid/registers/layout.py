@@ -274,21 +274,20 @@ def roomy_build(
     ConfigError
         If a fixed field has no room, or no build has.
     """
+    build = with_needs(build, words, fixed)
     most = {
         **{"arrays": MOST_ARRAYS, "words": MOST_WORDS},
-        **({"buffers": MOST_BUFFERS} if words.buffered else {}),
+        **({"buffers": MOST_BUFFERS} if words.buffered and build.transfers else {}),
         **dict.fromkeys(("inputs", "outputs"), MOST_LINES),
     }
     free = {name: most[name] for name in most if name not in fixed}
-    roomy = with_needs(replace(build, **free), words, fixed)
-    places = place_arrays(shapes, words, roomy, layout)
+    places = place_arrays(shapes, words, replace(build, **free), layout)
     needs = _needs(places, build.lanes, words)
-    build = with_needs(build, words, fixed)
-    if "means" not in fixed:
-        build = replace(build, means=build.means or words.means)
-    return replace(
+    build = replace(
         build, **{name: max(getattr(build, name), _rounded(needs[name])) for name in free}
     )
+    means = words.means and build.buffers > 0 and "means" not in fixed
+    return replace(build, means=build.means or means)
 
 
 def with_needs(build: BuildConfig, words: Words, fixed: Sequence[str] = ()) -> BuildConfig:

@@ -132,9 +132,9 @@ class StepFuzz:
             one, other = (tile.state() for tile in tiles)
             _differ(f"cells of layer {layer}", one.weights.tolist(), other.weights.tolist())
             # How many operations there were the host counts, which gave no command here.
-            if "fast" in one.hidden:
-                fast = (state.hidden["fast"].tolist() for state in (one, other))
-                _differ(f"fast cells of layer {layer}", *fast)
+            for name in one.hidden.keys() - {"transfer_steps", "slow_pulses"}:
+                hidden = (state.hidden[name].tolist() for state in (one, other))
+                _differ(f"{name} of layer {layer}", *hidden)
         counted = (self._counts() - self._base) % (1 << METER_BITS)
         _differ("counters", self.golden.counters.counts.tolist(), counted.tolist())
 
@@ -173,10 +173,11 @@ class StepFuzz:
         if rng.random() < 0.1:
             return [self.random_step() for _ in range(rng.integers(1, 20))] + [Step()]
         layers, net = len(NET.shapes), (NET.activation, NET.softmax)
-        columns = self.golden.columns
+        columns, buffered = self.golden.columns, self.golden.buffered
+        batch, ahead = int(rng.integers(1, 3)), bool(rng.integers(2))
         tables = [
-            orders.training(layers, *net, int(rng.integers(1, 3)), bool(rng.integers(2)), columns),
-            orders.training(layers, *net, columns=columns),
+            orders.training(layers, *net, batch, ahead, columns, buffered),
+            orders.training(layers, *net, columns=columns, buffered=buffered),
             orders.testing(layers, NET.activation),
             orders.predicting(layers, NET.activation),
             orders.sensing(layers, *net),

@@ -49,7 +49,7 @@ def float_accuracies(config: Config, plan: Plan, data: Dataset):
         for epoch in range(plan.epochs):
             order = epoch_order(config.seed, epoch, len(data.train_labels))
             train = data.train_x[order].astype(np.float32) / unit
-            trainer.train(train, data.train_labels[order], plan.lr)
+            trainer.train(train, data.train_labels[order], plan.rate(epoch))
             yield float((trainer.predict(test) == data.test_labels).mean())
     finally:
         trainer.close()
@@ -121,12 +121,21 @@ def plot(path: Path, rows: Rows, title: str) -> None:
 @click.option("--seeds", default="1,2,3", help="Seeds [1,2,3].")
 @click.option("--epochs", type=int, default=3, help="Epochs [3].")
 @click.option("--lr", type=float, default=0.05, help="Learning rate [0.05].")
+@click.option("--lr-decay", type=float, default=1.0, help="Factor after each epoch [1].")
 @click.option("--data", default="mnist", help="As of `ohmgrid train` [mnist].")
 @click.option("--crop", default="22x24", help="Likewise; empty: none [22x24].")
 @click.option("--layers", default="528-250-125-10", help="Likewise [528-250-125-10].")
 @click.option("--out", type=Path, required=True, metavar="DIR", help="Folder for everything.")
 def main(
-    devices: str, seeds: str, epochs: int, lr: float, data: str, crop: str, layers: str, out: Path
+    devices: str,
+    seeds: str,
+    epochs: int,
+    lr: float,
+    lr_decay: float,
+    data: str,
+    crop: str,
+    layers: str,
+    out: Path,
 ) -> None:
     """Train MNIST with presets and seeds; see the module's text."""
     names, numbers = devices.split(","), [int(seed) for seed in seeds.split(",")]
@@ -134,7 +143,7 @@ def main(
         if name not in (*NAMED, FLOAT):
             raise ConfigError("devices", f"expected {', '.join(NAMED)} or {FLOAT}, got {name!r}")
     check_int("epochs", epochs, 1, 1000)
-    plan = Plan(data, crop, layers, lr=lr, epochs=epochs)
+    plan = Plan(data, crop, layers, lr=lr, lr_decay=lr_decay, epochs=epochs)
     path = make_folder(out) / "accuracy.csv"
     rows = read_rows(path)
     examples = load_plan_data(plan, Config())

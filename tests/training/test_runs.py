@@ -59,6 +59,17 @@ def test_a_runs_own_file_repeats_it(options, blobs, tmp_path):
     assert (tmp_path / "b" / "config.toml").read_text() == config.read_text()
 
 
+def test_a_learning_rate_decays_after_an_epoch(blobs):
+    assert Plan(lr=0.4, lr_decay=0.5).rate(2) == 0.1
+    runs = {
+        (epochs, decay): train("--data", blobs, *SMALL, "--epochs", epochs, "--lr-decay", decay)
+        for epochs in (1, 2)
+        for decay in (1, 0.5)
+    }
+    assert runs[1, 1]["state_sha256"] == runs[1, 0.5]["state_sha256"]
+    assert runs[2, 1]["state_sha256"] != runs[2, 0.5]["state_sha256"]
+
+
 def test_batch_in_a_file_is_not_ignored(blobs, tmp_path):
     path = tmp_path / "c.toml"
     path.write_text("batch = 4\n[training]\nlr = 0.2\nepochs = 1\nlayers = '16-6-3'\n")

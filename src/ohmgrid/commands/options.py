@@ -28,7 +28,7 @@ __all__ = [
     "choose_config",
     "choose_plan",
     "class_option",
-    "epochs_option",
+    "epochs_options",
     "json_option",
     "plan_options",
     "tell",
@@ -63,6 +63,7 @@ class Options:
     lr: float | None = None
     batch: int | None = None
     epochs: int | None = None
+    lr_decay: float | None = None
     weights: str | None = None
     g_max: float | None = None
     original: str | None = None
@@ -107,8 +108,9 @@ tile_options = _stack(
 
 batch_option = click.option("--batch", type=INTEGER, help="Examples of a mini-batch [1].")
 
-epochs_option = click.option(
-    "--epochs", type=INTEGER, help=f"Passes over the data [{Plan.epochs}]."
+epochs_options = _stack(
+    click.option("--epochs", type=INTEGER, help=f"Passes over the data [{Plan.epochs}]."),
+    click.option("--lr-decay", type=NUMBER, help="Times the learning rate after each [1]."),
 )
 
 weights_options = _stack(

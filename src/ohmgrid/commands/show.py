@@ -13,7 +13,7 @@ from ohmgrid.commands.options import (
     Options,
     batch_option,
     choose,
-    epochs_option,
+    epochs_options,
     json_option,
     plan_options,
     tell,
@@ -92,7 +92,7 @@ def _short(value: Any) -> str:
 @click.command()
 @plan_options
 @batch_option
-@epochs_option
+@epochs_options
 @tile_options
 @json_option
 def config(as_json: bool, **given: Any) -> None:

@@ -18,7 +18,7 @@ from ohmgrid.commands.options import (
     batch_option,
     choose,
     choose_plan,
-    epochs_option,
+    epochs_options,
     json_option,
     plan_options,
     tell,
@@ -224,6 +224,7 @@ def _result(session: Session, engine: str, warnings: Sequence[str]) -> dict[str,
         "activation": plan.activation,
         "loss": plan.loss,
         "lr": plan.lr,
+        "lr_decay": plan.lr_decay,
         "batch": config.batch,
         "bit_length": config.pulses.desired_bl,
         "lanes": config.build.lanes,
@@ -344,7 +345,7 @@ def _plan_run(
 @tile_options
 @click.option("--engine", default="compiled", metavar=CHOICES, help="Engine [compiled].")
 @click.option("--threads", type=INTEGER, default=1, help="Threads for mini-batches; no result [1].")
-@epochs_option
+@epochs_options
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for pictures, metrics, checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option(

@@ -53,8 +53,8 @@ class GatewareCore(Core):
             for number, (rows, cols) in enumerate(net.shapes)
         ]
         super().__init__(config, net, 1, tiles)
-        # Where what is read for a transfer goes through a buffer, the host is between the arrays;
-        # of mixed precision it adds up the updates.
+        # Where what is read for a transfer goes through buffers that the build has not, the host is
+        # between the arrays; of mixed precision it adds up the updates.
         device = config.device
         self.hosted = isinstance(device, MixedPrecision) or (
             isinstance(device, Transfer) and not self.columns

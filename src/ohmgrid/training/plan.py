@@ -33,6 +33,8 @@ class Plan:
     activation: str = "sigmoid"
     loss: str = "cross-entropy"
     lr: float = 0.1
+    lr_decay: float = 1.0
+    """What the learning rate is multiplied with after each epoch."""
     epochs: int = 10
     pool: int = 1
     """Side of the squares of pixels of which the mean is taken; 1 leaves images as they are."""
@@ -59,6 +61,7 @@ class Plan:
         check_float("g_max", self.g_max, 0.0, 1e6)
         check_choice("scale", self.scale, SCALES)
         check_float("lr", self.lr, 1e-6, 1000.0)
+        check_float("lr_decay", self.lr_decay, 0.01, 1.0)
         check_int("epochs", self.epochs, 1, 100000)
         self.net()
 
@@ -70,6 +73,14 @@ class Plan:
             )
         sizes = tuple(map(int, self.layers.split("-")))
         return Net(sizes, self.activation, self.loss)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate in an epoch, counted from 0; 1e-6 at least."""
+        rate = self.lr
+        # A product after the other rounds the same on every machine.
+        for _ in range(epoch):
+            rate *= self.lr_decay
+        return max(rate, 1e-6)
 
     def preparation(self) -> Preparation:
         """Return what becomes of the examples, with nothing learned of them."""

@@ -166,8 +166,9 @@ class Session:
         chosen = self._order[progress.position : progress.position + self.pace.size()]
         self._states = None
         begin = time.perf_counter()
+        rate = self.plan.rate(progress.epoch)
         outcome = self.core.train(
-            self.data.train_x[chosen], labels[chosen], self.plan.lr, self.config.batch
+            self.data.train_x[chosen], labels[chosen], rate, self.config.batch
         )
         seconds = time.perf_counter() - begin
         self.pace.took(len(chosen), seconds)

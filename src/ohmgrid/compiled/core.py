@@ -13,7 +13,7 @@ from ohmgrid.compiled.layout import Share, make_scratch
 from ohmgrid.compiled.learning import count_hits, train_block
 from ohmgrid.compiled.network import Functions, Layer, Network, make_signals
 from ohmgrid.compiled.parts import PLAIN
-from ohmgrid.compiled.passage import CompiledPassage, hold_ends
+from ohmgrid.compiled.passage import Calls, CompiledPassage, hold_ends
 from ohmgrid.compiled.threads import GIVEN_UP, Abandoned, abandon, new_sync
 from ohmgrid.compiled.transfer import Rates
 from ohmgrid.config import Config
@@ -75,6 +75,7 @@ class CompiledCore(Core):
         )
         """Rows and columns of all tiles, and outputs."""
         self._hold_ends()
+        self.calls = Calls()
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def _hold_ends(self) -> None:

@@ -44,11 +44,13 @@ __all__ = [
     "count_ones",
     "distinct",
     "first_one",
+    "float_of",
     "golden",
     "inner",
     "is_kept",
     "kernel",
     "quotient",
+    "settled",
     "watch",
 ]
 
@@ -270,6 +272,24 @@ def kernel(function: Function) -> Function:
     return cast(Function, compiled)
 
 
+def settled(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls a kernel with arguments of the types that it is first called with.
+
+    numba looks at the types of all arguments at each call, and asks Python about what is held
+    (`ohmgrid.compiled.held`), which takes as long as a small layer. Whoever calls answers for the
+    types.
+    """
+    entry: Callable[..., Any] | None = None
+
+    def call(*arguments: Any) -> Any:
+        nonlocal entry
+        if entry is None:
+            entry = cast(Any, compiled).compile(tuple(map(numba.typeof, arguments)))
+        return cast(Any, entry)(*arguments)
+
+    return call
+
+
 def inner(function: Function) -> Function:
     """Compile a function together with the kernels that call it. Python cannot call it."""
     return cast(Function, cast(Any, njit)(**INNER)(function))
@@ -331,6 +351,15 @@ def _quotient(typingctx, numerator, denominator):
     return types.int64(types.int64, types.int64), codegen
 
 
+def _float_of(typingctx, bits):
+    """Return the float64 of which an int64 has the bits."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
 def _apart(typingctx):
     """Keep the function that calls this one function of its own: it is not inlined.
 
@@ -365,5 +394,6 @@ apart = cast(Callable[[], None], intrinsic(_apart))
 bit_length = cast(Callable[[Any], Any], intrinsic(_bit_length))
 distinct = cast(Callable[[], None], intrinsic(_distinct))
 count_ones = cast(Callable[[Any], Any], intrinsic(_count_ones))
+float_of = cast(Callable[[Any], float], intrinsic(_float_of))
 first_one = cast(Callable[[Any], Any], intrinsic(_first_one))
 quotient = cast(Callable[[Any, Any], Any], intrinsic(_quotient))

@@ -1,13 +1,13 @@
 """Examples on their way through a compiled core: `ohmgrid.model.core.passage`, as kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ldexp
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ohmgrid.compiled.held import hold
-from ohmgrid.compiled.jit import golden, inner, kernel
+from ohmgrid.compiled.jit import distinct, float_of, golden, inner, kernel, settled
 from ohmgrid.compiled.layout import WHOLE, Scratch
 from ohmgrid.compiled.learning import (
     BACKWARD,
@@ -26,13 +26,15 @@ from ohmgrid.compiled.transfer import Rates
 from ohmgrid.model.core.passage import Passage, Way, check_finite
 from ohmgrid.model.periphery import ends as golden_ends
 
-__all__ = ["CompiledPassage", "Ends", "hold_ends"]
+__all__ = ["Calls", "CompiledPassage", "Ends", "hold_ends"]
 
 edge_of, exponent_of = golden(golden_ends.edge_of), golden(golden_ends.exponent_of)
 FIXED, FREE = range(2)
 """How an exponent is chosen: it is given; by each call."""
 NEVER = -(1 << 20)
 """No exponent: nothing was done."""
+WITHOUT_SIGN, INFINITE = np.int64((1 << 63) - 1), np.int64(0x7FF << 52)
+"""Bits of a float64: all but its sign; infinity, above which there is no number."""
 
 
 class Ends(NamedTuple):
@@ -50,6 +52,7 @@ class CompiledWay(Way, Protocol):
     """What a passage needs of a compiled core beside that."""
 
     ends: Ends
+    calls: "Calls"
     lines: tuple[int, int, int]
 
     def settle(self) -> None:
@@ -67,17 +70,41 @@ def hold_ends(net: Network, work: Scratch, signals: Signals, units: tuple[float,
 
 
 @inner
-def _chosen(values, way, given, frac, top):
-    """Return the exponent of a call; `NEVER` where not all values are finite."""
-    largest, finite = 0.0, True
-    for b in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            size = abs(values[b, j])
-            finite &= size < np.inf
-            largest = max(largest, size)
-    if not finite:
+def _largest_bits(bits):
+    """Return the largest of floats' bits without their signs: magnitudes in their order.
+
+    Comparing floats, of which one may be no number, the processor works on one at a time.
+    """
+    largest = np.int64(0)
+    for j in range(np.uint64(len(bits))):
+        largest = max(largest, bits[j] & WITHOUT_SIGN)
+    return largest
+
+
+@inner
+def _chosen(bits, way, given, frac, top):
+    """Return the exponent of a call, of all whose values' bits; `NEVER` where one is not finite."""
+    largest = _largest_bits(bits)
+    if largest >= INFINITE:
         return NEVER
-    return given if way == FIXED else exponent_of(largest, frac, top)
+    return given if way == FIXED else exponent_of(float_of(largest), frac, top)
+
+
+@inner
+def _to_edge(values, factor, top, edge):
+    """Write numbers of a caller as they are at the edge."""
+    distinct()
+    limit = float(top)
+    for j in range(np.uint64(len(values))):
+        edge[j] = np.int32(edge_of(values[j], factor, limit))
+
+
+@inner
+def _from_edge(results, unit, values):
+    """Write results as numbers of a caller."""
+    distinct()
+    for j in range(np.uint64(len(values))):
+        values[j] = results[j] * unit
 
 
 @kernel
@@ -100,7 +127,7 @@ def _go_forward(values, ends, way, x, slope, y):
     """
     net, work = ends.net, ends.work
     f = net.functions
-    exponent = _chosen(values, way, 0, f.x_frac, f.top)
+    exponent = _chosen(values.reshape(-1).view(np.int64), way, 0, f.x_frac, f.top)
     if exponent == NEVER:
         return exponent
     factor = ldexp(1.0, f.x_frac + exponent)
@@ -109,13 +136,11 @@ def _go_forward(values, ends, way, x, slope, y):
     counts = np.zeros((len(net.layers), COUNTERS), np.int64)
     for b in range(values.shape[0]):
         own, inputs = x[b], values.shape[1]
-        for j in range(inputs):
-            own[j] = np.int32(edge_of(values[b, j], factor, f.top))
+        _to_edge(values[b], factor, f.top, own)
         if inputs < net.layers[0].cols:
             own[inputs] = one
         pass_through(net, b, own, slope[b], counts, work)
-        for i in range(y.shape[1]):
-            y[b, i] = work.out[i] * unit
+        _from_edge(work.out, unit, y[b])
     for n in range(len(net.layers)):
         net.layers[n].steps[0] += values.shape[0]
     return exponent
@@ -139,7 +164,7 @@ def _go_back(values, ends, way, given, slope, d, z):
     """
     net, work = ends.net, ends.work
     f, first = net.functions, net.layers[0]
-    exponent = _chosen(values, way, given, f.d_frac, f.top)
+    exponent = _chosen(values.reshape(-1).view(np.int64), way, given, f.d_frac, f.top)
     if exponent == NEVER:
         return exponent
     factor = ldexp(1.0, f.d_frac + exponent)
@@ -148,8 +173,7 @@ def _go_back(values, ends, way, given, slope, d, z):
     row = net.layers[len(net.layers) - 1].row
     for b in range(values.shape[0]):
         own = d[b]
-        for i in range(values.shape[1]):
-            own[row + i] = np.int32(edge_of(values[b, i], factor, f.top))
+        _to_edge(values[b], factor, f.top, own[row:])
         pass_back(net, b, own, slope[b], counts, work)
         if z.shape[0] > 0:
             multiply(
@@ -164,8 +188,7 @@ def _go_back(values, ends, way, given, slope, d, z):
                 work,
                 work.out,
             )
-            for j in range(z.shape[1]):
-                z[b, j] = work.out[j] * unit
+            _from_edge(work.out, unit, z[b])
     for n in range(len(net.layers)):
         if n > 0 or z.shape[0] > 0:
             net.layers[n].steps[1] += values.shape[0]
@@ -204,6 +227,15 @@ def _update(ends, rates, learns, x, d):
                 layer.hidden.steps[2] += x.shape[0]
 
 
+class Calls:
+    """The kernels as one core calls them: its arguments are always of the same types."""
+
+    def __init__(self) -> None:
+        self.forward: Callable[..., int] = settled(_go_forward)
+        self.back: Callable[..., int] = settled(_go_back)
+        self.update: Callable[..., None] = settled(_update)
+
+
 class CompiledPassage(Passage):
     """Some examples that have gone forward through a compiled core; see `Passage`."""
 
@@ -217,7 +249,7 @@ class CompiledPassage(Passage):
         self._slope = np.empty((examples, rows), np.int32)
         self.y = np.empty((examples, outputs))
         free = FREE if core.is_linear and len(core.tiles) == 1 else FIXED
-        self.exponent = _go_forward(x, core.ends, free, self._edge_x, self._slope, self.y)
+        self.exponent = core.calls.forward(x, core.ends, free, self._edge_x, self._slope, self.y)
         check_finite("x", self.exponent != NEVER)
 
     def _backward(self, d: np.ndarray, to_inputs: bool) -> np.ndarray:
@@ -230,11 +262,12 @@ class CompiledPassage(Passage):
             way = FREE
         elif not self.exact and core.scales_itself:
             given = self._error_exponent(d)
-        exponent = _go_back(d, core.ends, way, given, self._slope, self._edge_d, z)
+        exponent = core.calls.back(d, core.ends, way, given, self._slope, self._edge_d, z)
         check_finite("d", exponent != NEVER)
         self.error_exponent = exponent
         return z
 
     def _update(self, rates: Sequence[float | None]) -> None:
-        held, learns = self.core.held_rates(tuple(rates))
-        _update(self.core.ends, held, learns, self._edge_x, self._edge_d)
+        core = self.core
+        held, learns = core.held_rates(tuple(rates))
+        core.calls.update(core.ends, held, learns, self._edge_x, self._edge_d)

@@ -24,10 +24,10 @@ def layer_seed(seed: int, number: int) -> int:
     return (seed + number) % (1 << 64)
 
 
-def _hooks(module: Any) -> tuple[Any, ...]:
-    """Return the hooks of a module that see what goes through it."""
-    forward = module._forward_hooks, module._forward_pre_hooks
-    return *forward, module._backward_hooks, module._backward_pre_hooks
+def _hooked(module: Any) -> bool:
+    """Return whether a module has hooks that see what goes through it."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 class AnalogSequential(nn.Sequential):
@@ -112,11 +112,11 @@ class AnalogSequential(nn.Sequential):
     def on_core(self) -> bool:
         """Whether the layers run on one core."""
         # Modules may have been replaced since.
-        if not self._count or not self.own_core or list(self) != self._parts:
+        if not self._count or not self.own_core or [*self._modules.values()] != self._parts:
             return False
         net = self._parts[self._begin : self._begin + self._count]
-        hooked = any(hooks for one in net for hooks in _hooks(one))
-        return len(net[0].unit.contexts) == len(net[0::2]) and not hooked
+        whole = 2 * len(net[0].unit.contexts) - 1 == len(net)
+        return whole and not any(map(_hooked, net))
 
     def analog_layers(self) -> Iterator[AnalogLayer]:
         """Yield all layers on arrays."""
@@ -135,7 +135,9 @@ class AnalogSequential(nn.Sequential):
         if x.shape[-1:] != (first.cols,):
             raise ValueError(f"x: expected {first.cols} inputs, got shape {tuple(x.shape)}")
         contexts = first.unit.contexts
-        context = next((one for one in contexts if one.requires_grad), contexts[0])
+        context = contexts[0]
+        if not context.requires_grad:
+            context = next((one for one in contexts if one.requires_grad), context)
         if x.dim() == 2:  # a reshape that does nothing takes its time too
             y = Through.apply(x, context, None)
         else:

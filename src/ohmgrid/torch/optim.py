@@ -4,7 +4,12 @@ import warnings
 from typing import Any
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    Optimizer,
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+    register_optimizer_step_pre_hook,
+)
 
 from ohmgrid.doors.checks import ConfigError, shown
 from ohmgrid.torch.unit import AnalogContext
@@ -12,6 +17,8 @@ from ohmgrid.torch.unit import AnalogContext
 __all__ = ["AnalogSGD"]
 
 DIGITAL = ("momentum", "weight_decay")
+OWN_HOOKS = 1
+"""Hooks of all optimisers' steps that are registered here: `_refuse`."""
 
 
 def _refuse(optimiser: Any, args: Any, keywords: Any) -> None:
@@ -71,6 +78,16 @@ class AnalogSGD(torch.optim.SGD):
 
     def step(self, closure: Any = None) -> Any:
         """Take a step; return what ``closure`` does, if it is given."""
+        own = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+        others = len(_global_optimizer_pre_hooks) > OWN_HOOKS or _global_optimizer_post_hooks
+        if own or others or torch.autograd._profiler_enabled():
+            return self._watched_step(closure)
+        return self._step(closure)
+
+    # torch would wrap it for hooks and the profiler, at the cost of three updates of a small net.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Any) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -92,6 +109,8 @@ class AnalogSGD(torch.optim.SGD):
         if digital:
             super().step()
         return loss
+
+    _watched_step = Optimizer.profile_hook_step(_step)
 
 
 register_optimizer_step_pre_hook(_refuse)

@@ -36,7 +36,8 @@ def _flat(table: dict[str, Any], above: str = "") -> dict[str, Any]:
 class AnalogContext(torch.nn.Parameter):
     """What an optimiser is given of an array, which moves by pulses alone.
 
-    Its gradient is a number: how many passes went backward since it was cleared.
+    Its gradient is a number: how many passes went backward since it was cleared. It is a tensor
+    once somebody asks for one: to make it takes as long as a small layer.
 
     Attributes
     ----------
@@ -45,19 +46,45 @@ class AnalogContext(torch.nn.Parameter):
         Place of the array in it.
     lr : float or None
         Learning rate of the step that is being taken.
+    passes : int
+        What went backward and is not in the tensor yet.
     """
 
     unit: "Unit"
     layer: int
     lr: float | None
+    passes: int
+    _asked: torch.Tensor | None
 
     def __new__(cls, unit: "Unit", layer: int, requires_grad: bool = True) -> "AnalogContext":
         made = super().__new__(cls, torch.zeros(()), requires_grad)
         made.unit, made.layer, made.lr = unit, layer, None
+        made.grad = None
         return made
 
     def __init__(self, unit: "Unit", layer: int, requires_grad: bool = True) -> None:
         super().__init__()
+
+    @property
+    def grad(self) -> torch.Tensor | None:
+        """How many passes went backward; None of none. What is done to it in place, stays."""
+        if self.passes:
+            before = torch.zeros(()) if self._asked is None else self._asked
+            self.passes, self._asked = 0, before + self.passes
+        return self._asked
+
+    @grad.setter
+    def grad(self, value: torch.Tensor | None) -> None:
+        self.passes, self._asked = 0, value
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the gradient is None."""
+        return not self.passes and self._asked is None
+
+    def count(self) -> int:
+        """Return the gradient as a whole number, 0 of none."""
+        return self.passes if self._asked is None else self.passes + int(self._asked.item())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AnalogContext":
         if id(self) not in memo:
@@ -162,14 +189,13 @@ class Unit:
     def wait(self, passage: Passage, layer: int | None) -> None:
         """Keep a passage that went backward until an optimiser takes its step."""
         self._waiting.append((passage, layer))
-        one = torch.ones(())
         for context in self.contexts if layer is None else (self.contexts[layer],):
             if context.requires_grad:
-                context.grad = one if context.grad is None else context.grad + 1
+                context.passes += 1
 
     def forget(self) -> None:
         """Drop passages that no step was taken for, where gradients were cleared."""
-        if self._waiting and all(context.grad is None for context in self.contexts):
+        if self._waiting and all(context.is_clear for context in self.contexts):
             self._waiting.clear()
 
     def learn(self) -> None:
@@ -177,26 +203,22 @@ class Unit:
 
         Arrays without a learning rate are not of the optimiser that steps: theirs go on waiting.
         """
-        steps = [context.lr is not None and context.grad is not None for context in self.contexts]
-        left = [
-            int(context.grad.item()) if taken else 0
-            for context, taken in zip(self.contexts, steps, strict=True)
-        ]
+        contexts = self.contexts
+        left = [0 if context.lr is None else context.count() for context in contexts]
         due: list[tuple[Passage, list[float | None]]] = []
         for passage, layer in reversed(self._waiting):
             rates: list[float | None] = []
             for n in range(len(left)) if layer is None else (layer,):
-                rates.append((self.contexts[n].lr or None) if left[n] > 0 else None)
+                rates.append((contexts[n].lr or None) if left[n] > 0 else None)
                 left[n] -= 1
             due.append((passage, rates))
-        for context, taken in zip(self.contexts, steps, strict=True):
-            context.lr = None
-            if taken:
-                context.grad = None
-        if all(context.grad is None for context in self.contexts):
+        for context in contexts:
+            if context.lr is not None:
+                context.lr = context.grad = None
+        if all(context.is_clear for context in contexts):
             self._waiting = []
         for passage, rates in reversed(due):
-            if any(rate is not None for rate in rates):
+            if any(rates):
                 passage.update(rates)
 
     def weights(self, layer: int) -> np.ndarray:

@@ -52,7 +52,12 @@ def workers(count: int, address: str = "") -> Iterator[Any]:
     from dask.config import set as settings
     from distributed import Client, LocalCluster
 
-    quiet = {"logging.distributed": "error", "distributed.admin.tick.limit": "1h"}
+    # A worker would keep a profile of each second for an hour: hundreds of MiB.
+    quiet = {
+        "logging.distributed": "error",
+        "distributed.admin.tick.limit": "1h",
+        "distributed.worker.profile.enabled": False,
+    }
     with settings(quiet):
         if address:
             try:

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ohmgrid.doors.checks import ConfigError
 from ohmgrid.net import state_sha256
@@ -177,6 +178,41 @@ def test_gradients_are_counted_cleared_and_used_once():
     optimiser.param_groups[0]["lr"] = -1.0
     with pytest.raises(ConfigError, match="lr: expected a number >= 0, got -1"):
         optimiser.step()
+
+
+def test_gradient_of_an_array_is_a_number_that_can_be_changed_in_place():
+    model, x = net(), torch.rand(2, 5)
+    optimiser = AnalogSGD(model.parameters(), lr=0.2)
+    first, last = (layer.analog_ctx for layer in model.analog_layers())
+    model(x).sum().backward()
+    assert first.grad == 1
+    model(x).sum().backward()
+    assert (first.grad, last.grad) == (2, 2)
+    first.grad.zero_()
+    last.grad = None
+    model(x).sum().backward()
+    assert (first.grad, last.grad) == (1, 1)
+    first.grad.zero_()
+    optimiser.step()
+    assert [state.steps[2] for state in model[0].unit.core.state()] == [0, 2]
+    assert (first.grad, last.grad) == (None, None)
+
+
+def test_who_watches_steps_sees_those_of_arrays():
+    model, seen = net(), []
+    optimiser = AnalogSGD(model.parameters(), lr=0.2)
+    train(model, 1, optimiser)
+    own = optimiser.register_step_post_hook(lambda *rest: seen.append("own"))
+    train(model, 1, optimiser)
+    own.remove()
+    everyone = register_optimizer_step_pre_hook(lambda *rest: seen.append("everyone"))
+    train(model, 1, optimiser)
+    everyone.remove()
+    with torch.profiler.profile() as profile:
+        train(model, 1, optimiser)
+    assert seen == ["own", "everyone"]
+    assert "Optimizer.step#AnalogSGD.step" in {event.key for event in profile.key_averages()}
+    assert [state.steps[2] for state in model[0].unit.core.state()] == [8, 8]
 
 
 def test_frozen_layers_do_not_learn():

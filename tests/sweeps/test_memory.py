@@ -11,7 +11,7 @@ BENCH = Path(__file__).parents[2] / "bench" / "sweep_memory.py"
 
 @pytest.mark.slow
 def test_a_sweep_of_thousands_keeps_next_to_nothing_of_a_run():
-    # A profile of each second, which workers kept once, was 12 KiB a run.
+    # With a profile of each second, which workers kept once, it was 12 KiB a run.
     words = [sys.executable, str(BENCH), "--runs", "3000", "--most", "8"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

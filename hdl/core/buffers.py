@@ -5,6 +5,8 @@ The twin is `ohmgrid.model.core.transfer.TransferTile.asked`, cell by cell
 and pass a pipeline, one a cycle; the pulses that they ask for wait until they are taken as errors.
 """
 
+from typing import Any, NamedTuple
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -40,6 +42,23 @@ OF_ARRAY = {
     "turns": data.StructLayout({"passed": 1, "before": 1, "phase": PERIOD_BITS}),
 }
 """What is known of a fast array, by its place in the table ``transfer``."""
+
+
+class Known(NamedTuple):
+    """What is known of the array at work, and what it becomes."""
+
+    now: Any
+    keeps: Signal
+    """Strobe: from now on it is this."""
+    after: Signal
+
+
+class Put(NamedTuple):
+    """What writes a memory of cells, but for a host."""
+
+    en: Signal
+    at: Signal
+    word: Signal
 
 
 class Buffers(wiring.Component):
@@ -103,7 +122,7 @@ class Buffers(wiring.Component):
         build, entry, registers = self.config.build, self.entry, self.registers
         m.submodules.choppers = choppers = Choppers(self.config)
         of_array = {name: self._of_array(m, place) for place, name in enumerate(OF_ARRAY)}
-        scale, turns = of_array["scale"][0], of_array["turns"][0]
+        scale, turns = of_array["scale"].now, of_array["turns"].now
         # Of the column that was read last: the entry is at the next one.
         column = Signal(range(build.inputs))
         m.d.sync += column.eq(Mux(entry.column == 0, entry.cols, entry.column) - 1)
@@ -122,7 +141,7 @@ class Buffers(wiring.Component):
         m.d.sync += [came.eq(self.i_valid), result.eq(self.i), row.eq(come), address.eq(cell)]
         m.d.comb += choppers.row.eq(come)
         with m.If(self.start):
-            m.d.sync += [come.eq(0), cell.eq(of_array["first"][0].cell + column)]
+            m.d.sync += [come.eq(0), cell.eq(of_array["first"].now.cell + column)]
         with m.Elif(self.i_valid):
             m.d.sync += [come.eq(come + 1), cell.eq(cell + entry.cols)]
 
@@ -159,21 +178,21 @@ class Buffers(wiring.Component):
             with m.State("TURN"):
                 with work.until_done(choppers.start, choppers.busy):
                     with m.If(column + 1 == entry.cols):
-                        m.d.comb += of_array["turns"][1].eq(1)
+                        m.d.comb += of_array["turns"].keeps.eq(1)
                     m.next = "IDLE"
         m.d.comb += [
-            of_array["turns"][2].eq(next_turns),
+            of_array["turns"].after.eq(next_turns),
             self.busy.eq(~fsm.ongoing("IDLE") | self.start),
         ]
         return m
 
     def _of_array(self, m, place):
-        """Return what is known of the array at work, a strobe that keeps it, and what is kept."""
+        """Return what is known of the array at work, at a place of its table."""
         layout = list(OF_ARRAY.values())[place]
         memory = Memory(shape=unsigned(layout.size), depth=self.config.build.arrays, init=[])
         m.submodules[list(OF_ARRAY)[place]] = memory
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        keeps, kept = Signal(name="keeps"), Signal(layout.size, name="kept")
+        keeps, after = Signal(name="keeps"), Signal(layout.size, name="after")
         loads = Signal(name="loads")
         m.d.comb += [
             loads.eq(
@@ -184,24 +203,24 @@ class Buffers(wiring.Component):
             read.addr.eq(self.array),
             write.en.eq(loads | keeps),
             write.addr.eq(Mux(loads, self.write.address[2:], self.array)),
-            write.data.eq(Mux(loads, self.write.data, kept)),
+            write.data.eq(Mux(loads, self.write.data, after)),
         ]
-        held = Signal(layout, name=f"held_{place}")
-        m.d.sync += held.eq(read.data)
-        return held, keeps, kept
+        now = Signal(layout, name=f"now_{place}")
+        m.d.sync += now.eq(read.data)
+        return Known(now, keeps, after)
 
     def _memory(self, m, name):
         """Return a memory of a word a cell, and what writes it but for a host."""
         memory = Memory(shape=signed(BUFFER_BITS), depth=self.config.build.buffers, init=[])
         write = memory.write_port()
-        en, at, word = Signal(name="puts"), Signal(ADDRESS_BITS, name="at"), Signal(BUFFER_BITS)
+        put = Put(Signal(name="puts"), Signal(ADDRESS_BITS, name="at"), Signal(BUFFER_BITS))
         loads = self.write.en & (self.write.table == TRAINER[name])
         m.d.comb += [
-            write.en.eq(loads | en),
-            write.addr.eq(Mux(loads, self.write.address, at)),
-            write.data.eq(Mux(loads, self.write.data, word)),
+            write.en.eq(loads | put.en),
+            write.addr.eq(Mux(loads, self.write.address, put.at)),
+            write.data.eq(Mux(loads, self.write.data, put.word)),
         ]
-        return memory, [en, at, word]
+        return memory, put
 
     def _pipeline(self, m, steps, came, result, row, address, choppers, scale, turns):
         """Take results through their buffers; return how many of the column have been."""
@@ -254,8 +273,9 @@ class Buffers(wiring.Component):
         ended = Signal.like(row, name="ended")
         put = steps.write_port()
         m.d.comb += [
-            *(puts["buffer"][0].eq(s.at(valid, end)), puts["buffer"][1].eq(s.at(cells, end))),
-            puts["buffer"][2].eq(left.value),
+            puts["buffer"].en.eq(s.at(valid, end)),
+            puts["buffer"].at.eq(s.at(cells, end)),
+            puts["buffer"].word.eq(left.value),
             *(put.en.eq(s.at(valid, end)), put.addr.eq(s.at(rows, end))),
             put.data.eq(Mux(trusted.value, s.at(asked, end), 0)),
         ]
@@ -303,11 +323,10 @@ class Buffers(wiring.Component):
         step = s.stage("mean", "part", lambda value: shift_round(value, PART_BITS), part)
         after = s.stage("mean", "after", lambda mean, step: (mean + step)[:BUFFER_BITS], mean, step)
         for name, new, may in (("mean", after, dynamic), ("past", mean, just)):
-            en, at, word = puts[name]
             m.d.comb += [
-                en.eq(s.at(valid, new.time) & dynamic.value & may.value),
-                at.eq(s.at(cells, new.time)),
-                word.eq(new.value),
+                puts[name].en.eq(s.at(valid, new.time) & dynamic.value & may.value),
+                puts[name].at.eq(s.at(cells, new.time)),
+                puts[name].word.eq(new.value),
             ]
 
     def _give(self, m, steps):

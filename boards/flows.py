@@ -61,9 +61,10 @@ class Flow:
     """Cells as the report of place and route counts them -> what they are."""
 
 
-_ROUTERS = {"LFE5U-25F": "router1"}
+_ROUTERS = {"LFE5U-25F": "router1", "LFE5U-85F": "router1"}
 """The second router is several times faster where there is room; where there is little, as on a
-part of which a core takes three quarters and more, it tears out more and more and does not end."""
+part of which a core takes three quarters of the cells, or all block RAMs, it tears out more and
+more and does not end."""
 
 
 def _ecp5_route(board: Board, platform, seed: int, mhz: float) -> list[str]:

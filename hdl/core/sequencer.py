@@ -149,6 +149,7 @@ class Sequencer(wiring.Component):
             for half, bits in enumerate((STEP_WORD_BITS, STEP_BITS - STEP_WORD_BITS))
         ]
         step = Signal(STEP)
+        # Two scales for each array, and a vector of either side.
         scales = min(MOST_SCALES, 2 << self._array_bits)
         scale = self._memory(m, "scales", "scale", SCALE_BITS + 6, scales, step.coef)
         vectors = 2 << self._array_bits
@@ -184,11 +185,7 @@ class Sequencer(wiring.Component):
             named = step.a[ARRAY_BITS:] != Bank.NONE
             to_own = comes | (step.verb == StepVerb.LINE)
             may_skip = Cat(step.verb == verb for verb in SKIPPED)
-            moved = {
-                StepVerb.LINE: Op.LINE,
-                StepVerb.WRITE: Op.PULSE,
-                StepVerb.AGE: Op.AGE,
-            }
+            moved = {StepVerb.LINE: Op.LINE, StepVerb.WRITE: Op.PULSE, StepVerb.AGE: Op.AGE}
             m.d.comb += apart.eq(step.index == APART)
             m.d.sync += [
                 self.apart.eq(apart),

@@ -132,6 +132,7 @@ class Session:
     def _begin_epoch(self, epoch: int) -> None:
         self.progress = Progress(epoch=epoch)
         self._order = epoch_order(self.config.seed, epoch, len(self.data.train_labels))
+        self._rate = self.plan.rate(epoch)
 
     @property
     def done(self) -> bool:
@@ -166,9 +167,8 @@ class Session:
         chosen = self._order[progress.position : progress.position + self.pace.size()]
         self._states = None
         begin = time.perf_counter()
-        rate = self.plan.rate(progress.epoch)
         outcome = self.core.train(
-            self.data.train_x[chosen], labels[chosen], rate, self.config.batch
+            self.data.train_x[chosen], labels[chosen], self._rate, self.config.batch
         )
         seconds = time.perf_counter() - begin
         self.pace.took(len(chosen), seconds)

@@ -2,11 +2,20 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
+import tomli_w
 from click.testing import CliRunner
+from tile_cases import BUILDS
 
 from ohmgrid.cli import cli
+from ohmgrid.config import Config
+from ohmgrid.devices.presets import preset
+from ohmgrid.model.core.core import run_order
+from ohmgrid.net import Net
+from ohmgrid.sim.rtl import RtlCore
+from ohmgrid.training.data import load_data
 
 SMALL = ("--layers", "16-6-3", "--positions", "40,0", "--examples", "4")
 PARTS = ["take", "forward", "loss", "backward", "update", "answer"]
@@ -56,6 +65,28 @@ def test_a_table_that_says_what_it_is_of(blobs, tmp_path):
     assert "not modelled   refreshes of pairs, every 1 updates of an array; the link" in text
 
 
+def test_cycles_with_transfers_are_those_that_the_gateware_counts(blobs, tmp_path):
+    file, device = tmp_path / "build.toml", "ttv2-reram-es"
+    build = {key: value for key, value in asdict(BUILDS[4]).items() if value is not None}
+    file.write_text(tomli_w.dumps({"build": build}))
+    words = ("--data", blobs, "--layers", "16-6-3", "--device", device, "--config", file)
+    words += ("--positions", 0, "--examples", 4, "--lr", 0.2)
+    found = json.loads(estimate(*words, "--json")[0])
+    assert (found["counted_by"], found["left_out"]) == ("simulated gateware", [])
+    assert "counted by the gateware itself, simulated" in estimate(*words)[0]
+    (row,) = found["rows"]
+
+    core = RtlCore(Config(device=preset(device), build=BUILDS[4]), Net((16, 6, 3)))
+    formats = Config().formats
+    data = load_data(str(blobs), formats.x_frac, formats.edge_bits)
+    order = run_order(core.config.seed, len(data.train_labels), 6)[1:]
+    core.initialise()
+    for part in (order[:1], order[1:]):
+        core.train(data.train_x[part], data.train_labels[part], 0.2)
+    assert row["cycles"] == core.cycles / 4
+    assert row["update"] == sum(core.meters["cycles_update"]) / 4
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -69,8 +100,15 @@ def test_a_table_that_says_what_it_is_of(blobs, tmp_path):
         (["--examples", "0"], "examples: expected .*, got 0"),
         (["--clock", "1000"], "clock: expected a clock that the PLL makes .*, got 1000 MHz"),
         (
-            ["--device", "agad-ecram"],
-            "device: expected one array for each weight .*, got class DynamicTransfer; `ohmgrid",
+            [
+                "--device",
+                "mixed-precision-gokmen-vlasov",
+                "--data",
+                "digits",
+                "--layers",
+                "64-9-10",
+            ],
+            "device: expected one array for each weight, or a build .*, got class MixedPrecision",
         ),
         (["--device", "nix"], "device: expected one of .*, got 'nix'"),
         (

@@ -12,11 +12,13 @@ from rich.progress import Progress as Bar
 
 from ohmgrid.commands.options import Chosen, choose_plan, tell
 from ohmgrid.commands.outputs import print_rows
-from ohmgrid.commands.starting import start_core
+from ohmgrid.commands.starting import start_core, starting
 from ohmgrid.config import Config
 from ohmgrid.devices.presets import device_name
 from ohmgrid.doors.checks import ConfigError, check_float, check_int, parse_int
+from ohmgrid.model.core.core import Core
 from ohmgrid.registers.layout import place_arrays, words_of
+from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.studies.estimate import Estimate, estimate, left_out
 from ohmgrid.studies.schedule import PARTS
 from ohmgrid.training.data import Dataset
@@ -27,6 +29,10 @@ __all__ = ["EXAMPLES", "POSITIONS", "Counted", "count_cycles", "print_estimate"]
 
 POSITIONS = "0,1200,6000,30000"
 EXAMPLES = 20
+BY = {
+    "model": "of a model of the gateware's schedule",
+    "simulated gateware": "counted by the gateware itself, simulated",
+}
 MOST_EXAMPLES = 10**7
 MOST_COUNTED = 10**4
 MOST_MHZ = 10**4
@@ -52,6 +58,8 @@ class Counted:
     plan: Plan
     data: Dataset
     rows: list[Estimate]
+    simulated: bool
+    """The gateware counted them, simulated; else they are of a model of its schedule."""
 
 
 def count_cycles(
@@ -70,23 +78,29 @@ def count_cycles(
         For progress.
     """
     batch = chosen.config.batch
-    if chosen.config.device.arrays > 1 and not chosen.config.device.significance:
-        raise ConfigError(
-            "device",
-            "expected one array for each weight where cycles are predicted, got class "
-            f"{chosen.config.device.kind}; `ohmgrid bench --engines rtl` counts them",
-        )
     plan, data = choose_plan(chosen)
     if plan.weights:
         raise ConfigError("weights", "expected none with --estimate: a run begins with its own")
     config, net = fit_build(chosen.config, plan, chosen.settings), plan.net()
+    device = config.device
+    of_several = device.arrays > 1 and not device.significance
+    if of_several and not Core(config, net).columns:
+        raise ConfigError(
+            "device",
+            "expected one array for each weight, or a build that transfers between them by itself "
+            f"(docs/transfer.md), where cycles are counted, got class {device.kind}",
+        )
     if len(data.train_labels) < batch:
         raise ConfigError(
             "batch", f"expected at most {len(data.train_labels)} examples, as many as there are"
         )
     engine = start_core("compiled", config, net, console)
+    gateware = None
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
+        if of_several:
+            with starting("rtl", console):
+                gateware = RtlCore(config, net)
         with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=positions[-1])
             rows = list(
@@ -99,11 +113,14 @@ def count_cycles(
                     positions,
                     -(-examples // batch) * batch,
                     lambda trained: bar.advance(task, trained),
+                    gateware,
                 )
             )
     finally:
         engine.close()
-    return Counted(config, plan, data, rows)
+        if gateware:
+            gateware.close()
+    return Counted(config, plan, data, rows, gateware is not None)
 
 
 def print_estimate(
@@ -143,7 +160,8 @@ def print_estimate(
         "turned": [number for number, place in enumerate(arrays) if place.turned],
         "freq_mhz": freq_mhz,
         "examples": -(-examples // batch) * batch,
-        "left_out": left_out(config),
+        "counted_by": "simulated gateware" if counted.simulated else "model",
+        "left_out": [] if counted.simulated else left_out(config),
     }
     if as_json:
         rows = [_row(one, freq_mhz) for one in counted.rows]
@@ -182,7 +200,7 @@ def _notes(config: Config, facts: dict[str, Any]) -> dict[str, str]:
         f"train groups; arrays that lie turned: {turned}",
         "clock": f"{facts['freq_mhz']:g} MHz, as it is built for: whether place and route "
         "reaches it is not estimated here",
-        "cycles": f"mean of {facts['examples']} examples at each position, of a model of the "
-        "gateware's schedule",
+        "cycles": f"mean of {facts['examples']} examples at each position, "
+        + BY[facts["counted_by"]],
         "not modelled": "; ".join(left),
     }

@@ -2,7 +2,8 @@
 
 The golden model trains a few examples at each position of a run and notes what decides their
 cycles (`ohmgrid.studies.facts`); the compiled engine trains from one position to the next;
-`ohmgrid.studies.schedule` says how long a core of a build takes for them.
+`ohmgrid.studies.schedule` says how long a core of a build takes for them. Of transfers between
+arrays there is no such schedule: there, the gateware is simulated, and counts.
 """
 
 from collections import Counter
@@ -20,13 +21,15 @@ from ohmgrid.net import Net
 from ohmgrid.registers import orders
 from ohmgrid.registers.edge import pulse_registers
 from ohmgrid.registers.layout import Place, place_arrays, words_of
+from ohmgrid.registers.meters import cycles_by_verb
+from ohmgrid.sim.rtl import RtlCore
 from ohmgrid.studies.facts import Facts, RecordingTile
 from ohmgrid.studies.latencies import Latencies
 from ohmgrid.studies.schedule import PARTS, Schedule
 from ohmgrid.tile import TileState, parts_of, polarity
 from ohmgrid.training.data import Dataset
 
-__all__ = ["Estimate", "estimate", "left_out", "predict", "recorded"]
+__all__ = ["Estimate", "estimate", "left_out", "predict", "recorded", "simulated"]
 
 BLOCK = 256
 """Examples that the engine trains between two reports of how far it is."""
@@ -111,6 +114,34 @@ def predict(
     return schedule
 
 
+def simulated(
+    gateware: RtlCore,
+    states: Sequence[TileState],
+    examples: tuple[np.ndarray, np.ndarray],
+    lr: float,
+    batch: int,
+) -> dict[str, int]:
+    """Return the cycles, by `PARTS`, that simulated gateware counts of all but one mini-batch.
+
+    Parameters
+    ----------
+    gateware : RtlCore
+    states : sequence of TileState
+        Before the first of them.
+    examples : (inputs, labels)
+        Shapes (examples, inputs) and (examples,). The first mini-batch is not counted: with it,
+        registers and tables are loaded.
+    lr : float
+    batch : int
+    """
+    inputs, labels = examples
+    gateware.load(states)
+    gateware.train(inputs[:batch], labels[:batch], lr, batch)
+    gateware.train(inputs[batch:], labels[batch:], lr, batch)
+    cycles = cycles_by_verb(gateware.meters)
+    return cycles | {"answer": gateware.cycles - sum(cycles.values())}
+
+
 def estimate(
     config: Config,
     net: Net,
@@ -120,6 +151,7 @@ def estimate(
     positions: Sequence[int],
     examples: int,
     on_trained: Callable[[int], None],
+    gateware: RtlCore | None = None,
 ) -> Iterator[Estimate]:
     """Yield what an example takes at each position of a run that begins with its first weights.
 
@@ -140,6 +172,8 @@ def estimate(
         last one none is.
     on_trained : callable
         Called with the number of examples that `engine` has trained since the last call.
+    gateware : RtlCore or None
+        Then, it is simulated: what it counts is no estimate.
     """
     latencies, batch = Latencies(config), config.batch
     places = place_arrays(net.shapes, words_of(config.device), config.build, config.layout)
@@ -155,6 +189,12 @@ def estimate(
             on_trained(len(part))
         part = order[position : position + taken]
         sample = data.train_x[part], data.train_labels[part]
+        if gateware:
+            # Nothing is taken ahead: of these, each mini-batch is as any other.
+            ends = sample[0][batch:], sample[1][batch:]
+            counted = simulated(gateware, engine.state(), ends, lr, batch)
+            yield Estimate(position, {part: counted[part] / examples for part in PARTS})
+            continue
         facts = recorded(config, net, places, engine.state(), sample, lr, batch)
         marks = predict(latencies, net, places, facts, lr, batch).marks
         between = Counter(marks[-2])

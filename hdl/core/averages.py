@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.arith import SerialProduct, shift_round
-from ohmgrid.hdl.core.jobs import ADDRESS_BITS, REGISTERS, TRAINER_WRITE
+from ohmgrid.hdl.core.jobs import ADDRESS_BITS, REGISTERS, TRAINER_WRITE, shared_port
 from ohmgrid.registers.edge import RATE_BITS
 from ohmgrid.registers.map import TRAINER
 from ohmgrid.registers.steps import ARRAY_BITS
@@ -88,9 +88,7 @@ class Averages(wiring.Component):
         own = Cat(errors, self.array)
         m.d.comb += [
             port.addr.eq(Mux(busy, own, self.address)),
-            write.en.eq(loads | puts),
-            write.addr.eq(Mux(puts, own, self.write.address)),
-            write.data.eq(Mux(puts, found, self.write.data)),
+            *shared_port(write, self.write, loads, puts, own, found),
             *(weighted.a.eq(difference), weighted.b.eq(self.registers.average_weight)),
             weighted.bits.eq(AVERAGE_BITS + 1),
             *(product.a.eq(kept[0][CUT:]), product.b.eq(kept[1][CUT:])),
@@ -121,8 +119,6 @@ class Averages(wiring.Component):
             with m.State("READ"):
                 m.next = "READY"
             with m.State("READY"):
-                m.next = "SUBTRACT"
-            with m.State("SUBTRACT"):
                 m.next = "WEIGH"
             with m.State("WEIGH"):
                 m.d.comb += weighted.start.eq(1)

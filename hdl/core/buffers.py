@@ -17,7 +17,15 @@ from ohmgrid.hdl.base.arith import shift_round
 from ohmgrid.hdl.base.pipeline import moving
 from ohmgrid.hdl.base.timed import Stages, Timed
 from ohmgrid.hdl.core.choppers import Choppers
-from ohmgrid.hdl.core.jobs import ADDRESS_BITS, KEY, REGISTERS, TRAINER_WRITE, Work, entry_layout
+from ohmgrid.hdl.core.jobs import (
+    ADDRESS_BITS,
+    KEY,
+    REGISTERS,
+    TRAINER_WRITE,
+    Work,
+    entry_layout,
+    shared_port,
+)
 from ohmgrid.host.protocol import OUT_BITS
 from ohmgrid.registers.map import TRAINER
 from ohmgrid.registers.noise import KEY_BITS, Verb
@@ -201,9 +209,9 @@ class Buffers(wiring.Component):
                 & (self.write.address[:2] == place)
             ),
             read.addr.eq(self.array),
-            write.en.eq(loads | keeps),
-            write.addr.eq(Mux(loads, self.write.address[2:], self.array)),
-            write.data.eq(Mux(loads, self.write.data, after)),
+            *shared_port(
+                *(write, self.write, loads, keeps, self.array, after), self.write.address[2:]
+            ),
         ]
         now = Signal(layout, name=f"now_{place}")
         m.d.sync += now.eq(read.data)
@@ -215,11 +223,7 @@ class Buffers(wiring.Component):
         write = memory.write_port()
         put = Put(Signal(name="puts"), Signal(ADDRESS_BITS, name="at"), Signal(BUFFER_BITS))
         loads = self.write.en & (self.write.table == TRAINER[name])
-        m.d.comb += [
-            write.en.eq(loads | put.en),
-            write.addr.eq(Mux(loads, self.write.address, put.at)),
-            write.data.eq(Mux(loads, self.write.data, put.word)),
-        ]
+        m.d.comb += shared_port(write, self.write, loads, put.en, put.at, put.word)
         return memory, put
 
     def _pipeline(self, m, steps, came, result, row, address, choppers, scale, turns):

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmgrid.config import Config
 from ohmgrid.hdl.base.noise import LineKey
-from ohmgrid.hdl.core.jobs import ADDRESS_BITS, REGISTERS, TRAINER_WRITE, entry_layout
+from ohmgrid.hdl.core.jobs import ADDRESS_BITS, REGISTERS, TRAINER_WRITE, entry_layout, shared_port
 from ohmgrid.registers.map import ROW_SIGNS, TRAINER
 from ohmgrid.registers.noise import KEY_BITS, Purpose
 
@@ -102,17 +102,14 @@ class Choppers(wiring.Component):
         ]
         m.d.sync += self.word.eq(Mux(read_rows, row.data, column.data))
         turns = (drawn.o[:DRAWN] < self.registers.flip) | self.flips
-        row_turns = drawn.o[:DRAWN] < self.registers.row_flip
+        turned = Cat(self.turned ^ turns, turns)
+        row_turned = row.data ^ (drawn.o[:DRAWN] < self.registers.row_flip)
         loads = self.write.en & (self.write.table == TRAINER["sign"])
         to_rows = self.write.address >= ROW_SIGNS
         puts = Signal()
         m.d.comb += [
-            writes[0].addr.eq(Mux(loads, self.write.address, line)),
-            writes[0].data.eq(Mux(loads, self.write.data, Cat(self.turned ^ turns, turns))),
-            writes[0].en.eq(Mux(loads, ~to_rows, puts & ~by_rows)),
-            writes[1].addr.eq(Mux(loads, self.write.address, here)),
-            writes[1].data.eq(Mux(loads, self.write.data, row.data ^ row_turns)),
-            writes[1].en.eq(Mux(loads, to_rows, puts & by_rows)),
+            *shared_port(writes[0], self.write, loads & ~to_rows, puts & ~by_rows, line, turned),
+            *shared_port(writes[1], self.write, loads & to_rows, puts & by_rows, here, row_turned),
         ]
         with m.FSM() as fsm:
             with m.State("IDLE"):

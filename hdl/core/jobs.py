@@ -29,6 +29,7 @@ __all__ = [
     "of_direction",
     "over_lines",
     "same",
+    "shared_port",
     "spanning",
     "update_key",
 ]
@@ -62,6 +63,35 @@ TRAINER_WRITE = data.StructLayout(
 def entry_layout(config: Config) -> data.StructLayout:
     """Return the layout of an entry of the array table (`ohmgrid.registers.arrays`)."""
     return data.StructLayout(entry_fields(config.build.read_physics))
+
+
+def shared_port(
+    port: Any,
+    host: Any,
+    loads: Value,
+    puts: Value,
+    address: Value,
+    word: Value,
+    place: Value | None = None,
+) -> list[Any]:
+    """Return what writes a memory that a host loads and an engine writes.
+
+    Parameters
+    ----------
+    port : WritePort
+    host : View of `TRAINER_WRITE`
+    loads, puts : Value
+        Strobes, never both: the host's word comes; the engine's does,
+    address, word : Value
+        here.
+    place : Value or None
+        Where the host's goes, if that is not all of its address.
+    """
+    return [
+        port.en.eq(loads | puts),
+        port.addr.eq(Mux(loads, host.address if place is None else place, address)),
+        port.data.eq(Mux(loads, host.data, word)),
+    ]
 
 
 def either(layout: data.Layout, *jobs: Any) -> data.View:

@@ -256,6 +256,7 @@ class Lines(wiring.Component):
             scaler.divisor.eq(divisor),
             scaler.top.eq(Mux(of_trains[scaler.top_time], 1 << 16, now.top)),
         ]
+        # Lines that are being scaled, in order.
         m.submodules.indices = indices = Memory(
             shape=unsigned(len(came["line"])), depth=1 << scaler.latency.bit_length(), init=[]
         )
@@ -413,6 +414,7 @@ class Lines(wiring.Component):
     def _list(self, m, codes, trains, code, train):
         """List serial lines: those with a code, and those with a train that has pulses."""
         job, of_trains = self.job, self.trains
+        begin = trains.begin + Mux(of_trains.turned, 0, self.config.build.inputs)
         m.d.sync += [
             self.codes.clear.eq(job.start & job.codes & (job.side != job.turned)),
             self.codes.put.eq(
@@ -423,13 +425,7 @@ class Lines(wiring.Component):
                 of_trains.start & of_trains.trains & (of_trains.side != of_trains.turned)
             ),
             self.pulses.put.eq((trains.held.side != trains.held.turned) & train["listed"]),
-            self.pulses.line.eq(
-                Mux(
-                    of_trains.start,
-                    trains.begin + Mux(of_trains.turned, 0, self.config.build.inputs),
-                    train["of"],
-                )
-            ),
+            self.pulses.line.eq(Mux(of_trains.start, begin, train["of"])),
         ]
 
     def _computed_keys(self, m, side, address, found):

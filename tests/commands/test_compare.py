@@ -90,11 +90,15 @@ def test_equal_engines_are_equal(small, other_engine):
 
 def test_a_key_that_is_not_used_is_told(small, other_engine):
     other_engine(with_tiles(Tile))
-    config = tomllib.loads(Path("c.toml").read_text()) | {"training": {"epochs": 3}}
+    training = {"epochs": 3, "lr_decay": 0.5}
+    config = tomllib.loads(Path("c.toml").read_text()) | {"training": training}
     Path("c.toml").write_text(tomli_w.dumps(config))
     result = CliRunner().invoke(cli, ["compare", *small, "--steps", "2"])
-    line = "warning: training.epochs: not used, --steps says how many examples are compared\n"
-    assert (result.stderr, result.exit_code) == (line, 0)
+    lines = (
+        "warning: training.epochs: not used, --steps says how many examples are compared\n"
+        "warning: training.lr_decay: not used, all steps have the rate of the first epoch\n"
+    )
+    assert (result.stderr, result.exit_code) == (lines, 0)
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -151,7 +151,7 @@ class Untrained(Core):
         super().initialise()
 
     def train(self, pixels, labels, lr, batch=1):
-        self.blocks.append((len(labels), batch))
+        self.blocks.append((len(labels), lr, batch))
         return Outcome(0, 0.0)
 
 
@@ -165,10 +165,15 @@ def test_an_estimate_is_of_examples_in_the_midst_of_a_run(batch, rng):
     data = Dataset("random", pixels, labels, pixels[:1], labels[:1], (14,))
     engine = Untrained(config, net)
     trained: list[int] = []
-    first, second = estimate(config, net, data, LR, engine, [0, 60], 6, trained.append)
+    rates = [0.1, 0.05]
+    first, second = estimate(
+        config, net, data, rates.__getitem__, engine, [0, 60], 6, trained.append
+    )
     assert (first.position, second.position) == (0, 60)
-    assert engine.blocks == [(60, batch)]
-    assert trained == [60]
+    # The mini-batch that an epoch ends in is of that epoch.
+    end = {1: 40, 3: 42}[batch]
+    assert engine.blocks == [(end, 0.1, batch), (60 - end, 0.05, batch)]
+    assert trained == [end, 60 - end]
     assert set(first.cycles) == set(PARTS)
     assert (first.cycles["take"] == 0) == (batch == 1)
     # The same weights, other examples.

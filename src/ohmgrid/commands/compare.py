@@ -121,6 +121,8 @@ def compare(
     tell(chosen.warnings)
     if chosen.settings.gives("training.epochs"):
         tell(["training.epochs: not used, --steps says how many examples are compared"])
+    if plan.lr_decay != 1:
+        tell(["training.lr_decay: not used, all steps have the rate of the first epoch"])
     console = Console(stderr=as_json)
     console.print(f"starting engines {', '.join(names)} (a first start builds them: minutes)")
     comparison = Comparison(names, config, plan, data)

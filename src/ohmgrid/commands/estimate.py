@@ -108,7 +108,7 @@ def count_cycles(
                     config,
                     net,
                     data,
-                    plan.lr,
+                    plan.rate,
                     engine,
                     positions,
                     -(-examples // batch) * batch,

@@ -146,7 +146,7 @@ def estimate(
     config: Config,
     net: Net,
     data: Dataset,
-    lr: float,
+    rate: Callable[[int], float],
     engine: CoreEngine,
     positions: Sequence[int],
     examples: int,
@@ -161,7 +161,8 @@ def estimate(
         With a build that holds the net.
     net : Net
     data : Dataset
-    lr : float
+    rate : callable
+        Learning rate of an epoch, counted from 0.
     engine : Core
         Trains from position to position.
     positions : sequence of int
@@ -183,12 +184,14 @@ def estimate(
     done, block = 0, max(1, BLOCK // batch) * batch
     for position in positions:
         while done < position:
-            part = order[done : min(done + block, position)]
-            engine.train(data.train_x[part], data.train_labels[part], lr, batch)
+            epoch = done // count
+            ends = -(-(epoch + 1) * count // batch) * batch
+            part = order[done : min(done + block, position, ends)]
+            engine.train(data.train_x[part], data.train_labels[part], rate(epoch), batch)
             done += len(part)
             on_trained(len(part))
         part = order[position : position + taken]
-        sample = data.train_x[part], data.train_labels[part]
+        sample, lr = (data.train_x[part], data.train_labels[part]), rate(position // count)
         if gateware:
             # Nothing is taken ahead: of these, each mini-batch is as any other.
             ends = sample[0][batch:], sample[1][batch:]

@@ -98,7 +98,7 @@ def check(count: int, seed: int, root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_odd_inputs_get_one_line(tmp_path, monkeypatch):
-    check(300, SEED, tmp_path, monkeypatch)
+    check(200, SEED, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow

@@ -182,7 +182,7 @@ def fits(device, build: Build) -> DeviceRegisters:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_unit_equals_visit_for_devices(devices, build, data):
     registers = fits(data.draw(devices), build)
@@ -205,7 +205,7 @@ def test_one_unit_equals_visit_for_every_preset(name, rng):
         for k in range(6)
     ],
 )
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(data=st.data())
 def test_unit_equals_visit_for_any_registers(build, data):
     registers = data.draw(raw_registers(build.weight_bits, build.segments))

@@ -16,6 +16,9 @@ from ohmgrid.measurements.fitting import Fit, device_of_steps, fit_measurement
 from ohmgrid.measurements.replay import Train, mean_steps, replay, step_table
 from ohmgrid.studies.staircase import staircase
 
+LONG = ("PowStep", "SoftBounds", "ConstantStep")
+"""Classes that are fitted in the tests that take minutes alone."""
+
 
 def check_true(device: StepDevice, weights: np.ndarray, up: np.ndarray, noise: float) -> None:
     """Fail unless a fit to a measurement returns the device that it was made with."""
@@ -27,7 +30,14 @@ def check_true(device: StepDevice, weights: np.ndarray, up: np.ndarray, noise: f
     assert fit.trusted
 
 
-@pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.kind)
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param(device, marks=[pytest.mark.slow] if device.kind in LONG else [])
+        for device in known_devices()
+    ],
+    ids=lambda device: device.kind,
+)
 def test_a_known_device_comes_back(device: StepDevice, fixed_rng: np.random.Generator):
     check_true(device, *course(device, fixed_rng, 150, 3, noise=0.2), 0.2)
 

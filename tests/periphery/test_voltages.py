@@ -4,10 +4,9 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import FEW
 
 from ohmgrid.hdl.periphery.voltages import Voltages
 from ohmgrid.model.base.noise import line_keys
@@ -116,7 +115,7 @@ def test_operands_are_those_of_the_formula(seed, dac_bits, noise):
         assert np.abs(operands(v, part, registers)).max() <= TOP
 
 
-@FEW
+@settings(max_examples=5)
 @given(
     SEEDS,
     st.integers(1, 60),

@@ -6,10 +6,13 @@ polarity. A transfer is due after every so many updates, and happens before the 
 backward operation, when no update is under way::
 
     W       = gain (G+ - G-) +- g, as a noisy read finds it
-    W_pair  = W - offset;  0 where it is between 0 and the offset
-    G+, G-  : |W_pair| / gain on one of both, closed loop, the other cleared
     polarity changes
+    W_pair  = W -+ offset;  0 where +-W_pair is between 0 and the offset
+    G+, G-  : |W_pair| / gain on one of both, closed loop, the other cleared
     g       = +-(W - gain (G+ - G-)), to a step, within the cell's own bounds
+
+So g begins every interval at the offset, whatever its polarity: what leaks, and what is asymmetric
+up and down, is then the same in two of them, and cancels.
 """
 
 from collections.abc import Callable
@@ -59,9 +62,9 @@ class CellState:
         """Return the pair's part of the weights (int32)."""
         return gain * (self.plus - self.minus)
 
-    def sign(self, registers: PcmRegisters) -> int:
-        """Return the polarity, 1 or -1."""
-        return -1 if registers.invert and self.transfers[0] % 2 else 1
+    def sign(self, registers: PcmRegisters, ahead: int = 0) -> int:
+        """Return the polarity, 1 or -1: after so many transfers more."""
+        return -1 if registers.invert and (self.transfers[0] + ahead) % 2 else 1
 
 
 def transferred(
@@ -94,8 +97,10 @@ def transferred(
         word = _words(key, rows, cols)
         z = gaussian(word.astype(np.int64) & 0x3FF).astype(np.int64)
         weight = shown + shift_round(registers.read_noise * z, NOISE_FRAC)
-    wanted = weight - registers.offset
-    wanted = np.where((wanted > 0) & (wanted < registers.offset), 0, wanted)
+    # As g will count from now on.
+    after = cells.sign(registers, 1)
+    wanted = after * weight - registers.offset
+    wanted = after * np.where((wanted > 0) & (wanted < registers.offset), 0, wanted)
     target = np.abs(wanted) // registers.gain
     both = np.stack([np.where(wanted > 0, target, 0), np.where(wanted < 0, target, 0)], axis=1)
     shape = (2 * rows, cols)

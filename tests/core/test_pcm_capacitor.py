@@ -173,6 +173,36 @@ def test_spurious_weight_of_as_many_up_as_down_pulses(intervals, inversion):
     assert np.abs(spurious - expected).max() <= 0.51 * intervals * capacitor.dw_min
 
 
+@pytest.mark.parametrize("inversion", [True, False])
+def test_leaks_of_two_intervals_cancel_with_inversion(inversion, fixed_rng):
+    """g begins each at the offset, whatever its sign; without inversion all leaks add up."""
+    capacitor = replace(EXACT, lifetime=1000.0, reset=0.4)
+    device = PcmCapacitor(
+        capacitor, transfer_every=100, polarity_inversion=inversion, offset=0.1, tolerance=0.2
+    )
+    config = Config(device=device)
+    tile = PcmCapacitorTile(config, 40, 30)
+    state = initial_state(config, 40, 30, 0)
+    lsb = tile.lsb
+    tile.load(
+        state._replace(weights=(fixed_rng.uniform(-0.6, 0.6, (40, 30)) / lsb).astype(np.int32))
+    )
+    begins, leaks = [], []
+    for _ in range(5):
+        before = tile.read()
+        begins.append(tile.state().weights.mean() * lsb)
+        for _ in range(100):
+            tile.update(np.zeros(30, int), np.zeros(40, int), 0.01)
+        leaks.append((tile.read() - before).mean() * lsb)
+        tile.settle()
+    # The first interval begins with weights as they came.
+    assert begins[1:] == pytest.approx([0.1] * 4, abs=0.02)
+    leak = (0.4 - np.array(begins[1:])) * (1 - (1 - 1 / 1000) ** 100)
+    signs = [-1, 1, -1, 1] if inversion else [1] * 4
+    assert leaks[1:] == pytest.approx(signs * leak, rel=0.02)
+    assert abs(leaks[1] + leaks[2]) < 0.1 * abs(leaks[1]) or not inversion
+
+
 def test_leak_leads_to_its_target_in_its_time():
     capacitor = replace(EXACT, lifetime=500.0, reset=0.4)
     device = PcmCapacitor(capacitor, transfer_every=0)

@@ -72,7 +72,7 @@ class PcmCapacitor(Device):
     transfer_every: int = 8000
     """Updates between two transfers; 0: never."""
     offset: float = 0.12
-    """Taken from a weight before it is written to the pair, weight units (2 uS in the paper)."""
+    """What a transfer leaves on g, weight units (2 uS in the paper): the pair takes the rest."""
     polarity_inversion: bool = True
     """Whether g counts with the other sign after each transfer, so that what is asymmetric or leaks
     cancels over two of them."""

@@ -56,6 +56,8 @@ def chosen(request, tmp_path_factory):
             patch.setenv("OHMGRID_SIM", request.param)
         cache = tmp_path_factory.mktemp("cache")
         patch.setenv("OHMGRID_CACHE", str(cache))
+        # What a run that fails leaves to be read.
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("runs")))
         yield cache / "cocotb"
 
 

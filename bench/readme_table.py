@@ -52,8 +52,9 @@ def _boards(results: list[Result]) -> list[str]:
         if one.examples_per_s is None or one.cycles is None:
             continue
         lanes = f"{one.lanes} lane{'s' * (one.lanes > 1)} at {one.clock_mhz:g} MHz"
+        what = f"{one.part}, {lanes} (`{one.settings}`)"
         rows.append(
-            f"| {one.title} | {one.part}, {lanes}: a bitstream that meets its clock | "
+            f"| {one.title} | {what}: a bitstream that meets its clock | "
             f"{one.net} ({one.data}) | {one.examples_per_s:,.0f}, foretold | {one.cycles:,.0f} |"
         )
     return rows

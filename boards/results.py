@@ -32,11 +32,11 @@ TABLE = "RESULTS.md"
 HEAD = (
     "Made of `boards/results/*.json` by `ohmgrid build BOARD --seeds N --record boards/results`;",
     "never edited by hand. Cells and clock are those of place and route; Fmax is median and best",
-    "of the seeds. Cycles are those of `ohmgrid build BOARD --estimate` (a model of the schedule; of",
-    "weights of two arrays, simulated gateware), examples a second those cycles at the clock that",
-    "is built, where as many are fed; beside them, what comes zero-run coded by the link, and what",
-    "from examples that the board keeps. No row has run on a board yet. A clock that was missed",
-    "leaves no bitstream and no examples a second.",
+    "of the seeds. Cycles are those of `ohmgrid build BOARD --estimate` (a model of the schedule;",
+    "of weights of two arrays, simulated gateware), examples a second those cycles at the clock",
+    "that is built, where as many are fed; beside them, what comes zero-run coded by the link, and",
+    "what from examples that the board keeps. No row has run on a board yet. A clock that was",
+    "missed leaves no bitstream and no examples a second.",
     "",
 )
 COLUMNS = (

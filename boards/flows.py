@@ -61,7 +61,7 @@ class Flow:
     """Cells as the report of place and route counts them -> what they are."""
 
 
-_ROUTERS = {"LFE5U-25F": "router1", "LFE5U-85F": "router1"}
+_ROUTERS = dict.fromkeys(("LFE5U-25F", "LFE5U-85F", "LFE5UM5G-85F"), "router1")
 """The second router is several times faster where there is room; where there is little, as on a
 part of which a core takes three quarters of the cells, or all block RAMs, it tears out more and
 more and does not end."""

@@ -43,7 +43,10 @@ def failures(rows) -> list[str]:
     return [f"{row.test}: {row.value:.4g} against {row.limit:.4g}" for row in rows if not row.ok]
 
 
-PARTS = ["gaussian", "line-keys", "rectangle", "near-keys", "correlation", "spectrum"]
+PARTS = [
+    *("gaussian", "line-keys", "rectangle", "near-keys", "spectrum"),
+    pytest.param("correlation", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -70,7 +70,9 @@ def coincidences(p_x: ArrayLike, p_d: ArrayLike, bl: int, pulse_type: str, key: 
 # ---- model: how often cells are hit
 
 
-@pytest.mark.parametrize(("bl", "updates"), [(13, 8000), (100, 2000)])
+@pytest.mark.parametrize(
+    ("bl", "updates"), [pytest.param(13, 8000, marks=pytest.mark.slow), (100, 2000)]
+)
 def test_stochastic_coincidences_have_the_right_mean_and_variance(bl, updates, fixed_rng):
     # P = p_x p_d in each of BL slots, independent between slots, lines and updates.
     p_x = np.array([ONE, ONE // 2, 20000, 900])

@@ -136,7 +136,7 @@ def test_random_designs_equal_amaranths_simulator(tmp_path, monkeypatch, rng, me
 
 
 @pytest.mark.parametrize("share", [pytest.param(0, marks=pytest.mark.slow), 10**9])
-@pytest.mark.parametrize("most", [1, 40])
+@pytest.mark.parametrize("most", [1, pytest.param(40, marks=pytest.mark.slow)])
 def test_what_rests_is_passed_over_without_a_difference(tmp_path, monkeypatch, rng, share, most):
     """Equal, with parts as classes and flattened; every statement may be a group of its own, or
     submodules too small for one are joined with what contains them.
